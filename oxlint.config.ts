@@ -1,0 +1,85 @@
+import { defineConfig, type OxlintOverride } from 'oxlint'
+
+/**
+ * The folders of `packages/core/src`, in the order in which they may import each other: each folder
+ * only from those before it. ARCHITECTURE.md says why; `telemetry` stands beside the list.
+ */
+const importOrder = [
+  'errors',
+  'database',
+  'event',
+  'outbox',
+  'listener',
+  'projection',
+  'job',
+  'runtime',
+]
+
+const bannedModules = [{ name: 'node:test', message: 'Tests run on vitest: import from "vitest".' }]
+
+/** Forbids `folder` to import from any folder but those in `allowed` (and itself). */
+function importsOnly(folder: string, allowed: readonly string[]): OxlintOverride {
+  const forbidden = [...importOrder, 'telemetry']
+    .filter((other) => other !== folder && !allowed.includes(other))
+    .map((other) => `${other}/`)
+  const names = allowed.map((other) => `${other}/`).join(', ')
+  return {
+    files: [`packages/core/src/${folder}/**`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: bannedModules,
+          patterns: [
+            {
+              // Relative specifiers: ../listener/lease.ts, ../../listener/lease.ts, ../index.ts.
+              regex: `^(?:\\.\\./)+(?:${[...forbidden, 'index\\.ts$'].join('|')})`,
+              message: `Import order of packages/core/src (ARCHITECTURE.md): ${folder}/ may import only from ${names}.`,
+            },
+            {
+              regex: '^tidemark(?:/|$)',
+              message: 'Inside the package, import the file that defines it.',
+            },
+          ],
+        },
+      ],
+    },
+  }
+}
+
+export default defineConfig({
+  plugins: ['eslint', 'typescript', 'unicorn', 'oxc', 'import', 'promise', 'node', 'vitest'],
+  options: { typeAware: true, reportUnusedDisableDirectives: 'error' },
+  env: { node: true, es2024: true },
+  categories: { correctness: 'error', suspicious: 'error', perf: 'error' },
+  ignorePatterns: ['**/dist/**', '**/generated/**'],
+  rules: {
+    'no-restricted-imports': ['error', { paths: bannedModules }],
+    'import/no-cycle': ['error', { ignoreTypes: false }],
+    'import/no-default-export': 'error',
+    'typescript/no-explicit-any': 'error',
+    'typescript/no-floating-promises': 'error',
+    'typescript/no-misused-promises': 'error',
+    'typescript/consistent-type-imports': 'error',
+    'typescript/switch-exhaustiveness-check': 'error',
+    'unicorn/filename-case': 'error',
+    'unicorn/prefer-node-protocol': 'error',
+    'vitest/no-focused-tests': 'error',
+    'vitest/no-disabled-tests': 'error',
+    // Order is often the point of a loop that awaits.
+    'no-await-in-loop': 'off',
+    // Rows and parsed JSON enter through an assertion next to the query or parser that knows their shape.
+    'typescript/no-unsafe-type-assertion': 'off',
+  },
+  overrides: [
+    { files: ['**/*.config.ts'], rules: { 'import/no-default-export': 'off' } },
+    {
+      files: ['packages/core/src/**'],
+      rules: { 'no-console': 'error', 'node/no-process-env': 'error' },
+    },
+    ...importOrder.map((folder, index) =>
+      importsOnly(folder, [...importOrder.slice(0, index), 'telemetry']),
+    ),
+    importsOnly('telemetry', ['errors']),
+  ],
+})
