@@ -1,0 +1,41 @@
+/** A hot SQL statement: its text for one schema, and the name it is prepared under. */
+export interface Statement {
+  readonly name: string
+  readonly text: string
+}
+
+/**
+ * Declares a hot statement. The text is built once per schema; names carry the schema, so that several
+ * installs can share a connection.
+ */
+export function statement(
+  name: string,
+  build: (schema: string) => string,
+): (schema: string) => Statement {
+  const bySchema = new Map<string, Statement>()
+  return (schema) => {
+    let built = bySchema.get(schema)
+    if (built === undefined) {
+      built = Object.freeze({ name: `${schema}.${name}`, text: build(`"${schema}"`) })
+      bySchema.set(schema, built)
+    }
+    return built
+  }
+}
+
+const names = new Map<string, string>()
+const mostNames = 1000
+
+/**
+ * The name that an application's own statement is prepared under: planning an upsert costs more than running
+ * it. Past the first 1,000 distinct texts statements stay unnamed, so that generated SQL cannot fill the
+ * server's memory.
+ */
+export function preparedName(text: string): string | undefined {
+  const known = names.get(text)
+  if (known !== undefined) return known
+  if (names.size >= mostNames) return undefined
+  const name = `tidemark_q${names.size}`
+  names.set(text, name)
+  return name
+}

@@ -1,0 +1,129 @@
+import type { Kysely } from 'kysely'
+import type pg from 'pg'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { PreparingExecutor, QueryResult } from './executor.ts'
+import { kyselyOn } from './kysely.ts'
+import type { Database } from './pool.ts'
+import type { Statement } from './statement.ts'
+
+/** The isolation levels that Postgres tells apart. */
+export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
+
+/** How a transaction begins. */
+export interface BeginOptions {
+  readonly isolation?: IsolationLevel
+  /**
+   * The server ends the session when the client is silent in the transaction for this many milliseconds.
+   * A process that is frozen in the middle must not keep its locks for longer than its lease.
+   */
+  readonly idleTimeout?: number
+}
+
+/**
+ * A transaction on a connection of its own. It refuses to run anything once it has ended: a statement that
+ * a forgotten promise sends late would otherwise run outside of it, on somebody else's connection.
+ */
+export class OpenTransaction implements PreparingExecutor {
+  readonly #client: pg.PoolClient
+  readonly #prepares: boolean
+  #kysely: Kysely<unknown> | undefined
+  #ended: string | undefined
+
+  constructor(client: pg.PoolClient, prepares: boolean) {
+    this.#client = client
+    this.#prepares = prepares
+  }
+
+  /** A Kysely bound to this transaction; made when it is first used. */
+  kysely<DB>(): Kysely<DB> {
+    this.#kysely ??= kyselyOn<unknown>(this)
+    return this.#kysely as Kysely<DB>
+  }
+
+  async query(text: string, values: unknown[] = []): Promise<QueryResult> {
+    this.#requireOpen()
+    return this.#client.query(text, values)
+  }
+
+  async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
+    this.#requireOpen()
+    return this.#prepares
+      ? this.#client.query({ name: statement.name, text: statement.text, values })
+      : this.#client.query(statement.text, values)
+  }
+
+  /** Cuts the connection: the server rolls back, and nothing that comes late can be written. */
+  destroy(reason: string): void {
+    this.#ended ??= reason
+    const { connection } = this.#client as unknown as {
+      connection: { stream: { destroy(): void } }
+    }
+    connection.stream.destroy()
+  }
+
+  /** Refuses further use. */
+  end(how: string): void {
+    this.#ended ??= how
+  }
+
+  #requireOpen(): void {
+    if (this.#ended === undefined) return
+    throw new TidemarkError('TIDEMARK_TRANSACTION_CLOSED', `the transaction ${this.#ended}`)
+  }
+}
+
+/**
+ * Runs `work` in a transaction and commits it. BEGIN travels with the first statement, and COMMIT with
+ * `last`, so that a transaction that only inserts takes one round trip.
+ *
+ * @param last - sends the last statement; it is not awaited before COMMIT is sent.
+ * @throws TidemarkError TIDEMARK_TRANSACTION_ABORTED when COMMIT answered ROLLBACK, because the error of a
+ * statement was swallowed.
+ */
+export async function inTransaction<T, L = undefined>(
+  database: Database,
+  options: BeginOptions,
+  work: (transaction: OpenTransaction) => Promise<T>,
+  last?: (transaction: OpenTransaction) => Promise<L>,
+): Promise<readonly [T, L | undefined]> {
+  const client = await database.pool.connect()
+  const transaction = new OpenTransaction(client, database.prepares)
+  let broken: Error | undefined
+  const onError = (error: Error): void => {
+    broken = error
+  }
+  client.on('error', onError)
+  try {
+    // Not awaited: it is written at once, and an error of it makes every later statement fail too.
+    const began = client.query(beginText(options))
+    began.catch(() => {})
+    const result = await work(transaction)
+    const lastAnswer = last?.(transaction)
+    lastAnswer?.catch(() => {})
+    transaction.end('has been committed')
+    const committed = await client.query('COMMIT')
+    if (committed.command === 'ROLLBACK') {
+      await began
+      await lastAnswer
+      throw new TidemarkError(
+        'TIDEMARK_TRANSACTION_ABORTED',
+        'a statement failed and its error was swallowed: Postgres rolled the transaction back',
+      )
+    }
+    return [result, await lastAnswer]
+  } catch (error) {
+    transaction.end('has been rolled back')
+    if (broken === undefined) await client.query('ROLLBACK').catch(onError)
+    throw error
+  } finally {
+    client.off('error', onError)
+    client.release(broken)
+  }
+}
+
+function beginText({ isolation, idleTimeout }: BeginOptions): string {
+  const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation}`
+  return idleTimeout === undefined
+    ? begin
+    : `${begin}; SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleTimeout)}`
+}

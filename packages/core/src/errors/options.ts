@@ -1,0 +1,62 @@
+import { TidemarkError } from './tidemark-error.ts'
+
+/**
+ * Throws TIDEMARK_INVALID_OPTION for the first key of `options` that is not in `known`, with the known
+ * key that is closest to it.
+ */
+export function rejectUnknownOptions(where: string, options: object, known: readonly string[]): void {
+  for (const key of Object.keys(options)) {
+    if (known.includes(key)) continue
+    const meant = closest(key, known)
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} has no option "${key}"`, {
+      hint: meant === undefined ? `Its options are ${known.join(', ')}.` : `Did you mean "${meant}"?`,
+      details: { option: key, known },
+    })
+  }
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is a whole number of at least `least`. */
+export function requireWhole(where: string, option: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a whole number of at least ${least}, not ${String(value)}`,
+    { details: { option, value } },
+  )
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `name` can name a listener, projection or event. */
+export function requireName(where: string, name: string): void {
+  if (typeof name === 'string' && /^[\w.:/-]{1,200}$/u.test(name)) return
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a name, not ${JSON.stringify(name)}`, {
+    hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
+  })
+}
+
+/** The candidate within an edit distance of a third of the word's length, if there is one. */
+export function closest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined
+  let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
+    if (distance < bestDistance) {
+      best = candidate
+      bestDistance = distance
+    }
+  }
+  return best
+}
+
+/** Levenshtein's distance, a row at a time. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[b.length] ?? 0
+}

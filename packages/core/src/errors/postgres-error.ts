@@ -1,0 +1,57 @@
+/** The SQLSTATE of a Postgres error, or the system code of a socket error; undefined for anything else. */
+export function errorCodeOf(error: unknown): string | undefined {
+  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
+  return typeof code === 'string' ? code : undefined
+}
+
+// admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
+const serverWentAway = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03'])
+const socketCodes = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EHOSTUNREACH'])
+
+/** Whether the connection is gone or could not be made: nothing about the statement itself was wrong. */
+export function isConnectionError(error: unknown): boolean {
+  const code = errorCodeOf(error)
+  if (code !== undefined) return code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'
+  // pg reports these without a code
+  return (
+    error instanceof Error &&
+    /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
+      error.message,
+    )
+  )
+}
+
+/** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */
+export function isRetryableConflict(error: unknown): boolean {
+  const code = errorCodeOf(error)
+  return code === '40001' || code === '40P01' || code === '55P03'
+}
+
+/** Flattens an error for storage and for logs: name, message, code, the causes behind it and the first stack. */
+export function describeError(error: unknown): ErrorDescription {
+  if (!(error instanceof Error)) return { name: typeof error, message: storable(String(error)) }
+  const { code, hint } = error as { code?: unknown; hint?: unknown }
+  return {
+    name: error.name,
+    message: storable(error.message),
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof hint === 'string' ? { hint } : {}),
+    ...(error.stack === undefined ? {} : { stack: storable(error.stack) }),
+    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
+  }
+}
+
+/** An error as it is stored in `last_error` and written to logs. */
+export interface ErrorDescription {
+  readonly name: string
+  readonly message: string
+  readonly code?: string
+  readonly hint?: string
+  readonly stack?: string
+  readonly cause?: ErrorDescription
+}
+
+// jsonb refuses NUL and lone surrogates; recording a failure must not fail on the message.
+function storable(text: string): string {
+  return text.slice(0, 4000).toWellFormed().replaceAll('\0', '\u2400')
+}

@@ -1,0 +1,136 @@
+import type { z } from 'zod'
+import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+
+/** Turns the payload of one version into that of the next. */
+// The parameter is `never` so that users may annotate the shape that they know it had.
+export type Upcaster = (payload: never) => unknown
+
+/** How {@link defineEvent} describes an event. */
+export interface EventOptions<Schema extends z.ZodType> {
+  /**
+   * The schema of the payload as it is stored. It is checked when the event is made and again when it is
+   * read, so it must accept its own output: no transforms that change the type.
+   */
+  readonly payload: Schema
+  /** The version of the payload's shape. Defaults to 1. */
+  readonly version?: number
+  /** For each earlier version, what turns its payload into that of the next version. */
+  readonly upcast?: Readonly<Record<number, Upcaster>>
+  /** What the event means, for people. */
+  readonly description?: string
+}
+
+/** An event that has been made and not yet published. */
+export interface EventDraft<Type extends string = string, Payload = unknown> {
+  readonly definition: EventDefinition<Type, Payload>
+  readonly payload: Payload
+}
+
+/** A type of event. Call it with a payload to make one; pass it to `.on` to handle it. */
+export interface EventDefinition<Type extends string = string, Payload = unknown, Input = never> {
+  /** @throws TidemarkError TIDEMARK_INVALID_EVENT when the payload does not satisfy the schema. */
+  (payload: Input): EventDraft<Type, Payload>
+  readonly type: Type
+  readonly version: number
+  readonly schema: z.ZodType<Payload>
+  readonly upcast: Readonly<Record<number, Upcaster>>
+  readonly description: string | undefined
+}
+
+/** The event that a definition's handlers receive. */
+export type PayloadOf<Definition> =
+  Definition extends EventDefinition<string, infer Payload> ? Payload : never
+
+const definitions = new WeakSet<object>()
+
+/**
+ * Defines a type of event.
+ *
+ * @param type - its name, for instance `credit.facility_activated`; it is stored with each event, so choose
+ * it for good.
+ * @throws TidemarkError TIDEMARK_EVENT_DEFINITION when the chain of upcasters has a gap;
+ * TIDEMARK_INVALID_OPTION when an option is unknown.
+ *
+ * @example
+ * ```ts
+ * import { defineEvent } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * export const deposited = defineEvent('deposits.deposited', {
+ *   version: 2,
+ *   payload: z.object({ accountId: z.string(), amount: z.bigint() }),
+ *   upcast: { 1: (old: { account: string; amount: bigint }) => ({ accountId: old.account, amount: old.amount }) },
+ * })
+ * ```
+ */
+export function defineEvent<const Type extends string, Schema extends z.ZodType>(
+  type: Type,
+  options: EventOptions<Schema>,
+): EventDefinition<Type, z.output<Schema>, z.input<Schema>> {
+  const where = `defineEvent(${JSON.stringify(type)})`
+  requireName('defineEvent', type)
+  rejectUnknownOptions(where, options, ['payload', 'version', 'upcast', 'description'])
+  const { payload: schema, version = 1, upcast = {}, description } = options
+  requireWhole(where, 'version', version, 1)
+  requireSchema(where, schema)
+  requireUpcasters(where, version, upcast)
+
+  const make = (payload: z.input<Schema>): EventDraft<Type, z.output<Schema>> => {
+    const parsed = schema.safeParse(payload)
+    if (!parsed.success) throw invalidPayload(type, parsed.error)
+    return Object.freeze({ definition, payload: parsed.data as z.output<Schema> })
+  }
+  const definition = Object.freeze(
+    Object.assign(make, { type, version, schema, upcast: Object.freeze({ ...upcast }), description }),
+  ) as unknown as EventDefinition<Type, z.output<Schema>, z.input<Schema>>
+  definitions.add(definition)
+  return definition
+}
+
+/** Whether `value` was made by {@link defineEvent}. */
+export function isEventDefinition(value: unknown): value is EventDefinition {
+  return typeof value === 'function' && definitions.has(value)
+}
+
+function requireSchema(where: string, schema: unknown): void {
+  if (typeof (schema as { safeParse?: unknown } | undefined)?.safeParse === 'function') return
+  throw new TidemarkError('TIDEMARK_EVENT_DEFINITION', `${where} needs a zod schema as its \`payload\``, {
+    hint: 'For instance `payload: z.object({ id: z.uuid() })`.',
+  })
+}
+
+function requireUpcasters(
+  where: string,
+  version: number,
+  upcast: Readonly<Record<number, Upcaster>>,
+): void {
+  for (let from = 1; from < version; from++) {
+    if (typeof upcast[from] === 'function') continue
+    throw new TidemarkError(
+      'TIDEMARK_EVENT_DEFINITION',
+      `${where} is at version ${version} but cannot read version ${from}`,
+      { hint: `Add \`upcast: { ${from}: (payload) => … }\`, which makes a version ${from + 1} of it.` },
+    )
+  }
+  const stray = Object.keys(upcast).find((from) => !(Number(from) >= 1 && Number(from) < version))
+  if (stray === undefined) return
+  throw new TidemarkError(
+    'TIDEMARK_EVENT_DEFINITION',
+    `${where} has an upcaster from version ${stray}, but its version is ${version}`,
+    { hint: `Raise \`version\`, or remove the upcaster.` },
+  )
+}
+
+function invalidPayload(type: string, error: z.ZodError): TidemarkError {
+  const issues = error.issues.map((issue) => ({
+    path: issue.path.map(String).join('.') || '(payload)',
+    message: issue.message,
+  }))
+  const [first] = issues
+  return new TidemarkError(
+    'TIDEMARK_INVALID_EVENT',
+    `the payload of ${type} is invalid at ${first?.path ?? '(payload)'}: ${first?.message ?? error.message}`,
+    { details: { type, issues }, cause: error },
+  )
+}

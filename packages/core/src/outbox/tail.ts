@@ -1,0 +1,193 @@
+import type { Database } from '../database/pool.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
+import type { StoredEvent } from '../event/stored-event.ts'
+import type { Doorbell, DoorbellOptions } from './doorbell.ts'
+import { readHorizon } from './horizon.ts'
+import { readLastSettled, readPage } from './page.ts'
+import { wait } from './wait.ts'
+
+/** What a reader is given: the events of its types, and how far they go. */
+export interface Slice {
+  readonly events: readonly StoredEvent[]
+  /** The sequence of a committed event: everything of the reader's up to it is in `events`. */
+  readonly through: EventSequence
+}
+
+const pageSize = 1000
+const keptEvents = 4000
+// While somebody publishes: look again soon, then less and less often.
+const firstRetry = 2
+const longestRetry = 250
+
+/**
+ * Follows the outbox for all the listeners of a process: each new event is read once and decoded once. It keeps
+ * the latest events; a listener that fell behind them reads pages of its own.
+ */
+export class Tail {
+  readonly #database: Database
+  readonly #schema: string
+  readonly #doorbell: Doorbell
+  readonly #hears: () => boolean
+  readonly #pollInterval: number
+  readonly #safetyPoll: number
+  /** The kept events, in order; they follow `#keptAfter` without a gap. */
+  #kept: StoredEvent[] = []
+  #keptAfter: EventSequence = sequenceZero
+  #position: EventSequence = sequenceZero
+  #lastSequence: EventSequence = sequenceZero
+  /** The furthest that any reader has come: the tail does not run away from all of them. */
+  #furthest: EventSequence = sequenceZero
+  #advanced = Promise.withResolvers<void>()
+  #demanded = Promise.withResolvers<void>()
+
+  constructor(
+    database: Database,
+    schema: string,
+    doorbell: Doorbell,
+    hears: () => boolean,
+    options: DoorbellOptions,
+  ) {
+    this.#database = database
+    this.#schema = schema
+    this.#doorbell = doorbell
+    this.#hears = hears
+    this.#pollInterval = options.pollInterval ?? 5
+    this.#safetyPoll = options.safetyPoll ?? 1000
+  }
+
+  /** The newest committed event that was read. */
+  get position(): EventSequence {
+    return this.#position
+  }
+
+  /** The last number drawn, as of the last look. */
+  get lastSequence(): EventSequence {
+    return this.#lastSequence
+  }
+
+  /**
+   * Starts at the newest settled event.
+   *
+   * INVARIANT: positions and cursors are sequences of committed events, never the horizon itself: after a crash
+   * of the server, numbers that no committed transaction drew are drawn again.
+   */
+  async open(): Promise<void> {
+    const horizon = await readHorizon(this.#database, this.#schema)
+    this.#lastSequence = horizon.lastSequence
+    this.#position = await readLastSettled(this.#database, this.#schema, horizon.sequence)
+    this.#keptAfter = this.#position
+    this.#furthest = this.#position
+    this.#kept = []
+  }
+
+  /** The kept events after a cursor; undefined when they do not go back that far. */
+  read(after: EventSequence, types: ReadonlySet<string>, limit: number): Slice | undefined {
+    if (after > this.#furthest) {
+      this.#furthest = after
+      this.#demanded.resolve()
+    }
+    if (after < this.#keptAfter) return undefined
+    const events: StoredEvent[] = []
+    for (let index = this.#indexAfter(after); index < this.#kept.length; index++) {
+      const event = this.#kept[index] as StoredEvent
+      if (!types.has(event.type)) continue
+      events.push(event)
+      if (events.length === limit) return { events, through: event.sequence }
+    }
+    return { events, through: this.#position > after ? this.#position : after }
+  }
+
+  /** Resolves when there may be something after `cursor`. */
+  async waitPast(cursor: EventSequence, signal: AbortSignal): Promise<void> {
+    while (this.#position <= cursor && !signal.aborted) {
+      if (cursor > this.#furthest) this.#furthest = cursor
+      this.#demanded.resolve()
+      const aborted = Promise.withResolvers<void>()
+      const onAbort = (): void => aborted.resolve()
+      signal.addEventListener('abort', onAbort, { once: true })
+      await Promise.race([this.#advanced.promise, aborted.promise])
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Follows the outbox until the signal aborts; throws when the database does. */
+  async follow(signal: AbortSignal): Promise<void> {
+    let retry = firstRetry
+    while (!signal.aborted) {
+      await this.#waitForDemand(signal)
+      // Must be known before the look: who arms afterwards proves nothing.
+      const { armed } = this.#doorbell
+      const horizon = await readHorizon(this.#database, this.#schema)
+      this.#lastSequence = horizon.lastSequence
+      const found = await this.#readUpTo(horizon.sequence)
+      if (found > 0) {
+        retry = firstRetry
+        if (this.#doorbell.polling) this.#doorbell.count()
+      } else if (this.#doorbell.polling) {
+        this.#doorbell.countNothing()
+      }
+      if (found === pageSize) continue
+      if (this.#doorbell.polling) {
+        await this.#doorbell.disarm()
+        await wait(this.#pollInterval, signal)
+      } else if (found > 0) {
+        // Look again: more may have come, and going to sleep takes a look that finds nothing.
+      } else if (!this.#hears()) {
+        await this.#doorbell.disarm()
+        await this.#doorbell.wait(this.#safetyPoll / 4, signal)
+      } else if (!armed) {
+        await this.#doorbell.arm()
+      } else if (horizon.publishing || !horizon.still) {
+        // Whoever publishes now may have seen nobody armed: look again, do not sleep.
+        await this.#doorbell.wait(retry, signal)
+        retry = Math.min(retry * 2, longestRetry)
+      } else {
+        await this.#doorbell.wait(this.#safetyPoll, signal)
+        retry = firstRetry
+      }
+    }
+  }
+
+  async #readUpTo(upTo: EventSequence): Promise<number> {
+    if (upTo <= this.#position) return 0
+    const request = { after: this.#position, upTo, limit: pageSize }
+    const events = await readPage(this.#database, this.#schema, request)
+    if (events.length > 0) this.#advance(events)
+    return events.length
+  }
+
+  #advance(events: readonly StoredEvent[]): void {
+    this.#position = (events.at(-1) as StoredEvent).sequence
+    this.#kept.push(...events)
+    const surplus = this.#kept.length - keptEvents
+    if (surplus > 0) {
+      this.#keptAfter = (this.#kept[surplus - 1] as StoredEvent).sequence
+      this.#kept = this.#kept.slice(surplus)
+    }
+    this.#advanced.resolve()
+    this.#advanced = Promise.withResolvers<void>()
+  }
+
+  /** Waits while the kept events are more than enough for the furthest reader. */
+  async #waitForDemand(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted && this.#kept.length - this.#indexAfter(this.#furthest) > keptEvents / 2) {
+      this.#demanded = Promise.withResolvers<void>()
+      const onAbort = (): void => this.#demanded.resolve()
+      signal.addEventListener('abort', onAbort, { once: true })
+      await this.#demanded.promise
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** The index of the first kept event after a sequence. */
+  #indexAfter(sequence: EventSequence): number {
+    let low = 0
+    let high = this.#kept.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#kept[middle] as StoredEvent).sequence > sequence) high = middle
+      else low = middle + 1
+    }
+    return low
+  }
+}
