@@ -1,0 +1,1 @@
+export { useTestDatabase, type UseTestDatabaseOptions } from './use-test-database.ts'

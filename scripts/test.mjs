@@ -1,0 +1,37 @@
+/**
+ * Runs the tests of all packages and examples, and ends with one line that sums them up:
+ * `N passed, N failed` or `N passed, N failed, N skipped`. Arguments go to vitest:
+ * `npm test -- test/outbox`, `npm test -- --project core -t "late commit"`.
+ */
+import { parseCLI, startVitest } from 'vitest/node'
+
+/**
+ * Counts tests; a file or a `describe` block that fails outside of its tests (it can't be loaded, its
+ * `beforeAll` throws) is one failure more.
+ */
+function count(modules, strayErrors) {
+  const counts = { passed: 0, failed: strayErrors.length, skipped: 0 }
+  for (const module of modules) {
+    for (const test of module.children.allTests()) {
+      const { state } = test.result()
+      if (state === 'passed' || state === 'failed') counts[state] += 1
+      else counts.skipped += 1
+    }
+    for (const group of [module, ...module.children.allSuites()]) {
+      if (group.errors().length > 0) counts.failed += 1
+    }
+  }
+  return counts
+}
+
+const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
+const vitest = await startVitest(filter, { ...options, watch: false })
+const { passed, failed, skipped } = count(
+  vitest.state.getTestModules(),
+  vitest.state.getUnhandledErrors(),
+)
+if (failed > 0 || passed === 0) process.exitCode = 1
+if (passed + failed === 0) console.error('No test ran.')
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
+// Whatever a test file left running in this process must not keep it.
+process.exit()
