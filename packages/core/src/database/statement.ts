@@ -4,14 +4,14 @@ export interface Statement {
   readonly text: string
 }
 
+/** A hot statement for any schema. */
+export type SchemaStatement = (schema: string) => Statement
+
 /**
  * Declares a hot statement. The text is built once per schema; names carry the schema, so that several
  * installs can share a connection.
  */
-export function statement(
-  name: string,
-  build: (schema: string) => string,
-): (schema: string) => Statement {
+export function statement(name: string, build: (schema: string) => string): SchemaStatement {
   const bySchema = new Map<string, Statement>()
   return (schema) => {
     let built = bySchema.get(schema)

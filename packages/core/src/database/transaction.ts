@@ -28,6 +28,7 @@ export class OpenTransaction implements PreparingExecutor {
   readonly #prepares: boolean
   #kysely: Kysely<unknown> | undefined
   #ended: string | undefined
+  #destroyed = false
 
   constructor(client: pg.PoolClient, prepares: boolean) {
     this.#client = client
@@ -55,10 +56,16 @@ export class OpenTransaction implements PreparingExecutor {
   /** Cuts the connection: the server rolls back, and nothing that comes late can be written. */
   destroy(reason: string): void {
     this.#ended ??= reason
+    this.#destroyed = true
     const { connection } = this.#client as unknown as {
       connection: { stream: { destroy(): void } }
     }
     connection.stream.destroy()
+  }
+
+  /** Whether its connection was cut. */
+  get destroyed(): boolean {
+    return this.#destroyed
   }
 
   /** Refuses further use. */
@@ -113,6 +120,7 @@ export async function inTransaction<T, L = undefined>(
     return [result, await lastAnswer]
   } catch (error) {
     transaction.end('has been rolled back')
+    if (transaction.destroyed) broken ??= new Error('the connection was cut')
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
     throw error
   } finally {

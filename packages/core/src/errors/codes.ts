@@ -130,7 +130,7 @@ export const errorCodes = {
     summary: 'The application was closed.',
     remedy: 'Close it after everything that publishes or waits has finished.',
   },
-} as const satisfies Record<string, ErrorCodeEntry>
+} as const
 
 /** A stable error code. */
 export type ErrorCode = keyof typeof errorCodes

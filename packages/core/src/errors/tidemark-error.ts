@@ -1,6 +1,4 @@
-import { errorCodes, type ErrorCode } from './codes.ts'
-
-const brand: unique symbol = Symbol.for('tidemark.error') as never
+import { errorCodes, type ErrorCode, type ErrorCodeEntry } from './codes.ts'
 
 /** What a {@link TidemarkError} is made of. */
 export interface TidemarkErrorOptions {
@@ -35,12 +33,14 @@ export class TidemarkError extends Error {
   readonly code: ErrorCode
   readonly hint: string
   readonly details: Readonly<Record<string, unknown>>
-  readonly [brand] = true
+  /** The brand: two copies of the package have two classes, and one brand. */
+  readonly '~tidemark' = 'error'
 
   constructor(code: ErrorCode, message: string, options: TidemarkErrorOptions = {}) {
     super(`${code}: ${message}`, 'cause' in options ? { cause: options.cause } : undefined)
     this.code = code
-    this.hint = options.hint ?? errorCodes[code].remedy
+    const entry: ErrorCodeEntry = errorCodes[code]
+    this.hint = options.hint ?? entry.remedy
     this.details = options.details ?? {}
   }
 }
@@ -50,7 +50,7 @@ export function isTidemarkError(error: unknown, code?: ErrorCode): error is Tide
   return (
     typeof error === 'object' &&
     error !== null &&
-    (error as { [brand]?: unknown })[brand] === true &&
+    (error as { '~tidemark'?: unknown })['~tidemark'] === 'error' &&
     (code === undefined || (error as TidemarkError).code === code)
   )
 }

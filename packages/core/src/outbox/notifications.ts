@@ -118,7 +118,8 @@ export class Notifications {
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
-      subscriber.events.removeAllListeners()
+      subscriber.events.removeAllListeners('error')
+      subscriber.events.removeAllListeners('notification')
       subscriber.events.on('error', () => {})
       await withTimeout(goodbye, 'closing', Promise.resolve(subscriber.close())).catch(() => {})
       socket.destroy()

@@ -1,8 +1,8 @@
-import { statement } from '../statement.ts'
+import { statement, type SchemaStatement } from '../statement.ts'
 
 // Events of streams or with idempotency keys. The function answers conflicts as rows: an error would abort
 // the transaction, which may not be ours.
-export const appendEvents = statement(
+export const appendEvents: SchemaStatement = statement(
   'append_events',
   (schema) => `
 SELECT ordinal, sequence, stream_version, conflict, actual

@@ -1,6 +1,6 @@
-import { statement } from '../statement.ts'
+import { statement, type SchemaStatement } from '../statement.ts'
 
-export const armDoorbell = statement(
+export const armDoorbell: SchemaStatement = statement(
   'arm_doorbell',
   (schema) => `
 INSERT INTO ${schema}.doorbells AS d (process, armed) VALUES ($1::uuid, $2::boolean)
@@ -8,13 +8,13 @@ ON CONFLICT (process) DO UPDATE SET armed = excluded.armed, since = clock_timest
 WHERE d.armed <> excluded.armed`,
 )
 
-export const removeDoorbell = statement(
+export const removeDoorbell: SchemaStatement = statement(
   'remove_doorbell',
   (schema) => `DELETE FROM ${schema}.doorbells WHERE process = $1::uuid`,
 )
 
 // Rows of processes that died armed: they cost publishers a NOTIFY, nothing else.
-export const sweepDoorbells = statement(
+export const sweepDoorbells: SchemaStatement = statement(
   'sweep_doorbells',
   (schema) => `
 DELETE FROM ${schema}.doorbells d

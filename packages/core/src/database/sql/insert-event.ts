@@ -1,8 +1,8 @@
-import { statement } from '../statement.ts'
+import { statement, type SchemaStatement } from '../statement.ts'
 
 // One event in no stream: the hot path of publishing. VALUES rather than unnest(), which costs a function
 // scan per call.
-export const insertEvent = statement(
+export const insertEvent: SchemaStatement = statement(
   'insert_event',
   (schema) => `
 INSERT INTO ${schema}.events

@@ -1,9 +1,9 @@
-import { statement } from '../statement.ts'
+import { statement, type SchemaStatement } from '../statement.ts'
 
 // Many events in no stream. unnest() returns its rows in the order of the arrays, and the sequence is drawn
 // for each row as it is inserted, so the n-th sequence belongs to the n-th event. Arrays keep one plan for
 // every number of events.
-export const insertEvents = statement(
+export const insertEvents: SchemaStatement = statement(
   'insert_events',
   (schema) => `
 INSERT INTO ${schema}.events

@@ -1,0 +1,72 @@
+export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
+export type { ErrorDescription } from './errors/postgres-error.ts'
+export { isTidemarkError, TidemarkError, type TidemarkErrorOptions } from './errors/tidemark-error.ts'
+
+export type { Executor, ForeignTransaction, QueryResult } from './database/executor.ts'
+export {
+  migrateUp,
+  migrationSql,
+  migrationStatus,
+  type MigrateOptions,
+  type MigrationReport,
+  type MigrationStatus,
+} from './database/migrator.ts'
+export type { ConnectionOptions } from './database/pool.ts'
+export type { IsolationLevel } from './database/transaction.ts'
+
+export {
+  defineEvent,
+  type EventDefinition,
+  type EventDraft,
+  type EventOptions,
+  type PayloadOf,
+  type Upcaster,
+} from './event/define-event.ts'
+export type { RecordedEvent } from './event/recorded-event.ts'
+export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
+
+export type { DoorbellOptions } from './outbox/doorbell.ts'
+export type {
+  Drafts,
+  PublishedEvent,
+  PublishNowOptions,
+  PublishOptions,
+} from './outbox/outgoing-event.ts'
+export type { Published } from './outbox/publishing-transaction.ts'
+
+export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'
+export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
+export {
+  defineListener,
+  type EventOf,
+  type Handler,
+  type Listener,
+  type ListenerOptions,
+} from './listener/define-listener.ts'
+export type { HandlerContext } from './listener/handler-context.ts'
+export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
+export type { WaitOptions } from './listener/wait-for.ts'
+
+export {
+  defineProjection,
+  type ProjectionOptions,
+  type StateProjection,
+  type StateProjectionOptions,
+  type TableHandler,
+  type TableProjection,
+  type TableProjectionOptions,
+} from './projection/define-projection.ts'
+export type { ProjectionContext } from './projection/projection-context.ts'
+
+export {
+  defineApp,
+  type App,
+  type AppOptions,
+  type Committed,
+  type Transaction,
+  type TransactionOptions,
+} from './runtime/app.ts'
+export type { Module } from './runtime/modules.ts'
+export type { Runner, RunnerOptions } from './runtime/runner.ts'
+
+export { silentLogger, stderrLogger, type Logger } from './telemetry/logger.ts'

@@ -1,0 +1,167 @@
+import { run } from '../database/executor.ts'
+import type { Database } from '../database/pool.ts'
+import { rewindCursors } from '../database/sql/definitions.ts'
+import { inTransaction } from '../database/transaction.ts'
+import type { ErrorDescription } from '../errors/postgres-error.ts'
+import { closest } from '../errors/options.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
+import { readHorizon } from '../outbox/horizon.ts'
+
+/** One partition of a listener, as operators see it. */
+export interface PartitionStatus {
+  readonly partition: number
+  readonly cursor: EventSequence
+  /** The process that runs it; null when none does. */
+  readonly owner: string | null
+  readonly attempts: number
+  readonly failedSequence: EventSequence | null
+  readonly nextAttemptAt: Date | null
+  readonly haltedAt: Date | null
+  readonly lastError: ErrorDescription | null
+}
+
+/** One listener or projection, as operators see it. */
+export interface ListenerStatus {
+  readonly name: string
+  readonly kind: 'listener' | 'projection'
+  readonly mode: 'async' | 'inline'
+  readonly version: number
+  readonly status: 'active' | 'paused' | 'halted' | 'rebuilding'
+  /** The lowest cursor of its partitions. */
+  readonly cursor: EventSequence
+  /** How many sequences it is behind the last one drawn: an upper bound of the events left to do. */
+  readonly lag: bigint
+  readonly partitions: readonly PartitionStatus[]
+}
+
+/** Looking at listeners and projections and steering them, from any process. */
+export class ListenerAdmin {
+  readonly #database: Database
+  readonly #schema: string
+
+  constructor(database: Database, schema: string) {
+    this.#database = database
+    this.#schema = schema
+  }
+
+  /** All listeners and projections that any process ever started, by name. */
+  async list(): Promise<ListenerStatus[]> {
+    const { lastSequence } = await readHorizon(this.#database, this.#schema)
+    const { rows } = await this.#database.query(`
+      SELECT l.name, l.kind, l.mode, l.version, l.status, c.partition, c.cursor, c.attempts,
+             c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error,
+             CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner
+      FROM "${this.#schema}".listeners l
+      LEFT JOIN "${this.#schema}".cursors c ON c.listener = l.name AND c.generation = l.generation
+      ORDER BY l.name, c.partition`)
+    const byName = Map.groupBy(rows as unknown as StatusRow[], (row) => row.name)
+    return [...byName.values()].map((partitions) => toStatus(partitions, lastSequence))
+  }
+
+  /** @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER. */
+  async get(name: string): Promise<ListenerStatus> {
+    const all = await this.list()
+    const found = all.find((listener) => listener.name === name)
+    if (found !== undefined) return found
+    const meant = closest(name, all.map((listener) => listener.name))
+    throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no listener or projection is named "${name}"`, {
+      ...(meant === undefined ? {} : { hint: `Did you mean "${meant}"?` }),
+      details: { listener: name },
+    })
+  }
+
+  /** Stops a listener after the batch under way, in whatever process it runs. */
+  async pause(name: string): Promise<void> {
+    await this.#steer(name, (schema) => [
+      `UPDATE ${schema}.cursors SET owner = NULL, lease_until = NULL, epoch = epoch + 1 WHERE listener = $1`,
+      `UPDATE ${schema}.listeners SET status = 'paused', updated_at = clock_timestamp() WHERE name = $1`,
+    ])
+  }
+
+  /** Lets a paused or halted listener go on, with the event that it halted on. */
+  async resume(name: string): Promise<void> {
+    await this.#steer(name, (schema) => [
+      `UPDATE ${schema}.cursors
+       SET halted_at = NULL, attempts = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL
+       WHERE listener = $1`,
+      `UPDATE ${schema}.listeners SET status = 'active', updated_at = clock_timestamp() WHERE name = $1`,
+    ])
+  }
+
+  /**
+   * Sends a listener to another sequence; what it handled before is handled again, with `replaying` true. It does
+   * not undo what its handlers wrote: a projection has a `reset` of its own that does.
+   *
+   * @param to - the sequence to go on after. Defaults to zero: everything again.
+   */
+  async reset(name: string, to: EventSequence = sequenceZero): Promise<void> {
+    const { kind } = await this.get(name)
+    if (kind === 'projection') {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `"${name}" is a projection, not a listener`, {
+        hint: 'Reset it with `projections.reset`, which empties its state too.',
+      })
+    }
+    const { lastSequence } = await readHorizon(this.#database, this.#schema)
+    if (to > lastSequence) {
+      throw new TidemarkError('TIDEMARK_CURSOR_AHEAD', `sequence ${to} is beyond the last one, ${lastSequence}`, {
+        details: { to, lastSequence },
+      })
+    }
+    await inTransaction(this.#database, {}, async (transaction) => {
+      await run(transaction, rewindCursors(this.#schema), [name, to])
+      await transaction.query(
+        `UPDATE "${this.#schema}".listeners SET status = 'active' WHERE name = $1 AND status = 'halted'`,
+        [name],
+      )
+    })
+  }
+
+  async #steer(name: string, statements: (schema: string) => readonly string[]): Promise<void> {
+    await this.get(name)
+    await inTransaction(this.#database, {}, async (transaction) => {
+      for (const text of statements(`"${this.#schema}"`)) await transaction.query(text, [name])
+    })
+  }
+}
+
+interface StatusRow {
+  readonly name: string
+  readonly kind: 'listener' | 'projection'
+  readonly mode: 'async' | 'inline'
+  readonly version: number
+  readonly status: ListenerStatus['status']
+  readonly partition: number | null
+  readonly cursor: string
+  readonly owner: string | null
+  readonly attempts: number
+  readonly failed_sequence: string | null
+  readonly next_attempt_at: Date | null
+  readonly halted_at: Date | null
+  readonly last_error: ErrorDescription | null
+}
+
+function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): ListenerStatus {
+  const { name, kind, mode, version, status } = rows[0] as StatusRow
+  const partitions = rows
+    .filter((row) => row.partition !== null)
+    .map(
+      (row): PartitionStatus => ({
+        partition: row.partition as number,
+        cursor: BigInt(row.cursor) as EventSequence,
+        owner: row.owner,
+        attempts: row.attempts,
+        failedSequence:
+          row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence),
+        nextAttemptAt: row.next_attempt_at,
+        haltedAt: row.halted_at,
+        lastError: row.last_error,
+      }),
+    )
+  const cursor = partitions.reduce<EventSequence>(
+    (lowest, partition) => (partition.cursor < lowest ? partition.cursor : lowest),
+    partitions[0]?.cursor ?? sequenceZero,
+  )
+  const lag = lastSequence > cursor ? lastSequence - cursor : 0n
+  return { name, kind, mode, version, status, cursor, lag, partitions }
+}

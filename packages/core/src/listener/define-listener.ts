@@ -1,0 +1,164 @@
+import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isEventDefinition, type EventDefinition, type PayloadOf } from '../event/define-event.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import { exponential, milliseconds, type Backoff, type Duration } from './backoff.ts'
+import type { Consumer, Environment, Handling, RetryPolicy } from './consumer.ts'
+import type { HandlerContext } from './handler-context.ts'
+import type { Lease } from './lease.ts'
+import { TransactionalHandling } from './transactional-handling.ts'
+
+/** How a listener runs. */
+export interface ListenerOptions {
+  /**
+   * Where a new listener starts: with the first event of the outbox, or with the first that is published after
+   * it is first started. Defaults to `'beginning'`.
+   */
+  readonly startFrom?: 'beginning' | 'now'
+  /** The most events in one transaction. Defaults to 500. */
+  readonly batchSize?: number
+  /** How often and how soon a failing event is tried again before the listener halts. Defaults to 10 attempts, 100 ms to 30 s apart. */
+  readonly retry?: { readonly attempts?: number; readonly backoff?: Backoff }
+  /** How long one handler may run before its connection is destroyed. Defaults to 30 s. */
+  readonly handlerTimeout?: Duration
+}
+
+/** Handles one event inside the transaction that moves the cursor. */
+export type Handler<Definition extends EventDefinition = EventDefinition> = (
+  event: EventOf<Definition>,
+  context: HandlerContext,
+) => Promise<unknown> | void
+
+/** The event that the handler of a definition receives. */
+export type EventOf<Definition> = Definition extends EventDefinition<infer Type, unknown>
+  ? RecordedEvent<Type, PayloadOf<Definition>>
+  : never
+
+// The events that `.on` accepts. `never` as input: whatever it takes, a handler only reads.
+type AnyEvent = EventDefinition<string, unknown>
+
+/** A named consumer with a cursor and handlers. Immutable: `.on` answers a new one. */
+export class Listener implements Consumer {
+  readonly kind = 'listener'
+  readonly mode = 'async'
+  readonly version = 1
+  readonly tables: readonly string[] = []
+  readonly name: string
+  readonly startFrom: 'beginning' | 'now'
+  readonly batchSize: number
+  readonly retry: RetryPolicy
+  readonly handlerTimeout: number
+  readonly #options: ListenerOptions
+  readonly #handlers: ReadonlyMap<EventDefinition, Handler>
+
+  constructor(name: string, options: ListenerOptions, handlers: ReadonlyMap<EventDefinition, Handler>) {
+    this.name = name
+    this.#options = options
+    this.#handlers = handlers
+    this.startFrom = options.startFrom ?? 'beginning'
+    this.batchSize = options.batchSize ?? 500
+    this.retry = retryPolicy(options.retry)
+    this.handlerTimeout = milliseconds(options.handlerTimeout ?? '30s')
+  }
+
+  /**
+   * Adds a handler for an event, or for each of several.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when the listener handles the event already.
+   */
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+    handler: Handler<Definition>,
+  ): Listener {
+    return new Listener(
+      this.name,
+      this.#options,
+      withHandler(this.name, this.#handlers, definition, handler as unknown as Handler),
+    )
+  }
+
+  get events(): readonly EventDefinition[] {
+    return [...this.#handlers.keys()]
+  }
+
+  get types(): ReadonlySet<string> {
+    return new Set(this.events.map((definition) => definition.type))
+  }
+
+  begin(lease: Lease, environment: Environment): Handling {
+    return new TransactionalHandling(this, byType(this.#handlers), lease, environment)
+  }
+}
+
+/**
+ * Defines a listener. What its handlers write through `db` or `tx` commits together with its cursor: each event
+ * takes effect once, whatever crashes.
+ *
+ * @param name - the identity of its cursor; choose it for good.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ *
+ * @example
+ * ```ts
+ * import { defineEvent, defineListener } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const accountOpened = defineEvent('accounts.opened', { payload: z.object({ email: z.email() }) })
+ *
+ * export const welcome = defineListener('notifications.welcome').on(accountOpened, async (event, { db }) => {
+ *   await db.insertInto('letters').values({ to: event.payload.email }).execute()
+ * })
+ * ```
+ */
+export function defineListener(name: string, options: ListenerOptions = {}): Listener {
+  const where = `defineListener(${JSON.stringify(name)})`
+  requireName('defineListener', name)
+  rejectUnknownOptions(where, options, ['startFrom', 'batchSize', 'retry', 'handlerTimeout'])
+  checkRunOptions(where, options)
+  return new Listener(name, options, new Map())
+}
+
+/** Checks the options that listeners and projections share. */
+export function checkRunOptions(where: string, options: ListenerOptions): void {
+  if (options.batchSize !== undefined) requireWhole(where, 'batchSize', options.batchSize, 1)
+  if (options.retry !== undefined) {
+    rejectUnknownOptions(`${where}: retry`, options.retry, ['attempts', 'backoff'])
+    if (options.retry.attempts !== undefined) {
+      requireWhole(where, 'retry.attempts', options.retry.attempts, 1)
+    }
+  }
+}
+
+/** The retry policy that options stand for. */
+export function retryPolicy(retry: ListenerOptions['retry'] = {}): RetryPolicy {
+  return {
+    attempts: retry.attempts ?? 10,
+    backoff: retry.backoff ?? exponential(100, '30s'),
+  }
+}
+
+/** The handlers with one more; each event has one handler at most. */
+export function withHandler<H>(
+  name: string,
+  handlers: ReadonlyMap<EventDefinition, H>,
+  definition: unknown,
+  handler: H,
+): ReadonlyMap<EventDefinition, H> {
+  const extended = new Map(handlers)
+  for (const event of Array.isArray(definition) ? (definition as unknown[]) : [definition]) {
+    if (!isEventDefinition(event)) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${name}: .on() needs an event made by defineEvent()`)
+    }
+    if ([...extended.keys()].some((known) => known.type === event.type)) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${name} handles ${event.type} already`, {
+        hint: 'Do both in one handler, or define another listener: each has a cursor of its own.',
+      })
+    }
+    extended.set(event, handler)
+  }
+  return extended
+}
+
+/** Handlers by the type of their event. */
+export function byType<H>(handlers: ReadonlyMap<EventDefinition, H>): ReadonlyMap<string, H> {
+  return new Map([...handlers].map(([definition, handler]) => [definition.type, handler]))
+}

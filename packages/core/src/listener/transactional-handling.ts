@@ -1,0 +1,188 @@
+import type { Executor } from '../database/executor.ts'
+import type { OpenTransaction } from '../database/transaction.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventSequence } from '../event/sequence.ts'
+import { currentCause } from '../outbox/cause.ts'
+import {
+  outgoingEvents,
+  type Drafts,
+  type OutgoingEvent,
+  type PublishOptions,
+} from '../outbox/outgoing-event.ts'
+import { publishingTransaction } from '../outbox/publishing-transaction.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import type { Consumer, Environment, Handling } from './consumer.ts'
+import type { Handler } from './define-listener.ts'
+import { fence, type Lease } from './lease.ts'
+import type { HandlerContext } from './handler-context.ts'
+import type { Db } from './register.ts'
+
+/** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */
+export class TransactionalHandling implements Handling {
+  readonly #consumer: Consumer
+  readonly #handlers: ReadonlyMap<string, Handler>
+  readonly #lease: Lease
+  readonly #environment: Environment
+
+  constructor(
+    consumer: Consumer,
+    handlers: ReadonlyMap<string, Handler>,
+    lease: Lease,
+    environment: Environment,
+  ) {
+    this.#consumer = consumer
+    this.#handlers = handlers
+    this.#lease = lease
+    this.#environment = environment
+  }
+
+  async handle(
+    events: readonly RecordedEvent[],
+    through: EventSequence,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { database, outbox, leaseDuration, logger } = this.#environment
+    const lease = this.#lease
+    await publishingTransaction(
+      database,
+      outbox,
+      { idleTimeout: leaseDuration },
+      async (transaction, buffer) => {
+        await fence(transaction, outbox.schema, lease, through, leaseDuration)
+        const watch = new HandlerWatch(transaction, this.#consumer, leaseDuration, signal)
+        const context = new BatchContext(transaction, buffer, lease, watch.signal, logger)
+        try {
+          for (const event of events) {
+            context.event = event
+            await watch.run(event, () => this.#call(event, context))
+          }
+        } finally {
+          watch.stop()
+        }
+      },
+    )
+    lease.movedTo(through)
+  }
+
+  #call(event: RecordedEvent, context: HandlerContext): Promise<unknown> | void {
+    const handler = this.#handlers.get(event.type) as unknown as (
+      event: RecordedEvent,
+      context: HandlerContext,
+    ) => Promise<unknown> | void
+    const cause = { causationId: event.id, correlationId: event.correlationId ?? event.id }
+    return currentCause.run(cause, handler, event, context)
+  }
+}
+
+class BatchContext implements HandlerContext {
+  readonly tx: Executor
+  readonly signal: AbortSignal
+  readonly logger: Logger
+  event: RecordedEvent | undefined
+  readonly #transaction: OpenTransaction
+  readonly #buffer: OutgoingEvent[]
+  readonly #lease: Lease
+
+  constructor(
+    transaction: OpenTransaction,
+    buffer: OutgoingEvent[],
+    lease: Lease,
+    signal: AbortSignal,
+    logger: Logger,
+  ) {
+    this.tx = transaction
+    this.#transaction = transaction
+    this.#buffer = buffer
+    this.#lease = lease
+    this.signal = signal
+    this.logger = logger
+  }
+
+  get db(): Db {
+    return this.#transaction.kysely()
+  }
+
+  // Handlers destructure their context, so these must not depend on `this`.
+  readonly publish = (drafts: Drafts, options?: PublishOptions): void => {
+    this.#buffer.push(...outgoingEvents(drafts, options))
+  }
+
+  get replaying(): boolean {
+    return this.event !== undefined && this.event.sequence <= this.#lease.replayUntil
+  }
+
+  get attempt(): number {
+    return this.event?.sequence === this.#lease.failedSequence ? this.#lease.attempts + 1 : 1
+  }
+}
+
+/**
+ * Watches over the handlers of one batch: cuts the connection of one that runs past its timeout, and meanwhile
+ * keeps the session from being taken for that of a frozen process.
+ */
+class HandlerWatch {
+  readonly #transaction: OpenTransaction
+  readonly #consumer: Consumer
+  readonly #abort = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  readonly #pulse: NodeJS.Timeout
+  readonly #expired = Promise.withResolvers<never>()
+  readonly #killed: AbortSignal
+  #event: RecordedEvent | undefined
+
+  constructor(
+    transaction: OpenTransaction,
+    consumer: Consumer,
+    leaseDuration: number,
+    killed: AbortSignal,
+  ) {
+    this.#transaction = transaction
+    this.#consumer = consumer
+    this.#killed = killed
+    killed.addEventListener('abort', this.#onKill, { once: true })
+    this.#expired.promise.catch(() => {})
+    this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
+    this.#pulse = setInterval(() => {
+      transaction.query('SELECT 1').catch(() => {})
+    }, leaseDuration / 3)
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  async run(event: RecordedEvent, handler: () => Promise<unknown> | void): Promise<void> {
+    this.#event = event
+    const result = handler()
+    if (result === undefined) return
+    this.#timer.refresh()
+    await Promise.race([result, this.#expired.promise])
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    clearInterval(this.#pulse)
+    this.#killed.removeEventListener('abort', this.#onKill)
+  }
+
+  readonly #onKill = (): void => {
+    this.#cut('was cut off because this process gave the partition up', this.#killed.reason)
+  }
+
+  #expire(): void {
+    const { name, handlerTimeout } = this.#consumer
+    const error = new TidemarkError(
+      'TIDEMARK_HANDLER_TIMEOUT',
+      `${name} took more than ${handlerTimeout} ms for event ${this.#event?.sequence} (${this.#event?.type})`,
+      { details: { listener: name, sequence: this.#event?.sequence, type: this.#event?.type } },
+    )
+    this.#cut('was cut off because a handler ran past its timeout', error)
+  }
+
+  #cut(how: string, reason: unknown): void {
+    this.#transaction.destroy(how)
+    this.#abort.abort(reason)
+    this.#expired.reject(reason)
+  }
+}

@@ -1,0 +1,141 @@
+import { run, type Executor, type PreparingExecutor, type Row } from '../database/executor.ts'
+import { kyselyOn } from '../database/kysely.ts'
+import { createCursor } from '../database/sql/definitions.ts'
+import { advanceInline, lockInline } from '../database/sql/inline.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import type { StoredEvent } from '../event/stored-event.ts'
+import { byType } from '../listener/define-listener.ts'
+import { lockDefinition } from '../listener/definition-row.ts'
+import type { InlineConsumers, InlineTurn } from '../outbox/inline.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { StateProjection, TableProjection, type TableHandler } from './define-projection.ts'
+import { decodeState, encodeState } from './state-codec.ts'
+import { fold, reducersOf } from './state-handling.ts'
+import type { EncodedValue } from '../event/codec.ts'
+
+/** A projection that can run inline. */
+export type InlineProjection = StateProjection<unknown> | TableProjection
+
+/** Runs inline projections in the transactions of publishers. */
+export class InlineProjections implements InlineConsumers {
+  readonly #schema: string
+  readonly #registry: EventRegistry
+  readonly #logger: Logger
+  readonly #byType = new Map<string, InlineProjection[]>()
+
+  constructor(
+    schema: string,
+    registry: EventRegistry,
+    projections: readonly InlineProjection[],
+    logger: Logger,
+  ) {
+    this.#schema = schema
+    this.#registry = registry
+    this.#logger = logger
+    for (const projection of projections) {
+      for (const type of projection.types) {
+        this.#byType.set(type, [...(this.#byType.get(type) ?? []), projection])
+      }
+    }
+  }
+
+  handles(type: string): boolean {
+    return this.#byType.has(type)
+  }
+
+  async lock(
+    executor: Executor | PreparingExecutor,
+    types: ReadonlySet<string>,
+  ): Promise<InlineTurn> {
+    const projections = [...new Set([...types].flatMap((type) => this.#byType.get(type) ?? []))]
+    const names = projections.map((projection) => projection.name)
+    let { rows } = await run(executor, lockInline(this.#schema), [names])
+    if (rows.length < names.length) {
+      await this.#create(executor, projections)
+      ;({ rows } = await run(executor, lockInline(this.#schema), [names]))
+    }
+    const locked = new Map(rows.map((row) => [row['name'] as string, row]))
+    return {
+      apply: async (stored: readonly StoredEvent[]): Promise<void> => {
+        const events = stored.map((event) => event.decode(this.#registry))
+        for (const projection of projections) {
+          const mine = events.filter((event) => projection.types.has(event.type))
+          await this.apply(executor, projection, mine, storedState(projection, locked.get(projection.name)))
+        }
+      },
+    }
+  }
+
+  /** Applies events to one projection whose cursor row is locked by this transaction. */
+  async apply(
+    executor: Executor | PreparingExecutor,
+    projection: InlineProjection,
+    events: readonly RecordedEvent[],
+    state: EncodedValue | null,
+  ): Promise<EncodedValue | null> {
+    const last = events.at(-1)
+    if (last === undefined) return state
+    let after: EncodedValue | null = null
+    if (projection instanceof StateProjection) {
+      after = encodeState(projection, fold(reducersOf(projection), decodeState(projection, state), events))
+    } else {
+      await this.#write(executor, projection, events)
+    }
+    const values = [projection.name, last.sequence, after?.json ?? null, after?.meta ?? null]
+    await run(executor, advanceInline(this.#schema), values)
+    return after
+  }
+
+  async #write(
+    executor: Executor | PreparingExecutor,
+    projection: TableProjection,
+    events: readonly RecordedEvent[],
+  ): Promise<void> {
+    const handlers = byType<TableHandler>(projection.handlers)
+    const context = {
+      db: kyselyOn<never>(executor) as never,
+      tx: executor,
+      signal: AbortSignal.timeout(projection.handlerTimeout),
+      replaying: false,
+      logger: this.#logger,
+    }
+    for (const event of events) {
+      const handler = handlers.get(event.type) as unknown as (
+        event: RecordedEvent,
+        context: unknown,
+      ) => Promise<unknown> | void
+      await handler(event, context)
+    }
+  }
+
+  /** Makes the rows of projections that no process has started yet. */
+  async #create(
+    executor: Executor | PreparingExecutor,
+    projections: readonly InlineProjection[],
+  ): Promise<void> {
+    for (const projection of projections.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      await lockDefinition(executor, this.#schema, projection)
+      await run(executor, createCursor(this.#schema), [projection.name, 1, 0, 0n])
+    }
+  }
+}
+
+/**
+ * What a locked row says of a projection's state.
+ *
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED when the row is that of another mode or version: folding on would
+ * mix what two definitions make of the same events.
+ */
+function storedState(projection: InlineProjection, row: Row | undefined): EncodedValue | null {
+  if (row?.['mode'] !== 'inline' || row['version'] !== projection.version) {
+    throw new TidemarkError(
+      'TIDEMARK_MODE_CHANGED',
+      `${projection.name} is inline at version ${projection.version} here, but ${String(row?.['mode'])} at version ${String(row?.['version'])} in the database`,
+      { details: { projection: projection.name } },
+    )
+  }
+  const json = row['state'] as string | null
+  return json === null ? null : { json, meta: row['state_meta'] as string | null }
+}

@@ -1,0 +1,334 @@
+import type { ForeignTransaction } from '../database/executor.ts'
+import { executorOf } from '../database/executor.ts'
+import { kyselyOn } from '../database/kysely.ts'
+import { Database, type ConnectionOptions } from '../database/pool.ts'
+import { defaultSchema, requireSchemaName } from '../database/schema.ts'
+import type { IsolationLevel } from '../database/transaction.ts'
+import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EventDraft } from '../event/define-event.ts'
+import type { EventSequence } from '../event/sequence.ts'
+import { ListenerAdmin } from '../listener/admin.ts'
+import type { Consumer } from '../listener/consumer.ts'
+import type { Db } from '../listener/register.ts'
+import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
+import { Coalescer } from '../outbox/coalescer.ts'
+import { Outbox } from '../outbox/outbox.ts'
+import {
+  outgoingEvents,
+  type Drafts,
+  type PublishedEvent,
+  type PublishNowOptions,
+  type PublishOptions,
+} from '../outbox/outgoing-event.ts'
+import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
+import { StateProjection, type TableProjection } from '../projection/define-projection.ts'
+import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
+import { readProjection } from '../projection/read.ts'
+import { resetProjection } from '../projection/reset.ts'
+import { stderrLogger, type Logger } from '../telemetry/logger.ts'
+import { collectDefinitions, type Definitions, type Module } from './modules.ts'
+import { Runner, type RunnerOptions } from './runner.ts'
+
+/** What an application is made of and where its database is. */
+export interface AppOptions extends ConnectionOptions {
+  /** The modules whose definitions make up the application. */
+  readonly modules: readonly Module[]
+  /** The schema of Tidemark's tables. Defaults to `tidemark`. */
+  readonly schema?: string
+  /** Where it logs. Defaults to warnings and errors as JSON lines on stderr. */
+  readonly logger?: Logger
+}
+
+/** What the function of a transaction works with. All of it ends with the transaction. */
+export interface Transaction {
+  /** Kysely, bound to the transaction. */
+  readonly db: Db
+  /** The plain executor beneath it: `query(text, values)`. */
+  readonly query: (text: string, values?: unknown[]) => Promise<{ readonly rows: readonly Record<string, unknown>[]; readonly rowCount: number | null }>
+  /**
+   * Publishes when the transaction commits: the events are checked now and inserted just before COMMIT, so a
+   * conflict of `expectedVersion` or of an idempotency key fails the transaction then.
+   */
+  readonly publish: (drafts: Drafts, options?: PublishOptions) => void
+}
+
+/** How a transaction runs. */
+export interface TransactionOptions {
+  /** Defaults to the database's own default, normally `'read committed'`. */
+  readonly isolation?: IsolationLevel
+}
+
+/** A transaction that has committed. */
+export interface Committed<T> extends Published {
+  /** What the function returned. */
+  readonly result: T
+}
+
+/** An application: its definitions, its outbox and its connections. Made by {@link defineApp}. */
+export class App implements AsyncDisposable {
+  /** Looking at listeners and projections, and steering them. */
+  readonly listeners: ListenerAdmin
+  /** The schema of Tidemark's tables. */
+  readonly schema: string
+  readonly #options: AppOptions
+  readonly #definitions: Definitions
+  readonly #logger: Logger
+  readonly #database: Database
+  readonly #inline: InlineProjections
+  readonly #outbox: Outbox
+  readonly #coalescer: Coalescer
+  readonly #runners = new Set<Runner>()
+  #closed: Promise<void> | undefined
+
+  constructor(options: AppOptions) {
+    this.#options = options
+    this.schema = requireSchemaName(options.schema ?? defaultSchema)
+    this.#definitions = collectDefinitions(options.modules)
+    this.#logger = options.logger ?? stderrLogger
+    // Nothing connects before it is needed: defining an application costs nothing.
+    this.#database = new Database(options, 'tidemark', (error) =>
+      this.#logger.debug({ err: error }, 'an idle connection was lost'),
+    )
+    const inline = [...this.#definitions.consumers.values()].filter(
+      (consumer) => consumer.mode === 'inline',
+    )
+    this.#inline = new InlineProjections(
+      this.schema,
+      this.#definitions.registry,
+      inline as unknown as InlineProjection[],
+      this.#logger,
+    )
+    this.#outbox = new Outbox(this.schema, this.#inline)
+    this.#coalescer = new Coalescer(this.#database, this.#outbox)
+    this.listeners = new ListenerAdmin(this.#database, this.schema)
+  }
+
+  /** Kysely on the application's pool, for reading: each query on a connection of its own. */
+  get db(): Db {
+    return kyselyOn(this.#database)
+  }
+
+  /**
+   * Runs `work` in a transaction and commits it with the events that it published.
+   *
+   * @returns what `work` returned, the events, and the sequence to wait for.
+   * @throws TidemarkError TIDEMARK_STREAM_CONFLICT or TIDEMARK_DUPLICATE_EVENT, and whatever `work` throws; then
+   * nothing is kept.
+   */
+  async transaction<T>(
+    work: (tx: Transaction) => Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<Committed<T>> {
+    rejectUnknownOptions('transaction', options, ['isolation'])
+    this.#requireOpen()
+    const [result, published] = await publishingTransaction(
+      this.#database,
+      this.#outbox,
+      options,
+      (transaction, buffer) => {
+        const publish = (drafts: Drafts, publishOptions?: PublishOptions): void => {
+          this.#requireKnown(drafts)
+          buffer.push(...outgoingEvents(drafts, publishOptions))
+        }
+        const query = transaction.query.bind(transaction)
+        return work({
+          get db(): Db {
+            return transaction.kysely()
+          },
+          query,
+          publish,
+        })
+      },
+    )
+    return { result, ...published }
+  }
+
+  /**
+   * Publishes an event, or several that belong together. Without `tx` it shares one INSERT and one commit with
+   * whatever else the process publishes at that moment, and returns when it is durable. With `tx` it inserts at once
+   * into that transaction, which somebody else commits.
+   *
+   * @throws TidemarkError TIDEMARK_STREAM_CONFLICT, TIDEMARK_DUPLICATE_EVENT, TIDEMARK_INVALID_OPTION,
+   * TIDEMARK_PAYLOAD_NOT_STORABLE, TIDEMARK_INVALID_EXECUTOR or TIDEMARK_PUBLISH_UNKNOWN. None of them leaves the
+   * transaction of `tx` aborted.
+   *
+   * @example
+   * ```ts
+   * import { defineApp, defineEvent } from 'tidemark'
+   * import { z } from 'zod'
+   *
+   * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+   * const tidemark = defineApp({ modules: [opened] })
+   *
+   * const { sequence } = await tidemark.publish(opened({ id: 'a-1' }), { stream: 'account-a-1', expectedVersion: 'none' })
+   * await tidemark.waitFor('dashboard', sequence)
+   * ```
+   */
+  publish(draft: EventDraft, options?: PublishNowOptions): Promise<PublishedEvent>
+  publish(drafts: readonly EventDraft[], options?: PublishNowOptions): Promise<PublishedEvent[]>
+  async publish(
+    drafts: Drafts,
+    options?: PublishNowOptions,
+  ): Promise<PublishedEvent | PublishedEvent[]> {
+    this.#requireOpen()
+    this.#requireKnown(drafts)
+    const events = outgoingEvents(drafts, options)
+    const published =
+      options?.tx === undefined
+        ? await this.#coalescer.publish(events)
+        : await this.#outbox.insert(executorOf(options.tx as ForeignTransaction), events)
+    return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
+  }
+
+  /**
+   * Runs the listeners and projections in this process until the runner is stopped or disposed, or the process is
+   * told to end.
+   *
+   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
+   */
+  async start(options: RunnerOptions = {}): Promise<Runner> {
+    checkRunnerOptions(options)
+    this.#requireOpen()
+    const runner = await Runner.start(
+      {
+        database: this.#database,
+        connection: this.#options,
+        outbox: this.#outbox,
+        registry: this.#definitions.registry,
+        consumers: [...this.#definitions.consumers.values()],
+        logger: this.#logger,
+      },
+      options,
+    )
+    this.#runners.add(runner)
+    return runner
+  }
+
+  /**
+   * Waits until a listener or projection has handled everything up to `sequence`: what it wrote can be read then.
+   * An inline projection never needs waiting for.
+   *
+   * @throws TidemarkError TIDEMARK_WAIT_TIMEOUT, TIDEMARK_LISTENER_HALTED or TIDEMARK_UNKNOWN_LISTENER.
+   */
+  async waitFor(
+    listener: string | { readonly name: string },
+    sequence: EventSequence,
+    options?: WaitOptions,
+  ): Promise<void> {
+    const name = typeof listener === 'string' ? listener : listener.name
+    if (this.#definitions.consumers.get(name)?.mode === 'inline') return
+    await waitForCursor(this.#database, this.schema, name, sequence, options)
+  }
+
+  /**
+   * The present state of a state projection.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_STATE when what is stored does not satisfy its schema.
+   */
+  async read<State>(projection: StateProjection<State>): Promise<State> {
+    return readProjection(this.#database, this.schema, projection)
+  }
+
+  /**
+   * Empties a projection and derives it again from sequence zero, in place: readers see it grow.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
+   */
+  async reset(projection: StateProjection<never> | TableProjection | { readonly name: string }): Promise<void> {
+    const consumer = this.#definitions.consumers.get(projection.name)
+    if (consumer?.kind !== 'projection') {
+      throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no projection of this application is named "${projection.name}"`)
+    }
+    await resetProjection(this.#database, this.schema, consumer as Consumer, this.#inline, this.#definitions.registry)
+  }
+
+  /** Stops the runners, publishes what is waiting and closes the connections. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#runners].map((runner) => runner.stop()))
+    await this.#coalescer.close()
+    await this.#database.close()
+  }
+
+  #requireOpen(): void {
+    if (this.#closed === undefined) return
+    throw new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
+  }
+
+  // A second definition of a type would be validated by one schema and read by another.
+  #requireKnown(drafts: Drafts): void {
+    for (const draft of Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]) {
+      const definition = draft?.definition
+      const known = definition && this.#definitions.registry.get(definition.type)
+      if (known === undefined || known === definition) continue
+      throw new TidemarkError(
+        'TIDEMARK_EVENT_REDEFINED',
+        `"${definition.type}" was published with another definition than the application's modules have`,
+        { details: { type: definition.type } },
+      )
+    }
+  }
+}
+
+const appOptions = [
+  'modules',
+  'schema',
+  'logger',
+  'connectionString',
+  'connection',
+  'maxConnections',
+  'preparedStatements',
+]
+
+/**
+ * Defines an application: what the CLI and workers load, and what modules publish with. It connects when it is
+ * first used.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_INVALID_SCHEMA_NAME, TIDEMARK_EVENT_REDEFINED or
+ * TIDEMARK_NAME_TAKEN.
+ *
+ * @example
+ * ```ts
+ * import { defineApp, defineEvent, defineProjection } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+ * const count = defineProjection('count', { version: 1, initial: () => 0 }).on(opened, (n) => n + 1)
+ *
+ * export default defineApp({ modules: [{ opened, count }] })
+ * ```
+ */
+export function defineApp(options: AppOptions): App {
+  rejectUnknownOptions('defineApp', options, appOptions)
+  if (!Array.isArray(options.modules)) {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp needs `modules`, a list', {
+      hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
+    })
+  }
+  if (options.maxConnections !== undefined) {
+    requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
+  }
+  return new App(options)
+}
+
+function checkRunnerOptions(options: RunnerOptions): void {
+  const known = ['leaseDuration', 'acquireInterval', 'drainTimeout', 'handleSignals', 'doorbell']
+  rejectUnknownOptions('start', options, known)
+  for (const name of ['leaseDuration', 'acquireInterval', 'drainTimeout'] as const) {
+    const value = options[name]
+    if (value !== undefined) requireWhole('start', name, value, name === 'leaseDuration' ? 500 : 0)
+  }
+  if (options.doorbell !== undefined) {
+    const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
+    rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
+  }
+}

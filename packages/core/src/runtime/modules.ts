@@ -1,0 +1,67 @@
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isEventDefinition } from '../event/define-event.ts'
+import { EventRegistry } from '../event/registry.ts'
+import type { Consumer } from '../listener/consumer.ts'
+import { Listener } from '../listener/define-listener.ts'
+import { StateProjection, TableProjection } from '../projection/define-projection.ts'
+
+/**
+ * What an application is made of: a definition, or an object whose values are definitions, such as a module's
+ * namespace (`import * as credit from './credit/index.ts'`). Values that are not definitions are passed over.
+ */
+export type Module = object
+
+/** Everything that the modules of an application define. */
+export interface Definitions {
+  readonly registry: EventRegistry
+  readonly consumers: ReadonlyMap<string, Consumer>
+}
+
+/**
+ * Collects the definitions of modules.
+ *
+ * @throws TidemarkError TIDEMARK_EVENT_REDEFINED, TIDEMARK_NAME_TAKEN, or TIDEMARK_INVALID_OPTION for a module
+ * without any definition.
+ */
+export function collectDefinitions(modules: readonly Module[]): Definitions {
+  const registry = new EventRegistry()
+  const consumers = new Map<string, Consumer>()
+  for (const [index, module] of modules.entries()) {
+    const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
+    const definitions = values.filter(isDefinition)
+    if (definitions.length === 0) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `modules[${index}] defines no event, listener or projection`, {
+        hint: 'Pass the namespace of a module: `import * as credit from "./credit/index.ts"`.',
+      })
+    }
+    for (const definition of definitions) {
+      if (isEventDefinition(definition)) registry.add(definition)
+      else addConsumer(consumers, registry, definition)
+    }
+  }
+  return { registry, consumers }
+}
+
+function addConsumer(
+  consumers: Map<string, Consumer>,
+  registry: EventRegistry,
+  consumer: Consumer,
+): void {
+  const known = consumers.get(consumer.name)
+  if (known !== undefined && known !== consumer) {
+    throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two listeners or projections are named "${consumer.name}"`, {
+      details: { name: consumer.name },
+    })
+  }
+  consumers.set(consumer.name, consumer)
+  for (const definition of consumer.events) registry.add(definition)
+}
+
+function isDefinition(value: unknown): value is Consumer {
+  return (
+    isEventDefinition(value) ||
+    value instanceof Listener ||
+    value instanceof StateProjection ||
+    value instanceof TableProjection
+  )
+}

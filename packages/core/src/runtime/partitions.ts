@@ -1,0 +1,213 @@
+import { run, type PreparingExecutor } from '../database/executor.ts'
+import { advanceIdle } from '../database/sql/cursors.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { Consumer, Environment } from '../listener/consumer.ts'
+import { recordFailedAttempt } from '../listener/failure.ts'
+import { acquire, leaseLost, release, renew, type Lease } from '../listener/lease.ts'
+import { PartitionRunner } from '../listener/partition-runner.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import type { EventSequence } from '../event/sequence.ts'
+import { readHorizon } from '../outbox/horizon.ts'
+import type { Tail } from '../outbox/tail.ts'
+import { wait } from '../outbox/wait.ts'
+import { Semaphore } from './semaphore.ts'
+
+/** What the partitions of a process work with. */
+export interface PartitionsEnvironment extends Environment {
+  readonly process: string
+  readonly consumers: readonly Consumer[]
+  readonly registry: EventRegistry
+  readonly tail: Tail
+  readonly drainTimeout: number
+}
+
+interface Running {
+  readonly runner: PartitionRunner
+  readonly drain: AbortController
+  readonly kill: AbortController
+  readonly done: Promise<void>
+}
+
+// Connections that batches leave to the reader, the heartbeat and publishers.
+const reservedConnections = 3
+
+/** The listener partitions that this process runs: it takes leases, renews them and gives them back. */
+export class Partitions {
+  readonly #environment: PartitionsEnvironment
+  readonly #consumers: ReadonlyMap<string, Consumer>
+  readonly #running = new Map<string, Running>()
+  readonly #slots: Semaphore
+
+  constructor(environment: PartitionsEnvironment) {
+    this.#environment = environment
+    this.#consumers = new Map(
+      environment.consumers
+        .filter((consumer) => consumer.mode === 'async')
+        .map((consumer) => [consumer.name, consumer]),
+    )
+    const connections = environment.database.pool.options.max ?? 10
+    this.#slots = new Semaphore(Math.max(1, connections - reservedConnections))
+  }
+
+  get size(): number {
+    return this.#running.size
+  }
+
+  get names(): readonly string[] {
+    return [...this.#running.values()]
+      .map(({ runner }) => `${runner.lease.listener}#${runner.lease.partition}`)
+      .toSorted()
+  }
+
+  /** Takes what is free and runs it. `prepare` is called before the first partition runs. */
+  async acquire(prepare: () => Promise<void>): Promise<void> {
+    const { database, outbox, process, leaseDuration, tail } = this.#environment
+    if (this.#consumers.size === 0) return
+    const leases = await acquire(database, outbox.schema, process, leaseDuration, [
+      ...this.#consumers.values(),
+    ])
+    if (leases.length === 0) return
+    await prepare()
+    for (const lease of leases) {
+      // The tail's own look may be older than what another process did since.
+      const ahead =
+        lease.cursor > tail.lastSequence ? await readHorizon(database, outbox.schema) : undefined
+      if (ahead === undefined || lease.cursor <= ahead.lastSequence) this.#start(lease)
+      else await this.#refuse(lease, ahead.lastSequence)
+    }
+  }
+
+  /** Renews the leases, and gives up what another process owns by now. */
+  async renew(): Promise<void> {
+    const { database, outbox, process, leaseDuration } = this.#environment
+    const before = new Map(this.#running)
+    if (before.size === 0) return
+    const held = await renew(database, outbox.schema, process, leaseDuration)
+    for (const [id, running] of before) {
+      if (!held.has(id)) this.#giveUp(running)
+    }
+  }
+
+  /** Moves the stored cursors of idle partitions past events of other types, all in one statement. */
+  async flush(): Promise<void> {
+    const { database, outbox } = this.#environment
+    const idle = [...this.#running.values()].filter(({ runner: { lease } }) => {
+      return !lease.busy && lease.failedSequence === null && lease.position > lease.cursor
+    })
+    if (idle.length === 0) return
+    const moving = this.#move(database, outbox.schema, idle)
+    const settled = moving.catch(() => {})
+    for (const { runner } of idle) runner.lease.moving = settled
+    await moving
+  }
+
+  async #move(
+    executor: PreparingExecutor,
+    schema: string,
+    idle: readonly Running[],
+  ): Promise<void> {
+    const leases = idle.map(({ runner }) => runner.lease)
+    const positions = leases.map((lease) => lease.position)
+    const { rows } = await run(executor, advanceIdle(schema), [
+      leases.map((lease) => lease.listener),
+      leases.map((lease) => lease.generation),
+      leases.map((lease) => lease.partition),
+      leases.map((lease) => lease.epoch),
+      leases.map((lease) => lease.cursor),
+      positions,
+    ])
+    const key = (listener: unknown, generation: unknown, partition: unknown): string =>
+      JSON.stringify([listener, generation, partition])
+    const moved = new Set(
+      rows.map((row) => key(row['listener'], row['generation'], row['partition'])),
+    )
+    for (const [index, running] of idle.entries()) {
+      const { lease } = running.runner
+      const position = positions[index]
+      if (position === undefined) continue
+      if (moved.has(key(lease.listener, lease.generation, lease.partition))) lease.cursor = position
+      else this.#giveUp(running)
+    }
+  }
+
+  /** Gives back what an earlier session of this process still holds. */
+  async releaseAll(): Promise<void> {
+    const { database, outbox, process } = this.#environment
+    await database.query(
+      `UPDATE "${outbox.schema}".cursors SET owner = NULL, lease_until = NULL WHERE owner = $1`,
+      [process],
+    )
+  }
+
+  /**
+   * Stops all partitions and waits for them.
+   *
+   * @param drain - whether batches under way may finish; they may not when connections were lost.
+   */
+  async stop(drain: boolean): Promise<void> {
+    const running = [...this.#running.values()]
+    for (const { drain: abort } of running) abort.abort()
+    const all = Promise.all(running.map(({ done }) => done))
+    if (drain) {
+      const drained = new AbortController()
+      void all.finally(() => drained.abort())
+      await wait(this.#environment.drainTimeout, drained.signal)
+    }
+    for (const { kill } of running) kill.abort(new TidemarkError('TIDEMARK_CLOSED', 'the runner stops'))
+    await all
+  }
+
+  #start(lease: Lease): void {
+    const consumer = this.#consumers.get(lease.listener)
+    if (consumer === undefined) return
+    const runner = new PartitionRunner(consumer, lease, {
+      ...this.#environment,
+      slots: this.#slots,
+    })
+    const drain = new AbortController()
+    const kill = new AbortController()
+    const done = this.#run(runner, drain.signal, kill.signal)
+    this.#running.set(lease.id, { runner, drain, kill, done })
+  }
+
+  async #run(runner: PartitionRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
+    const { database, outbox, logger } = this.#environment
+    const { lease } = runner
+    const fields = { listener: lease.listener, partition: lease.partition, epoch: lease.epoch }
+    try {
+      const stopped = await runner.run(drain, kill)
+      if (stopped === 'lost') logger.warn(fields, `${lease.listener} is run by another process now`)
+      if (stopped === 'stopped') await release(database, outbox.schema, lease)
+    } catch (error) {
+      if (!kill.aborted) {
+        logger.warn({ ...fields, err: error }, `${lease.listener} was interrupted; it goes on from its cursor`)
+      }
+      // With the connection gone the lease cannot be given back either; then it expires.
+      await release(database, outbox.schema, lease).catch(() => {})
+    } finally {
+      this.#running.delete(lease.id)
+    }
+  }
+
+  #giveUp({ runner, drain, kill }: Running): void {
+    drain.abort()
+    kill.abort(leaseLost(runner.lease))
+  }
+
+  /** A cursor beyond the outbox: going on would skip what is published until the numbers meet again. */
+  async #refuse(lease: Lease, lastSequence: EventSequence): Promise<void> {
+    const { database, outbox, logger } = this.#environment
+    const error = new TidemarkError(
+      'TIDEMARK_CURSOR_AHEAD',
+      `the cursor of ${lease.listener} is at ${lease.cursor}, but the last sequence is ${lastSequence}`,
+      { details: { listener: lease.listener, cursor: lease.cursor, lastSequence } },
+    )
+    logger.error({ listener: lease.listener, err: error }, `${lease.listener} has halted`)
+    await recordFailedAttempt(database, outbox.schema, lease, {
+      sequence: null,
+      attempts: 0,
+      error,
+      retryIn: null,
+    })
+  }
+}

@@ -1,0 +1,269 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { run } from '../database/executor.ts'
+import { requireMigrated } from '../database/migrator.ts'
+import { clientConfig, type ConnectionOptions, type Database } from '../database/pool.ts'
+import { channelOf } from '../database/schema.ts'
+import { sweepDoorbells } from '../database/sql/doorbell.ts'
+import { ensurePartitions, registerProcess, removeProcess, sweepProcesses } from '../database/sql/processes.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import type { Consumer } from '../listener/consumer.ts'
+import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
+import { Notifications } from '../outbox/notifications.ts'
+import type { Outbox } from '../outbox/outbox.ts'
+import { Tail } from '../outbox/tail.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { Partitions } from './partitions.ts'
+import { stopOnSignals } from './signals.ts'
+import { every, supervise } from './supervise.ts'
+import { syncDefinitions } from './sync-definitions.ts'
+
+/** How a runner works. All times in milliseconds. */
+export interface RunnerOptions {
+  /**
+   * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
+   * Defaults to 10000.
+   */
+  readonly leaseDuration?: number
+  /** How often a process looks for partitions that nobody runs. Defaults to 1000. */
+  readonly acquireInterval?: number
+  /** How long a stop waits for batches under way before it gives them up. Defaults to 30000. */
+  readonly drainTimeout?: number
+  /** Whether SIGTERM and SIGINT drain the runner. Defaults to true. */
+  readonly handleSignals?: boolean
+  readonly doorbell?: DoorbellOptions
+}
+
+/** What a runner is given by its application. */
+export interface RunnerEnvironment {
+  readonly database: Database
+  readonly connection: ConnectionOptions
+  readonly outbox: Outbox
+  readonly registry: EventRegistry
+  readonly consumers: readonly Consumer[]
+  readonly logger: Logger
+}
+
+const maintenanceInterval = 60_000
+const flushInterval = 200
+
+/**
+ * Runs the listeners and projections of an application in this process, until it is stopped. Start it with
+ * `tidemark.start()`.
+ */
+export class Runner implements AsyncDisposable {
+  /** The identity of this process among those that run the application. */
+  readonly id: string = randomUUID()
+  readonly #environment: RunnerEnvironment
+  readonly #leaseDuration: number
+  readonly #acquireInterval: number
+  readonly #doorbell: Doorbell
+  readonly #notifications: Notifications
+  readonly #tail: Tail
+  readonly #partitions: Partitions
+  readonly #abort = new AbortController()
+  readonly #removeSignals: () => void
+  #restart: (() => void) | undefined
+  #loops: Promise<unknown> = Promise.resolve()
+  #stopped: Promise<void> | undefined
+
+  private constructor(environment: RunnerEnvironment, options: RunnerOptions) {
+    const { database, outbox, logger, connection } = environment
+    const doorbellOptions = options.doorbell ?? {}
+    this.#environment = environment
+    this.#leaseDuration = options.leaseDuration ?? 10_000
+    this.#acquireInterval = options.acquireInterval ?? 1_000
+    this.#doorbell = new Doorbell(database, outbox.schema, this.id, doorbellOptions)
+    this.#notifications = new Notifications({
+      config: clientConfig(connection, `tidemark doorbell ${this.id}`),
+      channel: channelOf(outbox.schema),
+      logger,
+      pingInterval: doorbellOptions.pingInterval ?? 10_000,
+      timeout: 5_000,
+      onRing: () => this.#doorbell.ring(),
+      // Whatever cut this connection may have been the server's end: believe nothing from before.
+      onDeaf: () => this.#restart?.(),
+    })
+    this.#tail = new Tail(
+      database,
+      outbox.schema,
+      this.#doorbell,
+      () => this.#notifications.hears,
+      doorbellOptions,
+    )
+    this.#partitions = new Partitions({
+      ...environment,
+      process: this.id,
+      tail: this.#tail,
+      leaseDuration: this.#leaseDuration,
+      drainTimeout: options.drainTimeout ?? 30_000,
+    })
+    if (doorbellOptions.enabled !== false) this.#notifications.start()
+    this.#removeSignals =
+      options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
+  }
+
+  /**
+   * Checks the schema, writes down the definitions and starts the loops.
+   *
+   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
+   */
+  static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
+    const { database, outbox, consumers, logger } = environment
+    await requireMigrated(database, outbox.schema)
+    await syncDefinitions(database, outbox.schema, consumers, logger)
+    const runner = new Runner(environment, options)
+    await runner.#register()
+    runner.#loops = Promise.all([
+      runner.#supervise('the outbox reader', () => runner.#work()),
+      runner.#supervise('the heartbeat', () => runner.#beat()),
+      runner.#supervise('maintenance', () => runner.#maintain()),
+    ])
+    return runner
+  }
+
+  /** The partitions that this process runs now, as `listener#partition`. */
+  get partitions(): readonly string[] {
+    return this.#partitions.names
+  }
+
+  /**
+   * Finishes the batches under way, gives the leases back and stops. What takes longer than `drainTimeout` is
+   * rolled back. Calling it again waits for the same stop.
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #stop(): Promise<void> {
+    this.#removeSignals()
+    this.#abort.abort()
+    await this.#loops
+    await this.#notifications.close()
+    const { database, outbox, logger } = this.#environment
+    try {
+      await this.#doorbell.remove()
+      await run(database, removeProcess(outbox.schema), [this.id])
+    } catch (error) {
+      logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
+    }
+  }
+
+  #supervise(what: string, loop: () => Promise<void>): Promise<void> {
+    return supervise(what, this.#abort.signal, this.#environment.logger, loop)
+  }
+
+  /**
+   * One session: from a fresh look at the outbox to the first sign that connections were lost. After that nothing
+   * in memory is believed: leases are taken anew, with the cursors that the database has.
+   */
+  async #work(): Promise<void> {
+    const session = new AbortController()
+    this.#restart = () => session.abort()
+    const signal = AbortSignal.any([session.signal, this.#abort.signal])
+    await this.#partitions.releaseAll()
+    const loops = await Promise.allSettled([
+      this.#acquire(signal, session),
+      this.#flush(signal, session),
+    ])
+    this.#restart = undefined
+    await this.#partitions.stop(this.#abort.signal.aborted)
+    for (const loop of loops) if (loop.status === 'rejected') throw loop.reason
+  }
+
+  /** Takes partitions that nobody runs, and follows the outbox while it has some. */
+  async #acquire(signal: AbortSignal, session: AbortController): Promise<void> {
+    const follower = new Follower(this.#tail, this.#doorbell, session)
+    try {
+      await every(this.#acquireInterval, signal, async () => {
+        if (this.#partitions.size === 0) await follower.pause()
+        await this.#partitions.acquire(() => follower.follow(signal))
+        follower.throwIfFailed()
+      })
+    } finally {
+      session.abort()
+      await follower.pause()
+    }
+    follower.throwIfFailed()
+  }
+
+  async #flush(signal: AbortSignal, session: AbortController): Promise<void> {
+    try {
+      await every(flushInterval, signal, () => this.#partitions.flush())
+    } finally {
+      session.abort()
+    }
+  }
+
+  async #beat(): Promise<void> {
+    await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
+      await this.#register()
+      await this.#partitions.renew()
+    })
+  }
+
+  async #register(): Promise<void> {
+    const { database, outbox, consumers } = this.#environment
+    const definitions = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    await run(database, registerProcess(outbox.schema), [
+      this.id,
+      hostname(),
+      process.pid,
+      'tidemark',
+      JSON.stringify(definitions),
+    ])
+  }
+
+  async #maintain(): Promise<void> {
+    const { database, outbox } = this.#environment
+    await every(maintenanceInterval, this.#abort.signal, async () => {
+      await run(database, sweepProcesses(outbox.schema), [this.#leaseDuration * 6])
+      await run(database, sweepDoorbells(outbox.schema), [])
+      await run(database, ensurePartitions(outbox.schema), [])
+    })
+  }
+}
+
+/** Follows the outbox only while this process runs something: a standby must not make publishers ring. */
+class Follower {
+  readonly #tail: Tail
+  readonly #doorbell: Doorbell
+  readonly #session: AbortController
+  #abort: AbortController | undefined
+  #following: Promise<void> | undefined
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(tail: Tail, doorbell: Doorbell, session: AbortController) {
+    this.#tail = tail
+    this.#doorbell = doorbell
+    this.#session = session
+  }
+
+  async follow(signal: AbortSignal): Promise<void> {
+    if (this.#abort !== undefined) return
+    this.#doorbell.forget()
+    await this.#tail.open()
+    this.#abort = new AbortController()
+    this.#following = this.#tail.follow(AbortSignal.any([signal, this.#abort.signal])).catch((error: unknown) => {
+      this.#failure = { error }
+      this.#session.abort()
+    })
+  }
+
+  async pause(): Promise<void> {
+    if (this.#abort === undefined) return
+    this.#abort.abort()
+    await this.#following
+    this.#abort = undefined
+    await this.#doorbell.disarm().catch(() => {})
+  }
+
+  throwIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+}
