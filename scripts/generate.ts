@@ -11,8 +11,9 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { type ErrorCodeEntry, errorCodes } from '../packages/core/src/errors/codes.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
@@ -29,11 +30,6 @@ interface MigrationSource {
   readonly breaking: boolean
   readonly checksum: string
   readonly sql: string
-}
-
-interface ErrorCode {
-  readonly summary: string
-  readonly remedy: string
 }
 
 /** A mistake in what the files are made from: shown as it is, without a stack trace. */
@@ -133,7 +129,7 @@ ${entries.join('')}])
   }
 }
 
-function errorsPage(codes: Readonly<Record<string, ErrorCode>>): GeneratedFile {
+function errorsPage(codes: Readonly<Record<string, ErrorCodeEntry>>): GeneratedFile {
   const sections = Object.entries(codes)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([code, { summary, remedy }]) => `## ${code}\n\n${summary}\n\n**Remedy.** ${remedy}\n`)
@@ -151,15 +147,7 @@ ${sections.join('\n')}`,
 }
 
 async function generate(): Promise<readonly GeneratedFile[]> {
-  const files = [migrationsModule(await readMigrations())]
-  const codes = join(root, 'packages/core/src/errors/codes.ts')
-  if (existsSync(codes)) {
-    const { errorCodes } = (await import(pathToFileURL(codes).href)) as {
-      errorCodes: Readonly<Record<string, ErrorCode>>
-    }
-    files.push(errorsPage(errorCodes))
-  }
-  return files
+  return [migrationsModule(await readMigrations()), errorsPage(errorCodes)]
 }
 
 /** Says whether the file on disk has exactly this text. */
