@@ -1,6 +1,10 @@
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
 export type { ErrorDescription } from './errors/postgres-error.ts'
-export { isTidemarkError, TidemarkError, type TidemarkErrorOptions } from './errors/tidemark-error.ts'
+export {
+  isTidemarkError,
+  TidemarkError,
+  type TidemarkErrorOptions,
+} from './errors/tidemark-error.ts'
 
 export type { Executor, ForeignTransaction, QueryResult } from './database/executor.ts'
 export {

@@ -10,8 +10,8 @@ import {
 } from 'kysely'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Executor, Row } from './executor.ts'
-import { preparedName } from './statement.ts'
 import type { PreparingExecutor } from './executor.ts'
+import { preparedName } from './statement.ts'
 
 /** A Kysely whose queries run on `executor`, in whatever transaction that is in. */
 export function kyselyOn<DB>(executor: Executor | PreparingExecutor): Kysely<DB> {

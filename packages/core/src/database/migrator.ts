@@ -11,7 +11,10 @@ export interface MigrateOptions extends ConnectionOptions {
   /** Defaults to `tidemark`. */
   readonly schema?: string
   /** Called before and after each migration. */
-  readonly onProgress?: (step: { migration: MigrationStatus; state: 'applying' | 'applied' }) => void
+  readonly onProgress?: (step: {
+    migration: MigrationStatus
+    state: 'applying' | 'applied'
+  }) => void
 }
 
 /**
@@ -78,7 +81,9 @@ export async function migrationStatus(
  * The whole schema as a script for `psql`, for those whose database is changed by other hands. It records the
  * migrations, so that {@link migrateUp} goes on from there.
  */
-export function migrationSql(options: { readonly schema?: string; readonly from?: number } = {}): string {
+export function migrationSql(
+  options: { readonly schema?: string; readonly from?: number } = {},
+): string {
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   const parts = migrations
     .filter((migration) => migration.version > (options.from ?? 0))

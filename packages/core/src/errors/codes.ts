@@ -8,31 +8,38 @@ export interface ErrorCodeEntry {
 export const errorCodes = {
   TIDEMARK_INVALID_OPTION: {
     summary: 'An option is unknown, missing or has a value that cannot work.',
-    remedy: 'The message names the option, the value and, where one is close, the option that was meant.',
+    remedy:
+      'The message names the option, the value and, where one is close, the option that was meant.',
   },
   TIDEMARK_INVALID_SCHEMA_NAME: {
     summary: 'The name given for the Postgres schema is not a plain identifier.',
-    remedy: 'Use letters, digits and underscores, starting with a letter or underscore, at most 40 characters.',
+    remedy:
+      'Use letters, digits and underscores, starting with a letter or underscore, at most 40 characters.',
   },
   TIDEMARK_CONNECTION_FAILED: {
     summary: 'The server could not be reached, or it refused the connection.',
-    remedy: 'Check host, port, user, password and database, and that the server accepts connections.',
+    remedy:
+      'Check host, port, user, password and database, and that the server accepts connections.',
   },
   TIDEMARK_MISSING_PRIVILEGE: {
     summary: 'The database user may not do what was asked.',
-    remedy: 'Run the command as a user who owns the schema or may create it, or grant the privilege that the message names.',
+    remedy:
+      'Run the command as a user who owns the schema or may create it, or grant the privilege that the message names.',
   },
   TIDEMARK_MIGRATION_REQUIRED: {
     summary: "Tidemark's tables are missing or older than this version of the library needs.",
     remedy: 'Run `tidemark migrate up` before the processes that use this version start.',
   },
   TIDEMARK_SCHEMA_TOO_NEW: {
-    summary: 'The database was migrated by a newer version, with a breaking migration that this version does not know.',
-    remedy: 'Deploy a version of Tidemark that knows the migration; this one refuses to start rather than damage data.',
+    summary:
+      'The database was migrated by a newer version, with a breaking migration that this version does not know.',
+    remedy:
+      'Deploy a version of Tidemark that knows the migration; this one refuses to start rather than damage data.',
   },
   TIDEMARK_MIGRATION_CHANGED: {
     summary: 'A migration that was applied differs from the one that this version carries.',
-    remedy: 'Never edit an applied migration. Restore the released package, or find out who changed the recorded checksum.',
+    remedy:
+      'Never edit an applied migration. Restore the released package, or find out who changed the recorded checksum.',
   },
   TIDEMARK_MIGRATION_FAILED: {
     summary: 'A migration raised an error and was rolled back.',
@@ -40,11 +47,14 @@ export const errorCodes = {
   },
   TIDEMARK_TRANSACTION_CLOSED: {
     summary: 'A transaction was used after it had ended.',
-    remedy: 'Await everything that uses `tx` or `db` before the transaction function or the handler returns.',
+    remedy:
+      'Await everything that uses `tx` or `db` before the transaction function or the handler returns.',
   },
   TIDEMARK_TRANSACTION_ABORTED: {
-    summary: 'A statement in the transaction failed, its error was swallowed, and Postgres rolled everything back at COMMIT.',
-    remedy: 'Let the error propagate, or run the statement that may fail in a savepoint of its own.',
+    summary:
+      'A statement in the transaction failed, its error was swallowed, and Postgres rolled everything back at COMMIT.',
+    remedy:
+      'Let the error propagate, or run the statement that may fail in a savepoint of its own.',
   },
   TIDEMARK_NESTED_TRANSACTION: {
     summary: 'A transaction was begun on a `db` that is bound to a running transaction.',
@@ -56,7 +66,8 @@ export const errorCodes = {
   },
   TIDEMARK_EVENT_DEFINITION: {
     summary: 'An event definition is incomplete or contradicts itself.',
-    remedy: 'The message says what is missing, for instance the upcaster from one version to the next.',
+    remedy:
+      'The message says what is missing, for instance the upcaster from one version to the next.',
   },
   TIDEMARK_EVENT_REDEFINED: {
     summary: 'Two definitions claim the same event type.',
@@ -68,18 +79,24 @@ export const errorCodes = {
   },
   TIDEMARK_INVALID_EVENT: {
     summary: 'A payload does not satisfy the schema of its event.',
-    remedy: 'The details list each path and what was expected there. Nothing was sent to the database.',
+    remedy:
+      'The details list each path and what was expected there. Nothing was sent to the database.',
   },
   TIDEMARK_PAYLOAD_NOT_STORABLE: {
-    summary: 'A payload holds something that jsonb cannot: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
-    remedy: 'The message names the path. Encode binary data as base64 and replace what is not data.',
+    summary:
+      'A payload holds something that jsonb cannot: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
+    remedy:
+      'The message names the path. Encode binary data as base64 and replace what is not data.',
   },
   TIDEMARK_EVENT_UNREADABLE: {
-    summary: 'A stored event cannot be decoded, upcast or validated by the definition in this process.',
-    remedy: 'Deploy a definition that reads it (an upcaster, a wider schema), then resume the listener. The event is not skipped.',
+    summary:
+      'A stored event cannot be decoded, upcast or validated by the definition in this process.',
+    remedy:
+      'Deploy a definition that reads it (an upcaster, a wider schema), then resume the listener. The event is not skipped.',
   },
   TIDEMARK_STREAM_CONFLICT: {
-    summary: 'The stream is not at the version that the publisher expected: somebody appended first.',
+    summary:
+      'The stream is not at the version that the publisher expected: somebody appended first.',
     remedy: 'Load the stream again, decide again, and publish with its present version.',
   },
   TIDEMARK_DUPLICATE_EVENT: {
@@ -87,32 +104,40 @@ export const errorCodes = {
     remedy: 'The event is published already (`details.sequence`); nothing is left to do.',
   },
   TIDEMARK_PUBLISH_UNKNOWN: {
-    summary: 'The connection was lost while the event was being published: it may or may not be stored.',
+    summary:
+      'The connection was lost while the event was being published: it may or may not be stored.',
     remedy: 'Publish again with the same `idempotencyKey`, which makes the retry safe.',
   },
   TIDEMARK_CURSOR_AHEAD: {
-    summary: "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",
-    remedy: 'Find out what was lost. Then reset the listener to a sequence that exists, with `tidemark listener reset`.',
+    summary:
+      "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",
+    remedy:
+      'Find out what was lost. Then reset the listener to a sequence that exists, with `tidemark listener reset`.',
   },
   TIDEMARK_LEASE_LOST: {
     summary: 'Another process took over the listener partition; this batch was rolled back.',
-    remedy: 'Nothing: the new owner continues. If it happens often, look for event-loop stalls or raise `leaseDuration`.',
+    remedy:
+      'Nothing: the new owner continues. If it happens often, look for event-loop stalls or raise `leaseDuration`.',
   },
   TIDEMARK_HANDLER_FAILED: {
     summary: 'A handler threw.',
-    remedy: 'Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.',
+    remedy:
+      'Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.',
   },
   TIDEMARK_HANDLER_TIMEOUT: {
-    summary: 'A handler ran past its timeout; its connection was destroyed and its transaction rolled back.',
+    summary:
+      'A handler ran past its timeout; its connection was destroyed and its transaction rolled back.',
     remedy: 'Move slow and external work into a job, observe `signal`, or raise `handlerTimeout`.',
   },
   TIDEMARK_LISTENER_HALTED: {
     summary: 'The listener has halted on an event that it could not handle.',
-    remedy: 'Look at its last error (`tidemark listener show`), deploy a fix, then `tidemark listener resume`.',
+    remedy:
+      'Look at its last error (`tidemark listener show`), deploy a fix, then `tidemark listener resume`.',
   },
   TIDEMARK_UNKNOWN_LISTENER: {
     summary: 'No listener or projection has this name.',
-    remedy: 'Check the spelling against `tidemark listener list`; a listener appears once a process that defines it has started.',
+    remedy:
+      'Check the spelling against `tidemark listener list`; a listener appears once a process that defines it has started.',
   },
   TIDEMARK_WAIT_TIMEOUT: {
     summary: 'A listener did not reach the sequence in time.',
@@ -120,11 +145,13 @@ export const errorCodes = {
   },
   TIDEMARK_INVALID_STATE: {
     summary: 'The stored state of a projection does not satisfy its schema.',
-    remedy: 'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
+    remedy:
+      'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
   },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',
-    remedy: 'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
+    remedy:
+      'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
   },
   TIDEMARK_CLOSED: {
     summary: 'The application was closed.',

@@ -4,12 +4,17 @@ import { TidemarkError } from './tidemark-error.ts'
  * Throws TIDEMARK_INVALID_OPTION for the first key of `options` that is not in `known`, with the known
  * key that is closest to it.
  */
-export function rejectUnknownOptions(where: string, options: object, known: readonly string[]): void {
+export function rejectUnknownOptions(
+  where: string,
+  options: object,
+  known: readonly string[],
+): void {
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const meant = closest(key, known)
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} has no option "${key}"`, {
-      hint: meant === undefined ? `Its options are ${known.join(', ')}.` : `Did you mean "${meant}"?`,
+      hint:
+        meant === undefined ? `Its options are ${known.join(', ')}.` : `Did you mean "${meant}"?`,
       details: { option: key, known },
     })
   }
@@ -28,9 +33,13 @@ export function requireWhole(where: string, option: string, value: number, least
 /** Throws TIDEMARK_INVALID_OPTION unless `name` can name a listener, projection or event. */
 export function requireName(where: string, name: string): void {
   if (typeof name === 'string' && /^[\w.:/-]{1,200}$/u.test(name)) return
-  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a name, not ${JSON.stringify(name)}`, {
-    hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
-  })
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where} needs a name, not ${JSON.stringify(name)}`,
+    {
+      hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
+    },
+  )
 }
 
 /** The candidate within an edit distance of a third of the word's length, if there is one. */

@@ -1,17 +1,30 @@
 /** The SQLSTATE of a Postgres error, or the system code of a socket error; undefined for anything else. */
 export function errorCodeOf(error: unknown): string | undefined {
-  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
+  const code =
+    typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined
 }
 
 // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
 const serverWentAway = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03'])
-const socketCodes = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'ENOTFOUND', 'EAI_AGAIN', 'ENOENT', 'EHOSTUNREACH'])
+const socketCodes = new Set([
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOENT',
+  'EHOSTUNREACH',
+])
 
 /** Whether the connection is gone or could not be made: nothing about the statement itself was wrong. */
 export function isConnectionError(error: unknown): boolean {
   const code = errorCodeOf(error)
-  if (code !== undefined) return code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'
+  if (code !== undefined)
+    return (
+      code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'
+    )
   // pg reports these without a code
   return (
     error instanceof Error &&

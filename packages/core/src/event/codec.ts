@@ -20,7 +20,12 @@ export function encodeValue(what: string, value: unknown): EncodedValue {
   if (problem !== undefined) throw notStorable(what, problem)
   try {
     const { json, meta } = superjson.serialize(value)
-    return checked(what, value, JSON.stringify(json), meta === undefined ? null : JSON.stringify(meta))
+    return checked(
+      what,
+      value,
+      JSON.stringify(json),
+      meta === undefined ? null : JSON.stringify(meta),
+    )
   } catch (error) {
     if (error instanceof TidemarkError) throw error
     const reason = error instanceof Error ? error.message : String(error)
@@ -41,10 +46,14 @@ interface Unstorable {
 
 function notStorable(what: string, { path, reason }: Unstorable, cause?: unknown): TidemarkError {
   const where = path === '' ? 'it' : `"${path}"`
-  return new TidemarkError('TIDEMARK_PAYLOAD_NOT_STORABLE', `${what} cannot be stored: ${where} ${reason}`, {
-    details: { path, reason },
-    ...(cause === undefined ? {} : { cause }),
-  })
+  return new TidemarkError(
+    'TIDEMARK_PAYLOAD_NOT_STORABLE',
+    `${what} cannot be stored: ${where} ${reason}`,
+    {
+      details: { path, reason },
+      ...(cause === undefined ? {} : { cause }),
+    },
+  )
 }
 
 // Deeper than this the slow path looks for cycles; jsonb itself gives up some thousands deeper.
@@ -93,12 +102,20 @@ function findUnstorable(value: unknown, path: string, above: Set<object>): Unsto
   if (value instanceof Date) {
     return Number.isNaN(value.getTime()) ? { path, reason: 'is an invalid Date' } : undefined
   }
-  if (value instanceof RegExp || value instanceof URL || value instanceof Error || ArrayBuffer.isView(value)) {
+  if (
+    value instanceof RegExp ||
+    value instanceof URL ||
+    value instanceof Error ||
+    ArrayBuffer.isView(value)
+  ) {
     return undefined
   }
   const entries = entriesOf(value)
   if (entries === undefined) {
-    return { path, reason: `is an instance of ${value.constructor?.name ?? 'a class'}, which would lose its class` }
+    return {
+      path,
+      reason: `is an instance of ${value.constructor?.name ?? 'a class'}, which would lose its class`,
+    }
   }
   above.add(value)
   for (const [key, item] of entries) {
@@ -140,9 +157,11 @@ function findBadText(value: unknown, path: string): Unstorable | undefined {
     return value.isWellFormed() ? undefined : { path, reason: 'contains half of a surrogate pair' }
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const entries = value instanceof Error ? Object.entries({ message: value.message }) : entriesOf(value)
+  const entries =
+    value instanceof Error ? Object.entries({ message: value.message }) : entriesOf(value)
   for (const [key, item] of entries ?? []) {
-    const problem = findBadText(key, path) ?? findBadText(item, path === '' ? key : `${path}.${key}`)
+    const problem =
+      findBadText(key, path) ?? findBadText(item, path === '' ? key : `${path}.${key}`)
     if (problem !== undefined) return problem
   }
   return undefined

@@ -79,10 +79,16 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
   const make = (payload: z.input<Schema>): EventDraft<Type, z.output<Schema>> => {
     const parsed = schema.safeParse(payload)
     if (!parsed.success) throw invalidPayload(type, parsed.error)
-    return Object.freeze({ definition, payload: parsed.data as z.output<Schema> })
+    return Object.freeze({ definition, payload: parsed.data })
   }
   const definition = Object.freeze(
-    Object.assign(make, { type, version, schema, upcast: Object.freeze({ ...upcast }), description }),
+    Object.assign(make, {
+      type,
+      version,
+      schema,
+      upcast: Object.freeze({ ...upcast }),
+      description,
+    }),
   ) as unknown as EventDefinition<Type, z.output<Schema>, z.input<Schema>>
   definitions.add(definition)
   return definition
@@ -95,9 +101,13 @@ export function isEventDefinition(value: unknown): value is EventDefinition {
 
 function requireSchema(where: string, schema: unknown): void {
   if (typeof (schema as { safeParse?: unknown } | undefined)?.safeParse === 'function') return
-  throw new TidemarkError('TIDEMARK_EVENT_DEFINITION', `${where} needs a zod schema as its \`payload\``, {
-    hint: 'For instance `payload: z.object({ id: z.uuid() })`.',
-  })
+  throw new TidemarkError(
+    'TIDEMARK_EVENT_DEFINITION',
+    `${where} needs a zod schema as its \`payload\``,
+    {
+      hint: 'For instance `payload: z.object({ id: z.uuid() })`.',
+    },
+  )
 }
 
 function requireUpcasters(
@@ -110,7 +120,9 @@ function requireUpcasters(
     throw new TidemarkError(
       'TIDEMARK_EVENT_DEFINITION',
       `${where} is at version ${version} but cannot read version ${from}`,
-      { hint: `Add \`upcast: { ${from}: (payload) => … }\`, which makes a version ${from + 1} of it.` },
+      {
+        hint: `Add \`upcast: { ${from}: (payload) => … }\`, which makes a version ${from + 1} of it.`,
+      },
     )
   }
   const stray = Object.keys(upcast).find((from) => !(Number(from) >= 1 && Number(from) < version))

@@ -2,8 +2,8 @@ import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { rewindCursors } from '../database/sql/definitions.ts'
 import { inTransaction } from '../database/transaction.ts'
-import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { closest } from '../errors/options.ts'
+import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { readHorizon } from '../outbox/horizon.ts'
@@ -64,11 +64,18 @@ export class ListenerAdmin {
     const all = await this.list()
     const found = all.find((listener) => listener.name === name)
     if (found !== undefined) return found
-    const meant = closest(name, all.map((listener) => listener.name))
-    throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no listener or projection is named "${name}"`, {
-      ...(meant === undefined ? {} : { hint: `Did you mean "${meant}"?` }),
-      details: { listener: name },
-    })
+    const meant = closest(
+      name,
+      all.map((listener) => listener.name),
+    )
+    throw new TidemarkError(
+      'TIDEMARK_UNKNOWN_LISTENER',
+      `no listener or projection is named "${name}"`,
+      {
+        ...(meant === undefined ? {} : { hint: `Did you mean "${meant}"?` }),
+        details: { listener: name },
+      },
+    )
   }
 
   /** Stops a listener after the batch under way, in whatever process it runs. */
@@ -98,15 +105,23 @@ export class ListenerAdmin {
   async reset(name: string, to: EventSequence = sequenceZero): Promise<void> {
     const { kind } = await this.get(name)
     if (kind === 'projection') {
-      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `"${name}" is a projection, not a listener`, {
-        hint: 'Reset it with `projections.reset`, which empties its state too.',
-      })
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_OPTION',
+        `"${name}" is a projection, not a listener`,
+        {
+          hint: 'Reset it with `projections.reset`, which empties its state too.',
+        },
+      )
     }
     const { lastSequence } = await readHorizon(this.#database, this.#schema)
     if (to > lastSequence) {
-      throw new TidemarkError('TIDEMARK_CURSOR_AHEAD', `sequence ${to} is beyond the last one, ${lastSequence}`, {
-        details: { to, lastSequence },
-      })
+      throw new TidemarkError(
+        'TIDEMARK_CURSOR_AHEAD',
+        `sequence ${to} is beyond the last one, ${lastSequence}`,
+        {
+          details: { to, lastSequence },
+        },
+      )
     }
     await inTransaction(this.#database, {}, async (transaction) => {
       await run(transaction, rewindCursors(this.#schema), [name, to])
@@ -145,19 +160,17 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
   const { name, kind, mode, version, status } = rows[0] as StatusRow
   const partitions = rows
     .filter((row) => row.partition !== null)
-    .map(
-      (row): PartitionStatus => ({
-        partition: row.partition as number,
-        cursor: BigInt(row.cursor) as EventSequence,
-        owner: row.owner,
-        attempts: row.attempts,
-        failedSequence:
-          row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence),
-        nextAttemptAt: row.next_attempt_at,
-        haltedAt: row.halted_at,
-        lastError: row.last_error,
-      }),
-    )
+    .map((row): PartitionStatus => ({
+      partition: row.partition as number,
+      cursor: BigInt(row.cursor) as EventSequence,
+      owner: row.owner,
+      attempts: row.attempts,
+      failedSequence:
+        row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence),
+      nextAttemptAt: row.next_attempt_at,
+      haltedAt: row.halted_at,
+      lastError: row.last_error,
+    }))
   const cursor = partitions.reduce<EventSequence>(
     (lowest, partition) => (partition.cursor < lowest ? partition.cursor : lowest),
     partitions[0]?.cursor ?? sequenceZero,

@@ -20,9 +20,13 @@ export function milliseconds(duration: Duration): number {
       ? duration
       : Number(match?.[1]) * units[(match?.[2] ?? 'ms') as keyof typeof units]
   if (Number.isFinite(value) && value >= 0) return value
-  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${JSON.stringify(duration)} is not a length of time`, {
-    hint: "Use milliseconds or a number with a unit: 250, '30s', '5m', '1h'.",
-  })
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${JSON.stringify(duration)} is not a length of time`,
+    {
+      hint: "Use milliseconds or a number with a unit: 250, '30s', '5m', '1h'.",
+    },
+  )
 }
 
 /**

@@ -30,9 +30,10 @@ export type Handler<Definition extends EventDefinition = EventDefinition> = (
 ) => Promise<unknown> | void
 
 /** The event that the handler of a definition receives. */
-export type EventOf<Definition> = Definition extends EventDefinition<infer Type, unknown>
-  ? RecordedEvent<Type, PayloadOf<Definition>>
-  : never
+export type EventOf<Definition> =
+  Definition extends EventDefinition<infer Type, unknown>
+    ? RecordedEvent<Type, PayloadOf<Definition>>
+    : never
 
 // The events that `.on` accepts. `never` as input: whatever it takes, a handler only reads.
 type AnyEvent = EventDefinition<string, unknown>
@@ -51,7 +52,11 @@ export class Listener implements Consumer {
   readonly #options: ListenerOptions
   readonly #handlers: ReadonlyMap<EventDefinition, Handler>
 
-  constructor(name: string, options: ListenerOptions, handlers: ReadonlyMap<EventDefinition, Handler>) {
+  constructor(
+    name: string,
+    options: ListenerOptions,
+    handlers: ReadonlyMap<EventDefinition, Handler>,
+  ) {
     this.name = name
     this.#options = options
     this.#handlers = handlers
@@ -146,7 +151,10 @@ export function withHandler<H>(
   const extended = new Map(handlers)
   for (const event of Array.isArray(definition) ? (definition as unknown[]) : [definition]) {
     if (!isEventDefinition(event)) {
-      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${name}: .on() needs an event made by defineEvent()`)
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_OPTION',
+        `${name}: .on() needs an event made by defineEvent()`,
+      )
     }
     if ([...extended.keys()].some((known) => known.type === event.type)) {
       throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${name} handles ${event.type} already`, {

@@ -20,6 +20,12 @@ export async function lockDefinition(
 ): Promise<DefinitionRow> {
   const { name, kind, mode, version, types } = consumer
   const definition = JSON.stringify({ types: [...types] })
-  const { rows } = await run(executor, lockListener(schema), [name, kind, mode, version, definition])
+  const { rows } = await run(executor, lockListener(schema), [
+    name,
+    kind,
+    mode,
+    version,
+    definition,
+  ])
   return rows[0] as unknown as DefinitionRow
 }

@@ -96,7 +96,10 @@ export class PartitionRunner {
     try {
       const decoded = this.#decode(events)
       if (decoded.events.length > 0) {
-        const end = decoded.failure === undefined ? through : (decoded.events.at(-1) as RecordedEvent).sequence
+        const end =
+          decoded.failure === undefined
+            ? through
+            : (decoded.events.at(-1) as RecordedEvent).sequence
         const failure = await this.#handleOrIsolate(decoded.events, end, kill)
         if (failure !== undefined) return await this.#fail(failure.event, failure.error)
       }
@@ -152,7 +155,10 @@ export class PartitionRunner {
   }
 
   /** Records an attempt that failed: the next one is later, or the listener halts. */
-  async #fail(event: Pick<StoredEvent, 'sequence' | 'type'>, error: unknown): Promise<Stopped | undefined> {
+  async #fail(
+    event: Pick<StoredEvent, 'sequence' | 'type'>,
+    error: unknown,
+  ): Promise<Stopped | undefined> {
     const { database, outbox, logger } = this.#environment
     const { name, retry } = this.#consumer
     const { lease } = this
@@ -160,7 +166,14 @@ export class PartitionRunner {
     // A deadlock or a serialization failure is the database's doing: it never halts a listener.
     const halts = attempts >= retry.attempts && !isRetryableConflict(error)
     const delay = halts ? null : Math.ceil(retry.backoff(attempts + 1))
-    const fields = { listener: name, partition: lease.partition, sequence: event.sequence, type: event.type, attempts, err: error }
+    const fields = {
+      listener: name,
+      partition: lease.partition,
+      sequence: event.sequence,
+      type: event.type,
+      attempts,
+      err: error,
+    }
     await recordFailedAttempt(database, outbox.schema, lease, {
       sequence: event.sequence,
       attempts,
@@ -171,7 +184,10 @@ export class PartitionRunner {
       logger.error(fields, `${name} has halted: event ${event.sequence} failed ${attempts} times`)
       return 'halted'
     }
-    logger.warn({ ...fields, retryIn: delay }, `${name} failed on event ${event.sequence}; it will be tried again`)
+    logger.warn(
+      { ...fields, retryIn: delay },
+      `${name} failed on event ${event.sequence}; it will be tried again`,
+    )
     lease.attempts = attempts
     lease.failedSequence = event.sequence
     lease.nextAttemptAt = new Date(Date.now() + (delay ?? 0))

@@ -14,8 +14,8 @@ import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Consumer, Environment, Handling } from './consumer.ts'
 import type { Handler } from './define-listener.ts'
-import { fence, type Lease } from './lease.ts'
 import type { HandlerContext } from './handler-context.ts'
+import { fence, type Lease } from './lease.ts'
 import type { Db } from './register.ts'
 
 /** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */

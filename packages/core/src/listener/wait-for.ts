@@ -33,11 +33,17 @@ export async function waitForCursor(
   for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
     options.signal?.throwIfAborted()
     const { rows } = await run(executor, progressOf(schema), [listener])
-    const row = rows[0] as { status: string; cursor: string | null; last_error: unknown } | undefined
+    const row = rows[0] as
+      | { status: string; cursor: string | null; last_error: unknown }
+      | undefined
     if (row === undefined) {
-      throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no listener or projection is named "${listener}"`, {
-        details: { listener },
-      })
+      throw new TidemarkError(
+        'TIDEMARK_UNKNOWN_LISTENER',
+        `no listener or projection is named "${listener}"`,
+        {
+          details: { listener },
+        },
+      )
     }
     const cursor = BigInt(row.cursor ?? 0)
     if (row.cursor !== null && cursor >= sequence) return

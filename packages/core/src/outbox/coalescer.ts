@@ -37,7 +37,9 @@ export class Coalescer {
   publish(events: readonly OutgoingEvent[]): Promise<PublishedEvent[]> {
     if (events.length === 0) return Promise.resolve([])
     if (this.#closed) {
-      return Promise.reject(new TidemarkError('TIDEMARK_CLOSED', 'the application was closed before this publish'))
+      return Promise.reject(
+        new TidemarkError('TIDEMARK_CLOSED', 'the application was closed before this publish'),
+      )
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ events, resolve, reject })

@@ -132,9 +132,13 @@ export function outgoingEvents(
 function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint | null {
   if (expectedVersion === undefined || expectedVersion === 'any') return null
   if (stream === undefined) {
-    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'publish: "expectedVersion" needs a "stream"', {
-      hint: 'Name the stream whose version you expect.',
-    })
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      'publish: "expectedVersion" needs a "stream"',
+      {
+        hint: 'Name the stream whose version you expect.',
+      },
+    )
   }
   if (expectedVersion === 'none') return 0n
   if (typeof expectedVersion === 'bigint' || Number.isSafeInteger(expectedVersion)) {
@@ -153,5 +157,9 @@ function notADraft(value: unknown): TidemarkError {
     typeof value === 'function'
       ? 'Call the definition with a payload: `publish(accountOpened({ … }))`.'
       : 'Make it with a definition: `publish(accountOpened({ … }))`.'
-  return new TidemarkError('TIDEMARK_INVALID_OPTION', 'publish was given something that is not an event', { hint })
+  return new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    'publish was given something that is not an event',
+    { hint },
+  )
 }

@@ -170,7 +170,10 @@ export class Tail {
 
   /** Waits while the kept events are more than enough for the furthest reader. */
   async #waitForDemand(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted && this.#kept.length - this.#indexAfter(this.#furthest) > keptEvents / 2) {
+    while (
+      !signal.aborted &&
+      this.#kept.length - this.#indexAfter(this.#furthest) > keptEvents / 2
+    ) {
       this.#demanded = Promise.withResolvers<void>()
       const onAbort = (): void => this.#demanded.resolve()
       signal.addEventListener('abort', onAbort, { once: true })

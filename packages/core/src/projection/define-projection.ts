@@ -10,7 +10,6 @@ import {
   retryPolicy,
   withHandler,
   type EventOf,
-  type Handler,
   type ListenerOptions,
 } from '../listener/define-listener.ts'
 import type { Lease } from '../listener/lease.ts'
@@ -146,7 +145,7 @@ export class TableProjection extends Projection<TableHandler> implements Consume
 
   begin(lease: Lease, environment: Environment): Handling {
     // A projection's context is the part of a handler's context that a replay may use.
-    return new TransactionalHandling(this, byType(this.handlers) as ReadonlyMap<string, Handler>, lease, environment)
+    return new TransactionalHandling(this, byType(this.handlers), lease, environment)
   }
 }
 

@@ -3,6 +3,7 @@ import { kyselyOn } from '../database/kysely.ts'
 import { createCursor } from '../database/sql/definitions.ts'
 import { advanceInline, lockInline } from '../database/sql/inline.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EncodedValue } from '../event/codec.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
@@ -10,10 +11,10 @@ import { byType } from '../listener/define-listener.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { InlineConsumers, InlineTurn } from '../outbox/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import { StateProjection, TableProjection, type TableHandler } from './define-projection.ts'
+import type { TableProjection } from './define-projection.ts'
+import { StateProjection, type TableHandler } from './define-projection.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { fold, reducersOf } from './state-handling.ts'
-import type { EncodedValue } from '../event/codec.ts'
 
 /** A projection that can run inline. */
 export type InlineProjection = StateProjection<unknown> | TableProjection
@@ -62,7 +63,12 @@ export class InlineProjections implements InlineConsumers {
         const events = stored.map((event) => event.decode(this.#registry))
         for (const projection of projections) {
           const mine = events.filter((event) => projection.types.has(event.type))
-          await this.apply(executor, projection, mine, storedState(projection, locked.get(projection.name)))
+          await this.apply(
+            executor,
+            projection,
+            mine,
+            storedState(projection, locked.get(projection.name)),
+          )
         }
       },
     }
@@ -79,7 +85,10 @@ export class InlineProjections implements InlineConsumers {
     if (last === undefined) return state
     let after: EncodedValue | null = null
     if (projection instanceof StateProjection) {
-      after = encodeState(projection, fold(reducersOf(projection), decodeState(projection, state), events))
+      after = encodeState(
+        projection,
+        fold(reducersOf(projection), decodeState(projection, state), events),
+      )
     } else {
       await this.#write(executor, projection, events)
     }

@@ -33,11 +33,20 @@ export async function resetProjection(
       [projection.name],
     )
     if (known.rowCount === 0) {
-      throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no process has started ${projection.name} yet`)
+      throw new TidemarkError(
+        'TIDEMARK_UNKNOWN_LISTENER',
+        `no process has started ${projection.name} yet`,
+      )
     }
     await emptyProjection(transaction, schema, projection)
     if (projection.mode === 'inline') {
-      await replayInline(transaction, schema, projection as Consumer & InlineProjection, inline, registry)
+      await replayInline(
+        transaction,
+        schema,
+        projection as Consumer & InlineProjection,
+        inline,
+        registry,
+      )
     }
   })
 }
@@ -75,7 +84,7 @@ async function replayInline(
   const { lastSequence: upTo } = await readHorizon(executor, schema)
   const types = [...projection.types]
   let state: EncodedValue | null = null
-  for (let after: EventSequence = sequenceZero; ; ) {
+  for (let after: EventSequence = sequenceZero; ;) {
     const page = await readPage(executor, schema, { after, upTo, limit: pageSize, types })
     const last = page.at(-1)
     if (last === undefined) return

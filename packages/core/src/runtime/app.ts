@@ -1,4 +1,3 @@
-import type { ForeignTransaction } from '../database/executor.ts'
 import { executorOf } from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
 import { Database, type ConnectionOptions } from '../database/pool.ts'
@@ -9,7 +8,6 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
-import type { Consumer } from '../listener/consumer.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
@@ -22,7 +20,8 @@ import {
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
-import { StateProjection, type TableProjection } from '../projection/define-projection.ts'
+import type { StateProjection } from '../projection/define-projection.ts'
+import { type TableProjection } from '../projection/define-projection.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import { readProjection } from '../projection/read.ts'
 import { resetProjection } from '../projection/reset.ts'
@@ -45,7 +44,13 @@ export interface Transaction {
   /** Kysely, bound to the transaction. */
   readonly db: Db
   /** The plain executor beneath it: `query(text, values)`. */
-  readonly query: (text: string, values?: unknown[]) => Promise<{ readonly rows: readonly Record<string, unknown>[]; readonly rowCount: number | null }>
+  readonly query: (
+    text: string,
+    values?: unknown[],
+  ) => Promise<{
+    readonly rows: readonly Record<string, unknown>[]
+    readonly rowCount: number | null
+  }>
   /**
    * Publishes when the transaction commits: the events are checked now and inserted just before COMMIT, so a
    * conflict of `expectedVersion` or of an idempotency key fails the transaction then.
@@ -177,7 +182,7 @@ export class App implements AsyncDisposable {
     const published =
       options?.tx === undefined
         ? await this.#coalescer.publish(events)
-        : await this.#outbox.insert(executorOf(options.tx as ForeignTransaction), events)
+        : await this.#outbox.insert(executorOf(options.tx), events)
     return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
   }
 
@@ -235,12 +240,23 @@ export class App implements AsyncDisposable {
    *
    * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
-  async reset(projection: StateProjection<never> | TableProjection | { readonly name: string }): Promise<void> {
+  async reset(
+    projection: StateProjection<never> | TableProjection | { readonly name: string },
+  ): Promise<void> {
     const consumer = this.#definitions.consumers.get(projection.name)
     if (consumer?.kind !== 'projection') {
-      throw new TidemarkError('TIDEMARK_UNKNOWN_LISTENER', `no projection of this application is named "${projection.name}"`)
+      throw new TidemarkError(
+        'TIDEMARK_UNKNOWN_LISTENER',
+        `no projection of this application is named "${projection.name}"`,
+      )
     }
-    await resetProjection(this.#database, this.schema, consumer as Consumer, this.#inline, this.#definitions.registry)
+    await resetProjection(
+      this.#database,
+      this.schema,
+      consumer,
+      this.#inline,
+      this.#definitions.registry,
+    )
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */
@@ -266,7 +282,9 @@ export class App implements AsyncDisposable {
 
   // A second definition of a type would be validated by one schema and read by another.
   #requireKnown(drafts: Drafts): void {
-    for (const draft of Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]) {
+    for (const draft of Array.isArray(drafts)
+      ? (drafts as readonly EventDraft[])
+      : [drafts as EventDraft]) {
       const definition = draft?.definition
       const known = definition && this.#definitions.registry.get(definition.type)
       if (known === undefined || known === definition) continue

@@ -30,9 +30,13 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
     const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
     const definitions = values.filter(isDefinition)
     if (definitions.length === 0) {
-      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `modules[${index}] defines no event, listener or projection`, {
-        hint: 'Pass the namespace of a module: `import * as credit from "./credit/index.ts"`.',
-      })
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_OPTION',
+        `modules[${index}] defines no event, listener or projection`,
+        {
+          hint: 'Pass the namespace of a module: `import * as credit from "./credit/index.ts"`.',
+        },
+      )
     }
     for (const definition of definitions) {
       if (isEventDefinition(definition)) registry.add(definition)
@@ -49,9 +53,13 @@ function addConsumer(
 ): void {
   const known = consumers.get(consumer.name)
   if (known !== undefined && known !== consumer) {
-    throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two listeners or projections are named "${consumer.name}"`, {
-      details: { name: consumer.name },
-    })
+    throw new TidemarkError(
+      'TIDEMARK_NAME_TAKEN',
+      `two listeners or projections are named "${consumer.name}"`,
+      {
+        details: { name: consumer.name },
+      },
+    )
   }
   consumers.set(consumer.name, consumer)
   for (const definition of consumer.events) registry.add(definition)

@@ -1,12 +1,12 @@
 import { run, type PreparingExecutor } from '../database/executor.ts'
 import { advanceIdle } from '../database/sql/cursors.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import type { EventSequence } from '../event/sequence.ts'
 import type { Consumer, Environment } from '../listener/consumer.ts'
 import { recordFailedAttempt } from '../listener/failure.ts'
 import { acquire, leaseLost, release, renew, type Lease } from '../listener/lease.ts'
 import { PartitionRunner } from '../listener/partition-runner.ts'
-import type { EventRegistry } from '../event/registry.ts'
-import type { EventSequence } from '../event/sequence.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
@@ -153,7 +153,8 @@ export class Partitions {
       void all.finally(() => drained.abort())
       await wait(this.#environment.drainTimeout, drained.signal)
     }
-    for (const { kill } of running) kill.abort(new TidemarkError('TIDEMARK_CLOSED', 'the runner stops'))
+    for (const { kill } of running)
+      kill.abort(new TidemarkError('TIDEMARK_CLOSED', 'the runner stops'))
     await all
   }
 
@@ -180,7 +181,10 @@ export class Partitions {
       if (stopped === 'stopped') await release(database, outbox.schema, lease)
     } catch (error) {
       if (!kill.aborted) {
-        logger.warn({ ...fields, err: error }, `${lease.listener} was interrupted; it goes on from its cursor`)
+        logger.warn(
+          { ...fields, err: error },
+          `${lease.listener} was interrupted; it goes on from its cursor`,
+        )
       }
       // With the connection gone the lease cannot be given back either; then it expires.
       await release(database, outbox.schema, lease).catch(() => {})

@@ -5,7 +5,12 @@ import { requireMigrated } from '../database/migrator.ts'
 import { clientConfig, type ConnectionOptions, type Database } from '../database/pool.ts'
 import { channelOf } from '../database/schema.ts'
 import { sweepDoorbells } from '../database/sql/doorbell.ts'
-import { ensurePartitions, registerProcess, removeProcess, sweepProcesses } from '../database/sql/processes.ts'
+import {
+  ensurePartitions,
+  registerProcess,
+  removeProcess,
+  sweepProcesses,
+} from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
@@ -249,10 +254,12 @@ class Follower {
     this.#doorbell.forget()
     await this.#tail.open()
     this.#abort = new AbortController()
-    this.#following = this.#tail.follow(AbortSignal.any([signal, this.#abort.signal])).catch((error: unknown) => {
-      this.#failure = { error }
-      this.#session.abort()
-    })
+    this.#following = this.#tail
+      .follow(AbortSignal.any([signal, this.#abort.signal]))
+      .catch((error: unknown) => {
+        this.#failure = { error }
+        this.#session.abort()
+      })
   }
 
   async pause(): Promise<void> {

@@ -23,7 +23,10 @@ export const stderrLogger: Logger = Object.freeze({
 } satisfies Logger)
 
 function write(level: string, fields: object, message: string): void {
-  const line = JSON.stringify({ level, time: new Date().toISOString(), msg: message, ...fields }, plain)
+  const line = JSON.stringify(
+    { level, time: new Date().toISOString(), msg: message, ...fields },
+    plain,
+  )
   process.stderr.write(`${line}\n`)
 }
 
