@@ -49,6 +49,20 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   return Database.create(options)
 }
 
+/** What stands in for a database that was made by {@link createTestDatabase}. */
+const standIns = new WeakMap<TestDatabase, TestDatabase>()
+
+/** Lets the leak check accept another object in place of the database. */
+export function standInFor(database: TestDatabase, standIn: TestDatabase): void {
+  standIns.set(standIn, database)
+}
+
+/** The database that `database` is or stands for; undefined if it was not made here. */
+export function databaseBehind(database: TestDatabase): Database | undefined {
+  const own = standIns.get(database) ?? database
+  return own instanceof Database ? own : undefined
+}
+
 /** The test database, with what the leak check has to know. */
 export class Database implements TestDatabase {
   readonly name: string
@@ -74,7 +88,10 @@ export class Database implements TestDatabase {
     })
     // Tests cut connections; the pool replaces them, and the statement under way fails by itself.
     this.pool.on('error', () => undefined)
-    this.pool.on('connect', (client) => this.#poolPids.add(processId(client)))
+    this.pool.on('connect', (client) => {
+      client.on('error', () => undefined)
+      this.#poolPids.add(processId(client))
+    })
     this.pool.on('remove', (client) => this.#poolPids.delete(processId(client)))
   }
 

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import {
   createTestDatabase,
+  standInFor,
   type TestDatabase,
   type TestDatabaseOptions,
 } from '../database/test-database.ts'
@@ -92,6 +93,7 @@ class LentDatabase implements TestDatabase {
 
   lend(database: TestDatabase): void {
     this.#database = database
+    standInFor(database, this)
   }
 
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(
