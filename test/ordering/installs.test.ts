@@ -1,18 +1,18 @@
 import { migrateUp } from 'tidemark'
-import { expect } from 'vitest'
-import { test } from '../support/database-test.ts'
+import { expect, test } from 'vitest'
 import { effectsOf, noted, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
-test('two installs in one database do not hold each other back, ring each other or see each other', async ({
-  database,
-}) => {
+const database = useFreshDatabase()
+
+test('two installs in one database do not hold each other back, ring each other or see each other', async () => {
   await migrateUp({ connectionString: database.url, schema: 'second' })
   await using first = appOn(database, [recorder('first')])
   await using second = appOn({ url: database.url, schema: 'second' }, [recorder('second')])
-  await using _firstRunner = await first.start()
-  await using _secondRunner = await second.start()
+  await first.start()
+  await second.start()
 
   // Open in the first install, at a floor below what the second one publishes next.
   await using publisher = await SqlPublisher.open(database)

@@ -1,13 +1,15 @@
 import { defineProjection } from 'tidemark'
-import { expect } from 'vitest'
-import { test } from '../support/database-test.ts'
+import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, notesOf, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
 import { gateAfterTheLook } from '../support/publishers-look.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
-test('a publisher that commits late is not skipped', async ({ database }) => {
+const database = useFreshDatabase()
+
+test('a publisher that commits late is not skipped', async () => {
   await using app = appOn(database, [recorder('ledger')])
   await using runner = await app.start()
   await using late = await SqlPublisher.open(database)
@@ -29,11 +31,9 @@ test('a publisher that commits late is not skipped', async ({ database }) => {
   expect(runner.partitions).toEqual(['ledger#0'])
 })
 
-test('a publisher that rolls back late holds nothing back once it is gone', async ({
-  database,
-}) => {
+test('a publisher that rolls back late holds nothing back once it is gone', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start()
+  await app.start()
   await using late = await SqlPublisher.open(database)
   await late.begin('never committed')
   const { sequence } = await app.publish(noted({ note: 'committed' }))
@@ -42,9 +42,7 @@ test('a publisher that rolls back late holds nothing back once it is gone', asyn
   expect(await notesOf(database, 'ledger')).toEqual(['committed'])
 })
 
-test('a publisher that draws while the horizon is being looked at is not skipped', async ({
-  database,
-}) => {
+test('a publisher that draws while the horizon is being looked at is not skipped', async () => {
   await using gate = await Gate.close(database)
   await gateAfterTheLook(database, gate)
   await using reader = await database.connect().then((client) => ({
@@ -74,16 +72,14 @@ test('a publisher that draws while the horizon is being looked at is not skipped
   await late.commit()
 })
 
-test('eight publishers with slow commits and rollbacks: every committed event once and in order, by listener and by projection', async ({
-  database,
-}) => {
+test('eight publishers with slow commits and rollbacks: every committed event once and in order, by listener and by projection', async () => {
   const ledger = recorder('ledger')
   const seen = defineProjection('seen', {
     version: 1,
     initial: (): { sequences: bigint[] } => ({ sequences: [] }),
   }).on(noted, (state, event) => ({ sequences: [...state.sequences, event.sequence] }))
   await using app = appOn(database, [ledger, seen], { maxConnections: 16 })
-  await using _runner = await app.start()
+  await app.start()
 
   const publishers = Array.from({ length: 8 }, async (_, publisher) => {
     await using connection = await SqlPublisher.open(database)

@@ -1,8 +1,10 @@
-import { expect } from 'vitest'
-import { test } from '../support/database-test.ts'
+import { expect, test } from 'vitest'
 import { noted, notesOf, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
+
+const database = useFreshDatabase()
 
 interface Publishing {
   readonly how: string
@@ -86,9 +88,9 @@ const publishings: readonly Publishing[] = [
 ]
 
 for (const { how, begin = 'begin', statements, notes } of publishings) {
-  test(`events of ${how} are not skipped when they commit late`, async ({ database, skip }) => {
+  test(`events of ${how} are not skipped when they commit late`, async ({ skip }) => {
     await using app = appOn(database, [recorder('ledger')])
-    await using _runner = await app.start()
+    await app.start()
     await using publisher = await SqlPublisher.open(database)
     await publisher.query(begin)
     for (const statement of statements) {
@@ -111,15 +113,13 @@ for (const { how, begin = 'begin', statements, notes } of publishings) {
 }
 
 for (const isolation of ['repeatable read', 'serializable'] as const) {
-  test(`a ${isolation} publisher whose snapshot is older than the sleep rings all the same`, async ({
-    database,
-  }) => {
+  test(`a ${isolation} publisher whose snapshot is older than the sleep rings all the same`, async () => {
     await using publisher = await SqlPublisher.open(database)
     await publisher.query(`begin isolation level ${isolation}`)
     // Its snapshot knows nothing of the runner's doorbell, which is armed later.
     await publisher.query('select count(*) from tidemark.doorbells')
     await using app = appOn(database, [recorder('ledger')])
-    await using _runner = await app.start({ doorbell: { safetyPoll: 60_000 } })
+    await app.start({ doorbell: { safetyPoll: 60_000 } })
     await expect
       .poll(
         async () =>

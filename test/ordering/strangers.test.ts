@@ -1,19 +1,21 @@
 import { createTestDatabase } from '@tidemark/testing'
-import { expect } from 'vitest'
-import { test } from '../support/database-test.ts'
+import { expect, test } from 'vitest'
 import { noted, notesOf, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
+const database = useFreshDatabase()
+
 // Each opens a transaction with an xid, which is what `pg_snapshot_xmin` would wait for.
 
-test('a long writer that does not publish holds nothing back', async ({ database }) => {
+test('a long writer that does not publish holds nothing back', async () => {
   await using stranger = await SqlPublisher.open(database)
   await stranger.query('create table strangers (n integer)')
   await stranger.begin()
   await stranger.query('insert into strangers values (1)')
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start()
+  await app.start()
 
   const { sequence } = await app.publish(noted({ note: 'past the stranger' }))
   await app.waitFor('ledger', sequence)
@@ -22,15 +24,13 @@ test('a long writer that does not publish holds nothing back', async ({ database
   await stranger.rollback()
 })
 
-test('a long writer in another database of the cluster holds nothing back', async ({
-  database,
-}) => {
+test('a long writer in another database of the cluster holds nothing back', async () => {
   await using other = await createTestDatabase()
   await using stranger = await SqlPublisher.open(other)
   // Not even one that publishes there, at a floor of its own.
   await stranger.begin('elsewhere')
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start()
+  await app.start()
 
   const { sequence } = await app.publish(noted({ note: 'past the other database' }))
   await app.waitFor('ledger', sequence)
@@ -39,14 +39,14 @@ test('a long writer in another database of the cluster holds nothing back', asyn
   await stranger.rollback()
 })
 
-test('a prepared transaction that did not publish holds nothing back', async ({ database }) => {
+test('a prepared transaction that did not publish holds nothing back', async () => {
   await using stranger = await SqlPublisher.open(database)
   await stranger.query('create table strangers (n integer)')
   await stranger.begin()
   await stranger.query('insert into strangers values (1)')
   await stranger.query(`prepare transaction '${database.name} stranger'`)
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start()
+  await app.start()
 
   const { sequence } = await app.publish(noted({ note: 'past the prepared stranger' }))
   await app.waitFor('ledger', sequence)
@@ -55,11 +55,9 @@ test('a prepared transaction that did not publish holds nothing back', async ({ 
   await stranger.query(`rollback prepared '${database.name} stranger'`)
 })
 
-test('a prepared transaction that published is waited for, also when its connection is gone', async ({
-  database,
-}) => {
+test('a prepared transaction that published is waited for, also when its connection is gone', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start()
+  await app.start()
   {
     await using publisher = await SqlPublisher.open(database)
     await publisher.begin()
@@ -79,9 +77,7 @@ test('a prepared transaction that published is waited for, also when its connect
   expect(await notesOf(database, 'ledger')).toEqual(['prepared', 'after it'])
 })
 
-test('a publisher that rings cannot prepare: it is told so by Postgres, and nothing is published', async ({
-  database,
-}) => {
+test('a publisher that rings cannot prepare: it is told so by Postgres, and nothing is published', async () => {
   await database.query(
     'insert into tidemark.doorbells (process, armed) values (gen_random_uuid(), true)',
   )

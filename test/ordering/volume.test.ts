@@ -1,15 +1,17 @@
 import { defineListener, defineProjection } from 'tidemark'
-import { expect, vi } from 'vitest'
-import { test } from '../support/database-test.ts'
+import { expect, vi, test } from 'vitest'
 import { effectsOf, noted, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
 import { countLooks } from '../support/publishers-look.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
-test('a thousand rolled-back sequences cost no writes and delay nobody', async ({ database }) => {
+const database = useFreshDatabase()
+
+test('a thousand rolled-back sequences cost no writes and delay nobody', async () => {
   const looks = await countLooks(database)
   await using app = appOn(database, [recorder('ledger')])
-  await using _runner = await app.start({ doorbell: { safetyPoll: 20, maxWakeUps: 1_000_000 } })
+  await app.start({ doorbell: { safetyPoll: 20, maxWakeUps: 1_000_000 } })
   const first = await app.publish(noted({ note: 'before' }))
   await app.waitFor('ledger', first.sequence)
   const written = async (): Promise<unknown> =>
@@ -36,7 +38,7 @@ test('a thousand rolled-back sequences cost no writes and delay nobody', async (
   expect((await database.query('select from tidemark.events')).rowCount).toBe(2)
 })
 
-test('one transaction of 100,000 events reaches every listener in order', async ({ database }) => {
+test('one transaction of 100,000 events reaches every listener in order', async () => {
   const total = 100_000
   const counted = defineProjection('counted', {
     version: 1,
@@ -56,7 +58,7 @@ test('one transaction of 100,000 events reaches every listener in order', async 
     ])
   })
   await using app = appOn(database, [counted, tenth])
-  await using _runner = await app.start()
+  await app.start()
 
   const { events, sequence } = await app.transaction(async (tx) => {
     for (let n = 0; n < total; n += 10_000) {

@@ -33,7 +33,7 @@ export async function recordEffect(
 export function recorder(
   name: string,
   options: ListenerOptions = {},
-  definition: EventDefinition = noted as unknown as EventDefinition,
+  definition: EventDefinition = noted,
 ): Listener {
   return defineListener(name, options).on(definition, async (event, { tx }) => {
     await recordEffect(tx, name, event)

@@ -49,6 +49,11 @@ export class WorkerProcess implements AsyncDisposable {
     }
   }
 
+  /** Resolves when the process has ended. */
+  get ended(): Promise<unknown> {
+    return this.#ended
+  }
+
   get hasEnded(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
