@@ -223,6 +223,15 @@ test('a server found by its URL is used and never stopped', async () => {
   expect(await run(server, 'select 1 as one')).toEqual([{ one: 1 }])
 })
 
+test('an option that does not exist is refused with those that do', async () => {
+  const options = { dataDir: '/tmp' } as object
+  await expect(startPostgres(options)).rejects.toMatchObject({
+    code: 'TIDEMARK_TESTING_UNSUPPORTED',
+    message: expect.stringContaining('startPostgres has no option "dataDir"'),
+    hint: expect.stringContaining('dataDirectory'),
+  })
+})
+
 test('a URL where nobody answers is reported as the reason', async () => {
   vi.stubEnv('TIDEMARK_TEST_DATABASE_URL', 'postgres://postgres@127.0.0.1:1/postgres')
   await expect(startPostgres()).rejects.toMatchObject({

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { rejectUnknownOptions } from '../testing-error.ts'
 import { onServer } from './on-server.ts'
 import { sharedServerUrl } from './shared-server.ts'
 import { type DatabaseTemplate, databaseUrl, ensureTemplate } from './template.ts'
@@ -36,6 +37,14 @@ export interface TestDatabase extends AsyncDisposable {
   connect(config?: pg.ClientConfig): Promise<pg.Client>
 }
 
+const known: Record<keyof TestDatabaseOptions, true> = {
+  server: true,
+  schema: true,
+  migrate: true,
+  template: true,
+  maxConnections: true,
+}
+
 /**
  * Makes a database with Tidemark's tables, cloned from a template that was migrated once.
  *
@@ -46,6 +55,7 @@ export interface TestDatabase extends AsyncDisposable {
  * ```
  */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  rejectUnknownOptions('createTestDatabase', options, known)
   return Database.create(options)
 }
 

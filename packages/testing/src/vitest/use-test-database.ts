@@ -38,10 +38,14 @@ export interface UseTestDatabaseOptions
  */
 export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatabase {
   const lent = new LentDatabase()
-  const { leakCheck = true } = options
+  const { leakCheck = true, grace, allowedApplications, ...databaseOptions } = options
+  const checkOptions = {
+    ...(grace === undefined ? {} : { grace }),
+    ...(allowedApplications === undefined ? {} : { allowedApplications }),
+  }
 
   beforeAll(async () => {
-    lent.lend(await createTestDatabase(options))
+    lent.lend(await createTestDatabase(databaseOptions))
   })
 
   beforeEach(async ({ task, onTestFinished }) => {
@@ -51,7 +55,7 @@ export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatab
     onTestFinished(async () => {
       // What a failed test leaves behind would only hide why it failed.
       if (task.result?.state === 'fail') return
-      await checkLeaks(lent.database, { ...options, baseline })
+      await checkLeaks(lent.database, { ...checkOptions, baseline })
     })
   })
 
