@@ -1,0 +1,43 @@
+import { InvalidArgumentError } from 'commander'
+import { toEventSequence, type EventSequence } from 'tidemark'
+
+/** Reads a sequence. */
+export function sequenceArgument(text: string): EventSequence {
+  if (/^\d{1,18}$/u.test(text)) return toEventSequence(text)
+  throw new InvalidArgumentError('It must be a sequence: a whole number.')
+}
+
+/** Reads a whole number of at least one. */
+export function countArgument(text: string): number {
+  if (/^[1-9]\d{0,8}$/u.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number of at least 1.')
+}
+
+/** Reads a whole number of at least zero. */
+export function wholeArgument(text: string): number {
+  if (/^\d{1,9}$/u.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number.')
+}
+
+const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
+
+/** Reads a length of time, in milliseconds. */
+export function durationArgument(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/u.exec(text)
+  if (match === null) {
+    throw new InvalidArgumentError('It must be a length of time, such as 500ms, 30s, 5m or 1h.')
+  }
+  return Number(match[1]) * units[(match[2] ?? 'ms') as keyof typeof units]
+}
+
+/** Reads the version that a stream must be at. */
+export function expectedVersionArgument(text: string): bigint | 'none' | 'any' {
+  if (text === 'none' || text === 'any') return text
+  if (/^\d{1,18}$/u.test(text)) return BigInt(text)
+  throw new InvalidArgumentError('It must be a whole number, "none" or "any".')
+}
+
+/** Collects an option that may be given several times. */
+export function collected(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text]
+}

@@ -1,0 +1,44 @@
+import type { Command } from 'commander'
+import type { ExitCode } from './exit-code.ts'
+import type { CliIo } from './io.ts'
+import { Output } from './output.ts'
+import { Session, type GlobalOptions } from './session.ts'
+
+/** What the commands of one call share. */
+export interface Context {
+  readonly io: CliIo
+  /** What the command answered, where it is not 0. */
+  exitCode: ExitCode
+  /** What the command worked with: for explaining its error. */
+  session: Session | undefined
+  verbose: boolean
+}
+
+/** What a command works with. */
+export interface Run<Options> {
+  readonly options: Options & GlobalOptions
+  readonly session: Session
+  readonly output: Output
+  readonly io: CliIo
+}
+
+/**
+ * Makes the action of a command: it gets the command's arguments and options, and answers an exit code where that
+ * is not 0. Connections that it opened are closed behind it.
+ */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- commander knows arguments by their order only: the command says what they are
+export function running<Options, Arguments extends unknown[]>(
+  context: Context,
+  work: (run: Run<Options>, ...positional: Arguments) => Promise<ExitCode | void>,
+): (...given: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const command = given.at(-1) as Command
+    const options = command.optsWithGlobals<Options & GlobalOptions>()
+    await using session = new Session(context.io, options)
+    context.session = session
+    const output = new Output(context.io, options.json === true)
+    const positional = given.slice(0, -2) as Arguments
+    const answer = await work({ options, session, output, io: context.io }, ...positional)
+    if (answer !== undefined) context.exitCode = answer
+  }
+}

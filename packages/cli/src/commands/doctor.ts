@@ -1,0 +1,74 @@
+import { Option, type Command } from 'commander'
+import { durationArgument } from '../arguments.ts'
+import { running, type Context } from '../command-run.ts'
+import type { Check, Finding, Patient } from '../doctor/check.ts'
+import { cursors } from '../doctor/cursors.ts'
+import { listeners } from '../doctor/listeners.ts'
+import { migrations } from '../doctor/migrations.ts'
+import { partitions } from '../doctor/partitions.ts'
+import { publishers } from '../doctor/publishers.ts'
+import { server } from '../doctor/server.ts'
+import { settings } from '../doctor/settings.ts'
+import { exitCode } from '../exit-code.ts'
+import type { Output } from '../output.ts'
+
+interface Options {
+  readonly publisherAge: number
+}
+
+/** The checks that make sense of any database, and those that need Tidemark's tables. */
+const ofServer: readonly Check[] = [server, settings, migrations]
+const ofTables: readonly Check[] = [publishers, listeners, cursors, partitions]
+
+/** `tidemark doctor` */
+export function addDoctor(parent: Command, context: Context): void {
+  parent
+    .command('doctor')
+    .description(
+      'Look for what is wrong: server, settings, migrations, publishers, listeners, cursors, partitions. Changes nothing; exit 3 if a check fails.',
+    )
+    .addOption(
+      new Option(
+        '--publisher-age <duration>',
+        'how long a transaction may publish before it is named',
+      )
+        .argParser(durationArgument)
+        .default(10_000, '10s'),
+    )
+    .action(
+      running<Options, []>(context, async ({ options, session, output }) => {
+        const patient: Patient = {
+          app: await session.app(),
+          place: await session.place(),
+          definitions: await session.definitions(),
+          publisherAge: options.publisherAge,
+        }
+        const found = await examine(patient)
+        const ok = found.every(({ status }) => status !== 'failed')
+        output.result({ ok, findings: found }, () => reportText(output, found))
+        return ok ? undefined : exitCode.checkFailed
+      }),
+    )
+}
+
+async function examine(patient: Patient): Promise<Finding[]> {
+  const found: Finding[] = []
+  for (const check of ofServer) found.push(...(await check.look(patient)))
+  // Without its tables there is nothing else to look at.
+  const migrated = found.every(({ check, status }) => check !== 'migrations' || status === 'ok')
+  if (!migrated) return found
+  for (const check of ofTables) found.push(...(await check.look(patient)))
+  return found
+}
+
+function reportText(output: Output, found: readonly Finding[]): string {
+  const { green, yellow, red, dim } = output.colors
+  const mark = { ok: green('ok     '), warning: yellow('warning'), failed: red('failed ') }
+  const width = Math.max(...found.map(({ check }) => check.length))
+  return found
+    .flatMap(({ check, status, summary, remedy }) => [
+      `${mark[status]}  ${check.padEnd(width)}  ${summary}`,
+      ...(remedy === null ? [] : [`${' '.repeat(width + 11)}${dim(remedy)}`]),
+    ])
+    .join('\n')
+}

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { Command } from 'commander'
+import { CliError } from '../cli-error.ts'
+import { running, type Context } from '../command-run.ts'
+import { packageVersion } from '../package-version.ts'
+import { packageFile, projectFiles } from '../project-template.ts'
+
+/** `tidemark init` */
+export function addInit(parent: Command, context: Context): void {
+  parent
+    .command('init')
+    .description(
+      'Write tidemark.config.ts and a sample module; a package.json too where there is none. Overwrites nothing.',
+    )
+    .argument('[directory]', 'where', '.')
+    .action(
+      running<object, [string]>(context, async ({ output, io }, directory) => {
+        const root = resolve(io.cwd, directory)
+        const existing = projectFiles.filter(({ path }) => existsSync(join(root, path)))
+        if (existing.length > 0) {
+          throw new CliError(`${existing.map(({ path }) => path).join(', ')} exists already`, {
+            hint: 'Nothing was written. Move it away, or name another directory.',
+          })
+        }
+        const isProject = existsSync(join(root, 'package.json'))
+        const files = isProject
+          ? projectFiles
+          : [packageFile(packageName(root), packageVersion()), ...projectFiles]
+        for (const { path, text } of files) {
+          await mkdir(dirname(join(root, path)), { recursive: true })
+          // wx: what appeared in the meantime is not overwritten either.
+          await writeFile(join(root, path), text, { flag: 'wx' })
+        }
+        const written = files.map(({ path }) => path)
+        output.result({ directory: root, written }, () =>
+          written.map((path) => `wrote ${path}`).join('\n'),
+        )
+        output.note(nextSteps(isProject))
+      }),
+    )
+}
+
+function nextSteps(isProject: boolean): string {
+  return [
+    '',
+    'Next:',
+    isProject ? '  npm install tidemark zod @tidemark/cli' : '  npm install',
+    '  export DATABASE_URL=postgres://localhost/app',
+    '  npx tidemark migrate up',
+    '  npx tidemark worker --log pretty',
+    `  npx tidemark publish accounts.account_opened '{"accountId":"a-1","email":"ada@example.com"}'`,
+    '  npx tidemark projection show accounts.open_accounts',
+  ].join('\n')
+}
+
+function packageName(root: string): string {
+  const name = basename(root)
+    .toLowerCase()
+    .replaceAll(/[^\w.-]+/gu, '-')
+    .replace(/^[._-]+/u, '')
+  return name || 'app'
+}

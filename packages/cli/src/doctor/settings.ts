@@ -1,0 +1,80 @@
+import { reading } from '../rows.ts'
+import { findings, type Check, type Finding } from './check.ts'
+
+interface Settings {
+  readonly locks: number
+  readonly fsync: string
+  readonly synchronous: string
+  readonly isolation: string
+  readonly connections: number
+  readonly most: number
+}
+
+/** Settings of the server and of the database user that Tidemark feels. */
+export const settings: Check = {
+  name: 'settings',
+  look: async ({ app }) => {
+    const [row] = await reading(app, (query) =>
+      query<Settings>(
+        `SELECT current_setting('max_locks_per_transaction')::integer AS locks, current_setting('fsync') AS fsync,
+                current_setting('synchronous_commit') AS synchronous,
+                current_setting('default_transaction_isolation') AS isolation,
+                (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+                current_setting('max_connections')::integer AS most`,
+      ),
+    )
+    return row === undefined ? [] : judge(row)
+  },
+}
+
+/** What is wrong with the settings. */
+export function judge(found: Settings): readonly Finding[] {
+  const { ok, warning, failed } = findings('settings')
+  const problems: Finding[] = []
+  if (found.locks < 64) {
+    problems.push(
+      failed(
+        `max_locks_per_transaction is ${found.locks}: publishers and queries over many partitions may run out of locks`,
+        'Set it to 64, the default, or more, and restart the server.',
+        found,
+      ),
+    )
+  }
+  if (found.fsync === 'off') {
+    problems.push(
+      failed(
+        'fsync is off: a crash can damage the whole cluster',
+        'Turn it on, except for tests.',
+        found,
+      ),
+    )
+  }
+  if (found.synchronous === 'off') {
+    problems.push(
+      warning(
+        'synchronous_commit is off: a crash can lose the last events, though their publishers were told of the commit',
+        'Turn it on for this database unless that is acceptable.',
+        found,
+      ),
+    )
+  }
+  if (found.isolation !== 'read committed') {
+    problems.push(
+      warning(
+        `default_transaction_isolation is ${found.isolation}: each publisher rings the doorbell, which serialises commits`,
+        'Publish under READ COMMITTED where you can.',
+        found,
+      ),
+    )
+  }
+  if (found.connections > found.most * 0.9) {
+    problems.push(
+      warning(
+        `${found.connections} of ${found.most} connections are in use`,
+        'Lower maxConnections of the applications, raise max_connections, or put a pooler in between.',
+        found,
+      ),
+    )
+  }
+  return problems.length > 0 ? problems : [ok('as they should be', found)]
+}

@@ -1,0 +1,33 @@
+import type { Column } from './output.ts'
+import { toJson } from './output.ts'
+import type { StoredEvent } from './stored-events.ts'
+
+/** How events are shown in a table. */
+export const eventColumns: readonly Column<StoredEvent>[] = [
+  { heading: 'SEQUENCE', value: (event) => event.sequence, align: 'right' },
+  { heading: 'RECORDED AT', value: (event) => event.recordedAt },
+  { heading: 'TYPE', value: (event) => event.type },
+  { heading: 'STREAM', value: (event) => streamOf(event) },
+  { heading: 'PAYLOAD', value: (event) => shortened(toJson(event.payload), 80) },
+]
+
+/** An event in one line, for following the outbox. */
+export function eventLine(event: StoredEvent): string {
+  const { sequence, recordedAt, type, stream, payload } = event
+  return [
+    String(sequence).padStart(8),
+    recordedAt.toISOString(),
+    type,
+    ...(stream === null ? [] : [streamOf(event)]),
+    toJson(payload),
+  ].join('  ')
+}
+
+/** The stream and the event's place in it, as `account-1@3`. */
+export function streamOf({ stream, streamVersion }: StoredEvent): string | null {
+  return stream === null ? null : `${stream}@${streamVersion}`
+}
+
+function shortened(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
+}

@@ -1,0 +1,54 @@
+import { text } from 'node:stream/consumers'
+
+/** Everything the command line touches outside of itself, so that tests and other programs can run it in process. */
+export interface CliIo {
+  /** Takes results. */
+  readonly stdout: (text: string) => void
+  /** Takes progress, logs and errors. */
+  readonly stderr: (text: string) => void
+  /** Reads standard input to its end. */
+  readonly stdin: () => Promise<string>
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Where the search for the config starts, and where `init` writes. */
+  readonly cwd: string
+  readonly colors: { readonly stdout: boolean; readonly stderr: boolean }
+  /**
+   * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them. Only commands that have
+   * something to finish ask.
+   */
+  readonly stopSignal: () => AbortSignal
+}
+
+/** The command line's surroundings in a process of its own. */
+export function processIo(): CliIo {
+  const { stdout, stderr, env } = process
+  return {
+    stdout: (chunk) => void stdout.write(chunk),
+    stderr: (chunk) => void stderr.write(chunk),
+    stdin: () => text(process.stdin),
+    env,
+    cwd: process.cwd(),
+    colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
+    stopSignal: onceStopped,
+  }
+}
+
+// https://no-color.org: any value but the empty one turns colours off.
+function wantsColors(stream: { readonly isTTY?: boolean }): boolean {
+  const { NO_COLOR, FORCE_COLOR, TERM } = process.env
+  if (NO_COLOR !== undefined && NO_COLOR !== '') return false
+  if (FORCE_COLOR !== undefined && FORCE_COLOR !== '' && FORCE_COLOR !== '0') return true
+  return stream.isTTY === true && TERM !== 'dumb'
+}
+
+/** Aborts on the first SIGTERM or SIGINT; the next one does what it always does. */
+function onceStopped(): AbortSignal {
+  const stopped = new AbortController()
+  const signals = ['SIGTERM', 'SIGINT'] as const
+  const onSignal = (): void => {
+    for (const signal of signals) process.off(signal, onSignal)
+    stopped.abort()
+  }
+  for (const signal of signals) process.on(signal, onSignal)
+  return stopped.signal
+}

@@ -1,0 +1,132 @@
+import type { App, ListenerStatus, PartitionStatus } from 'tidemark'
+import type { Output } from './output.ts'
+import { reading } from './rows.ts'
+
+/** A partition, with its owner as people know processes. */
+export interface PartitionView extends PartitionStatus {
+  /** `host:pid` of the process that runs it; null when none does. */
+  readonly process: string | null
+}
+
+/** A listener, with its owners as people know processes. */
+export interface ListenerView extends ListenerStatus {
+  readonly partitions: readonly PartitionView[]
+}
+
+/** All listeners, or only projections, by name. */
+export async function listListeners(
+  app: App,
+  kind?: ListenerStatus['kind'],
+): Promise<ListenerView[]> {
+  const listeners = await app.listeners.list()
+  const wanted = listeners.filter((listener) => kind === undefined || listener.kind === kind)
+  return withProcesses(app, wanted)
+}
+
+/** @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER. */
+export async function getListener(app: App, name: string): Promise<ListenerView> {
+  const [view] = await withProcesses(app, [await app.listeners.get(name)])
+  return view as ListenerView
+}
+
+async function withProcesses(
+  app: App,
+  listeners: readonly ListenerStatus[],
+): Promise<ListenerView[]> {
+  const rows = await reading(app, (query) =>
+    query<{ id: string; process: string }>(
+      `SELECT id, hostname || ':' || pid AS process FROM "${app.schema}".processes`,
+    ),
+  )
+  const processes = new Map(rows.map((row) => [row.id, row.process]))
+  return listeners.map((listener) => ({
+    ...listener,
+    partitions: listener.partitions.map((partition) => ({
+      ...partition,
+      // One that was swept from the table may still hold its lease for a moment.
+      process: partition.owner && (processes.get(partition.owner) ?? partition.owner),
+    })),
+  }))
+}
+
+/** Prints listeners as a table. */
+export function printListeners(
+  output: Output,
+  listeners: readonly ListenerView[],
+  nothing: string,
+): void {
+  const { green, yellow, red, cyan } = output.colors
+  const paint = { active: green, paused: yellow, halted: red, rebuilding: cyan }
+  output.list(
+    listeners,
+    [
+      { heading: 'NAME', value: (row) => row.name },
+      { heading: 'KIND', value: (row) => kindOf(row) },
+      { heading: 'VERSION', value: (row) => row.version, align: 'right' },
+      {
+        heading: 'STATUS',
+        value: (row) => row.status,
+        paint: (text, row) => paint[row.status](text),
+      },
+      { heading: 'CURSOR', value: (row) => row.cursor, align: 'right' },
+      { heading: 'LAG', value: (row) => row.lag, align: 'right' },
+      { heading: 'RUN BY', value: (row) => runBy(row) },
+      { heading: 'LAST ERROR', value: (row) => lastErrorOf(row)?.message.slice(0, 80) },
+    ],
+    nothing,
+  )
+}
+
+/** Prints one listener with its partitions. */
+export function printListener(
+  output: Output,
+  listener: ListenerView,
+  more: Readonly<Record<string, unknown>> = {},
+): void {
+  const { name, version, status, cursor, lag, partitions } = listener
+  const { partition, ...error } = errorFacts(listener)
+  output.result({ ...listener, ...more }, () =>
+    [
+      output.facts({ name, kind: kindOf(listener), version, status, cursor, lag, ...more }),
+      '',
+      output.table(partitions, [
+        { heading: 'PARTITION', value: (row) => row.partition, align: 'right' },
+        { heading: 'CURSOR', value: (row) => row.cursor, align: 'right' },
+        { heading: 'RUN BY', value: (row) => row.process ?? 'nobody' },
+        { heading: 'ATTEMPTS', value: (row) => row.attempts, align: 'right' },
+        { heading: 'FAILED ON', value: (row) => row.failedSequence, align: 'right' },
+        { heading: 'NEXT ATTEMPT', value: (row) => row.nextAttemptAt },
+        { heading: 'HALTED AT', value: (row) => row.haltedAt },
+      ]),
+      ...(partition === undefined
+        ? []
+        : ['', output.colors.red(`Last error, in partition ${partition}`), output.facts(error)]),
+    ].join('\n'),
+  )
+}
+
+/** The error of the first partition that has one. */
+export function lastErrorOf(listener: ListenerStatus): PartitionStatus['lastError'] {
+  return failing(listener)?.lastError ?? null
+}
+
+function failing(listener: ListenerStatus): PartitionStatus | undefined {
+  return listener.partitions.find(({ lastError }) => lastError !== null)
+}
+
+function errorFacts(listener: ListenerStatus): Record<string, unknown> & { partition?: number } {
+  const found = failing(listener)
+  if (found === undefined || found.lastError === null) return {}
+  const { message, hint, cause } = found.lastError
+  return { partition: found.partition, message, cause: cause?.message, hint }
+}
+
+function kindOf({ kind, mode }: ListenerStatus): string {
+  return mode === 'inline' ? `inline ${kind}` : kind
+}
+
+function runBy({ mode, partitions }: ListenerView): string {
+  if (mode === 'inline') return 'publishers'
+  const processes = new Set(partitions.map(({ process }) => process ?? 'nobody'))
+  return [...processes].join(', ') || 'nobody'
+}

@@ -1,0 +1,86 @@
+import { Command, Option } from 'commander'
+import type { Context } from './command-run.ts'
+import { addDoctor } from './commands/doctor.ts'
+import { addEventList } from './commands/event-list.ts'
+import { addEventShow } from './commands/event-show.ts'
+import { addEventTail } from './commands/event-tail.ts'
+import { addInit } from './commands/init.ts'
+import { addListenerList } from './commands/listener-list.ts'
+import { addListenerPause } from './commands/listener-pause.ts'
+import { addListenerReset } from './commands/listener-reset.ts'
+import { addListenerResume } from './commands/listener-resume.ts'
+import { addListenerShow } from './commands/listener-show.ts'
+import { addMigrateSql } from './commands/migrate-sql.ts'
+import { addMigrateStatus } from './commands/migrate-status.ts'
+import { addMigrateUp } from './commands/migrate-up.ts'
+import { addMigrateVerify } from './commands/migrate-verify.ts'
+import { addProjectionList } from './commands/projection-list.ts'
+import { addProjectionReset } from './commands/projection-reset.ts'
+import { addProjectionShow } from './commands/projection-show.ts'
+import { addPublish } from './commands/publish.ts'
+import { addStreamShow } from './commands/stream-show.ts'
+import { addWait } from './commands/wait.ts'
+import { addWorker } from './commands/worker.ts'
+import { packageVersion } from './package-version.ts'
+
+type AddCommand = (parent: Command, context: Context) => void
+
+/** The whole command line, ready to parse. */
+export function buildProgram(context: Context): Command {
+  const { io } = context
+  const program = new Command('tidemark')
+    .description('Migrate, run and look after a Tidemark outbox.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .configureOutput({
+      writeOut: io.stdout,
+      writeErr: io.stderr,
+      getOutHelpWidth: () => 100,
+      getErrHelpWidth: () => 100,
+      getOutHasColors: () => io.colors.stdout,
+      getErrHasColors: () => io.colors.stderr,
+    })
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .addOption(
+      new Option('--database-url <url>', 'the database; before the config, DATABASE_URL and PG*'),
+    )
+    .addOption(new Option('--schema <name>', "the schema of Tidemark's tables; before the config"))
+    .addOption(
+      new Option('--config <path>', 'the config, instead of the nearest tidemark.config.ts'),
+    )
+    .addOption(new Option('--no-config', 'use no config'))
+    .addOption(new Option('--json', 'print results as JSON'))
+    .addOption(new Option('--verbose', 'print the stack of an error'))
+
+  const group = (name: string, description: string, commands: readonly AddCommand[]): void => {
+    const parent = program.command(name).description(description).helpCommand(false)
+    for (const add of commands) add(parent, context)
+  }
+  addInit(program, context)
+  group('migrate', "Create Tidemark's tables and bring them up to date.", [
+    addMigrateUp,
+    addMigrateStatus,
+    addMigrateSql,
+    addMigrateVerify,
+  ])
+  addWorker(program, context)
+  addPublish(program, context)
+  group('event', 'Read the outbox.', [addEventList, addEventShow, addEventTail])
+  group('stream', 'Read one stream.', [addStreamShow])
+  group('listener', 'Look at listeners and steer them; a projection is one too.', [
+    addListenerList,
+    addListenerShow,
+    addListenerPause,
+    addListenerResume,
+    addListenerReset,
+  ])
+  group('projection', 'Look at projections and derive them anew.', [
+    addProjectionList,
+    addProjectionShow,
+    addProjectionReset,
+  ])
+  addWait(program, context)
+  addDoctor(program, context)
+  return program.helpCommand(false)
+}
