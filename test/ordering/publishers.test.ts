@@ -1,3 +1,4 @@
+import { toEventSequence } from 'tidemark'
 import { expect, test } from 'vitest'
 import { noted, notesOf, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -129,7 +130,7 @@ for (const isolation of ['repeatable read', 'serializable'] as const) {
       .toBe(1)
     const sequence = await publisher.publish('rung')
     await publisher.commit()
-    await app.waitFor('ledger', sequence as never, { timeout: '10s' })
+    await app.waitFor('ledger', toEventSequence(sequence), { timeout: '10s' })
     expect(await notesOf(database, 'ledger')).toEqual(['rung'])
   })
 }
