@@ -72,6 +72,11 @@ export default defineConfig({
     'unicorn/prefer-node-protocol': 'error',
     'vitest/no-focused-tests': 'error',
     'vitest/no-disabled-tests': 'error',
+    'vitest/expect-expect': ['error', { assertFunctionNames: ['expect*', 'check*', 'fc.assert'] }],
+    // A title is a sentence, and a sentence may begin with the word "test".
+    'vitest/valid-title': 'off',
+    // Records are immutable here: a changed one is a new one.
+    'oxc/no-map-spread': 'off',
     // Order is often the point of a loop that awaits.
     'no-await-in-loop': 'off',
     // Rows and parsed JSON enter through an assertion next to the query or parser that knows their shape.
@@ -87,6 +92,8 @@ export default defineConfig({
   },
   overrides: [
     { files: ['**/*.config.ts'], rules: { 'import/no-default-export': 'off' } },
+    // Tests that tests run: some fail on purpose, some only leave something behind.
+    { files: ['**/fixtures/**'], rules: { 'vitest/expect-expect': 'off' } },
     {
       files: ['packages/core/src/**'],
       rules: { 'no-console': 'error', 'node/no-process-env': 'error' },

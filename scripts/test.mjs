@@ -24,12 +24,19 @@ function count(modules, strayErrors) {
   return counts
 }
 
-const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
-const vitest = await startVitest(filter, { ...options, watch: false })
-const { passed, failed, skipped } = count(
-  vitest.state.getTestModules(),
-  vitest.state.getUnhandledErrors(),
-)
+/** A run that could not even begin, for want of a configuration say, has failed once. */
+async function run() {
+  try {
+    const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
+    const { state } = await startVitest(filter, { ...options, watch: false })
+    return count(state.getTestModules(), state.getUnhandledErrors())
+  } catch (error) {
+    console.error(error)
+    return { passed: 0, failed: 1, skipped: 0 }
+  }
+}
+
+const { passed, failed, skipped } = await run()
 if (failed > 0 || passed === 0) process.exitCode = 1
 if (passed + failed === 0) console.error('No test ran.')
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)

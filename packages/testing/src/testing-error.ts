@@ -27,3 +27,23 @@ export class TestingError extends Error {
     this.hint = hint
   }
 }
+
+/**
+ * Refuses options that do not exist, which a program without types would otherwise not notice.
+ *
+ * @throws {@link TestingError} `TIDEMARK_TESTING_UNSUPPORTED`, naming the options that there are.
+ */
+export function rejectUnknownOptions(
+  where: string,
+  options: object,
+  known: Readonly<Record<string, true>>,
+): void {
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue
+    throw new TestingError(
+      'TIDEMARK_TESTING_UNSUPPORTED',
+      `${where} has no option "${name}"`,
+      `Its options are ${Object.keys(known).join(', ')}.`,
+    )
+  }
+}

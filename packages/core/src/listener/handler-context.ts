@@ -13,7 +13,7 @@ export interface HandlerContext {
    * Publishes in the same transaction; this event becomes the cause. The events are inserted just before COMMIT,
    * so a conflict of `expectedVersion` fails the batch then.
    */
-  publish(drafts: Drafts, options?: PublishOptions): void
+  readonly publish: (drafts: Drafts, options?: PublishOptions) => void
   /** Aborts when the handler runs past its timeout or the process stops waiting for it. */
   readonly signal: AbortSignal
   /** Whether the event was handled before the listener was sent back to an earlier sequence. */

@@ -222,17 +222,18 @@ export class App implements AsyncDisposable {
 
   /**
    * Waits until a listener or projection has handled everything up to `sequence`: what it wrote can be read then.
-   * An inline projection never needs waiting for.
+   * An inline projection never needs waiting for, and nor does null, which is what {@link transaction} answers when
+   * nothing was published.
    *
    * @throws TidemarkError TIDEMARK_WAIT_TIMEOUT, TIDEMARK_LISTENER_HALTED or TIDEMARK_UNKNOWN_LISTENER.
    */
   async waitFor(
     listener: string | { readonly name: string },
-    sequence: EventSequence,
+    sequence: EventSequence | null,
     options?: WaitOptions,
   ): Promise<void> {
     const name = typeof listener === 'string' ? listener : listener.name
-    if (this.#definitions.consumers.get(name)?.mode === 'inline') return
+    if (sequence === null || this.#definitions.consumers.get(name)?.mode === 'inline') return
     await waitForCursor(this.#database, this.schema, name, sequence, options)
   }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
+import { rejectUnknownOptions } from '../testing-error.ts'
 import { onServer } from './on-server.ts'
 import { sharedServerUrl } from './shared-server.ts'
 import { type DatabaseTemplate, databaseUrl, ensureTemplate } from './template.ts'
@@ -36,6 +37,14 @@ export interface TestDatabase extends AsyncDisposable {
   connect(config?: pg.ClientConfig): Promise<pg.Client>
 }
 
+const known: Record<keyof TestDatabaseOptions, true> = {
+  server: true,
+  schema: true,
+  migrate: true,
+  template: true,
+  maxConnections: true,
+}
+
 /**
  * Makes a database with Tidemark's tables, cloned from a template that was migrated once.
  *
@@ -46,7 +55,22 @@ export interface TestDatabase extends AsyncDisposable {
  * ```
  */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  rejectUnknownOptions('createTestDatabase', options, known)
   return Database.create(options)
+}
+
+/** What stands in for a database that was made by {@link createTestDatabase}. */
+const standIns = new WeakMap<TestDatabase, TestDatabase>()
+
+/** Lets the leak check accept another object in place of the database. */
+export function standInFor(database: TestDatabase, standIn: TestDatabase): void {
+  standIns.set(standIn, database)
+}
+
+/** The database that `database` is or stands for; undefined if it was not made here. */
+export function databaseBehind(database: TestDatabase): Database | undefined {
+  const own = standIns.get(database) ?? database
+  return own instanceof Database ? own : undefined
 }
 
 /** The test database, with what the leak check has to know. */
@@ -74,7 +98,10 @@ export class Database implements TestDatabase {
     })
     // Tests cut connections; the pool replaces them, and the statement under way fails by itself.
     this.pool.on('error', () => undefined)
-    this.pool.on('connect', (client) => this.#poolPids.add(processId(client)))
+    this.pool.on('connect', (client) => {
+      client.on('error', () => undefined)
+      this.#poolPids.add(processId(client))
+    })
     this.pool.on('remove', (client) => this.#poolPids.delete(processId(client)))
   }
 

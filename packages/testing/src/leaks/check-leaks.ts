@@ -1,15 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Database, type TestDatabase } from '../database/test-database.ts'
+import { type Database, databaseBehind, type TestDatabase } from '../database/test-database.ts'
 import { TestingError } from '../testing-error.ts'
 import { findDatabaseLeaks, openConnections } from './database-leaks.ts'
 import type { LeakBaseline, LeakCheckOptions } from './leak-check-options.ts'
 import { countResources, findResourceLeaks } from './resource-leaks.ts'
+import { timersSince, watchTimers } from './timers.ts'
 
 /** Notes what is there before a test, for {@link checkLeaks} after it. */
 export async function leakBaseline(database: TestDatabase): Promise<LeakBaseline> {
   return {
     connections: await openConnections(requireOwn(database)),
     resources: countResources(),
+    timers: watchTimers(),
   }
 }
 
@@ -25,11 +27,13 @@ export async function checkLeaks(
   options: LeakCheckOptions = {},
 ): Promise<void> {
   const own = requireOwn(database)
+  const { baseline } = options
   const deadline = Date.now() + (options.grace ?? 2_000)
   for (;;) {
     const leaks = [
       ...(await findDatabaseLeaks(own, options)),
-      ...(options.baseline === undefined ? [] : findResourceLeaks(options.baseline.resources)),
+      ...(baseline === undefined ? [] : findResourceLeaks(baseline.resources)),
+      ...(baseline === undefined ? [] : timersSince(baseline.timers)),
     ]
     if (leaks.length === 0) return
     if (Date.now() > deadline) {
@@ -44,7 +48,8 @@ export async function checkLeaks(
 }
 
 function requireOwn(database: TestDatabase): Database {
-  if (database instanceof Database) return database
+  const own = databaseBehind(database)
+  if (own !== undefined) return own
   throw new TestingError(
     'TIDEMARK_TESTING_UNSUPPORTED',
     'checkLeaks needs a database made by createTestDatabase or useTestDatabase',

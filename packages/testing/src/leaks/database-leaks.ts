@@ -77,8 +77,9 @@ async function preparedTransactions(database: Database): Promise<readonly string
 async function advisoryLocks(database: Database): Promise<readonly string[]> {
   const { rows } = await database.observe<{ pid: number | null; mode: string; key: string }>(`
     select pid, mode, case objsubid
-      when 1 then ((classid::bigint << 32) | objid::bigint)::text
-      else format('(%s, %s)', classid::int8::int4, objid::int8::int4) end as key
+      when 1 then ((classid::int8 << 32) | objid::int8)::text
+      -- Two signed numbers, which the view shows as unsigned ones.
+      else format('(%s, %s)', (classid::int8 << 32) >> 32, (objid::int8 << 32) >> 32) end as key
     from pg_locks
     where locktype = 'advisory'
       and database = (select oid from pg_database where datname = current_database())

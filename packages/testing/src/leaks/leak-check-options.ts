@@ -4,8 +4,10 @@ import type { ResourceCounts } from './resource-leaks.ts'
 export interface LeakBaseline {
   /** Process ids of the connections to the database. */
   readonly connections: readonly number[]
-  /** How many timers, sockets and the like kept this process running. */
+  /** How many sockets, servers and the like kept this process running. */
   readonly resources: ResourceCounts
+  /** Timers started after this are the test's. */
+  readonly timers: number
 }
 
 /** How `checkLeaks` looks. */

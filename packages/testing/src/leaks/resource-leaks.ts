@@ -1,9 +1,8 @@
-/** How many of each kind of resource keep this process running. */
+/** How many of each kind of resource keep this process running. Timers are watched one by one. */
 export type ResourceCounts = ReadonlyMap<string, number>
 
 /** The kinds that outlive a call unless somebody ends them, in Node's words and in ours. */
 const KINDS: ReadonlyMap<string, string> = new Map([
-  ['Timeout', 'timer'],
   ['TCPSocketWrap', 'TCP socket'],
   ['TCPServerWrap', 'TCP server'],
   ['TLSWrap', 'TLS socket'],

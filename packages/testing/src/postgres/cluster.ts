@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { TestingError } from '../testing-error.ts'
 import { type Account, canReach } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import { GuardedProcess } from './guarded-process.ts'
+import { findPristineCluster, type PristineCluster } from './pristine-cluster.ts'
 import { temporaryRoot } from './temporary-root.ts'
 
 /** The superuser that every cluster of this package has. */
@@ -28,6 +29,7 @@ export class Cluster {
   readonly temporary: boolean
   readonly binaries: Binaries
   readonly account: Account | undefined
+  #guard: GuardedProcess | undefined
 
   private constructor(home: string, { binaries, account, directory }: ClusterOptions) {
     this.home = home
@@ -44,9 +46,11 @@ export class Cluster {
   static async open(options: ClusterOptions): Promise<Cluster> {
     const { account, directory } = options
     if (directory === undefined) {
-      const home = await mkdtemp(join(await temporaryRoot(account), 'tidemark-postgres-'))
-      if (account !== undefined) await chown(home, account.uid, account.gid)
-      return new Cluster(home, options)
+      const root = await temporaryRoot(account)
+      const home = join(root, `tidemark-postgres-${randomBytes(6).toString('hex')}`)
+      const cluster = new Cluster(home, options)
+      await cluster.#makeHome(root)
+      return cluster
     }
     const home = resolve(directory)
     const isNew = (await mkdir(home, { recursive: true, mode: 0o755 })) !== undefined
@@ -81,15 +85,17 @@ export class Cluster {
   /**
    * Makes the cluster unless there is one, and checks the one that is there.
    *
-   * @returns the process that made it: its guard removes a temporary directory if this process ends
-   *   before the server's own guard is there, and is to be released then.
+   * @returns whether it was made now.
    * @throws {@link TestingError} `TIDEMARK_TESTING_DIRECTORY`, `TIDEMARK_TESTING_START_FAILED`.
    */
-  async initialise(): Promise<GuardedProcess | undefined> {
+  async initialise(): Promise<boolean> {
     const found = await this.#version()
     const major = await this.#programVersion()
-    if (found === undefined) return this.#create(major)
-    if (found === major) return undefined
+    if (found === undefined) {
+      await this.#create(major)
+      return true
+    }
+    if (found === major) return false
     throw new TestingError(
       'TIDEMARK_TESTING_DIRECTORY',
       `${this.home} holds a cluster of Postgres ${found}, but these programs are Postgres ${major}`,
@@ -97,12 +103,69 @@ export class Cluster {
     )
   }
 
-  async #create(major: string): Promise<GuardedProcess> {
-    // Made aside and renamed: an interrupted initdb leaves no half a cluster behind.
+  /** Keeps a copy that other servers of a test run can start from; for before the server runs. */
+  async keepPristine(): Promise<PristineCluster> {
+    const data = join(this.home, 'pristine')
+    const end = await this.#run('cp', ['-R', this.data, data])
+    if (end !== 'exit code 0') {
+      throw new TestingError(
+        'TIDEMARK_TESTING_START_FAILED',
+        `The new cluster could not be copied: cp ended with ${end}.${await this.describeLog()}`,
+        'A full disk is the usual reason; TMPDIR chooses another one.',
+      )
+    }
+    return { data, password: await this.password(), postgres: this.binaries.postgres }
+  }
+
+  /** Leaves a temporary directory to the guard of a server that has been started on it. */
+  handOver(): void {
+    this.#guard?.release()
+    this.#guard = undefined
+  }
+
+  /**
+   * The directory is made by a guarded process, whose guard is there before it and stays until the
+   * server has its own: there is no moment in which nobody would remove it.
+   */
+  async #makeHome(root: string): Promise<void> {
+    const made = new GuardedProcess({
+      file: 'mkdir',
+      args: ['-m', '700', this.home],
+      account: this.account,
+      cwd: root,
+      env: serverEnvironment(),
+      log: '/dev/null',
+      remove: this.home,
+      signal: 'QUIT',
+    })
+    this.#guard = made
+    const end = await made.end()
+    if (end === 'exit code 0') return
+    this.handOver()
+    throw new TestingError(
+      'TIDEMARK_TESTING_DIRECTORY',
+      `${this.home} could not be made: mkdir ended with ${end}`,
+      'Set TMPDIR to a directory with room that all users may write to.',
+    )
+  }
+
+  async #create(major: string): Promise<void> {
+    // Made aside and renamed: an interruption leaves no half a cluster behind.
     const draft = `${this.data}.new`
     await rm(draft, { recursive: true, force: true })
-    await this.#writePassword()
-    const args = [
+    const pristine = this.temporary ? findPristineCluster(this.binaries.postgres) : undefined
+    if (pristine !== undefined) {
+      if ((await this.#run('cp', ['-R', pristine.data, draft])) === 'exit code 0') {
+        await this.#writePassword(pristine.password)
+        await rename(draft, this.data)
+        return
+      }
+      // The run that it belonged to is over.
+      await rm(draft, { recursive: true, force: true })
+    }
+    // Every user of the machine can connect to 127.0.0.1, and a superuser can run programs.
+    await this.#writePassword(randomBytes(18).toString('base64url'))
+    const end = await this.#run(this.binaries.initdb, [
       `--pgdata=${draft}`,
       `--username=${SUPERUSER}`,
       `--pwfile=${this.#passwordFile}`,
@@ -112,21 +175,17 @@ export class Cluster {
       `--locale=${process.platform === 'linux' ? 'C.UTF-8' : 'C'}`,
       '--no-sync',
       '--no-instructions',
-    ]
-    // A random password gains nothing from a slow hash, and each connection pays for one.
-    if (Number(major) >= 16) args.push('-c', 'scram_iterations=1')
-    const initdb = this.guard(this.binaries.initdb, args)
-    const end = await initdb.end()
-    if (end === 'exit code 0') {
-      await rename(draft, this.data)
-      return initdb
+      // A random password gains nothing from a slow hash, and each connection pays for one.
+      ...(Number(major) >= 16 ? ['-c', 'scram_iterations=1'] : []),
+    ])
+    if (end !== 'exit code 0') {
+      throw new TestingError(
+        'TIDEMARK_TESTING_START_FAILED',
+        `initdb ended with ${end}.${await this.describeLog()}`,
+        'A full disk, and a temporary directory that may not hold programs (noexec), are the usual reasons; TMPDIR chooses another one.',
+      )
     }
-    initdb.release()
-    throw new TestingError(
-      'TIDEMARK_TESTING_START_FAILED',
-      `initdb ended with ${end}.${await this.describeLog()}`,
-      'A full disk, and a temporary directory that may not hold programs (noexec), are the usual reasons; TMPDIR chooses another one.',
-    )
+    await rename(draft, this.data)
   }
 
   /** Starts one of the server's programs, guarded; the guard removes a temporary directory. */
@@ -142,6 +201,13 @@ export class Cluster {
       // What is thrown away need not be shut down cleanly; what is kept had better be.
       signal: this.temporary ? 'QUIT' : 'INT',
     })
+  }
+
+  async #run(file: string, args: readonly string[]): Promise<string> {
+    const program = this.guard(file, args)
+    const end = await program.end()
+    program.release()
+    return end
   }
 
   /** The log's last lines, to be appended to a message. */
@@ -162,6 +228,7 @@ export class Cluster {
     await this.#removeSharedMemory()
     // Node tries again when something appears in a directory that it has just emptied.
     await rm(this.home, { recursive: true, force: true, maxRetries: 10 })
+    this.handOver()
   }
 
   /**
@@ -175,9 +242,7 @@ export class Cluster {
     if (id !== undefined) await promisify(execFile)('ipcrm', ['-m', id]).catch(() => undefined)
   }
 
-  async #writePassword(): Promise<void> {
-    // Every user of the machine can connect to 127.0.0.1, and a superuser can run programs.
-    const password = randomBytes(18).toString('base64url')
+  async #writePassword(password: string): Promise<void> {
     await writeFile(this.#passwordFile, `${password}\n`, { mode: 0o600 })
     if (this.account === undefined) return
     await chown(this.#passwordFile, this.account.uid, this.account.gid)

@@ -17,11 +17,18 @@ import type { Account } from './account.ts'
  *   the end of one for the crash of a backend.
  * - The pipe is file 3, because Node closes a child's stdin as soon as the child exits, and the guard
  *   has to stay: the server may be started again.
+ * - A process that has ended stays as a zombie until init, which has adopted it, takes note of that;
+ *   what plays init in a container can take its time.
  * - The guard leaves stdout, so that its end of file means that the last process of the server is gone.
  */
 const SCRIPT = `
 remove=$1 signal=$2
 shift 2
+is_running() {
+  kill -0 "$server" || return 1
+  read -r pid name state rest <"/proc/$server/stat" || return 0
+  [ "$state" != Z ]
+}
 ( (
   server=$$
   while read -r word; do
@@ -32,11 +39,11 @@ shift 2
   done
   if [ -n "$server" ] && kill -s "$signal" "$server"; then
     turns=0
-    while kill -0 "$server" && [ "$turns" -lt 200 ]; do
+    while is_running && [ "$turns" -lt 200 ]; do
       turns=$((turns + 1))
       sleep 0.05 || sleep 1
     done
-    kill -s KILL "$server"
+    is_running && kill -s KILL "$server"
   fi
   turns=0
   while [ -n "$remove" ] && [ -e "$remove" ] && [ "$turns" -lt 100 ]; do

@@ -37,21 +37,25 @@ export class LocalServer implements PostgresServer {
     }
   }
 
-  /** Makes a cluster if there is none, starts a server on it, and waits until it is ready. */
-  static async start(options: PostgresOptions): Promise<LocalServer> {
+  /**
+   * Makes a cluster if there is none, starts a server on it, and waits until it is ready.
+   *
+   * @param beforeFirstStart called with the cluster when no server has run on it yet.
+   */
+  static async start(
+    options: PostgresOptions,
+    beforeFirstStart?: (cluster: Cluster) => Promise<void>,
+  ): Promise<LocalServer> {
     const account = await serverAccount()
     const directory = options.binaries ?? process.env['TIDEMARK_TEST_POSTGRES_BIN']
     const binaries = await findBinaries(directory === '' ? undefined : directory, account)
     const cluster = await Cluster.open({ binaries, account, directory: options.dataDirectory })
     const server = new LocalServer(cluster, options)
     try {
-      const initdb = await cluster.initialise()
-      try {
-        server.#password = await cluster.password()
-        await server.#startOnFreePort(options.port)
-      } finally {
-        initdb?.release()
-      }
+      const isNew = await cluster.initialise()
+      server.#password = await cluster.password()
+      if (isNew) await beforeFirstStart?.(cluster)
+      await server.#startOnFreePort(options.port)
       server.#version = await readVersion(server.url())
     } catch (error) {
       await server.stop()
@@ -156,6 +160,7 @@ export class LocalServer implements PostgresServer {
     this.#process = started
     this.#port = port
     before?.release()
+    this.#cluster.handOver()
     await this.#untilReady(started)
   }
 

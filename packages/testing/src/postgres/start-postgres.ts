@@ -1,8 +1,19 @@
-import { TestingError } from '../testing-error.ts'
+import { rejectUnknownOptions, TestingError } from '../testing-error.ts'
 import { ContainerServer } from './container-server.ts'
 import { ExternalServer } from './external-server.ts'
 import { LocalServer } from './local-server.ts'
 import type { PostgresOptions, PostgresServer } from './postgres-server.ts'
+
+const known: Record<keyof PostgresOptions, true> = {
+  source: true,
+  binaries: true,
+  settings: true,
+  dataDirectory: true,
+  durable: true,
+  port: true,
+  startTimeout: true,
+  image: true,
+}
 
 /**
  * Starts a real Postgres, also as root, in about a second; it leaves nothing behind, however this
@@ -17,6 +28,7 @@ import type { PostgresOptions, PostgresServer } from './postgres-server.ts'
  * @throws {@link TestingError} with the end of the server's log and a remedy when it does not start.
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  rejectUnknownOptions('startPostgres', options, known)
   const url = process.env['TIDEMARK_TEST_DATABASE_URL']
   const hasUrl = url !== undefined && url !== ''
   switch (options.source ?? (hasUrl ? 'url' : 'embedded')) {

@@ -2,6 +2,7 @@ import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import {
   createTestDatabase,
+  standInFor,
   type TestDatabase,
   type TestDatabaseOptions,
 } from '../database/test-database.ts'
@@ -37,10 +38,14 @@ export interface UseTestDatabaseOptions
  */
 export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatabase {
   const lent = new LentDatabase()
-  const { leakCheck = true } = options
+  const { leakCheck = true, grace, allowedApplications, ...databaseOptions } = options
+  const checkOptions = {
+    ...(grace === undefined ? {} : { grace }),
+    ...(allowedApplications === undefined ? {} : { allowedApplications }),
+  }
 
   beforeAll(async () => {
-    lent.lend(await createTestDatabase(options))
+    lent.lend(await createTestDatabase(databaseOptions))
   })
 
   beforeEach(async ({ task, onTestFinished }) => {
@@ -50,7 +55,7 @@ export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatab
     onTestFinished(async () => {
       // What a failed test leaves behind would only hide why it failed.
       if (task.result?.state === 'fail') return
-      await checkLeaks(lent.database, { ...options, baseline })
+      await checkLeaks(lent.database, { ...checkOptions, baseline })
     })
   })
 
@@ -92,6 +97,7 @@ class LentDatabase implements TestDatabase {
 
   lend(database: TestDatabase): void {
     this.#database = database
+    standInFor(database, this)
   }
 
   query<Row extends pg.QueryResultRow = pg.QueryResultRow>(

@@ -1,0 +1,147 @@
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { defineApp, defineListener, type EventSequence, type Listener } from 'tidemark'
+import { pipeliningClients } from './database.ts'
+import { flight, flightArrived } from './events.ts'
+import { interleave, selectCases, type Case } from './measure.ts'
+import { fill } from './outbox.ts'
+import { ratesTable, type Report } from './report.ts'
+import type { Bench } from './server.ts'
+
+const batch = 500
+
+const upsert = `INSERT INTO route_delays AS r (route, flights, delay) VALUES ($1::text, 1, $2::integer)
+  ON CONFLICT (route) DO UPDATE SET flights = r.flights + 1, delay = r.delay + excluded.delay`
+
+interface RouteDelays {
+  route: string
+  flights: number
+  delay: number
+}
+
+declare module 'tidemark' {
+  interface Register {
+    database: { route_delays: RouteDelays }
+  }
+}
+
+const throughTx = (name: string, batchSize: number): Listener =>
+  defineListener(name, { batchSize }).on(flightArrived, ({ payload }, { tx }) =>
+    tx.query(upsert, [`${payload.origin}-${payload.destination}`, payload.delay]),
+  )
+
+const throughDb = (name: string): Listener =>
+  defineListener(name).on(flightArrived, ({ payload }, { db }) =>
+    db
+      .insertInto('route_delays')
+      .values({
+        route: `${payload.origin}-${payload.destination}`,
+        flights: 1,
+        delay: payload.delay,
+      })
+      .onConflict((conflict) =>
+        conflict.column('route').doUpdateSet((row) => ({
+          flights: row('route_delays.flights', '+', 1),
+          delay: row('route_delays.delay', '+', row.ref('excluded.delay')),
+        })),
+      )
+      .execute(),
+  )
+
+const empty = (name: string): Listener => defineListener(name).on(flightArrived, () => {})
+
+/**
+ * A listener that is behind and upserts one row for each event, against the driver that runs the same statements,
+ * 500 a transaction, each awaited.
+ */
+export async function listener({ options, server, progress }: Bench): Promise<Report> {
+  const events = options.events ?? 20_000
+  await using database = await createTestDatabase({ server })
+  await database.query(
+    'CREATE TABLE route_delays (route text PRIMARY KEY, flights integer NOT NULL, delay integer NOT NULL) WITH (fillfactor = 50)',
+  )
+  await using publisher = defineApp({ modules: [flightArrived], connectionString: database.url })
+  const last = (await fill(publisher, database, events, (n) =>
+    flightArrived(flight(n)),
+  )) as EventSequence
+
+  let run = 0
+  const measure = async (define: (name: string) => Listener, upserts: boolean): Promise<number> => {
+    await database.query('TRUNCATE route_delays')
+    const rate = await listenerRate(database, define(`listener_${run++}`), last, events)
+    if (upserts) await requireFlights(database, events)
+    return rate
+  }
+  const driver = `driver: upserts, ${batch} a transaction`
+  const cases: readonly Case[] = [
+    {
+      name: driver,
+      measure: async () => {
+        await database.query('TRUNCATE route_delays')
+        return driverRate(database.url, events)
+      },
+    },
+    {
+      name: 'tx.query, batches of 500',
+      against: driver,
+      measure: () => measure((name) => throughTx(name, batch), true),
+    },
+    {
+      name: 'db (Kysely), batches of 500',
+      against: driver,
+      measure: () => measure(throughDb, true),
+    },
+    {
+      name: 'tx.query, a commit for each event',
+      against: driver,
+      measure: () => measure((name) => throughTx(name, 1), true),
+    },
+    {
+      name: 'empty handler, batches of 500',
+      against: driver,
+      measure: () => measure(empty, false),
+    },
+  ]
+  const results = await interleave(selectCases(cases, options.only), options.runs, progress)
+  const title = `listener: events a second, ${events.toLocaleString('en')} events, one upsert each`
+  return { name: 'listener', tables: [ratesTable(title, results)], results }
+}
+
+async function listenerRate(
+  database: TestDatabase,
+  definition: Listener,
+  last: EventSequence,
+  events: number,
+): Promise<number> {
+  await using app = defineApp({ modules: [definition], connectionString: database.url })
+  const started = performance.now()
+  await app.start({ handleSignals: false })
+  await app.waitFor(definition, last, { timeout: '10m' })
+  return events / ((performance.now() - started) / 1000)
+}
+
+async function driverRate(url: string, events: number): Promise<number> {
+  const [client] = await pipeliningClients(url, 1)
+  if (client === undefined) throw new Error('no connection')
+  const started = performance.now()
+  for (let start = 0; start < events; start += batch) {
+    const began = client.query('BEGIN')
+    for (let n = start; n < Math.min(start + batch, events); n++) {
+      const { origin, destination, delay } = flight(n)
+      const values = [`${origin}-${destination}`, delay]
+      await client.query({ name: 'bench_upsert', text: upsert, values })
+    }
+    await Promise.all([began, client.query('COMMIT')])
+  }
+  const rate = events / ((performance.now() - started) / 1000)
+  await client.end()
+  return rate
+}
+
+async function requireFlights(database: TestDatabase, events: number): Promise<void> {
+  const { rows } = await database.query<{ flights: string }>(
+    'SELECT sum(flights) AS flights FROM route_delays',
+  )
+  if (Number(rows[0]?.flights) !== events) {
+    throw new Error(`the listener handled ${rows[0]?.flights} of ${events} events`)
+  }
+}

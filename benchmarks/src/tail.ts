@@ -1,0 +1,147 @@
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { defineApp, defineListener, toEventSequence, type Listener } from 'tidemark'
+import { flight, flightArrived } from './events.ts'
+import { interleave, quantile, selectCases, type Case } from './measure.ts'
+import { driverReadRate, rowsRead } from './outbox.ts'
+import { fraction, ratesTable, whole, type Report } from './report.ts'
+import type { Bench } from './server.ts'
+
+/** What a burst of events cost a process to read. */
+interface Burst {
+  readonly events: number
+  readonly rowsRead: number
+  readonly cpuSeconds: number
+  /** Events a second until the last listener had handled the last event. */
+  readonly rate: number
+}
+
+const listenerCounts = [1, 30]
+
+/**
+ * A process whose listeners are all at the end of the outbox gets a burst of events, committed at once by somebody
+ * else: how fast it comes through, and how often each event is read and how much processor time it takes.
+ */
+export async function tail({ options, server, progress }: Bench): Promise<Report> {
+  const events = options.events ?? 50_000
+  await using database = await createTestDatabase({ server })
+  const bursts = new Map(listenerCounts.map((count): [number, Burst[]] => [count, []]))
+  let run = 0
+  let last = { after: 0n, upTo: 0n }
+  const cases: readonly Case[] = [
+    ...listenerCounts.map((count): Case => ({
+      name: `tail: ${count} listener${count === 1 ? '' : 's'}`,
+      ...(count === 1 ? { against: 'driver: read' } : { against: 'tail: 1 listener' }),
+      measure: async () => {
+        const { burst, after, upTo } = await follow(database, count, events, run++)
+        last = { after, upTo }
+        bursts.get(count)?.push(burst)
+        return burst.rate
+      },
+    })),
+    { name: 'driver: read', measure: () => driverReadRate(database, { ...last, page: 1000 }) },
+  ]
+  const results = await interleave(selectCases(cases, options.only), options.runs, progress)
+  const costs = [...bursts].flatMap(([count, all]) =>
+    all.length === 0 ? [] : [{ listeners: count, ...costOf(count, all) }],
+  )
+  const size = events.toLocaleString('en')
+  return {
+    name: 'tail',
+    tables: [
+      ratesTable(
+        `tail: events a second through all listeners, bursts of ${size} events, empty handlers`,
+        results,
+      ),
+      {
+        title: 'tail: what an event costs',
+        columns: [
+          'listeners',
+          'rows read per event',
+          'processor time per event and listener',
+          'deliveries a second',
+        ],
+        rows: costs.map((cost) => [
+          String(cost.listeners),
+          fraction(cost.readsPerEvent),
+          `${fraction(cost.cpuMicroseconds)} µs`,
+          whole(cost.deliveries),
+        ]),
+      },
+    ],
+    results: { rates: results, costs },
+  }
+}
+
+function costOf(listeners: number, bursts: readonly Burst[]) {
+  const median = (pick: (burst: Burst) => number): number => quantile(bursts.map(pick), 0.5)
+  return {
+    readsPerEvent: median((burst) => burst.rowsRead / burst.events),
+    cpuMicroseconds: median((burst) => (burst.cpuSeconds * 1e6) / burst.events / listeners),
+    deliveries: median((burst) => burst.rate * listeners),
+  }
+}
+
+async function follow(
+  database: TestDatabase,
+  count: number,
+  events: number,
+  run: number,
+): Promise<{ burst: Burst; after: bigint; upTo: bigint }> {
+  const before = await rowsRead(database)
+  const listeners = Array.from(
+    { length: count },
+    (_, n) => new Countdown(`tail_${run}_${n}`, events),
+  )
+  const { rows } = await database.query<{ after: string }>(
+    'SELECT coalesce(max(sequence), 0) AS after FROM tidemark.events',
+  )
+  // Both the maximum and whatever the pool's own sessions read must not be counted as the listeners'.
+  const after = toEventSequence(BigInt(rows[0]?.after ?? 0))
+  let rate = 0
+  let cpuSeconds = 0
+  {
+    await using app = defineApp({
+      modules: listeners.map(({ definition }) => definition),
+      connectionString: database.url,
+      // So many listeners commit that many batches; the pool bounds how many at once.
+      maxConnections: 10,
+    })
+    await app.start({ handleSignals: false })
+    await Promise.all(listeners.map(({ definition }) => app.waitFor(definition, after)))
+    const cpu = process.cpuUsage()
+    const started = performance.now()
+    await database.query(
+      `INSERT INTO tidemark.events (type, payload)
+       SELECT 'bench.flight_arrived', $1::jsonb FROM generate_series(1, $2::integer)`,
+      [JSON.stringify(flight(run)), events],
+    )
+    const committed = performance.now()
+    await Promise.all(listeners.map(({ done }) => done))
+    rate = events / ((performance.now() - committed) / 1000)
+    const { user, system } = process.cpuUsage(cpu)
+    cpuSeconds = (user + system) / 1e6
+    if (committed - started < 0) throw new Error('the clock went back')
+  }
+  const upTo = after + BigInt(events)
+  return {
+    burst: { events, rowsRead: (await rowsRead(database)) - before, cpuSeconds, rate },
+    after,
+    upTo,
+  }
+}
+
+/** A listener with an empty handler, and the moment at which it has seen so many events. */
+class Countdown {
+  readonly definition: Listener
+  readonly done: Promise<void>
+
+  constructor(name: string, events: number) {
+    const all = Promise.withResolvers<void>()
+    let left = events
+    this.done = all.promise
+    this.definition = defineListener(name, { startFrom: 'now' }).on(flightArrived, () => {
+      left -= 1
+      if (left === 0) all.resolve()
+    })
+  }
+}

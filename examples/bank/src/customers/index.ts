@@ -1,0 +1,3 @@
+export { customerRegistered } from './events.ts'
+export { importCustomers, type OldCustomer } from './import-customers.ts'
+export { registerCustomer, type NewCustomer } from './register-customer.ts'

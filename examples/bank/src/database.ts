@@ -1,0 +1,15 @@
+import type { CreditTables } from './credit/tables.ts'
+import type { CustomersTables } from './customers/tables.ts'
+import type { DepositsTables } from './deposits/tables.ts'
+import type { NotificationsTables } from './notifications/tables.ts'
+
+/** All tables of the bank. */
+export interface BankTables
+  extends CustomersTables, CreditTables, DepositsTables, NotificationsTables {}
+
+// Once per project: `db` knows these tables in every handler, and `tx.db` in every transaction.
+declare module 'tidemark' {
+  interface Register {
+    database: BankTables
+  }
+}

@@ -1,0 +1,7 @@
+export { accountOf } from './account.ts'
+export { accounts } from './accounts.ts'
+export { bookkeeping } from './bookkeeping.ts'
+export { accountOpened, deposited, withdrawn } from './events.ts'
+export { importPayments, type ImportReport } from './import-payments.ts'
+export { statements } from './statements.ts'
+export { withdraw, type Withdrawal } from './withdraw.ts'

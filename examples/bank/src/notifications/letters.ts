@@ -1,0 +1,45 @@
+import { defineListener, type Db, type RecordedEvent } from 'tidemark'
+import { facilityActivated, proposalDeclined } from '../credit/events.ts'
+import { customerRegistered } from '../customers/events.ts'
+import { euros } from '../euros.ts'
+
+/** Writes letters: one for each event that is worth one, whatever crashes on the way. */
+export const letters = defineListener('notifications.letters')
+  .on(customerRegistered, async (event, { db }) => {
+    const { customerId, name, email } = event.payload
+    await db
+      .insertInto('recipients')
+      .values({ customer_id: customerId, given_name: name.given, email })
+      .execute()
+    await write(db, event, 'Welcome', 'Your account is open.')
+  })
+  .on(facilityActivated, (event, { db }) =>
+    write(db, event, 'Your loan', `${euros(event.payload.amount)} are on the way to your account.`),
+  )
+  .on(proposalDeclined, (event, { db }) =>
+    write(db, event, 'Your proposal', `We cannot lend you the money: ${event.payload.reason}.`),
+  )
+
+async function write(
+  db: Db,
+  event: RecordedEvent<string, { readonly customerId: string }>,
+  subject: string,
+  text: string,
+): Promise<void> {
+  const { customerId } = event.payload
+  const { given_name, email } = await db
+    .selectFrom('recipients')
+    .select(['given_name', 'email'])
+    .where('customer_id', '=', customerId)
+    .executeTakeFirstOrThrow()
+  await db
+    .insertInto('letters')
+    .values({
+      id: event.id,
+      customer_id: customerId,
+      email,
+      subject,
+      body: `Dear ${given_name}, ${text}`,
+    })
+    .execute()
+}

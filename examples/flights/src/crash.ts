@@ -1,0 +1,48 @@
+import { leaseDuration, listeners } from './app.ts'
+import type { Crew } from './crew.ts'
+import { ownerOf, type Monitor, type Sample } from './monitor.ts'
+import type { View } from './view.ts'
+import { vouchers } from './vouchers.ts'
+
+/** Where a worker is killed. */
+export interface Stage {
+  readonly crew: Crew
+  readonly monitor: Monitor
+  readonly view: View
+  readonly signal: AbortSignal
+}
+
+/** Waits until every listener is run by a worker, and not by `except`. */
+export function untilAllRun({ monitor, signal }: Stage, except?: string): Promise<Sample> {
+  return monitor.until((sample) => {
+    const owners = sample.listeners.map(ownerOf)
+    return (
+      owners.length === listeners.length &&
+      owners.every((owner) => owner !== null && owner !== except)
+    )
+  }, signal)
+}
+
+/** Kills the worker that issues vouchers, starts another one, and waits until all listeners are run again. */
+export async function crash(stage: Stage, before: Sample): Promise<void> {
+  const { crew, view } = stage
+  const status = before.listeners.find(({ name }) => name === vouchers.name)
+  const victim = status && ownerOf(status)
+  if (victim === undefined || victim === null) throw new Error('nobody issues vouchers')
+  view.note(
+    `${crew.nameOf(victim)} is killed with SIGKILL; its leases last ${leaseDuration / 1000} s more`,
+  )
+  crew.kill(victim)
+  const killedAt = performance.now()
+  view.note(`${await crew.hire()} is started`)
+  const after = await untilAllRun(stage, victim)
+  const seconds = ((after.at - killedAt) / 1000).toFixed(1)
+  const runs = Object.entries(
+    Object.groupBy(after.listeners, (listener) => ownerOf(listener) as string),
+  ).map(([owner, taken]) => `${crew.nameOf(owner)} runs ${names(taken ?? [])}`)
+  view.note(`${runs.join(', ')}, ${seconds} s after the kill`)
+}
+
+function names(taken: readonly { readonly name: string }[]): string {
+  return new Intl.ListFormat('en').format(taken.map(({ name }) => name))
+}

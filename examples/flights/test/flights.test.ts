@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { Example } from './example.ts'
+import { descendantsOf, listProcesses, type Process } from './processes.ts'
+
+test('every figure agrees with the raw file although a worker is killed', async () => {
+  const file = new URL('../data/flights-20k.json', import.meta.resolve('vega-datasets'))
+  const rows = JSON.parse(await readFile(file, 'utf8')) as { delay: number }[]
+  const compensated = rows.slice(0, 2_000).filter(({ delay }) => delay > 180).length
+
+  await using example = new Example('--limit', '2000', '--fast')
+  const { code } = await example.end()
+
+  expect(example.output).toMatch(/Check passed: all [\d,]+ figures agree with the raw file\.\n$/)
+  expect(example.output).toContain('worker 1 is killed with SIGKILL')
+  expect(example.output).toMatch(/worker [23] runs .*, \d+\.\d s after the kill/)
+  expect(example.output).toContain('2,000 flights were published and handled')
+  // Of each voucher its number and its dollars.
+  expect(compensated).toBeGreaterThan(0)
+  expect(example.output).toMatch(new RegExp(`✓ vouchers +${compensated * 2} figures agree`))
+  expect(example.output).not.toContain(' 0 transactions were rolled back')
+  expect(code).toBe(0)
+})
+
+// SIGKILL gives it no chance to clean up: the server's guard and the workers have to notice.
+test.for(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)(
+  '%s leaves no process and no directory behind',
+  async (signal) => {
+    await using example = new Example()
+    await example.says('worker 2 stands by')
+    const family = descendantsOf(example.pid, await listProcesses())
+    const home = homeOf(family)
+    expect(family.filter(({ command }) => command.includes('worker.ts'))).toHaveLength(2)
+    expect(existsSync(home)).toBe(true)
+
+    example.signal(signal)
+
+    expect(await example.end()).toEqual({ code: null, signal })
+    const pids = new Set(family.map(({ pid }) => pid))
+    const left = async (): Promise<Process[]> =>
+      (await listProcesses()).filter(({ pid, command }) => pids.has(pid) || command.includes(home))
+    await expect.poll(left, { timeout: 20_000 }).toEqual([])
+    expect(existsSync(home)).toBe(false)
+  },
+)
+
+test('an option that it does not know ends it with the usage', async () => {
+  await using example = new Example('--fats')
+
+  expect(await example.end()).toEqual({ code: 2, signal: null })
+  expect(example.output).toContain("Unknown option '--fats'")
+  expect(example.output).toContain('--fast')
+})
+
+/** The directory that the server of these processes was made in. */
+function homeOf(family: readonly Process[]): string {
+  const home = family.map(({ command }) => / -D (\S+)\/data /.exec(command)?.[1]).find(Boolean)
+  if (home === undefined) throw new Error('no server runs')
+  return home
+}

@@ -1,0 +1,105 @@
+import { createTestDatabase, startPostgres, type TestDatabase } from '@tidemark/testing'
+import { expect, test } from 'vitest'
+import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
+import { effectsTemplate, useFreshDatabase } from '../support/fresh-database.ts'
+import { LogBook } from '../support/log-book.ts'
+import { countLooks } from '../support/publishers-look.ts'
+import { SqlPublisher } from '../support/sql-publisher.ts'
+import { appOn } from '../support/test-app.ts'
+
+const shared = useFreshDatabase()
+
+test('numbers that a crashed server draws a second time are not skipped', async () => {
+  await using server = await startPostgres({
+    source: 'embedded',
+    // Nothing is written behind the tests back: a number whose draw was not flushed is drawn again.
+    settings: { wal_writer_delay: '10s', checkpoint_timeout: '1h', autovacuum: 'off' },
+  })
+  await using database = await createTestDatabase({ server, template: effectsTemplate })
+  await settleClone(database)
+  const looks = await countLooks(database)
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start({ leaseDuration: 60_000, doorbell: { safetyPoll: 50, maxWakeUps: 1_000_000 } })
+  const before = await app.publish(noted({ note: 'before the crash' }))
+  await app.waitFor('ledger', before.sequence)
+
+  let drawn: bigint
+  {
+    await using publisher = await SqlPublisher.open(database)
+    await publisher.begin()
+    drawn = await publisher.publish(...Array.from({ length: 200 }, (_, n) => `undone ${n}`))
+    await publisher.rollback()
+    // The runner has seen those numbers as drawn and settled.
+    const sofar = await looks()
+    await expect.poll(looks, { timeout: 10_000 }).toBeGreaterThan(sofar + 2)
+    await server.kill()
+  }
+  await server.restart()
+
+  const again = await app.publish(noted({ note: 'drawn again' }))
+  // Else this test would prove nothing.
+  expect(again.sequence).toBeLessThan(drawn)
+  await app.waitFor('ledger', again.sequence, { timeout: '30s' })
+  expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
+  expect(await effectsOf(database, 'ledger')).toEqual([before.sequence, again.sequence])
+})
+
+test('publishers cut off by a crash between draw and commit leave nothing behind, and those after it are handled', async () => {
+  await using server = await startPostgres({ source: 'embedded' })
+  await using database = await createTestDatabase({ server, template: effectsTemplate })
+  await settleClone(database)
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start()
+  const before = await app.publish(noted({ note: 'before' }))
+  {
+    await using publisher = await SqlPublisher.open(database)
+    await publisher.begin('never committed')
+    await app.publish(noted({ note: 'committed above it' }))
+    await server.kill()
+  }
+  await server.restart()
+  const after = await app.publish(noted({ note: 'after' }))
+  await app.waitFor('ledger', after.sequence, { timeout: '30s' })
+  const effects = await effectsOf(database, 'ledger')
+  expect(effects).toEqual(await committedEvents(database))
+  expect(effects).toHaveLength(3)
+  expect(effects[0]).toBe(before.sequence)
+})
+
+test('a cursor beyond the last sequence halts its listener with TIDEMARK_CURSOR_AHEAD', async () => {
+  const log = new LogBook()
+  {
+    await using app = appOn(shared, [recorder('ledger'), recorder('other')])
+    await app.start()
+    const { sequence } = await app.publish(noted({ note: 'before the restore' }))
+    await app.waitFor('ledger', sequence)
+    await app.waitFor('other', sequence)
+  }
+  // What an older backup of the outbox looks like to a cursor.
+  await shared.query(`update tidemark.cursors set cursor = cursor + 1000 where listener = 'ledger'`)
+  await using app = appOn(shared, [recorder('ledger'), recorder('other')], { logger: log })
+  await app.start()
+  await log.wrote(/ledger has halted/)
+
+  const status = await app.listeners.get('ledger')
+  expect(status.status).toBe('halted')
+  expect(status.partitions[0]?.lastError).toMatchObject({ code: 'TIDEMARK_CURSOR_AHEAD' })
+  // The others go on; the halted one says so to whoever waits for it.
+  const { sequence } = await app.publish(noted({ note: 'after' }))
+  await app.waitFor('other', sequence)
+  await expect(app.waitFor('ledger', (sequence + 2000n) as never)).rejects.toMatchObject({
+    code: 'TIDEMARK_LISTENER_HALTED',
+  })
+  expect(await effectsOf(shared, 'ledger')).toHaveLength(1)
+  await app.listeners.reset('ledger')
+  await app.waitFor('ledger', sequence)
+  expect(await effectsOf(shared, 'ledger')).toHaveLength(3)
+})
+
+/**
+ * Postgres copies a template's sequences with the numbers that they may draw without a word in the WAL: until the
+ * next checkpoint a crash sends the copies back to where the template was, below rows that are committed.
+ */
+async function settleClone(database: TestDatabase): Promise<void> {
+  await database.query('checkpoint')
+}

@@ -1,0 +1,71 @@
+/**
+ * A process that runs one listener, for tests that kill, freeze or drain it. It reports to its parent what it
+ * does; a note that begins with "wait" makes its handler wait, in the middle of its transaction, until the
+ * parent says "release".
+ */
+import { once } from 'node:events'
+import { defineApp, defineListener, defineProjection } from 'tidemark'
+import { noted, recordEffect } from '../effects.ts'
+import { LogBook } from '../log-book.ts'
+
+/** What a worker is told. */
+export interface WorkerOptions {
+  readonly url: string
+  /** Who it is, in its effects. */
+  readonly name: string
+  readonly leaseDuration: number
+  readonly acquireInterval?: number
+  readonly batchSize?: number
+}
+
+/** What a worker tells. */
+export interface WorkerReport {
+  readonly what: 'started' | 'owns' | 'entered' | 'leaving' | 'failed'
+  readonly note?: string
+  readonly message?: string
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as WorkerOptions
+
+function report(message: WorkerReport): void {
+  process.send?.(message)
+}
+
+const ledger = defineListener('ledger', { batchSize: options.batchSize ?? 10 }).on(
+  noted,
+  async (event, { tx }) => {
+    const { note } = event.payload
+    await recordEffect(tx, 'ledger', event, options.name)
+    report({ what: 'entered', note })
+    if (note.startsWith('wait')) {
+      await once(process, 'message')
+      try {
+        await tx.query('select 1')
+      } catch (error) {
+        report({ what: 'failed', note, message: String(error) })
+        throw error
+      }
+    }
+    report({ what: 'leaving', note })
+  },
+)
+
+const tally = defineProjection('tally', { version: 1, initial: () => ({ notes: 0 }) }).on(
+  noted,
+  (state) => ({ notes: state.notes + 1 }),
+)
+
+const app = defineApp({
+  connectionString: options.url,
+  modules: [ledger, tally],
+  logger: new LogBook(),
+})
+await app.start({
+  leaseDuration: options.leaseDuration,
+  acquireInterval: options.acquireInterval ?? 100,
+})
+process.on('SIGTERM', () => {
+  // The runner's own handler drains; then nothing keeps the process but this channel.
+  void app.close().then(() => process.disconnect())
+})
+report({ what: 'started' })
