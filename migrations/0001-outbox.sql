@@ -276,6 +276,9 @@ CREATE TABLE :"schema".listeners (
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,
   partitions integer     NOT NULL DEFAULT 1,
+  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
+  resize_to  integer,
+  resize_at  bigint,
   status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
   definition jsonb       NOT NULL DEFAULT '{}',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -293,6 +296,8 @@ CREATE TABLE :"schema".cursors (
   owner           uuid,
   lease_until     timestamptz,
   attempts        integer     NOT NULL DEFAULT 0,
+  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
+  crashes         integer     NOT NULL DEFAULT 0,
   failed_sequence bigint,
   next_attempt_at timestamptz,
   halted_at       timestamptz,

@@ -39,6 +39,11 @@ export type {
 export type { Published } from './outbox/publishing-transaction.ts'
 
 export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'
+export type {
+  DeadLetter,
+  DeadLetterAdmin,
+  DeadLetterSelection,
+} from './listener/dead-letter-admin.ts'
 export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
 export {
   defineListener,
@@ -47,20 +52,27 @@ export {
   type Listener,
   type ListenerOptions,
 } from './listener/define-listener.ts'
+export type { FailureOptions, FailurePolicy, RetryOptions } from './listener/failure-policy.ts'
 export type { HandlerContext } from './listener/handler-context.ts'
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
-export {
-  defineProjection,
-  type ProjectionOptions,
-  type StateProjection,
-  type StateProjectionOptions,
-  type TableHandler,
-  type TableProjection,
-  type TableProjectionOptions,
-} from './projection/define-projection.ts'
-export type { ProjectionContext } from './projection/projection-context.ts'
+export { defineProjection } from './projection/define-projection.ts'
+export type {
+  KeyedProjection,
+  KeyedProjectionOptions,
+  KeyOptions,
+} from './projection/keyed-projection.ts'
+export type { ProjectionOptions } from './projection/projection.ts'
+export type { KeyedState, KeyPage } from './projection/read.ts'
+export type { StateProjection, StateProjectionOptions } from './projection/state-projection.ts'
+export type {
+  BatchHandler,
+  ProjectionContext,
+  TableHandler,
+  TableProjection,
+  TableProjectionOptions,
+} from './projection/table-projection.ts'
 
 export {
   defineApp,

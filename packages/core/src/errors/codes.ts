@@ -129,6 +129,15 @@ export const errorCodes = {
       'A handler ran past its timeout; its connection was destroyed and its transaction rolled back.',
     remedy: 'Move slow and external work into a job, observe `signal`, or raise `handlerTimeout`.',
   },
+  TIDEMARK_EVENT_KILLS: {
+    summary: 'The process died three times while it handled the event.',
+    remedy:
+      'Look for memory exhaustion, a native crash or process.exit in the handler. The event was set aside by policy, or the listener halted.',
+  },
+  TIDEMARK_UNKNOWN_DEAD_LETTER: {
+    summary: 'No dead letter matches.',
+    remedy: 'See what there is with `tidemark dead-letter list`.',
+  },
   TIDEMARK_LISTENER_HALTED: {
     summary: 'The listener has halted on an event that it could not handle.',
     remedy:

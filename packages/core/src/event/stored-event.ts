@@ -40,6 +40,15 @@ export class StoredEvent {
     this.#row = row
   }
 
+  get id(): string {
+    return this.#row.id
+  }
+
+  /** The ordering key: its own, or its stream. */
+  get key(): string | null {
+    return this.#row.key ?? this.#row.stream
+  }
+
   /** @throws TidemarkError TIDEMARK_EVENT_UNREADABLE. */
   decode(registry: EventRegistry): RecordedEvent {
     this.#decoded ??= decodeRow(this.#row, this.sequence, registry)

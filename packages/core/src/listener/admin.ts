@@ -125,6 +125,11 @@ export class ListenerAdmin {
     }
     await inTransaction(this.#database, {}, async (transaction) => {
       await run(transaction, rewindCursors(this.#schema), [name, to])
+      // What was set aside behind the new cursor comes by again.
+      await transaction.query(
+        `DELETE FROM "${this.#schema}".dead_letters WHERE listener = $1 AND sequence > $2`,
+        [name, to],
+      )
       await transaction.query(
         `UPDATE "${this.#schema}".listeners SET status = 'active' WHERE name = $1 AND status = 'halted'`,
         [name],

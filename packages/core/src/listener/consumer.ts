@@ -4,15 +4,9 @@ import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Backoff } from './backoff.ts'
+import type { SetAside } from './dead-letters.ts'
+import type { FailureHandling } from './failure-policy.ts'
 import type { Lease } from './lease.ts'
-
-/** What retrying an event means for one listener. */
-export interface RetryPolicy {
-  /** How often an event is tried before the listener halts. */
-  readonly attempts: number
-  readonly backoff: Backoff
-}
 
 /** Anything with a cursor: what the runner knows of listeners and projections. */
 export interface Consumer {
@@ -23,9 +17,11 @@ export interface Consumer {
   readonly startFrom: 'beginning' | 'now'
   readonly events: readonly EventDefinition[]
   readonly types: ReadonlySet<string>
+  /** Among how many partitions its events are divided, by key. */
+  readonly partitions: number
   /** The most events in one transaction. */
   readonly batchSize: number
-  readonly retry: RetryPolicy
+  readonly failure: FailureHandling
   /** How long one handler may run, in milliseconds. */
   readonly handlerTimeout: number
   /** The tables that it owns, to be emptied when it starts again from zero. */
@@ -43,16 +39,25 @@ export interface Environment {
   readonly leaseDuration: number
 }
 
+/** What is done in one transaction. */
+export interface Batch {
+  readonly events: readonly RecordedEvent[]
+  /** Where the cursor moves: the sequence of a committed event. */
+  readonly through: EventSequence
+  /** Which attempt this is at the first event. */
+  readonly attempt: number
+  /** Events that are passed without being handled. */
+  readonly aside: readonly SetAside[]
+  /** Dead letters that `events` settles. */
+  readonly settled: readonly EventSequence[]
+}
+
 /** A consumer at work under one lease. */
 export interface Handling {
   /**
-   * Handles events and moves the cursor from where it is to `through`, both in one transaction, or neither.
+   * Handles the events and moves the cursor, both in one transaction, or neither.
    *
    * @throws TidemarkError TIDEMARK_LEASE_LOST when the fence did not hold.
    */
-  handle(
-    events: readonly RecordedEvent[],
-    through: EventSequence,
-    signal: AbortSignal,
-  ): Promise<void>
+  handle(batch: Batch, signal: AbortSignal): Promise<void>
 }

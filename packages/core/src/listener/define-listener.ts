@@ -2,14 +2,15 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../errors/optio
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition, type EventDefinition, type PayloadOf } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import { exponential, milliseconds, type Backoff, type Duration } from './backoff.ts'
-import type { Consumer, Environment, Handling, RetryPolicy } from './consumer.ts'
+import { milliseconds, type Duration } from './backoff.ts'
+import type { Consumer, Environment, Handling } from './consumer.ts'
+import { failureHandling, type FailureHandling, type FailureOptions } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Lease } from './lease.ts'
-import { TransactionalHandling } from './transactional-handling.ts'
+import { applyEach, TransactionalHandling } from './transactional-handling.ts'
 
 /** How a listener runs. */
-export interface ListenerOptions {
+export interface ListenerOptions extends FailureOptions {
   /**
    * Where a new listener starts: with the first event of the outbox, or with the first that is published after
    * it is first started. Defaults to `'beginning'`.
@@ -17,8 +18,11 @@ export interface ListenerOptions {
   readonly startFrom?: 'beginning' | 'now'
   /** The most events in one transaction. Defaults to 500. */
   readonly batchSize?: number
-  /** How often and how soon a failing event is tried again before the listener halts. Defaults to 10 attempts, 100 ms to 30 s apart. */
-  readonly retry?: { readonly attempts?: number; readonly backoff?: Backoff }
+  /**
+   * Among how many partitions its events are divided, by key. Events with the same key are handled in order;
+   * partitions run side by side, also in different processes. It can be changed at any time. Defaults to 1.
+   */
+  readonly partitions?: number
   /** How long one handler may run before its connection is destroyed. Defaults to 30 s. */
   readonly handlerTimeout?: Duration
 }
@@ -47,7 +51,8 @@ export class Listener implements Consumer {
   readonly name: string
   readonly startFrom: 'beginning' | 'now'
   readonly batchSize: number
-  readonly retry: RetryPolicy
+  readonly partitions: number
+  readonly failure: FailureHandling
   readonly handlerTimeout: number
   readonly #options: ListenerOptions
   readonly #handlers: ReadonlyMap<EventDefinition, Handler>
@@ -62,7 +67,8 @@ export class Listener implements Consumer {
     this.#handlers = handlers
     this.startFrom = options.startFrom ?? 'beginning'
     this.batchSize = options.batchSize ?? 500
-    this.retry = retryPolicy(options.retry)
+    this.partitions = options.partitions ?? 1
+    this.failure = failureHandling(name, options)
     this.handlerTimeout = milliseconds(options.handlerTimeout ?? '30s')
   }
 
@@ -91,7 +97,7 @@ export class Listener implements Consumer {
   }
 
   begin(lease: Lease, environment: Environment): Handling {
-    return new TransactionalHandling(this, byType(this.#handlers), lease, environment)
+    return new TransactionalHandling(this, applyEach(byType(this.#handlers)), lease, environment)
   }
 }
 
@@ -117,28 +123,24 @@ export class Listener implements Consumer {
 export function defineListener(name: string, options: ListenerOptions = {}): Listener {
   const where = `defineListener(${JSON.stringify(name)})`
   requireName('defineListener', name)
-  rejectUnknownOptions(where, options, ['startFrom', 'batchSize', 'retry', 'handlerTimeout'])
+  rejectUnknownOptions(where, options, ['startFrom', ...runOptions])
   checkRunOptions(where, options)
   return new Listener(name, options, new Map())
 }
 
+/** The options that listeners and projections share. */
+export const runOptions: readonly string[] = [
+  'batchSize',
+  'partitions',
+  'retry',
+  'onFailure',
+  'handlerTimeout',
+]
+
 /** Checks the options that listeners and projections share. */
 export function checkRunOptions(where: string, options: ListenerOptions): void {
   if (options.batchSize !== undefined) requireWhole(where, 'batchSize', options.batchSize, 1)
-  if (options.retry !== undefined) {
-    rejectUnknownOptions(`${where}: retry`, options.retry, ['attempts', 'backoff'])
-    if (options.retry.attempts !== undefined) {
-      requireWhole(where, 'retry.attempts', options.retry.attempts, 1)
-    }
-  }
-}
-
-/** The retry policy that options stand for. */
-export function retryPolicy(retry: ListenerOptions['retry'] = {}): RetryPolicy {
-  return {
-    attempts: retry.attempts ?? 10,
-    backoff: retry.backoff ?? exponential(100, '30s'),
-  }
+  if (options.partitions !== undefined) requireWhole(where, 'partitions', options.partitions, 1)
 }
 
 /** The handlers with one more; each event has one handler at most. */

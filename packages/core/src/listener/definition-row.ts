@@ -10,6 +10,8 @@ export interface DefinitionRow {
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly generation: number
+  /** How many partitions it has, or will have when a change under way is over. */
+  readonly partitions: number
 }
 
 /** Makes sure that a listener has a row and locks it until the transaction ends. */
@@ -18,14 +20,9 @@ export async function lockDefinition(
   schema: string,
   consumer: Consumer,
 ): Promise<DefinitionRow> {
-  const { name, kind, mode, version, types } = consumer
+  const { name, kind, mode, version, types, partitions } = consumer
   const definition = JSON.stringify({ types: [...types] })
-  const { rows } = await run(executor, lockListener(schema), [
-    name,
-    kind,
-    mode,
-    version,
-    definition,
-  ])
+  const values = [name, kind, mode, version, definition, partitions]
+  const { rows } = await run(executor, lockListener(schema), values)
   return rows[0] as unknown as DefinitionRow
 }

@@ -2,15 +2,19 @@ import { run, type Executor, type PreparingExecutor } from '../database/executor
 import { acquireLeases, advanceCursor, releaseLease, renewLeases } from '../database/sql/cursors.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventSequence } from '../event/sequence.ts'
+import type { AssignablePartition } from './assignment.ts'
 
 interface LeaseRow {
   readonly listener: string
   readonly generation: number
   readonly partition: number
+  readonly partitions: number
+  readonly resize_at: string | null
   readonly epoch: string
   readonly cursor: string
   readonly replay_until: string
   readonly attempts: number
+  readonly crashes: number
   readonly failed_sequence: string | null
   readonly next_attempt_at: Date | null
   readonly state: unknown
@@ -22,7 +26,13 @@ export class Lease {
   readonly listener: string
   readonly generation: number
   readonly partition: number
+  /** How many partitions the listener has. */
+  readonly partitions: number
   readonly epoch: bigint
+  /** Where the partition stops, because the number of partitions changes; null: nowhere. */
+  readonly stopAt: EventSequence | null
+  /** How often an owner before this one died without moving the cursor. */
+  readonly crashes: number
   /** Events up to here were handled before the listener was sent back. */
   readonly replayUntil: EventSequence
   readonly state: unknown
@@ -43,6 +53,9 @@ export class Lease {
     this.listener = row.listener
     this.generation = row.generation
     this.partition = row.partition
+    this.partitions = row.partitions
+    this.stopAt = row.resize_at === null ? null : (BigInt(row.resize_at) as EventSequence)
+    this.crashes = row.crashes
     this.epoch = BigInt(row.epoch)
     this.replayUntil = BigInt(row.replay_until) as EventSequence
     this.state = row.state
@@ -55,9 +68,14 @@ export class Lease {
     this.nextAttemptAt = row.next_attempt_at
   }
 
+  /** The identity of the partition. */
+  get place(): string {
+    return placeOf(this)
+  }
+
   /** The identity of the partition, and of this lease on it. */
   get id(): string {
-    return leaseId(this.listener, this.generation, this.partition, this.epoch)
+    return `${this.place}@${this.epoch}`
   }
 
   /** The parameters that every fenced statement begins with. */
@@ -75,23 +93,29 @@ export class Lease {
   }
 }
 
-function leaseId(listener: string, generation: number, partition: number, epoch: bigint): string {
-  return `${listener}#${generation}.${partition}@${epoch}`
+/** The identity of a partition. */
+export function placeOf({
+  listener,
+  generation,
+  partition,
+}: Pick<AssignablePartition, 'listener' | 'generation' | 'partition'>): string {
+  return `${listener}#${generation}.${partition}`
 }
 
-/** Takes every free or expired partition of these listeners. */
+/** Takes those of the wanted partitions that are free or whose lease has expired. */
 export async function acquire(
   executor: PreparingExecutor,
   schema: string,
   process: string,
   duration: number,
-  listeners: readonly { readonly name: string; readonly version: number }[],
+  wanted: readonly AssignablePartition[],
 ): Promise<Lease[]> {
   const { rows } = await run(executor, acquireLeases(schema), [
     process,
     duration,
-    listeners.map((listener) => listener.name),
-    listeners.map((listener) => listener.version),
+    wanted.map((partition) => partition.listener),
+    wanted.map((partition) => partition.generation),
+    wanted.map((partition) => partition.partition),
   ])
   return (rows as unknown as LeaseRow[]).map((row) => new Lease(row))
 }
@@ -104,11 +128,7 @@ export async function renew(
   duration: number,
 ): Promise<ReadonlySet<string>> {
   const { rows } = await run(executor, renewLeases(schema), [process, duration])
-  return new Set(
-    (rows as unknown as LeaseRow[]).map((row) =>
-      leaseId(row.listener, row.generation, row.partition, BigInt(row.epoch)),
-    ),
-  )
+  return new Set((rows as unknown as LeaseRow[]).map((row) => `${placeOf(row)}@${row.epoch}`))
 }
 
 /** Gives a lease back, so that another process need not wait for it to expire. */

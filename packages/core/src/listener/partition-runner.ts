@@ -1,18 +1,25 @@
+import { run } from '../database/executor.ts'
+import { markStarted } from '../database/sql/cursors.ts'
 import { isConnectionError, isRetryableConflict } from '../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import { readPage } from '../outbox/page.ts'
+import { readEventsAt, readPage } from '../outbox/page.ts'
 import type { Slice, Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
-import type { Consumer, Environment, Handling } from './consumer.ts'
+import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
+import { loadHeldKeys, loadRetries, parkRetry, type Retry, type SetAside } from './dead-letters.ts'
 import { recordFailedAttempt } from './failure.ts'
-import type { Lease } from './lease.ts'
+import { leaseLost, type Lease } from './lease.ts'
+import { partitionOf } from './partition-key.ts'
 
-/** How a partition stopped: the process stops, another process owns it, or it halted. */
-export type Stopped = 'stopped' | 'lost' | 'halted'
+/**
+ * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
+ * partitions changes.
+ */
+export type Stopped = 'stopped' | 'lost' | 'halted' | 'resized'
 
 /** Bounds how many batches of a process are in the database at once. */
 export interface Slots {
@@ -26,18 +33,32 @@ export interface RunnerEnvironment extends Environment {
   readonly slots: Slots
 }
 
+interface Failure {
+  readonly event: StoredEvent
+  readonly error: unknown
+}
+
+// An event is taken for the killer of its process when that died so often while handling it.
+const mostCrashes = 3
+
 /** Runs one listener partition under one lease: batch after batch, until it is stopped or loses the lease. */
 export class PartitionRunner {
   readonly lease: Lease
   readonly #consumer: Consumer
   readonly #environment: RunnerEnvironment
   readonly #handling: Handling
+  readonly #types: ReadonlySet<string>
+  #heldKeys: Set<string> = new Set()
+  /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
+  #careful: number
 
   constructor(consumer: Consumer, lease: Lease, environment: RunnerEnvironment) {
     this.#consumer = consumer
     this.lease = lease
     this.#environment = environment
+    this.#types = consumer.types
     this.#handling = consumer.begin(lease, environment)
+    this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
   }
 
   /**
@@ -47,168 +68,293 @@ export class PartitionRunner {
    */
   async run(drain: AbortSignal, kill: AbortSignal): Promise<Stopped> {
     const { lease } = this
-    while (!drain.aborted) {
-      if (lease.nextAttemptAt !== null) {
-        await wait(lease.nextAttemptAt.getTime() - Date.now(), drain)
-        lease.nextAttemptAt = null
-        continue
+    try {
+      await this.#retryDeadLetters(drain, kill)
+      while (!drain.aborted) {
+        if (lease.nextAttemptAt !== null) {
+          await wait(lease.nextAttemptAt.getTime() - Date.now(), drain)
+          lease.nextAttemptAt = null
+          continue
+        }
+        if (lease.stopAt !== null && lease.position >= lease.stopAt) {
+          await this.#exclusively(() =>
+            this.#handling.handle(batch({ through: lease.stopAt as EventSequence }), kill),
+          )
+          return 'resized'
+        }
+        const slice = await this.#next()
+        if (slice.events.length === 0) {
+          lease.position = slice.through
+          await this.#environment.tail.waitPast(lease.position, drain)
+          continue
+        }
+        const stopped = await this.#exclusively(() => this.#step(slice, kill))
+        if (stopped !== undefined) return stopped
       }
-      const slice = await this.#next()
-      if (slice.events.length === 0) {
-        lease.position = slice.through
-        await this.#environment.tail.waitPast(lease.position, drain)
-        continue
-      }
-      const stopped = await this.#handle(slice, kill)
-      if (stopped !== undefined) return stopped
+      return 'stopped'
+    } catch (error) {
+      if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
+      throw error
     }
-    return 'stopped'
   }
 
-  /** The next events: from the tail when the partition is near it, else a page of its own. */
+  /** The next events of this partition: from the tail when it is near, else from a page of its own. */
   async #next(): Promise<Slice> {
-    const { tail, database, outbox } = this.#environment
-    const { types, batchSize } = this.#consumer
+    const { tail } = this.#environment
     const { lease } = this
     const after = lease.position
     // An event that failed is tried alone: those after it would only be rolled back with it.
-    const limit = lease.failedSequence === null ? batchSize : 1
-    const shared = tail.read(after, types, limit)
-    if (shared !== undefined) return shared
-    const upTo = tail.position
-    const events = await readPage(database, outbox.schema, {
-      after,
-      upTo,
-      limit,
-      types: [...types],
-    })
-    return {
-      events,
-      through: events.length === limit ? (events.at(-1) as StoredEvent).sequence : upTo,
-    }
+    const limit = lease.failedSequence !== null || this.#careful > 0 ? 1 : this.#consumer.batchSize
+    const accepts = (event: StoredEvent): boolean =>
+      this.#types.has(event.type) && this.#isMine(event)
+    const slice = tail.read(after, accepts, limit) ?? (await this.#readPage(after, limit))
+    const { stopAt } = lease
+    if (stopAt === null || slice.through <= stopAt) return slice
+    return { events: slice.events.filter((event) => event.sequence <= stopAt), through: stopAt }
   }
 
-  async #handle({ events, through }: Slice, kill: AbortSignal): Promise<Stopped | undefined> {
+  async #readPage(after: EventSequence, limit: number): Promise<Slice> {
+    const { tail, database, outbox } = this.#environment
+    const upTo = tail.position
+    const types = [...this.#types]
+    const page = await readPage(database, outbox.schema, { after, upTo, limit, types })
+    const through = page.length === limit ? (page.at(-1) as StoredEvent).sequence : upTo
+    return { events: page.filter((event) => this.#isMine(event)), through }
+  }
+
+  #isMine(event: StoredEvent): boolean {
+    return partitionOf(event, this.lease.partitions) === this.lease.partition
+  }
+
+  /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
     const { lease } = this
     const release = await this.#environment.slots.acquire()
     await lease.moving
     lease.busy = true
     try {
-      const decoded = this.#decode(events)
-      if (decoded.events.length > 0) {
-        const end =
-          decoded.failure === undefined
-            ? through
-            : (decoded.events.at(-1) as RecordedEvent).sequence
-        const failure = await this.#handleOrIsolate(decoded.events, end, kill)
-        if (failure !== undefined) return await this.#fail(failure.event, failure.error)
-      }
-      if (decoded.failure !== undefined) {
-        return await this.#fail(decoded.failure.event, decoded.failure.error)
-      }
-      return undefined
-    } catch (error) {
-      if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
-      throw error
+      return await work()
     } finally {
       lease.busy = false
       release()
     }
   }
 
-  /** The events up to the first that cannot be decoded, and that one. */
-  #decode(stored: readonly StoredEvent[]): { events: RecordedEvent[]; failure?: Failure } {
-    const events: RecordedEvent[] = []
-    for (const event of stored) {
-      try {
-        events.push(event.decode(this.#environment.registry))
-      } catch (error) {
-        return { events, failure: { event, error } }
-      }
+  async #step({ events, through }: Slice, kill: AbortSignal): Promise<Stopped | undefined> {
+    const [first] = events
+    if (this.#careful > 0 && first !== undefined) {
+      this.#careful -= 1
+      const crashes = await this.#markStarted(first)
+      if (crashes >= mostCrashes)
+        return this.#giveUp(first, killed(this.lease, first, crashes), crashes, kill)
     }
-    return { events }
+    const failure = await this.#process(events, through, kill)
+    return failure === undefined ? undefined : this.#fail(failure, kill)
   }
 
   /**
-   * Handles a batch; when it fails, its events one by one, so that those before the bad one commit. Answers the
-   * bad one.
+   * Handles events in one transaction; when that fails, one by one, so that those before the bad one commit. Answers
+   * the bad one.
    */
-  async #handleOrIsolate(
-    events: readonly RecordedEvent[],
+  async #process(
+    stored: readonly StoredEvent[],
     through: EventSequence,
     kill: AbortSignal,
   ): Promise<Failure | undefined> {
-    try {
-      await this.#handling.handle(events, through, kill)
-      return undefined
-    } catch (error) {
-      const [event] = events
-      if (event === undefined || isNotTheEventsFault(error) || kill.aborted) throw error
-      if (events.length === 1) return { event, error }
+    const { events, aside, unreadable, count } = this.#split(stored)
+    if (count > 0) {
+      const end = unreadable === undefined ? through : (stored[count - 1] as StoredEvent).sequence
+      try {
+        await this.#handling.handle(
+          batch({ events, aside, through: end, attempt: this.#attemptAt(stored[0]) }),
+          kill,
+        )
+      } catch (error) {
+        if (isNotTheEventsFault(error) || kill.aborted) throw error
+        if (count === 1) return { event: stored[0] as StoredEvent, error }
+        for (const [index, event] of stored.slice(0, count).entries()) {
+          const to = index === count - 1 ? end : event.sequence
+          const failure = await this.#process([event], to, kill)
+          if (failure !== undefined) return failure
+        }
+      }
     }
-    for (const [index, event] of events.entries()) {
-      const end = index === events.length - 1 ? through : event.sequence
-      const failure = await this.#handleOrIsolate([event], end, kill)
-      if (failure !== undefined) return failure
-    }
-    return undefined
+    return unreadable
   }
 
-  /** Records an attempt that failed: the next one is later, or the listener halts. */
-  async #fail(
-    event: Pick<StoredEvent, 'sequence' | 'type'>,
-    error: unknown,
-  ): Promise<Stopped | undefined> {
-    const { database, outbox, logger } = this.#environment
-    const { name, retry } = this.#consumer
-    const { lease } = this
-    const attempts = lease.failedSequence === event.sequence ? lease.attempts + 1 : 1
-    // A deadlock or a serialization failure is the database's doing: it never halts a listener.
-    const halts = attempts >= retry.attempts && !isRetryableConflict(error)
-    const delay = halts ? null : Math.ceil(retry.backoff(attempts + 1))
-    const fields = {
-      listener: name,
-      partition: lease.partition,
-      sequence: event.sequence,
-      type: event.type,
-      attempts,
-      err: error,
+  /** Decodes events up to the first that cannot be, and puts those aside whose key is held. */
+  #split(stored: readonly StoredEvent[]): {
+    events: RecordedEvent[]
+    aside: SetAside[]
+    unreadable?: Failure
+    count: number
+  } {
+    const events: RecordedEvent[] = []
+    const aside: SetAside[] = []
+    for (const [count, event] of stored.entries()) {
+      if (event.key !== null && this.#heldKeys.has(event.key)) {
+        aside.push({ event, state: 'waiting', holdsKey: true, attempts: 0, error: null })
+        continue
+      }
+      try {
+        events.push(event.decode(this.#environment.registry))
+      } catch (error) {
+        return { events, aside, unreadable: { event, error }, count }
+      }
     }
+    return { events, aside, count: stored.length }
+  }
+
+  #attemptAt(event: StoredEvent | undefined): number {
+    return event !== undefined && event.sequence === this.lease.failedSequence
+      ? this.lease.attempts + 1
+      : 1
+  }
+
+  /** Counts an attempt that failed: the event is tried again later, or its time is over. */
+  async #fail({ event, error }: Failure, kill: AbortSignal): Promise<Stopped | undefined> {
+    const { database, outbox, logger } = this.#environment
+    const { name, failure } = this.#consumer
+    const { lease } = this
+    const attempts = this.#attemptAt(event)
+    // A deadlock or a serialization failure is the database's doing: it is not held against the event.
+    const again =
+      isRetryableConflict(error) || (attempts < failure.attempts && failure.retryable(error))
+    if (!again) return this.#giveUp(event, error, attempts, kill)
+    const retryIn = Math.ceil(failure.backoff(attempts + 1))
     await recordFailedAttempt(database, outbox.schema, lease, {
       sequence: event.sequence,
       attempts,
       error: failureOf(name, event, error),
-      retryIn: delay,
+      retryIn,
     })
-    if (halts) {
-      logger.error(fields, `${name} has halted: event ${event.sequence} failed ${attempts} times`)
-      return 'halted'
-    }
     logger.warn(
-      { ...fields, retryIn: delay },
+      { ...describe(lease, event), attempts, retryIn, err: error },
       `${name} failed on event ${event.sequence}; it will be tried again`,
     )
     lease.attempts = attempts
     lease.failedSequence = event.sequence
-    lease.nextAttemptAt = new Date(Date.now() + (delay ?? 0))
+    lease.nextAttemptAt = new Date(Date.now() + retryIn)
     return undefined
+  }
+
+  /** Does with an event what the policy says. */
+  async #giveUp(
+    event: StoredEvent,
+    error: unknown,
+    attempts: number,
+    kill: AbortSignal,
+  ): Promise<Stopped | undefined> {
+    const { database, outbox, logger } = this.#environment
+    const { name, failure } = this.#consumer
+    const { lease } = this
+    const policy = failure.policy(error)
+    const fields = { ...describe(lease, event), attempts, policy, err: error }
+    if (policy === 'halt') {
+      const described = failureOf(name, event, error)
+      await recordFailedAttempt(database, outbox.schema, lease, {
+        sequence: event.sequence,
+        attempts,
+        error: described,
+        retryIn: null,
+      })
+      logger.error(
+        fields,
+        `${name} has halted on event ${event.sequence} after ${attempts} attempts`,
+      )
+      return 'halted'
+    }
+    const holdsKey = policy === 'park-key' && event.key !== null
+    const state = policy === 'skip' ? 'skipped' : 'parked'
+    const aside = [
+      { event, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
+    ]
+    await this.#handling.handle(batch({ through: event.sequence, aside }), kill)
+    if (holdsKey) this.#heldKeys.add(event.key)
+    logger.error(
+      fields,
+      `${name} has set event ${event.sequence} aside (${state}) after ${attempts} attempts`,
+    )
+    return undefined
+  }
+
+  /** Before anything else, what an operator wants tried again: a held key's events are older than all others of it. */
+  async #retryDeadLetters(drain: AbortSignal, kill: AbortSignal): Promise<void> {
+    const { database, outbox } = this.#environment
+    this.#heldKeys = await loadHeldKeys(database, outbox.schema, this.lease)
+    const failedKeys = new Set<string>()
+    for (const retry of await loadRetries(database, outbox.schema, this.lease)) {
+      if (drain.aborted) return
+      if (retry.holdsKey && failedKeys.has(retry.key as string)) continue
+      const done = await this.#exclusively(() => this.#retry(retry, kill))
+      if (!done && retry.holdsKey) failedKeys.add(retry.key as string)
+    }
+    this.#heldKeys = await loadHeldKeys(database, outbox.schema, this.lease)
+  }
+
+  /** Answers false when the event is parked again, true otherwise. */
+  async #retry(retry: Retry, kill: AbortSignal): Promise<boolean> {
+    const { database, outbox, registry, logger } = this.#environment
+    const { lease } = this
+    try {
+      const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
+      if (stored === undefined) throw new Error('the event is no longer in the outbox')
+      if (!this.#isMine(stored)) return true
+      const events = [stored.decode(registry)]
+      const settled = [retry.sequence]
+      await this.#handling.handle(
+        batch({ events, settled, through: lease.cursor, attempt: retry.attempts + 1 }),
+        kill,
+      )
+      return true
+    } catch (error) {
+      if (isNotTheEventsFault(error) || kill.aborted) throw error
+      logger.warn(
+        { listener: lease.listener, sequence: retry.sequence, err: error },
+        'a dead letter failed again',
+      )
+      await parkRetry(database, outbox.schema, lease, retry, error)
+      return false
+    }
+  }
+
+  async #markStarted(event: StoredEvent): Promise<number> {
+    const { database, outbox } = this.#environment
+    const { lease } = this
+    const { rows } = await run(database, markStarted(outbox.schema), [
+      ...lease.fence,
+      lease.cursor,
+      event.sequence,
+    ])
+    if (rows.length === 0) throw leaseLost(lease)
+    if (lease.failedSequence !== event.sequence) lease.attempts = 0
+    lease.failedSequence = event.sequence
+    return rows[0]?.['crashes'] as number
   }
 }
 
-interface Failure {
-  readonly event: Pick<StoredEvent, 'sequence' | 'type'>
-  readonly error: unknown
+function batch(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
+  return { events: [], aside: [], settled: [], attempt: 1, ...parts }
+}
+
+function describe(lease: Lease, event: StoredEvent): Record<string, unknown> {
+  const { listener, partition } = lease
+  return { listener, partition, sequence: event.sequence, type: event.type }
 }
 
 function isNotTheEventsFault(error: unknown): boolean {
   return isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || isConnectionError(error)
 }
 
-function failureOf(
-  listener: string,
-  event: Pick<StoredEvent, 'sequence' | 'type'>,
-  error: unknown,
-): TidemarkError {
+function killed(lease: Lease, event: StoredEvent, crashes: number): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_EVENT_KILLS',
+    `${lease.listener}: the process died ${crashes} times while it handled event ${event.sequence} (${event.type})`,
+    { details: { listener: lease.listener, sequence: event.sequence, crashes } },
+  )
+}
+
+function failureOf(listener: string, event: StoredEvent, error: unknown): TidemarkError {
   if (isTidemarkError(error)) return error
   const message = error instanceof Error ? error.message : String(error)
   return new TidemarkError(

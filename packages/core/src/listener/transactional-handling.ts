@@ -2,7 +2,6 @@ import type { Executor } from '../database/executor.ts'
 import type { OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventSequence } from '../event/sequence.ts'
 import { currentCause } from '../outbox/cause.ts'
 import {
   outgoingEvents,
@@ -12,7 +11,8 @@ import {
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { Consumer, Environment, Handling } from './consumer.ts'
+import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
+import { settleDeadLetters, writeSetAside } from './dead-letters.ts'
 import type { Handler } from './define-listener.ts'
 import type { HandlerContext } from './handler-context.ts'
 import { fence, type Lease } from './lease.ts'
@@ -21,27 +21,19 @@ import type { Db } from './register.ts'
 /** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */
 export class TransactionalHandling implements Handling {
   readonly #consumer: Consumer
-  readonly #handlers: ReadonlyMap<string, Handler>
+  readonly #apply: Apply
   readonly #lease: Lease
   readonly #environment: Environment
 
-  constructor(
-    consumer: Consumer,
-    handlers: ReadonlyMap<string, Handler>,
-    lease: Lease,
-    environment: Environment,
-  ) {
+  constructor(consumer: Consumer, apply: Apply, lease: Lease, environment: Environment) {
     this.#consumer = consumer
-    this.#handlers = handlers
+    this.#apply = apply
     this.#lease = lease
     this.#environment = environment
   }
 
-  async handle(
-    events: readonly RecordedEvent[],
-    through: EventSequence,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async handle(batch: Batch, signal: AbortSignal): Promise<void> {
+    const { through, aside, settled } = batch
     const { database, outbox, leaseDuration, logger } = this.#environment
     const lease = this.#lease
     await publishingTransaction(
@@ -51,31 +43,59 @@ export class TransactionalHandling implements Handling {
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
         const watch = new HandlerWatch(transaction, this.#consumer, leaseDuration, signal)
-        const context = new BatchContext(transaction, buffer, lease, watch.signal, logger)
+        const context = new BatchContext(transaction, buffer, lease, batch, watch.signal, logger)
         try {
-          for (const event of events) {
-            context.event = event
-            await watch.run(event, () => this.#call(event, context))
-          }
+          await this.#apply(batch.events, context, watch)
         } finally {
           watch.stop()
         }
+        await writeSetAside(transaction, outbox.schema, lease, aside)
+        await settleDeadLetters(transaction, outbox.schema, lease, settled)
       },
     )
     lease.movedTo(through)
   }
+}
 
-  #call(event: RecordedEvent, context: HandlerContext): Promise<unknown> | void {
-    const handler = this.#handlers.get(event.type) as unknown as (
-      event: RecordedEvent,
-      context: HandlerContext,
-    ) => Promise<unknown> | void
-    const cause = { causationId: event.id, correlationId: event.correlationId ?? event.id }
-    return currentCause.run(cause, handler, event, context)
+/** How the events of a batch are handled. */
+export type Apply = (
+  events: readonly RecordedEvent[],
+  context: BatchContext,
+  watch: HandlerWatch,
+) => Promise<void>
+
+/** Each event by the handler of its type, one after the other. */
+export function applyEach(handlers: ReadonlyMap<string, Handler>): Apply {
+  return async (events, context, watch) => {
+    for (const event of events) {
+      context.event = event
+      const handler = handlers.get(event.type) as unknown as (
+        event: RecordedEvent,
+        context: HandlerContext,
+      ) => Promise<unknown> | void
+      const cause = { causationId: event.id, correlationId: event.correlationId ?? event.id }
+      await watch.run(event, () => currentCause.run(cause, handler, event, context))
+    }
   }
 }
 
-class BatchContext implements HandlerContext {
+/** All events by one handler. */
+export function applyBatch(handler: unknown): Apply {
+  return async (events, context, watch) => {
+    const last = events.at(-1)
+    if (last === undefined) return
+    context.event = last
+    await watch.run(last, () =>
+      (handler as (events: readonly RecordedEvent[], context: HandlerContext) => Promise<unknown>)(
+        events,
+        context,
+      ),
+    )
+  }
+}
+
+/** The context of a batch; `event` is the one being handled. */
+export class BatchContext implements HandlerContext {
   readonly tx: Executor
   readonly signal: AbortSignal
   readonly logger: Logger
@@ -83,11 +103,13 @@ class BatchContext implements HandlerContext {
   readonly #transaction: OpenTransaction
   readonly #buffer: OutgoingEvent[]
   readonly #lease: Lease
+  readonly #batch: Batch
 
   constructor(
     transaction: OpenTransaction,
     buffer: OutgoingEvent[],
     lease: Lease,
+    batch: Batch,
     signal: AbortSignal,
     logger: Logger,
   ) {
@@ -95,6 +117,7 @@ class BatchContext implements HandlerContext {
     this.#transaction = transaction
     this.#buffer = buffer
     this.#lease = lease
+    this.#batch = batch
     this.signal = signal
     this.logger = logger
   }
@@ -113,7 +136,7 @@ class BatchContext implements HandlerContext {
   }
 
   get attempt(): number {
-    return this.event?.sequence === this.#lease.failedSequence ? this.#lease.attempts + 1 : 1
+    return this.event === this.#batch.events[0] ? this.#batch.attempt : 1
   }
 }
 
@@ -121,7 +144,7 @@ class BatchContext implements HandlerContext {
  * Watches over the handlers of one batch: cuts the connection of one that runs past its timeout, and meanwhile
  * keeps the session from being taken for that of a frozen process.
  */
-class HandlerWatch {
+export class HandlerWatch {
   readonly #transaction: OpenTransaction
   readonly #consumer: Consumer
   readonly #abort = new AbortController()

@@ -1,9 +1,8 @@
-import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
-import { readEvents } from '../database/sql/read-page.ts'
-import { StoredEvent, type EventRow } from '../event/stored-event.ts'
+import type { Executor, PreparingExecutor } from '../database/executor.ts'
 import { append, needsAppend } from './append.ts'
 import type { InlineConsumers } from './inline.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+import { readEventsAt } from './page.ts'
 
 /** Where events are inserted: the statement, and the inline projections that go with it. */
 export class Outbox {
@@ -26,10 +25,9 @@ export class Outbox {
     if (types.size === 0) return append(executor, this.schema, events)
     const turn = await this.#inline.lock(executor, types)
     const published = await append(executor, this.schema, events)
-    const { rows } = await run(executor, readEvents(this.schema), [
-      published.filter((event) => types.has(event.type)).map((event) => event.sequence),
-    ])
-    await turn.apply((rows as unknown as EventRow[]).map((row) => new StoredEvent(row)))
+    const handled = published.filter((event) => types.has(event.type))
+    const sequences = handled.map((event) => event.sequence)
+    await turn.apply(await readEventsAt(executor, this.schema, sequences))
     return published
   }
 

@@ -1,5 +1,10 @@
 import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
-import { lastSettled, readPage as readAll, readTypedPage } from '../database/sql/read-page.ts'
+import {
+  lastSettled,
+  readEvents,
+  readPage as readAll,
+  readTypedPage,
+} from '../database/sql/read-page.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { StoredEvent, type EventRow } from '../event/stored-event.ts'
 
@@ -25,6 +30,16 @@ export async function readPage(
     types === undefined
       ? await run(executor, readAll(schema), [after, upTo, limit])
       : await run(executor, readTypedPage(schema), [after, upTo, limit, types])
+  return (rows as unknown as EventRow[]).map((row) => new StoredEvent(row))
+}
+
+/** Reads single events, in the order of sequences. */
+export async function readEventsAt(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  sequences: readonly EventSequence[],
+): Promise<StoredEvent[]> {
+  const { rows } = await run(executor, readEvents(schema), [sequences])
   return (rows as unknown as EventRow[]).map((row) => new StoredEvent(row))
 }
 

@@ -81,7 +81,11 @@ export class Tail {
   }
 
   /** The kept events after a cursor; undefined when they do not go back that far. */
-  read(after: EventSequence, types: ReadonlySet<string>, limit: number): Slice | undefined {
+  read(
+    after: EventSequence,
+    accepts: (event: StoredEvent) => boolean,
+    limit: number,
+  ): Slice | undefined {
     if (after > this.#furthest) {
       this.#furthest = after
       this.#demanded.resolve()
@@ -90,7 +94,7 @@ export class Tail {
     const events: StoredEvent[] = []
     for (let index = this.#indexAfter(after); index < this.#kept.length; index++) {
       const event = this.#kept[index] as StoredEvent
-      if (!types.has(event.type)) continue
+      if (!accepts(event)) continue
       events.push(event)
       if (events.length === limit) return { events, through: event.sequence }
     }

@@ -11,10 +11,10 @@ import { byType } from '../listener/define-listener.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { InlineConsumers, InlineTurn } from '../outbox/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
-import type { TableProjection } from './define-projection.ts'
-import { StateProjection, type TableHandler } from './define-projection.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { fold, reducersOf } from './state-handling.ts'
+import { StateProjection } from './state-projection.ts'
+import type { TableHandler, TableProjection } from './table-projection.ts'
 
 /** A projection that can run inline. */
 export type InlineProjection = StateProjection<unknown> | TableProjection
@@ -109,6 +109,13 @@ export class InlineProjections implements InlineConsumers {
       signal: AbortSignal.timeout(projection.handlerTimeout),
       replaying: false,
       logger: this.#logger,
+    }
+    if (projection.batchHandler !== undefined) {
+      await (projection.batchHandler as (events: unknown, context: unknown) => unknown)(
+        events,
+        context,
+      )
+      return
     }
     for (const event of events) {
       const handler = handlers.get(event.type) as unknown as (

@@ -2,6 +2,7 @@ import { run, type PreparingExecutor } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { rewindCursors } from '../database/sql/definitions.ts'
 import { lockInline } from '../database/sql/inline.ts'
+import { deleteKeyedStates } from '../database/sql/keyed-states.ts'
 import { inTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
@@ -59,6 +60,10 @@ export async function emptyProjection(
 ): Promise<void> {
   // First the cursor: it waits for the batch under way, whose writes are then among those deleted.
   await run(executor, rewindCursors(schema), [projection.name, sequenceZero])
+  await run(executor, deleteKeyedStates(schema), [projection.name])
+  await executor.query(`DELETE FROM "${schema}".dead_letters WHERE listener = $1`, [
+    projection.name,
+  ])
   for (const table of projection.tables) {
     await executor.query(`DELETE FROM ${quoteTable(table)}`)
   }

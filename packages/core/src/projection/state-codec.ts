@@ -1,9 +1,13 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../event/codec.ts'
-import type { StateProjection } from './define-projection.ts'
+import type { KeyedProjection } from './keyed-projection.ts'
+import type { StateProjection } from './state-projection.ts'
+
+/** A projection that keeps values. */
+export type ValueProjection<State> = StateProjection<State> | KeyedProjection<State>
 
 /** The state as it is stored. */
-export function encodeState<State>(projection: StateProjection<State>, state: State): EncodedValue {
+export function encodeState<State>(projection: ValueProjection<State>, state: State): EncodedValue {
   return encodeValue(`the state of ${projection.name}`, state)
 }
 
@@ -13,7 +17,7 @@ export function encodeState<State>(projection: StateProjection<State>, state: St
  * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
  */
 export function decodeState<State>(
-  projection: StateProjection<State>,
+  projection: ValueProjection<State>,
   stored: EncodedValue | null,
 ): State {
   const { initial, state: schema } = projection.options

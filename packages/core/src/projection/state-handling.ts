@@ -2,14 +2,11 @@ import { run } from '../database/executor.ts'
 import { advanceState } from '../database/sql/cursors.ts'
 import type { EncodedValue } from '../event/codec.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventSequence } from '../event/sequence.ts'
-import type { Environment, Handling } from '../listener/consumer.ts'
+import type { Batch, Environment, Handling } from '../listener/consumer.ts'
 import { leaseLost, type Lease } from '../listener/lease.ts'
-import type { StateProjection } from './define-projection.ts'
+import { fencedWrite } from './fenced-write.ts'
 import { decodeState, encodeState } from './state-codec.ts'
-
-/** The state after an event. */
-export type Reducer<State> = (state: State, event: RecordedEvent) => State
+import type { Reducer, StateProjection } from './state-projection.ts'
 
 /**
  * Folds in memory and writes state and cursor with one fenced statement per batch. The state in memory is the
@@ -39,27 +36,29 @@ export class StateHandling<State> implements Handling {
           }
   }
 
-  async handle(events: readonly RecordedEvent[], through: EventSequence): Promise<void> {
+  async handle(batch: Batch): Promise<void> {
     const lease = this.#lease
-    const { database, outbox, leaseDuration } = this.#environment
+    const { outbox, leaseDuration } = this.#environment
     this.#state ??= { value: decodeState(this.#projection, this.#stored) }
     const { value: before } = this.#state
     // Until the new state is stored, whatever is in memory counts for nothing.
     this.#state = undefined
-    const value = fold(this.#reducers, before, events)
+    const value = fold(this.#reducers, before, batch.events)
     const encoded = encodeState(this.#projection, value)
-    const { rowCount } = await run(database, advanceState(outbox.schema), [
-      ...lease.fence,
-      lease.cursor,
-      through,
-      leaseDuration,
-      encoded.json,
-      encoded.meta,
-    ])
-    if (rowCount !== 1) throw leaseLost(lease)
+    await fencedWrite(this.#environment, lease, batch, true, async (executor) => {
+      const { rowCount } = await run(executor, advanceState(outbox.schema), [
+        ...lease.fence,
+        lease.cursor,
+        batch.through,
+        leaseDuration,
+        encoded.json,
+        encoded.meta,
+      ])
+      if (rowCount !== 1) throw leaseLost(lease)
+    })
     this.#stored = encoded
     this.#state = { value }
-    lease.movedTo(through)
+    lease.movedTo(batch.through)
   }
 }
 

@@ -8,6 +8,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
+import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
@@ -20,11 +21,17 @@ import {
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
-import type { StateProjection } from '../projection/define-projection.ts'
-import { type TableProjection } from '../projection/define-projection.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
-import { readProjection } from '../projection/read.ts'
+import type { KeyedProjection } from '../projection/keyed-projection.ts'
+import {
+  listKeys,
+  readKey,
+  readProjection,
+  type KeyedState,
+  type KeyPage,
+} from '../projection/read.ts'
 import { resetProjection } from '../projection/reset.ts'
+import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
 import { collectDefinitions, type Definitions, type Module } from './modules.ts'
 import { Runner, type RunnerOptions } from './runner.ts'
@@ -74,6 +81,8 @@ export interface Committed<T> extends Published {
 export class App implements AsyncDisposable {
   /** Looking at listeners and projections, and steering them. */
   readonly listeners: ListenerAdmin
+  /** Looking at dead letters, and deciding what becomes of them. */
+  readonly deadLetters: DeadLetterAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
   readonly #options: AppOptions
@@ -107,6 +116,7 @@ export class App implements AsyncDisposable {
     this.#outbox = new Outbox(this.schema, this.#inline)
     this.#coalescer = new Coalescer(this.#database, this.#outbox)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
+    this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
   }
 
   /** Kysely on the application's pool, for reading: each query on a connection of its own. */
@@ -228,12 +238,27 @@ export class App implements AsyncDisposable {
   }
 
   /**
-   * The present state of a state projection.
+   * The present state of a state projection, or of one key of a keyed projection.
    *
    * @throws TidemarkError TIDEMARK_INVALID_STATE when what is stored does not satisfy its schema.
    */
-  async read<State>(projection: StateProjection<State>): Promise<State> {
-    return readProjection(this.#database, this.schema, projection)
+  read<State>(projection: StateProjection<State>): Promise<State>
+  read<State>(projection: KeyedProjection<State>, key: string): Promise<State>
+  async read<State>(
+    projection: StateProjection<State> | KeyedProjection<State>,
+    key?: string,
+  ): Promise<State> {
+    return projection instanceof StateProjection
+      ? readProjection(this.#database, this.schema, projection)
+      : readKey(this.#database, this.schema, projection, key as string)
+  }
+
+  /** A page of a keyed projection's keys and their states, in the order of the keys. */
+  async list<State>(
+    projection: KeyedProjection<State>,
+    page: KeyPage = {},
+  ): Promise<KeyedState<State>[]> {
+    return listKeys(this.#database, this.schema, projection, page)
   }
 
   /**
@@ -241,9 +266,7 @@ export class App implements AsyncDisposable {
    *
    * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
-  async reset(
-    projection: StateProjection<never> | TableProjection | { readonly name: string },
-  ): Promise<void> {
+  async reset(projection: { readonly name: string }): Promise<void> {
     const consumer = this.#definitions.consumers.get(projection.name)
     if (consumer?.kind !== 'projection') {
       throw new TidemarkError(

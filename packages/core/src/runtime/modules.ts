@@ -3,7 +3,7 @@ import { isEventDefinition } from '../event/define-event.ts'
 import { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Listener } from '../listener/define-listener.ts'
-import { StateProjection, TableProjection } from '../projection/define-projection.ts'
+import { Projection } from '../projection/projection.ts'
 
 /**
  * What an application is made of: a definition, or an object whose values are definitions, such as a module's
@@ -66,10 +66,5 @@ function addConsumer(
 }
 
 function isDefinition(value: unknown): value is Consumer {
-  return (
-    isEventDefinition(value) ||
-    value instanceof Listener ||
-    value instanceof StateProjection ||
-    value instanceof TableProjection
-  )
+  return isEventDefinition(value) || value instanceof Listener || value instanceof Projection
 }

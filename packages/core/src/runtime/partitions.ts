@@ -3,10 +3,13 @@ import { advanceIdle } from '../database/sql/cursors.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { EventSequence } from '../event/sequence.ts'
+import { assignPartitions, type AssignablePartition } from '../listener/assignment.ts'
 import type { Consumer, Environment } from '../listener/consumer.ts'
 import { recordFailedAttempt } from '../listener/failure.ts'
-import { acquire, leaseLost, release, renew, type Lease } from '../listener/lease.ts'
+import { acquire, leaseLost, placeOf, release, renew, type Lease } from '../listener/lease.ts'
 import { PartitionRunner } from '../listener/partition-runner.ts'
+import { finishResizes } from '../listener/resize.ts'
+import { loadRoster } from '../listener/roster.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
@@ -59,22 +62,37 @@ export class Partitions {
       .toSorted()
   }
 
-  /** Takes what is free and runs it. `prepare` is called before the first partition runs. */
-  async acquire(prepare: () => Promise<void>): Promise<void> {
-    const { database, outbox, process, leaseDuration, tail } = this.#environment
+  /**
+   * Takes the partitions that are this process's share and runs them; hands over those that are another's by now.
+   * `prepare` is called before the first partition runs.
+   */
+  async balance(prepare: () => Promise<void>): Promise<void> {
+    const { database, outbox, process, leaseDuration } = this.#environment
     if (this.#consumers.size === 0) return
-    const leases = await acquire(database, outbox.schema, process, leaseDuration, [
-      ...this.#consumers.values(),
-    ])
+    await finishResizes(database, outbox.schema)
+    const { processes, partitions } = await loadRoster(database, outbox.schema, leaseDuration)
+    const assigned = assignPartitions(processes, partitions)
+    const running = new Map([...this.#running.values()].map((one) => [one.runner.lease.place, one]))
+    const wanted: AssignablePartition[] = []
+    for (const [partition, owner] of assigned) {
+      const mine = running.get(placeOf(partition))
+      if (owner !== process) mine?.drain.abort()
+      else if (mine === undefined) wanted.push(partition)
+    }
+    if (wanted.length === 0) return
+    const leases = await acquire(database, outbox.schema, process, leaseDuration, wanted)
     if (leases.length === 0) return
     await prepare()
-    for (const lease of leases) {
-      // The tail's own look may be older than what another process did since.
-      const ahead =
-        lease.cursor > tail.lastSequence ? await readHorizon(database, outbox.schema) : undefined
-      if (ahead === undefined || lease.cursor <= ahead.lastSequence) this.#start(lease)
-      else await this.#refuse(lease, ahead.lastSequence)
-    }
+    for (const lease of leases) await this.#startOrRefuse(lease)
+  }
+
+  async #startOrRefuse(lease: Lease): Promise<void> {
+    const { database, outbox, tail } = this.#environment
+    // The tail's own look may be older than what another process did since.
+    const ahead =
+      lease.cursor > tail.lastSequence ? await readHorizon(database, outbox.schema) : undefined
+    if (ahead === undefined || lease.cursor <= ahead.lastSequence) this.#start(lease)
+    else await this.#refuse(lease, ahead.lastSequence)
   }
 
   /** Renews the leases, and gives up what another process owns by now. */
@@ -178,7 +196,8 @@ export class Partitions {
     try {
       const stopped = await runner.run(drain, kill)
       if (stopped === 'lost') logger.warn(fields, `${lease.listener} is run by another process now`)
-      if (stopped === 'stopped') await release(database, outbox.schema, lease)
+      if (stopped === 'stopped' || stopped === 'resized')
+        await release(database, outbox.schema, lease)
     } catch (error) {
       if (!kill.aborted) {
         logger.warn(

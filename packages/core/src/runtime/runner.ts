@@ -187,7 +187,7 @@ export class Runner implements AsyncDisposable {
     try {
       await every(this.#acquireInterval, signal, async () => {
         if (this.#partitions.size === 0) await follower.pause()
-        await this.#partitions.acquire(() => follower.follow(signal))
+        await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
     } finally {

@@ -6,6 +6,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
+import { beginResize } from '../listener/resize.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import { readLastSettled } from '../outbox/page.ts'
 import { emptyProjection } from '../projection/reset.ts'
@@ -49,7 +50,9 @@ async function syncDefinition(
             (await readHorizon(transaction, schema)).sequence,
           )
         : sequenceZero
-    await run(transaction, createCursor(schema), [name, row.generation, 0, start])
+    for (let partition = 0; partition < consumer.partitions; partition++) {
+      await run(transaction, createCursor(schema), [name, row.generation, partition, start])
+    }
     return
   }
   if (row.mode !== mode) {
@@ -69,6 +72,13 @@ async function syncDefinition(
   if (row.version < version) {
     await emptyProjection(transaction, schema, consumer)
     logger.info({ listener: name, version }, `${name} starts again from zero as version ${version}`)
+  }
+  if (row.partitions !== consumer.partitions) {
+    await beginResize(transaction, schema, name, consumer.partitions)
+    logger.info(
+      { listener: name, partitions: consumer.partitions },
+      `${name} gets ${consumer.partitions} partitions`,
+    )
   }
   const definition = JSON.stringify({ types: [...consumer.types] })
   await run(transaction, updateListener(schema), [name, kind, mode, version, definition])

@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '27d4869630c7d23b093c258d68ab2ba7ba61c530a336544b5e19fa6b8c0ff6e5',
+    checksum: '6d683211d137c3eece7b0c1e8cfd0633b5f78c990468d2e7504acdfa753849e4',
     sql: `-- breaking: no
 --
 -- The outbox, its readers' cursors and the doorbell.
@@ -299,6 +299,9 @@ CREATE TABLE :"schema".listeners (
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,
   partitions integer     NOT NULL DEFAULT 1,
+  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
+  resize_to  integer,
+  resize_at  bigint,
   status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
   definition jsonb       NOT NULL DEFAULT '{}',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -316,6 +319,8 @@ CREATE TABLE :"schema".cursors (
   owner           uuid,
   lease_until     timestamptz,
   attempts        integer     NOT NULL DEFAULT 0,
+  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
+  crashes         integer     NOT NULL DEFAULT 0,
   failed_sequence bigint,
   next_attempt_at timestamptz,
   halted_at       timestamptz,
@@ -336,6 +341,58 @@ CREATE TABLE :"schema".processes (
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
+`,
+  }),
+  Object.freeze({
+    version: 2,
+    name: 'dead-letters',
+    breaking: false,
+    checksum: 'e9280ac435db949bac6899f02939d3ecadaa82d87d5e47afd8f61c0f1b5dbe3d',
+    sql: `-- breaking: no
+--
+-- Events that a listener has set aside by policy.
+
+-- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
+-- by whoever runs the listener. skipped: will not be handled; a record.
+CREATE TABLE :"schema".dead_letters (
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  sequence   bigint      NOT NULL,
+  type       text        NOT NULL,
+  event_id   uuid        NOT NULL,
+  key        text,
+  -- Whether later events with the same key wait behind this one.
+  holds_key  boolean     NOT NULL,
+  state      text        NOT NULL CHECK (state IN ('parked', 'waiting', 'retry', 'skipped')),
+  attempts   integer     NOT NULL DEFAULT 0,
+  error      jsonb,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (listener, generation, sequence)
+);
+
+CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generation, key) WHERE holds_key;
+`,
+  }),
+  Object.freeze({
+    version: 3,
+    name: 'keyed-projections',
+    breaking: false,
+    checksum: '198cbd86c309ce7146098c235eaee838a0aa8cf900a99a6620685c33f3a8714d',
+    sql: `-- breaking: no
+--
+-- The states of keyed projections, one row per key.
+
+CREATE TABLE :"schema".projection_states (
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  key        text        NOT NULL,
+  state      jsonb       NOT NULL,
+  state_meta jsonb,
+  -- The event that the state was last changed by.
+  sequence   bigint      NOT NULL,
+  PRIMARY KEY (projection, generation, key)
+) WITH (fillfactor = 70);
 `,
   }),
 ])

@@ -1,31 +1,48 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-const leaseColumns = `c.listener, c.generation, c.partition, c.epoch, c.cursor, c.replay_until, c.attempts,
-  c.failed_sequence, c.next_attempt_at, c.state, c.state_meta`
+// Who is alive and can run what, and which partitions there are: what every process computes the same assignment
+// from. Cursors that stand where a resize begins have nothing to do until it is over.
+export const readRoster: SchemaStatement = statement(
+  'read_roster',
+  (schema) => `
+SELECT
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions', p.definitions) ORDER BY p.id), '[]')
+   FROM ${schema}.processes p
+   WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener, 'version', l.version,
+     'generation', c.generation, 'partition', c.partition,
+     'owner', CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END) ORDER BY c.listener, c.generation, c.partition), '[]')
+   FROM ${schema}.listeners l
+   JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
+   WHERE l.status <> 'paused' AND l.mode = 'async' AND c.halted_at IS NULL
+     AND (l.resize_at IS NULL OR c.cursor < l.resize_at)) AS partitions`,
+)
 
-// Takes free and expired partitions of listeners that this process knows at this version. SKIP LOCKED: a row
-// that is locked belongs to a batch that is about to commit.
+// Takes partitions that are free or whose lease has expired. SKIP LOCKED: a row that is locked belongs to a batch
+// that is about to commit. A lease that was not given back belonged to a process that died: that is counted until
+// the cursor moves.
 export const acquireLeases: SchemaStatement = statement(
   'acquire_leases',
   (schema) => `
-WITH mine AS (
-  SELECT * FROM unnest($3::text[], $4::integer[]) AS m (name, version)
-), free AS (
-  SELECT c.listener, c.generation, c.partition
-  FROM mine m
-  JOIN ${schema}.listeners l ON l.name = m.name AND l.version = m.version
-  JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
-  WHERE l.status <> 'paused' AND l.mode = 'async' AND c.halted_at IS NULL
+WITH free AS (
+  SELECT c.listener, c.generation, c.partition, l.partitions, l.resize_at
+  FROM unnest($3::text[], $4::integer[], $5::integer[]) AS w (listener, generation, partition)
+  JOIN ${schema}.cursors c
+    ON c.listener = w.listener AND c.generation = w.generation AND c.partition = w.partition
+  JOIN ${schema}.listeners l ON l.name = c.listener
+  WHERE c.halted_at IS NULL AND l.status <> 'paused'
     AND (c.owner IS NULL OR c.lease_until < clock_timestamp())
   ORDER BY c.listener, c.generation, c.partition
   FOR UPDATE OF c SKIP LOCKED
 )
 UPDATE ${schema}.cursors c
 SET owner = $1::uuid, epoch = c.epoch + 1,
+    crashes = c.crashes + CASE WHEN c.owner IS NULL THEN 0 ELSE 1 END,
     lease_until = clock_timestamp() + $2::integer * interval '1 ms', updated_at = clock_timestamp()
 FROM free f
 WHERE c.listener = f.listener AND c.generation = f.generation AND c.partition = f.partition
-RETURNING ${leaseColumns}`,
+RETURNING c.listener, c.generation, c.partition, f.partitions, f.resize_at, c.epoch, c.cursor, c.replay_until,
+  c.attempts, c.crashes, c.failed_sequence, c.next_attempt_at, c.state, c.state_meta`,
 )
 
 // Renews all leases of the process and answers the ones that it still holds. Rows that a batch of its own has
@@ -53,30 +70,25 @@ UPDATE ${schema}.cursors SET owner = NULL, lease_until = NULL, updated_at = cloc
 WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
 )
 
+const fenced = `WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer
+  AND epoch = $4::bigint AND cursor = $5::bigint`
+
+const moved = `cursor = $6::bigint, lease_until = clock_timestamp() + $7::integer * interval '1 ms',
+    attempts = 0, crashes = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL,
+    updated_at = clock_timestamp()`
+
 // The fence: nothing commits unless this owner's epoch and the cursor that the batch started from still hold.
 // It runs first in the batch's transaction, so that a second owner waits at the row and then finds it moved.
 export const advanceCursor: SchemaStatement = statement(
   'advance_cursor',
-  (schema) => `
-UPDATE ${schema}.cursors
-SET cursor = $6::bigint, lease_until = clock_timestamp() + $7::integer * interval '1 ms',
-    attempts = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL,
-    updated_at = clock_timestamp()
-WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer
-  AND epoch = $4::bigint AND cursor = $5::bigint`,
+  (schema) => `UPDATE ${schema}.cursors SET ${moved} ${fenced}`,
 )
 
 // The fence of a state projection: its whole batch is this one statement.
 export const advanceState: SchemaStatement = statement(
   'advance_state',
-  (schema) => `
-UPDATE ${schema}.cursors
-SET cursor = $6::bigint, lease_until = clock_timestamp() + $7::integer * interval '1 ms',
-    state = $8::jsonb, state_meta = $9::jsonb,
-    attempts = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL,
-    updated_at = clock_timestamp()
-WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer
-  AND epoch = $4::bigint AND cursor = $5::bigint`,
+  (schema) =>
+    `UPDATE ${schema}.cursors SET ${moved}, state = $8::jsonb, state_meta = $9::jsonb ${fenced}`,
 )
 
 // Moves idle listeners past events of other types: one statement for the whole process, now and then. It leaves
@@ -113,6 +125,18 @@ WITH failed AS (
   WHERE name = $1::text AND status = 'active' AND EXISTS (SELECT FROM failed WHERE halted_at IS NOT NULL)
 )
 SELECT count(*)::integer AS recorded FROM failed`,
+)
+
+// Written and committed before an event is handled that may have killed its process: who dies now leaves the name
+// of the event behind. Crashes at another event count no longer.
+export const markStarted: SchemaStatement = statement(
+  'mark_started',
+  (schema) => `
+UPDATE ${schema}.cursors
+SET crashes = CASE WHEN failed_sequence = $6::bigint THEN crashes ELSE 0 END, failed_sequence = $6::bigint,
+    updated_at = clock_timestamp()
+${fenced}
+RETURNING crashes`,
 )
 
 export const progressOf: SchemaStatement = statement(

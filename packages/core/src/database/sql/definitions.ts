@@ -4,10 +4,11 @@ import { statement, type SchemaStatement } from '../statement.ts'
 export const lockListener: SchemaStatement = statement(
   'lock_listener',
   (schema) => `
-INSERT INTO ${schema}.listeners AS l (name, kind, mode, version, definition)
-VALUES ($1::text, $2::text, $3::text, $4::integer, $5::jsonb)
+INSERT INTO ${schema}.listeners AS l (name, kind, mode, version, definition, partitions)
+VALUES ($1::text, $2::text, $3::text, $4::integer, $5::jsonb, $6::integer)
 ON CONFLICT (name) DO UPDATE SET name = excluded.name
-RETURNING l.kind, l.mode, l.version, l.generation, (xmax = 0) AS created`,
+RETURNING l.kind, l.mode, l.version, l.generation, coalesce(l.resize_to, l.partitions) AS partitions,
+  (xmax = 0) AS created`,
 )
 
 export const updateListener: SchemaStatement = statement(

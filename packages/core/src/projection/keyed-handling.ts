@@ -1,0 +1,133 @@
+import { run } from '../database/executor.ts'
+import { deleteKeys, readKeyedStates, writeKeyedStates } from '../database/sql/keyed-states.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventSequence } from '../event/sequence.ts'
+import type { Batch, Environment, Handling } from '../listener/consumer.ts'
+import { fence, type Lease } from '../listener/lease.ts'
+import { fencedWrite } from './fenced-write.ts'
+import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
+import { decodeState, encodeState } from './state-codec.ts'
+
+/** A key's state in memory; undefined: it has none. */
+interface Entry<State> {
+  readonly value: State | undefined
+  /** The event that it was last changed by. */
+  readonly sequence: EventSequence | null
+}
+
+/**
+ * Loads the states that a batch touches in one query, folds in memory and writes them with one upsert. States that
+ * were touched lately stay in memory: they are the stored ones for as long as the fence holds.
+ */
+export class KeyedHandling<State> implements Handling {
+  readonly #projection: KeyedProjection<State>
+  readonly #reducers: ReadonlyMap<string, KeyedReducer<State>>
+  readonly #lease: Lease
+  readonly #environment: Environment
+  readonly #cacheSize: number
+  /** In the order of their last use. */
+  readonly #cache = new Map<string, Entry<State>>()
+
+  constructor(projection: KeyedProjection<State>, lease: Lease, environment: Environment) {
+    this.#projection = projection
+    this.#reducers = new Map(
+      [...projection.handlers].map(([definition, reducer]) => [definition.type, reducer]),
+    )
+    this.#lease = lease
+    this.#environment = environment
+    this.#cacheSize = projection.options.cacheSize ?? 10_000
+  }
+
+  async handle(batch: Batch): Promise<void> {
+    try {
+      const changed = await this.#fold(batch.events)
+      await this.#write(batch, changed)
+      for (const [key, entry] of changed) this.#keep(key, entry)
+      this.#evict()
+      this.#lease.movedTo(batch.through)
+    } catch (error) {
+      // A reducer may have changed a state in place before it threw; the stored ones are right.
+      this.#cache.clear()
+      throw error
+    }
+  }
+
+  async #fold(events: readonly RecordedEvent[]): Promise<ReadonlyMap<string, Entry<State>>> {
+    const keyed = events.map((event) => [this.#keyOf(event), event] as const)
+    await this.#load(keyed.map(([key]) => key))
+    const changed = new Map<string, Entry<State>>()
+    for (const [key, event] of keyed) {
+      const before =
+        (changed.get(key) ?? this.#cache.get(key))?.value ?? this.#projection.options.initial()
+      const value = (this.#reducers.get(event.type) as KeyedReducer<State>).reduce(before, event)
+      changed.set(key, { value, sequence: event.sequence })
+    }
+    return changed
+  }
+
+  #keyOf(event: RecordedEvent): string {
+    const key = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
+    if (typeof key === 'string') return key
+    throw new Error(
+      `${this.#projection.name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`,
+    )
+  }
+
+  /** Makes sure that the cache has an entry for each of the keys. */
+  async #load(keys: readonly string[]): Promise<void> {
+    const missing = [...new Set(keys)].filter((key) => !this.#cache.has(key))
+    if (missing.length === 0) return
+    const { database, outbox } = this.#environment
+    const { listener, generation } = this.#lease
+    const { rows } = await run(database, readKeyedStates(outbox.schema), [
+      listener,
+      generation,
+      missing,
+    ])
+    for (const key of missing) this.#cache.set(key, { value: undefined, sequence: null })
+    for (const row of rows as unknown as {
+      key: string
+      state: string
+      state_meta: string | null
+    }[]) {
+      const value = decodeState(this.#projection, { json: row.state, meta: row.state_meta })
+      this.#cache.set(row.key, { value, sequence: null })
+    }
+  }
+
+  async #write(batch: Batch, changed: ReadonlyMap<string, Entry<State>>): Promise<void> {
+    const { outbox, leaseDuration } = this.#environment
+    const lease = this.#lease
+    const written = [...changed].filter(([, { value }]) => value !== undefined)
+    const removed = [...changed].filter(([, { value }]) => value === undefined).map(([key]) => key)
+    const encoded = written.map(([, { value }]) => encodeState(this.#projection, value as State))
+    const owner = [lease.listener, lease.generation]
+    await fencedWrite(this.#environment, lease, batch, false, async (executor) => {
+      // Sent together: when the fence does not hold, all of it is rolled back.
+      await Promise.all([
+        fence(executor, outbox.schema, lease, batch.through, leaseDuration),
+        written.length > 0 &&
+          run(executor, writeKeyedStates(outbox.schema), [
+            ...owner,
+            written.map(([key]) => key),
+            encoded.map(({ json }) => json),
+            encoded.map(({ meta }) => meta),
+            written.map(([, { sequence }]) => sequence),
+          ]),
+        removed.length > 0 && run(executor, deleteKeys(outbox.schema), [...owner, removed]),
+      ])
+    })
+  }
+
+  #keep(key: string, entry: Entry<State>): void {
+    this.#cache.delete(key)
+    this.#cache.set(key, entry)
+  }
+
+  #evict(): void {
+    for (const key of this.#cache.keys()) {
+      if (this.#cache.size <= this.#cacheSize) return
+      this.#cache.delete(key)
+    }
+  }
+}
