@@ -1,0 +1,97 @@
+import { randomUUID } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { armedProcesses, asleep } from '../support/doorbells.ts'
+import { noted, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { appOn } from '../support/test-app.ts'
+import { WorkerProcess } from '../support/worker-process.ts'
+
+const database = useFreshDatabase()
+
+test('a standby without leases does not make publishers ring for it, until it takes over', async () => {
+  await using owning = appOn(database, [recorder('ledger')])
+  const owner = await owning.start()
+  await asleep(database)
+  await using waiting = appOn(database, [recorder('ledger')])
+  const standby = await waiting.start({ acquireInterval: 50 })
+  const { sequence } = await owning.publish(noted({ note: 'for the owner' }))
+  await owning.waitFor('ledger', sequence)
+  await asleep(database)
+  expect(await armedProcesses(database)).toEqual([owner.id])
+  expect(standby.partitions).toEqual([])
+
+  await owner.stop()
+  await expect.poll(() => standby.partitions, { timeout: 10_000 }).toEqual(['ledger#0'])
+  await expect.poll(() => armedProcesses(database), { timeout: 10_000 }).toEqual([standby.id])
+})
+
+test('the doorbell of a process that is killed costs a ring, and is swept when it is known to be dead', async () => {
+  {
+    await using worker = await WorkerProcess.start({
+      url: database.url,
+      name: 'dies armed',
+      leaseDuration: 500,
+    })
+    await asleep(database)
+    await worker.kill('SIGKILL')
+  }
+  const [dead] = await armedProcesses(database)
+  expect(dead).toBeDefined()
+  // It has been silent for long enough to be declared dead.
+  await database.query(
+    `update tidemark.processes set heartbeat_at = clock_timestamp() - interval '1 hour' where id = $1`,
+    [dead],
+  )
+  await using app = appOn(database, [recorder('other')])
+  const runner = await app.start()
+  await expect.poll(() => armedProcesses(database), { timeout: 10_000 }).toEqual([runner.id])
+  const { rows } = await database.query('select id from tidemark.processes')
+  expect(rows).toEqual([{ id: runner.id }])
+})
+
+test('a doorbell row without a process is swept at the start of another', async () => {
+  await database.query('insert into tidemark.doorbells (process, armed) values ($1, true)', [
+    randomUUID(),
+  ])
+  await using app = appOn(database, [recorder('ledger')])
+  const runner = await app.start()
+  await expect.poll(() => armedProcesses(database), { timeout: 10_000 }).toEqual([runner.id])
+})
+
+test('publishers stop ringing for a process that is woken too often, and ring again when the rush is over', async () => {
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start({ doorbell: { maxWakeUps: 20 } })
+  await asleep(database)
+  const rush = new AbortController()
+  const publishing = (async () => {
+    let n = 0
+    while (!rush.signal.aborted) await app.publish(noted({ note: `rush ${n++}` }))
+    return n
+  })()
+  try {
+    // Armed or not changes with every sleep; for as long as the rush lasts it is off for good.
+    await expect
+      .poll(
+        async () => {
+          const looks: number[] = []
+          for (let n = 0; n < 20; n++) looks.push((await armedProcesses(database)).length)
+          return looks.every((armed) => armed === 0)
+        },
+        { timeout: 10_000, interval: 10 },
+      )
+      .toBe(true)
+  } finally {
+    rush.abort()
+  }
+  expect(await publishing).toBeGreaterThan(0)
+  await asleep(database)
+})
+
+test('a process that stops takes its doorbell away', async () => {
+  await using app = appOn(database, [recorder('ledger')])
+  const runner = await app.start()
+  await asleep(database)
+  await runner.stop()
+  const { rows } = await database.query('select process from tidemark.doorbells')
+  expect(rows).toEqual([])
+})
