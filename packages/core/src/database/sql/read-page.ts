@@ -4,12 +4,18 @@ const columns = `sequence, id, type, version, stream, stream_version, key, paylo
   correlation_id, causation_id, traceparent, tracestate, metadata, recorded_at`
 
 // Step 3 of reading: a range of the primary key. Partitions outside of it are pruned when execution starts.
+//
+// The parameters are hidden in subqueries, so that the planner does not see their values. Before the first ANALYZE of
+// a partition it would take any range for nearly empty, and fetch and sort all of it for each page: 30,000 events
+// behind, a page of 1,000 took 19.9 ms instead of 0.3, and without prepared statements always would.
+const range = `sequence > (SELECT $1::bigint) AND sequence <= (SELECT $2::bigint)`
+
 export const readPage: SchemaStatement = statement(
   'read_page',
   (schema) => `
 SELECT ${columns} FROM ${schema}.events
-WHERE sequence > $1::bigint AND sequence <= $2::bigint
-ORDER BY sequence LIMIT $3::integer`,
+WHERE ${range}
+ORDER BY sequence LIMIT (SELECT $3::integer)`,
 )
 
 // The same for a listener that is behind, with its types filtered here: rows of other types are not sent.
@@ -17,8 +23,8 @@ export const readTypedPage: SchemaStatement = statement(
   'read_typed_page',
   (schema) => `
 SELECT ${columns} FROM ${schema}.events
-WHERE sequence > $1::bigint AND sequence <= $2::bigint AND type = ANY ($4::text[])
-ORDER BY sequence LIMIT $3::integer`,
+WHERE ${range} AND type = ANY ((SELECT $4::text[])::text[])
+ORDER BY sequence LIMIT (SELECT $3::integer)`,
 )
 
 // What was just inserted, as it is stored, for inline projections.
