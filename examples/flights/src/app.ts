@@ -11,7 +11,7 @@ export const listeners = [dashboard, routes, vouchers] as const
  * How long a lease lasts without being renewed, and so how long the listeners of a killed worker stand still.
  * The library's own 10 s would make for a dull minute.
  */
-export const leaseDuration = 2_000
+export const leaseDuration = 3_000
 
 /** The application, the same in the workers that run it and in the process that publishes. */
 export function openApp(connectionString: string): App {

@@ -60,14 +60,16 @@ export class Crew implements AsyncDisposable {
     return name
   }
 
-  /** The name of the worker that a lease's owner is. */
+  /** The name of the worker that a lease's owner is; it may own the lease after its death. */
   nameOf(runner: string): string {
-    return this.#workers.find((worker) => worker.runner === runner)?.name ?? runner
+    const worker = this.#find(runner)
+    if (worker === undefined) return runner
+    return worker.killed ? `${worker.name} (killed)` : worker.name
   }
 
   /** Kills a worker with SIGKILL: it gets no chance to finish or to give anything back. */
   kill(runner: string): void {
-    const worker = this.#workers.find((candidate) => candidate.runner === runner)
+    const worker = this.#find(runner)
     if (worker === undefined) throw new Error(`no worker is ${runner}`)
     worker.killed = true
     worker.child.kill('SIGKILL')
@@ -76,6 +78,10 @@ export class Crew implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#dismissed = true
     await Promise.all(this.#workers.map(({ child }) => release(child)))
+  }
+
+  #find(runner: string): Worker | undefined {
+    return this.#workers.find((worker) => worker.runner === runner)
   }
 }
 

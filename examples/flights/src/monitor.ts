@@ -24,11 +24,17 @@ export class Monitor implements AsyncDisposable {
   readonly #watchers = new Set<(sample: Sample) => void>()
   readonly #stop = new AbortController()
   readonly #done: Promise<void>
+  #latest: Sample | undefined
 
   /** @param onFailure called when it cannot look any more. */
   constructor(app: App, onFailure: (error: unknown) => void) {
     this.#app = app
     this.#done = this.#run().catch(onFailure)
+  }
+
+  /** The latest sample, once there is one. */
+  get latest(): Sample | undefined {
+    return this.#latest
   }
 
   /** Calls `watcher` with each sample from now on. @returns what ends that. */
@@ -65,6 +71,7 @@ export class Monitor implements AsyncDisposable {
     const { signal } = this.#stop
     while (!signal.aborted) {
       const sample = await this.#look()
+      this.#latest = sample
       for (const watcher of this.#watchers) watcher(sample)
       await pause(interval, undefined, { signal }).catch(() => {})
     }

@@ -58,7 +58,7 @@ export async function run(options: Options, view: View, abort: AbortController):
 
   const stage = { crew, monitor, view, signal }
   const first = await crew.hire()
-  const before = await untilAllRun(stage)
+  await untilAllRun(stage)
   view.note(`${first} runs the listeners, ${await crew.hire()} stands by`)
 
   const startedAt = performance.now()
@@ -70,7 +70,7 @@ export async function run(options: Options, view: View, abort: AbortController):
     onCommit: (flights) => progress.commit(flights),
     onRollback: () => progress.rollBack(),
   })
-  const crashing = progress.halfway.then(() => crash(stage, before))
+  const crashing = progress.halfway.then(() => crash(stage))
   const [last] = await Promise.all([publishing, crashing])
   view.note('all flights are published')
   for (const listener of listeners) await app.waitFor(listener, last, { timeout: '1h', signal })

@@ -12,10 +12,15 @@ export interface View {
   end(): void
 }
 
-/** A live view in a terminal, and a line now and then anywhere else. */
+// Some terminals say that they have no columns at all; in so few the table would be torn.
+const narrowest = 60
+
+/** A live view in a terminal that has room for it, and a line now and then anywhere else. */
 export function openView(out: NodeJS.WriteStream): View {
   const startedAt = performance.now()
-  return out.isTTY ? new LiveView(out, startedAt) : new PlainView(out, startedAt)
+  return out.isTTY && out.columns >= narrowest
+    ? new LiveView(out, startedAt)
+    : new PlainView(out, startedAt)
 }
 
 class LiveView implements View {
