@@ -157,6 +157,16 @@ export const errorCodes = {
     remedy:
       'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
   },
+  TIDEMARK_CANNOT_REBUILD: {
+    summary:
+      'A projection cannot be rebuilt beside its live tables, or its rebuild was replaced meanwhile.',
+    remedy:
+      'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
+  },
+  TIDEMARK_NO_REBUILD: {
+    summary: 'The projection is not being rebuilt.',
+    remedy: 'See what is with `tidemark projection list`.',
+  },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',
     remedy:

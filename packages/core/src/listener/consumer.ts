@@ -35,6 +35,8 @@ export interface Environment {
   readonly database: Database
   readonly outbox: Outbox
   readonly logger: Logger
+  /** Called when a partition of a generation under construction has come to the end of the outbox. */
+  onCaughtUp(consumer: Consumer): void
   /** How long a lease lasts, in milliseconds. */
   readonly leaseDuration: number
 }

@@ -38,6 +38,14 @@ interface Failure {
   readonly error: unknown
 }
 
+interface Page {
+  readonly page: readonly StoredEvent[]
+  /** What the page goes up to, unless it is full. */
+  readonly upTo: EventSequence
+}
+
+// How much larger batches are while a generation is built.
+const rebuildFactor = 5
 // An event is taken for the killer of its process when that died so often while handling it.
 const mostCrashes = 3
 
@@ -49,6 +57,8 @@ export class PartitionRunner {
   readonly #handling: Handling
   readonly #types: ReadonlySet<string>
   #heldKeys: Set<string> = new Set()
+  /** The page after the one that is being handled. */
+  #ahead: { after: EventSequence; limit: number; read: Promise<Page> } | undefined
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
 
@@ -85,6 +95,7 @@ export class PartitionRunner {
         const slice = await this.#next()
         if (slice.events.length === 0) {
           lease.position = slice.through
+          if (!lease.live) await this.#reportCaughtUp(kill)
           await this.#environment.tail.waitPast(lease.position, drain)
           continue
         }
@@ -98,13 +109,23 @@ export class PartitionRunner {
     }
   }
 
+  /** A generation under construction shows at once how far it has come: the switch waits for that. */
+  async #reportCaughtUp(kill: AbortSignal): Promise<void> {
+    const { lease } = this
+    const through = lease.position
+    if (through > lease.cursor) {
+      await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
+    }
+    this.#environment.onCaughtUp(this.#consumer)
+  }
+
   /** The next events of this partition: from the tail when it is near, else from a page of its own. */
   async #next(): Promise<Slice> {
     const { tail } = this.#environment
     const { lease } = this
     const after = lease.position
     // An event that failed is tried alone: those after it would only be rolled back with it.
-    const limit = lease.failedSequence !== null || this.#careful > 0 ? 1 : this.#consumer.batchSize
+    const limit = lease.failedSequence !== null || this.#careful > 0 ? 1 : this.#batchSize()
     const accepts = (event: StoredEvent): boolean =>
       this.#types.has(event.type) && this.#isMine(event)
     const slice = tail.read(after, accepts, limit) ?? (await this.#readPage(after, limit))
@@ -113,13 +134,34 @@ export class PartitionRunner {
     return { events: slice.events.filter((event) => event.sequence <= stopAt), through: stopAt }
   }
 
+  // Nobody waits for a generation under construction: larger batches, fewer commits.
+  #batchSize(): number {
+    const { batchSize } = this.#consumer
+    return this.lease.live ? batchSize : batchSize * rebuildFactor
+  }
+
+  /** A page for this partition alone; while it is handled, the next one is read. */
   async #readPage(after: EventSequence, limit: number): Promise<Slice> {
+    const ahead = this.#ahead
+    this.#ahead = undefined
+    const read =
+      ahead?.after === after && ahead.limit === limit ? ahead.read : this.#fetch(after, limit)
+    const { page, upTo } = await read
+    const full = page.length === limit
+    const through = full ? (page.at(-1) as StoredEvent).sequence : upTo
+    if (full && limit > 1) {
+      const next = this.#fetch(through, limit)
+      next.catch(() => {})
+      this.#ahead = { after: through, limit, read: next }
+    }
+    return { events: page.filter((event) => this.#isMine(event)), through }
+  }
+
+  async #fetch(after: EventSequence, limit: number): Promise<Page> {
     const { tail, database, outbox } = this.#environment
     const upTo = tail.position
     const types = [...this.#types]
-    const page = await readPage(database, outbox.schema, { after, upTo, limit, types })
-    const through = page.length === limit ? (page.at(-1) as StoredEvent).sequence : upTo
-    return { events: page.filter((event) => this.#isMine(event)), through }
+    return { page: await readPage(database, outbox.schema, { after, upTo, limit, types }), upTo }
   }
 
   #isMine(event: StoredEvent): boolean {

@@ -22,12 +22,23 @@ import type { Db } from './register.ts'
 export class TransactionalHandling implements Handling {
   readonly #consumer: Consumer
   readonly #apply: Apply
+  readonly #prepare: ((transaction: OpenTransaction) => Promise<void>) | undefined
   readonly #lease: Lease
   readonly #environment: Environment
 
-  constructor(consumer: Consumer, apply: Apply, lease: Lease, environment: Environment) {
+  /**
+   * @param prepare - runs in each transaction after the fence and before the handlers.
+   */
+  constructor(
+    consumer: Consumer,
+    apply: Apply,
+    lease: Lease,
+    environment: Environment,
+    prepare?: (transaction: OpenTransaction) => Promise<void>,
+  ) {
     this.#consumer = consumer
     this.#apply = apply
+    this.#prepare = prepare
     this.#lease = lease
     this.#environment = environment
   }
@@ -42,6 +53,7 @@ export class TransactionalHandling implements Handling {
       { idleTimeout: leaseDuration },
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
+        await this.#prepare?.(transaction)
         const watch = new HandlerWatch(transaction, this.#consumer, leaseDuration, signal)
         const context = new BatchContext(transaction, buffer, lease, batch, watch.signal, logger)
         try {
@@ -132,7 +144,8 @@ export class BatchContext implements HandlerContext {
   }
 
   get replaying(): boolean {
-    return this.event !== undefined && this.event.sequence <= this.#lease.replayUntil
+    const { live, replayUntil } = this.#lease
+    return !live || (this.event !== undefined && this.event.sequence <= replayUntil)
   }
 
   get attempt(): number {

@@ -1,9 +1,7 @@
 import { run, type PreparingExecutor } from '../database/executor.ts'
-import type { Database } from '../database/pool.ts'
 import { rewindCursors } from '../database/sql/definitions.ts'
 import { lockInline } from '../database/sql/inline.ts'
 import { deleteKeyedStates } from '../database/sql/keyed-states.ts'
-import { inTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
 import type { EventRegistry } from '../event/registry.ts'
@@ -15,41 +13,44 @@ import type { InlineProjection, InlineProjections } from './inline.ts'
 
 const pageSize = 1000
 
+/** What a reset works with. */
+export interface ResetEnvironment {
+  readonly schema: string
+  readonly inline: InlineProjections
+  readonly registry: EventRegistry
+}
+
 /**
- * Empties a projection and sends it back to sequence zero, in one transaction. An async one is replayed by
+ * Empties a projection and sends it back to sequence zero, in the caller's transaction. An async one is replayed by
  * whoever runs it, and readers see it grow. An inline one is replayed here and now: its publishers wait.
  *
  * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
  */
 export async function resetProjection(
-  database: Database,
-  schema: string,
+  executor: PreparingExecutor,
   projection: Consumer,
-  inline: InlineProjections,
-  registry: EventRegistry,
+  { schema, inline, registry }: ResetEnvironment,
 ): Promise<void> {
-  await inTransaction(database, {}, async (transaction) => {
-    const known = await transaction.query(
-      `SELECT FROM "${schema}".listeners WHERE name = $1 FOR UPDATE`,
-      [projection.name],
+  const known = await executor.query(
+    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR UPDATE`,
+    [projection.name],
+  )
+  if (known.rowCount === 0) {
+    throw new TidemarkError(
+      'TIDEMARK_UNKNOWN_LISTENER',
+      `no process has started ${projection.name} yet`,
     )
-    if (known.rowCount === 0) {
-      throw new TidemarkError(
-        'TIDEMARK_UNKNOWN_LISTENER',
-        `no process has started ${projection.name} yet`,
-      )
-    }
-    await emptyProjection(transaction, schema, projection)
-    if (projection.mode === 'inline') {
-      await replayInline(
-        transaction,
-        schema,
-        projection as Consumer & InlineProjection,
-        inline,
-        registry,
-      )
-    }
-  })
+  }
+  await emptyProjection(executor, schema, projection)
+  if (projection.mode === 'inline') {
+    await replayInline(
+      executor,
+      schema,
+      projection as Consumer & InlineProjection,
+      inline,
+      registry,
+    )
+  }
 }
 
 /** Empties a projection's tables and state and sends its cursor to zero; whoever runs it loses the lease. */

@@ -2,13 +2,15 @@ import { executorOf } from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
 import { Database, type ConnectionOptions } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
-import type { IsolationLevel } from '../database/transaction.ts'
+import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
+import type { Consumer } from '../listener/consumer.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
+import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
@@ -30,6 +32,7 @@ import {
   type KeyedState,
   type KeyPage,
 } from '../projection/read.ts'
+import { RebuildAdmin, startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
@@ -83,6 +86,8 @@ export class App implements AsyncDisposable {
   readonly listeners: ListenerAdmin
   /** Looking at dead letters, and deciding what becomes of them. */
   readonly deadLetters: DeadLetterAdmin
+  /** Rebuilds under way: their progress, pausing and cancelling them. */
+  readonly rebuilds: RebuildAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
   readonly #options: AppOptions
@@ -117,6 +122,7 @@ export class App implements AsyncDisposable {
     this.#coalescer = new Coalescer(this.#database, this.#outbox)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
+    this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 
   /** Kysely on the application's pool, for reading: each query on a connection of its own. */
@@ -210,6 +216,7 @@ export class App implements AsyncDisposable {
         database: this.#database,
         connection: this.#options,
         outbox: this.#outbox,
+        inline: this.#inline,
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
         logger: this.#logger,
@@ -267,20 +274,42 @@ export class App implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
   async reset(projection: { readonly name: string }): Promise<void> {
-    const consumer = this.#definitions.consumers.get(projection.name)
-    if (consumer?.kind !== 'projection') {
+    const consumer = this.#projectionNamed(projection.name)
+    await inTransaction(this.#database, {}, (transaction) =>
+      resetProjection(transaction, consumer, {
+        schema: this.schema,
+        inline: this.#inline,
+        registry: this.#definitions.registry,
+      }),
+    )
+  }
+
+  /**
+   * Rebuilds a projection beside the live one: a new generation is derived from sequence zero by whoever runs the
+   * projection, and takes the live one's place in one transaction when it has caught up. Readers and publishers notice
+   * nothing. Follow it with `rebuilds.progress`.
+   *
+   * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, or TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
+   */
+  async rebuild(projection: { readonly name: string }): Promise<void> {
+    const consumer = this.#projectionNamed(projection.name)
+    if (consumer.mode === 'inline') {
+      throw new TidemarkError('TIDEMARK_CANNOT_REBUILD', `${consumer.name} is inline`, {
+        hint: 'Reset it: it is replayed in one transaction, while its publishers wait.',
+      })
+    }
+    const { version } = await this.listeners.get(consumer.name)
+    if (version !== consumer.version) {
       throw new TidemarkError(
-        'TIDEMARK_UNKNOWN_LISTENER',
-        `no projection of this application is named "${projection.name}"`,
+        'TIDEMARK_CANNOT_REBUILD',
+        `${consumer.name} is at version ${version} in the database and ${consumer.version} here`,
+        { hint: 'A raised version is rebuilt when a process that has it starts.' },
       )
     }
-    await resetProjection(
-      this.#database,
-      this.schema,
-      consumer,
-      this.#inline,
-      this.#definitions.registry,
-    )
+    await inTransaction(this.#database, {}, async (transaction) => {
+      await lockDefinition(transaction, this.schema, consumer)
+      await startRebuild(transaction, this.schema, consumer)
+    })
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */
@@ -297,6 +326,15 @@ export class App implements AsyncDisposable {
     await Promise.all([...this.#runners].map((runner) => runner.stop()))
     await this.#coalescer.close()
     await this.#database.close()
+  }
+
+  #projectionNamed(name: string): Consumer {
+    const consumer = this.#definitions.consumers.get(name)
+    if (consumer?.kind === 'projection') return consumer
+    throw new TidemarkError(
+      'TIDEMARK_UNKNOWN_LISTENER',
+      `no projection of this application is named "${name}"`,
+    )
   }
 
   #requireOpen(): void {

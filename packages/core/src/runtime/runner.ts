@@ -11,12 +11,14 @@ import {
   removeProcess,
   sweepProcesses,
 } from '../database/sql/processes.ts'
+import { sweepStates } from '../database/sql/rebuild.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
 import { Notifications } from '../outbox/notifications.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { Tail } from '../outbox/tail.ts'
+import type { InlineProjections } from '../projection/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Partitions } from './partitions.ts'
 import { stopOnSignals } from './signals.ts'
@@ -44,6 +46,7 @@ export interface RunnerEnvironment {
   readonly database: Database
   readonly connection: ConnectionOptions
   readonly outbox: Outbox
+  readonly inline: InlineProjections
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly logger: Logger
@@ -114,9 +117,9 @@ export class Runner implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
-    const { database, outbox, consumers, logger } = environment
+    const { database, outbox } = environment
     await requireMigrated(database, outbox.schema)
-    await syncDefinitions(database, outbox.schema, consumers, logger)
+    await syncDefinitions(environment)
     const runner = new Runner(environment, options)
     await runner.#register()
     runner.#loops = Promise.all([
@@ -230,6 +233,8 @@ export class Runner implements AsyncDisposable {
       await run(database, sweepProcesses(outbox.schema), [this.#leaseDuration * 6])
       await run(database, sweepDoorbells(outbox.schema), [])
       await run(database, ensurePartitions(outbox.schema), [])
+      // In bounded steps: what is left comes with the next round.
+      await run(database, sweepStates(outbox.schema), [])
     })
   }
 }

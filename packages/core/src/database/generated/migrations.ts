@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '6d683211d137c3eece7b0c1e8cfd0633b5f78c990468d2e7504acdfa753849e4',
+    checksum: '4e9b7e2e82fe2a6d4d533689df47fea35fbf6b9827abc15d7c8fbae37c875ad8',
     sql: `-- breaking: no
 --
 -- The outbox, its readers' cursors and the doorbell.
@@ -302,6 +302,13 @@ CREATE TABLE :"schema".listeners (
   -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
   resize_to  integer,
   resize_at  bigint,
+  -- While a projection is rebuilt: the generation that grows beside the live one.
+  last_generation    integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version    integer,
+  rebuild_partitions integer,
+  rebuild_paused     boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamptz,
   status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
   definition jsonb       NOT NULL DEFAULT '{}',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
