@@ -1,10 +1,8 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineListener, type DoorbellOptions, type EventSequence } from 'tidemark'
 import { flightArrived } from './events.ts'
-import type { LoadRequest, LoadResult } from './load.ts'
+import { loadInAnotherProcess } from './load-process.ts'
+import type { LoadRequest } from './load.ts'
 import { quantile } from './measure.ts'
 import { whole, type Report, type Table } from './report.ts'
 import type { Bench } from './server.ts'
@@ -104,9 +102,10 @@ async function measure(
   load: Omit<LoadRequest, 'url'>,
 ): Promise<Sample> {
   await database.query('CREATE TABLE effects (sequence bigint PRIMARY KEY)')
-  const effects = defineListener('effects').on(flightArrived, ({ sequence }, { tx }) =>
-    tx.query('INSERT INTO effects (sequence) VALUES ($1::bigint)', [sequence]),
-  )
+  const effects = defineListener('effects').on(flightArrived, ({ sequence }, { tx }) => {
+    // Not awaited: if it fails, COMMIT says so.
+    tx.query('INSERT INTO effects (sequence) VALUES ($1::bigint)', [sequence]).catch(() => {})
+  })
   await using app = defineApp({ modules: [effects], connectionString: database.url })
   await app.start({ handleSignals: false, doorbell })
   // What happens once, at the first event, is not the latency of the others.
@@ -129,18 +128,4 @@ async function measure(
     throw new Error(`${published} events were published, ${rows.length} had an effect`)
   }
   return { latencies: rows.map((row) => row.ms), perSecond: published / seconds }
-}
-
-async function loadInAnotherProcess(request: LoadRequest): Promise<LoadResult> {
-  const child = fork(fileURLToPath(new URL('load.ts', import.meta.url)))
-  child.send(request)
-  const result = Promise.withResolvers<LoadResult>()
-  child.once('message', (message) => result.resolve(message as LoadResult))
-  child.once('exit', (code) => result.reject(new Error(`the publisher ended with code ${code}`)))
-  try {
-    return await result.promise
-  } finally {
-    if (child.connected) child.disconnect()
-    if (child.exitCode === null) await once(child, 'exit')
-  }
 }

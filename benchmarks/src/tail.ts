@@ -1,9 +1,10 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineListener, toEventSequence, type Listener } from 'tidemark'
 import { flight, flightArrived } from './events.ts'
+import { loadInAnotherProcess } from './load-process.ts'
 import { interleave, quantile, selectCases, type Case } from './measure.ts'
 import { driverReadRate, rowsRead } from './outbox.ts'
-import { fraction, ratesTable, whole, type Report } from './report.ts'
+import { fraction, ratesTable, type Report } from './report.ts'
 import type { Bench } from './server.ts'
 
 /** What a burst of events cost a process to read. */
@@ -16,6 +17,7 @@ interface Burst {
 }
 
 const listenerCounts = [1, 30]
+const steadyRate = 1000
 
 /**
  * A process whose listeners are all at the end of the outbox gets a burst of events, committed at once by somebody
@@ -30,10 +32,11 @@ export async function tail({ options, server, progress }: Bench): Promise<Report
   const cases: readonly Case[] = [
     ...listenerCounts.map((count): Case => ({
       name: `tail: ${count} listener${count === 1 ? '' : 's'}`,
-      ...(count === 1 ? { against: 'driver: read' } : { against: 'tail: 1 listener' }),
+      against: count === 1 ? 'driver: read' : 'tail: 1 listener',
       measure: async () => {
-        const { burst, after, upTo } = await follow(database, count, events, run++)
-        last = { after, upTo }
+        const publish = burstOf(database, events)
+        const { burst, after } = await follow(database, count, events, `burst_${run++}`, publish)
+        last = { after, upTo: after + BigInt(events) }
         bursts.get(count)?.push(burst)
         return burst.rate
       },
@@ -42,8 +45,16 @@ export async function tail({ options, server, progress }: Bench): Promise<Report
   ]
   const results = await interleave(selectCases(cases, options.only), options.runs, progress)
   const costs = [...bursts].flatMap(([count, all]) =>
-    all.length === 0 ? [] : [{ listeners: count, ...costOf(count, all) }],
+    all.length === 0 ? [] : [costOf('a burst', count, all)],
   )
+  for (const count of listenerCounts) {
+    const steady = { url: database.url, rate: steadyRate, seconds: options.seconds, clients: 1 }
+    const publish = (): Promise<unknown> => loadInAnotherProcess(steady)
+    const total = Math.round(steadyRate * options.seconds)
+    const { burst } = await follow(database, count, total, `steady_${count}`, publish)
+    costs.push(costOf(`${steadyRate} a second`, count, [burst]))
+    progress(`${steadyRate} a second, ${count} listeners`)
+  }
   const size = events.toLocaleString('en')
   return {
     name: 'tail',
@@ -55,16 +66,16 @@ export async function tail({ options, server, progress }: Bench): Promise<Report
       {
         title: 'tail: what an event costs',
         columns: [
+          'published as',
           'listeners',
           'rows read per event',
           'processor time per event and listener',
-          'deliveries a second',
         ],
         rows: costs.map((cost) => [
+          cost.load,
           String(cost.listeners),
           fraction(cost.readsPerEvent),
           `${fraction(cost.cpuMicroseconds)} µs`,
-          whole(cost.deliveries),
         ]),
       },
     ],
@@ -72,62 +83,66 @@ export async function tail({ options, server, progress }: Bench): Promise<Report
   }
 }
 
-function costOf(listeners: number, bursts: readonly Burst[]) {
+function costOf(load: string, listeners: number, bursts: readonly Burst[]) {
   const median = (pick: (burst: Burst) => number): number => quantile(bursts.map(pick), 0.5)
   return {
+    load,
+    listeners,
     readsPerEvent: median((burst) => burst.rowsRead / burst.events),
     cpuMicroseconds: median((burst) => (burst.cpuSeconds * 1e6) / burst.events / listeners),
-    deliveries: median((burst) => burst.rate * listeners),
   }
 }
+
+/** Publishes the events that the listeners are to follow; answers when the last of them has committed. */
+type Publish = () => Promise<unknown>
 
 async function follow(
   database: TestDatabase,
   count: number,
   events: number,
-  run: number,
-): Promise<{ burst: Burst; after: bigint; upTo: bigint }> {
+  run: string,
+  publish: Publish,
+): Promise<{ burst: Burst; after: bigint }> {
   const before = await rowsRead(database)
   const listeners = Array.from(
     { length: count },
     (_, n) => new Countdown(`tail_${run}_${n}`, events),
   )
   const { rows } = await database.query<{ after: string }>(
-    'SELECT coalesce(max(sequence), 0) AS after FROM tidemark.events',
+    `SELECT last_value AS after FROM tidemark.events_sequence`,
   )
-  // Both the maximum and whatever the pool's own sessions read must not be counted as the listeners'.
-  const after = toEventSequence(BigInt(rows[0]?.after ?? 0))
+  const after = toEventSequence(rows[0]?.after ?? 0)
   let rate = 0
   let cpuSeconds = 0
   {
     await using app = defineApp({
       modules: listeners.map(({ definition }) => definition),
       connectionString: database.url,
-      // So many listeners commit that many batches; the pool bounds how many at once.
-      maxConnections: 10,
     })
     await app.start({ handleSignals: false })
     await Promise.all(listeners.map(({ definition }) => app.waitFor(definition, after)))
     const cpu = process.cpuUsage()
-    const started = performance.now()
-    await database.query(
-      `INSERT INTO tidemark.events (type, payload)
-       SELECT 'bench.flight_arrived', $1::jsonb FROM generate_series(1, $2::integer)`,
-      [JSON.stringify(flight(run)), events],
-    )
+    await publish()
     const committed = performance.now()
     await Promise.all(listeners.map(({ done }) => done))
     rate = events / ((performance.now() - committed) / 1000)
     const { user, system } = process.cpuUsage(cpu)
     cpuSeconds = (user + system) / 1e6
-    if (committed - started < 0) throw new Error('the clock went back')
   }
-  const upTo = after + BigInt(events)
+  // The server has counted what the application's sessions read, now that they have ended.
   return {
     burst: { events, rowsRead: (await rowsRead(database)) - before, cpuSeconds, rate },
     after,
-    upTo,
   }
+}
+
+function burstOf(database: TestDatabase, events: number): Publish {
+  return () =>
+    database.query(
+      `INSERT INTO tidemark.events (type, payload)
+       SELECT 'bench.flight_arrived', $1::jsonb FROM generate_series(1, $2::integer)`,
+      [JSON.stringify(flight(1)), events],
+    )
 }
 
 /** A listener with an empty handler, and the moment at which it has seen so many events. */

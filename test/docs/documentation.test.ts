@@ -15,10 +15,12 @@ const snippets = [
   ...markdown.flatMap((file) => snippetsInMarkdown(file, read(file))),
   ...sources.flatMap((file) => snippetsInSource(file, read(file))),
 ]
-const quotes = snippets.filter(({ info }) => info.includes('/'))
-const runnable = snippets.filter(({ info }) => info === 'run')
+const typescript = snippets.filter(({ language }) => language === 'ts')
+const sql = snippets.filter(({ language }) => language === 'sql')
+const quotes = typescript.filter(({ info }) => info.includes('/'))
+const runnable = typescript.filter(({ info }) => info === 'run')
 // A quote is compiled with the file that it is from.
-const compiled = snippets.filter((snippet) => !quotes.includes(snippet))
+const compiled = typescript.filter((snippet) => !quotes.includes(snippet))
 
 function read(file: string): string {
   return readFileSync(new URL(file, root), 'utf8')
@@ -77,6 +79,16 @@ describe('snippets run as printed', () => {
       const promised = promisedLines(snippet)
       expect(promised).not.toEqual([])
       expect(await runSnippet(snippet, database.url)).toEqual({ printed: promised, exitCode: 0 })
+    },
+  )
+})
+
+describe('SQL runs on a migrated database', () => {
+  test.each(sql.map((statement) => [place(statement), statement] as const))(
+    '%s',
+    async (_, { code }) => {
+      await using database = await createTestDatabase()
+      expect(await database.query(code)).toMatchObject({ command: 'SELECT' })
     },
   )
 })

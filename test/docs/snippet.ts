@@ -1,15 +1,16 @@
-/** A block of TypeScript in the documentation. */
+/** A block of code in the documentation. */
 export interface Snippet {
   /** Where it stands, relative to the repository. */
   readonly file: string
   /** The line of its first line of code, counted from 1. */
   readonly line: number
-  /** What follows `ts` on the line of the fence: `run`, or the path of the file that it quotes. */
+  readonly language: 'ts' | 'sql'
+  /** What follows the language on the line of the fence: `run`, or the path of the file that it quotes. */
   readonly info: string
   readonly code: string
 }
 
-/** The `ts` blocks of a Markdown file. */
+/** The `ts` and `sql` blocks of a Markdown file. */
 export function snippetsInMarkdown(file: string, text: string): Snippet[] {
   return fencedBlocks(file, text.split('\n'), 0)
 }
@@ -42,9 +43,21 @@ function fencedBlocks(file: string, lines: readonly string[], offset: number): S
     const start = at + 1
     at = lines.findIndex((line, index) => index >= start && line.trim() === ticks)
     if (at === -1) throw new Error(`${file}:${offset + start}: a block that does not end`)
-    if (language !== 'ts' && language !== 'typescript') continue
+    if (language !== 'ts' && language !== 'sql') {
+      // One that is called otherwise would not be checked.
+      if (/^(?:typescript|tsx|js|javascript|pgsql|postgresql)$/u.test(language)) {
+        throw new Error(`${file}:${offset + start}: call the language ts or sql, not ${language}`)
+      }
+      continue
+    }
     const code = lines.slice(start, at).map((line) => line.slice(indent.length))
-    snippets.push({ file, line: offset + start + 1, info, code: `${code.join('\n')}\n` })
+    snippets.push({
+      file,
+      line: offset + start + 1,
+      language,
+      info,
+      code: `${code.join('\n')}\n`,
+    })
   }
   return snippets
 }

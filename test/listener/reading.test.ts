@@ -111,7 +111,7 @@ test('waiting stops when its signal aborts', async () => {
 
 test('a paused listener waits, in whatever process it runs, and goes on where it was', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start({ acquireInterval: 50 })
+  await app.start({ acquireInterval: 50, leaseDuration: 1_000 })
   const one = await app.publish(noted({ note: 'one' }))
   await app.waitFor('ledger', one.sequence)
   await app.listeners.pause('ledger')
@@ -131,7 +131,7 @@ test('a listener that is reset handles everything again, and is told that it is 
     seen.push([event.payload.note, replaying])
   })
   await using app = appOn(database, [listener])
-  await app.start({ acquireInterval: 50 })
+  await app.start({ acquireInterval: 50, leaseDuration: 1_000 })
   const one = await app.publish(noted({ note: 'one' }))
   await app.waitFor('ledger', one.sequence)
   await app.listeners.reset('ledger')

@@ -2,7 +2,7 @@ import { defineProjection } from 'tidemark'
 import { flightArrived } from './events.ts'
 
 /** The flights that departed in one hour of the day. */
-export interface Hour {
+interface Hour {
   readonly flights: number
   /** The sum of their delays. */
   readonly minutes: number
@@ -21,7 +21,7 @@ export interface Dashboard {
 }
 
 /** Minutes after which a flight counts as late. */
-export const lateAfter = 15
+const lateAfter = 15
 
 /** The delay dashboard: a state projection, one value that is stored beside its cursor. */
 export const dashboard = defineProjection('dashboard', {

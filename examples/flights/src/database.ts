@@ -2,7 +2,7 @@ import { sql, type Generated } from 'kysely'
 import type { App } from 'tidemark'
 
 /** The tables of the example, as Kysely sees them. */
-export interface Tables {
+interface Tables {
   /** What the publishers write in the transactions that publish. */
   arrivals: { flight: number; origin: string; destination: string; delay: number }
   /** Owned by the projection of the same name. */

@@ -16,7 +16,7 @@ export interface Moment {
 }
 
 /** What the view shows of a listener. */
-export interface ListenerLine {
+interface ListenerLine {
   readonly name: string
   /** Its worker; null while nobody runs it. */
   readonly owner: string | null

@@ -2,7 +2,7 @@ import { defineListener } from 'tidemark'
 import { flightArrived, voucherIssued } from './events.ts'
 
 /** Minutes of delay above which passengers are compensated. */
-export const compensatedAfter = 180
+const compensatedAfter = 180
 
 /**
  * Issues a voucher for each flight that is more than three hours late. The voucher, the event that says so and

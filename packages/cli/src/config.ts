@@ -11,7 +11,7 @@ export interface Config {
   readonly path: string
   /** Its default export. */
   readonly app: App
-  /** Its export `options`, what the application was made from; undefined when it has none. */
+  /** What the application was made from; undefined when neither it nor the config says so. */
   readonly options: AppOptions | undefined
 }
 
@@ -41,7 +41,7 @@ export async function loadConfig(
       hint: 'Write `export default defineApp({ modules: [ … ] })`.',
     })
   }
-  return { path: shown, app: module.default, options: optionsOf(module, shown) }
+  return { path: shown, app: module.default, options: optionsOf(module, module.default, shown) }
 }
 
 interface ConfigModule {
@@ -61,8 +61,9 @@ async function importConfig(path: string, shown: string): Promise<ConfigModule> 
   }
 }
 
-function optionsOf(module: ConfigModule, shown: string): AppOptions | undefined {
-  const { options } = module
+/** What the application was made from: as it says itself, or as the config exports it. */
+function optionsOf(module: ConfigModule, app: App, shown: string): AppOptions | undefined {
+  const options: unknown = Reflect.get(app, 'options') ?? module.options
   if (options === undefined) return undefined
   if (isAppOptions(options)) return options
   throw new CliError(`${shown} exports \`options\` that are not those of an application`, {

@@ -5,6 +5,8 @@ import { exitCode, type ExitCode } from './exit-code.ts'
 /** An error as it is told to the user. */
 export interface Explanation {
   readonly message: string
+  /** The particulars: what is wrong where. */
+  readonly particulars: readonly string[]
   readonly hint: string | undefined
   readonly exitCode: ExitCode
   readonly stack: string
@@ -22,14 +24,26 @@ export function explain(error: unknown, schema: string): Explanation {
   const stack = stackOf(known)
   if (known instanceof CliError) {
     const { message, hint } = known
-    return { message, hint, exitCode: known.exitCode, stack }
+    return { message, particulars: [], hint, exitCode: known.exitCode, stack }
   }
   if (isTidemarkError(known)) {
-    const { message, hint, code } = known
-    return { message, hint, exitCode: exitCodes[code] ?? exitCode.failure, stack }
+    const { message, hint, code, details } = known
+    const particulars = particularsOf(details)
+    return { message, particulars, hint, exitCode: exitCodes[code] ?? exitCode.failure, stack }
   }
   const message = known instanceof Error ? known.message || known.name : String(known)
-  return { message, hint: hintOf(known), exitCode: exitCode.failure, stack }
+  const hint = property(known, 'hint')
+  return { message, particulars: [], hint, exitCode: exitCode.failure, stack }
+}
+
+/** The details that a person needs: what a schema objects to, and why a listener has stopped. */
+function particularsOf(details: Readonly<Record<string, unknown>>): readonly string[] {
+  const { issues, lastError } = details
+  const objections = Array.isArray(issues)
+    ? issues.map((issue) => `${property(issue, 'path') ?? ''}: ${property(issue, 'message') ?? ''}`)
+    : []
+  const reason = property(lastError, 'message')
+  return reason === undefined ? objections : [...objections, reason]
 }
 
 /** Gives what Postgres and sockets report the code that the library has for it. */
@@ -78,10 +92,6 @@ function isConnectionFailure(code: string, message: string): boolean {
   return /timeout exceeded when trying to connect|Connection terminated|server does not support SSL|SASL|password must be a string/u.test(
     message,
   )
-}
-
-function hintOf(error: unknown): string | undefined {
-  return property(error, 'hint')
 }
 
 function property(value: unknown, name: string): string | undefined {

@@ -4,6 +4,7 @@ import type { Context } from './command-run.ts'
 import { exitCode, type ExitCode } from './exit-code.ts'
 import { explain } from './explain.ts'
 import type { CliIo } from './io.ts'
+import { cell } from './output.ts'
 import { buildProgram } from './program.ts'
 
 /**
@@ -38,13 +39,10 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<ExitCo
 
 function report(error: unknown, { io, session, verbose }: Context): ExitCode {
   const colors = createColors(io.colors.stderr)
-  const {
-    message,
-    hint,
-    exitCode: code,
-    stack,
-  } = explain(error, session?.knownSchema ?? 'tidemark')
+  const explained = explain(error, session?.knownSchema ?? 'tidemark')
+  const { message, particulars, hint, exitCode: code, stack } = explained
   io.stderr(`${colors.red('error:')} ${message}\n`)
+  for (const particular of particulars) io.stderr(`  ${cell(particular)}\n`)
   if (hint !== undefined) io.stderr(`${colors.cyan('hint:')} ${hint}\n`)
   if (verbose) io.stderr(`${stack}\n`)
   return code

@@ -1,10 +1,15 @@
 import { defineListener, type Db, type RecordedEvent } from 'tidemark'
+import { BankError } from '../bank-error.ts'
 import { facilityActivated, proposalDeclined } from '../credit/events.ts'
 import { customerRegistered } from '../customers/events.ts'
 import { euros } from '../euros.ts'
 
 /** Writes letters: one for each event that is worth one, whatever crashes on the way. */
-export const letters = defineListener('notifications.letters')
+export const letters = defineListener('notifications.letters', {
+  // Without an address no second attempt will help, and nobody else's letter should wait for it.
+  retry: { retryable: (error) => !(error instanceof BankError) },
+  onFailure: 'park',
+})
   .on(customerRegistered, async (event, { db }) => {
     const { customerId, name, email } = event.payload
     await db
@@ -27,19 +32,20 @@ async function write(
   text: string,
 ): Promise<void> {
   const { customerId } = event.payload
-  const { given_name, email } = await db
+  const recipient = await db
     .selectFrom('recipients')
     .select(['given_name', 'email'])
     .where('customer_id', '=', customerId)
-    .executeTakeFirstOrThrow()
+    .executeTakeFirst()
+  if (recipient === undefined) throw new BankError(`there is no address for ${customerId}`)
   await db
     .insertInto('letters')
     .values({
       id: event.id,
       customer_id: customerId,
-      email,
+      email: recipient.email,
       subject,
-      body: `Dear ${given_name}, ${text}`,
+      body: `Dear ${recipient.given_name}, ${text}`,
     })
     .execute()
 }

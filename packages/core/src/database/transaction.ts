@@ -1,3 +1,4 @@
+import type { Writable } from 'node:stream'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
@@ -29,6 +30,7 @@ export class OpenTransaction implements PreparingExecutor {
   #kysely: Kysely<unknown> | undefined
   #ended: string | undefined
   #destroyed = false
+  #corked = false
 
   constructor(client: pg.PoolClient, prepares: boolean) {
     this.#client = client
@@ -43,11 +45,13 @@ export class OpenTransaction implements PreparingExecutor {
 
   async query(text: string, values: unknown[] = []): Promise<QueryResult> {
     this.#requireOpen()
+    this.cork()
     return this.#client.query(text, values)
   }
 
   async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     this.#requireOpen()
+    this.cork()
     return this.#prepares
       ? this.#client.query({ name: statement.name, text: statement.text, values })
       : this.#client.query(statement.text, values)
@@ -57,10 +61,26 @@ export class OpenTransaction implements PreparingExecutor {
   destroy(reason: string): void {
     this.#ended ??= reason
     this.#destroyed = true
-    const { connection } = this.#client as unknown as {
-      connection: { stream: { destroy(): void } }
-    }
-    connection.stream.destroy()
+    this.#stream.destroy()
+  }
+
+  /**
+   * Holds back what is written until the promises that are settled by now have run, and sends it at once: for a
+   * transaction that only publishes, BEGIN, INSERT and COMMIT are one system call, which is most of what it costs here.
+   */
+  cork(): void {
+    if (this.#corked) return
+    const stream = this.#stream
+    this.#corked = true
+    stream.cork()
+    process.nextTick(() => {
+      this.#corked = false
+      stream.uncork()
+    })
+  }
+
+  get #stream(): Writable {
+    return (this.#client as unknown as { connection: { stream: Writable } }).connection.stream
   }
 
   /** Whether its connection was cut. */
@@ -101,6 +121,7 @@ export async function inTransaction<T, L = undefined>(
   }
   client.on('error', onError)
   try {
+    transaction.cork()
     // Not awaited: it is written at once, and an error of it makes every later statement fail too.
     const began = client.query(beginText(options))
     began.catch(() => {})
@@ -108,6 +129,7 @@ export async function inTransaction<T, L = undefined>(
     const lastAnswer = last?.(transaction)
     lastAnswer?.catch(() => {})
     transaction.end('has been committed')
+    transaction.cork()
     const committed = await client.query('COMMIT')
     if (committed.command === 'ROLLBACK') {
       await began

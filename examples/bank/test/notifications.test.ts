@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest'
+import { submitProposal } from '../src/credit/index.ts'
+import { registerCustomer } from '../src/customers/index.ts'
+import { letters } from '../src/notifications/index.ts'
+import { settled } from '../src/settled.ts'
+import { useBank } from './support.ts'
+
+const bank = useBank()
+
+async function register(customerId: string): Promise<void> {
+  const name = { given: 'Hugo', family: 'Mason' }
+  const email = `${customerId}@example.com`
+  await registerCustomer(bank.tidemark, { customerId, name, email })
+}
+
+async function borrow(customerId: string): Promise<void> {
+  await submitProposal(bank.tidemark, {
+    facilityId: `loan-of-${customerId}`,
+    customerId,
+    amount: 1_000_00n,
+    monthlyIncome: 2_000_00n,
+  })
+}
+
+async function loanLetters(): Promise<string[]> {
+  const rows = await bank.tidemark.db
+    .selectFrom('letters')
+    .select('customer_id')
+    .where('subject', '=', 'Your loan')
+    .orderBy('customer_id')
+    .execute()
+  return rows.map((row) => row.customer_id)
+}
+
+test('a letter without an address is set aside, keeps nobody waiting, and can be written later', async () => {
+  const { tidemark } = bank
+  await register('lost')
+  await register('found')
+  await settled(tidemark)
+  const address = { customer_id: 'lost', given_name: 'Hugo', email: 'lost@example.com' }
+  await tidemark.db.deleteFrom('recipients').where('customer_id', '=', 'lost').execute()
+
+  await borrow('lost')
+  await borrow('found')
+  await settled(tidemark)
+  expect(await loanLetters()).toEqual(['found'])
+  const parked = await tidemark.deadLetters.list({ listener: letters.name })
+  expect(parked).toMatchObject([
+    { type: 'credit.facility_activated', state: 'parked', error: { cause: { name: 'BankError' } } },
+  ])
+
+  await tidemark.db.insertInto('recipients').values(address).execute()
+  await tidemark.deadLetters.retry({ listener: letters.name })
+  await expect.poll(loanLetters, { timeout: 10_000 }).toEqual(['found', 'lost'])
+  await settled(tidemark)
+})

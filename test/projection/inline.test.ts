@@ -1,0 +1,116 @@
+import { defineProjection } from 'tidemark'
+import { expect, test } from 'vitest'
+import { committedEvents, effectsOf, noted, recordEffect } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { SqlPublisher } from '../support/sql-publisher.ts'
+import { appOn } from '../support/test-app.ts'
+
+const database = useFreshDatabase()
+
+const sequences = defineProjection('sequences', {
+  version: 1,
+  mode: 'inline',
+  initial: (): { seen: bigint[] } => ({ seen: [] }),
+}).on(noted, (state, event) => ({ seen: [...state.seen, event.sequence] }))
+
+const rows = defineProjection('rows', { version: 1, mode: 'inline', tables: ['effects'] }).on(
+  noted,
+  async (event, { tx }) => {
+    await recordEffect(tx, 'rows', event)
+    if (event.payload.note === 'bad') throw new Error('the projection refuses')
+  },
+)
+
+test('an inline projection is up to date when its publisher has committed', async () => {
+  await using app = appOn(database, [sequences, rows])
+  const one = await app.publish(noted({ note: 'one' }))
+  expect(await app.read(sequences)).toEqual({ seen: [one.sequence] })
+  const { sequence } = await app.transaction(async (tx) => {
+    tx.publish([noted({ note: 'two' }), noted({ note: 'three' })], { stream: 's' })
+  })
+  if (sequence !== null) await app.waitFor(sequences, sequence, { timeout: 0 })
+  expect((await app.read(sequences)).seen).toEqual(await committedEvents(database))
+  expect(await effectsOf(database, 'rows')).toEqual(await committedEvents(database))
+})
+
+test('an inline projection is rolled back with its publisher, whoever owns the transaction', async () => {
+  await using app = appOn(database, [sequences, rows])
+  const one = await app.publish(noted({ note: 'one' }))
+  await expect(
+    app.transaction(async (tx) => {
+      tx.publish(noted({ note: 'undone' }))
+      await Promise.resolve()
+      throw new Error('on purpose')
+    }),
+  ).rejects.toThrow('on purpose')
+  await using publisher = await SqlPublisher.open(database)
+  await publisher.begin()
+  await app.publish(noted({ note: 'undone too' }), { tx: publisher.client })
+  await publisher.rollback()
+  expect(await app.read(sequences)).toEqual({ seen: [one.sequence] })
+  expect(await effectsOf(database, 'rows')).toEqual([one.sequence])
+})
+
+test('an inline projection that throws refuses the publisher, and nothing is kept', async () => {
+  await using app = appOn(database, [sequences, rows])
+  await app.publish(noted({ note: 'one' }))
+  await expect(app.publish(noted({ note: 'bad' }))).rejects.toThrow('the projection refuses')
+  await expect(app.transaction(async (tx) => tx.publish(noted({ note: 'bad' })))).rejects.toThrow(
+    'the projection refuses',
+  )
+  expect(await committedEvents(database)).toHaveLength(1)
+  expect((await app.read(sequences)).seen).toHaveLength(1)
+  expect(await effectsOf(database, 'rows')).toHaveLength(1)
+})
+
+test('inline projections see the events of concurrent publishers in the order of their sequences', async () => {
+  await using app = appOn(database, [sequences, rows], { maxConnections: 12 })
+  const publishers = Array.from({ length: 8 }, async (_, publisher) => {
+    for (let n = 0; n < 12; n++) {
+      await app
+        .transaction(async (tx) => {
+          await tx.query('select pg_sleep($1)', [((publisher + n) % 3) / 1000])
+          tx.publish(noted({ note: `${publisher}/${n}` }))
+          if ((publisher + n) % 7 === 0) throw new Error('rolled back')
+        })
+        .catch(() => undefined)
+    }
+  })
+  await Promise.all(publishers)
+  const committed = await committedEvents(database)
+  expect(committed.length).toBeGreaterThan(70)
+  expect((await app.read(sequences)).seen).toEqual(committed)
+  expect(await effectsOf(database, 'rows')).toEqual(committed)
+})
+
+test('an inline projection that is reset while publishers go on is replayed to the same', async () => {
+  await using app = appOn(database, [sequences, rows], { maxConnections: 12 })
+  await app.start()
+  await app.publish(Array.from({ length: 30 }, (_, n) => noted({ note: `${n}` })))
+  const publishing = Array.from({ length: 4 }, async (_, publisher) => {
+    for (let n = 0; n < 10; n++) {
+      await app.transaction(async (tx) => tx.publish(noted({ note: `${publisher}/${n}` })))
+    }
+  })
+  await app.reset(sequences)
+  await app.reset(rows)
+  await Promise.all(publishing)
+  const committed = await committedEvents(database)
+  expect(committed).toHaveLength(70)
+  expect((await app.read(sequences)).seen).toEqual(committed)
+  expect(await effectsOf(database, 'rows')).toEqual(committed)
+})
+
+test('a projection that changes between inline and async is refused', async () => {
+  {
+    await using app = appOn(database, [sequences])
+    await app.start()
+    await app.publish(noted({ note: 'one' }))
+  }
+  const behind = defineProjection('sequences', {
+    version: 1,
+    initial: (): { seen: bigint[] } => ({ seen: [] }),
+  }).on(noted, (state) => state)
+  await using app = appOn(database, [behind])
+  await expect(app.start()).rejects.toMatchObject({ code: 'TIDEMARK_MODE_CHANGED' })
+})
