@@ -26,6 +26,11 @@ export interface Consumer {
   readonly handlerTimeout: number
   /** The tables that it owns, to be emptied when it starts again from zero. */
   readonly tables: readonly string[]
+  /**
+   * What orders an event here, if not its own key: the key whose state it changes. Events with the same one are
+   * handled by the same partition, and wait behind each other.
+   */
+  keyOf?(event: RecordedEvent): string | null
   /** Starts handling under a lease. */
   begin(lease: Lease, environment: Environment): Handling
 }

@@ -165,7 +165,18 @@ export class PartitionRunner {
   }
 
   #isMine(event: StoredEvent): boolean {
-    return partitionOf(event, this.lease.partitions) === this.lease.partition
+    const { partitions, partition } = this.lease
+    return partitions === 1 || partitionOf(this.#keyOf(event) ?? event.id, partitions) === partition
+  }
+
+  /** What orders an event in this listener; of one that cannot be decoded, its own key. */
+  #keyOf(event: StoredEvent): string | null {
+    if (this.#consumer.keyOf === undefined) return event.key
+    try {
+      return this.#consumer.keyOf(event.decode(this.#environment.registry))
+    } catch {
+      return event.key
+    }
   }
 
   /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
@@ -234,8 +245,9 @@ export class PartitionRunner {
     const events: RecordedEvent[] = []
     const aside: SetAside[] = []
     for (const [count, event] of stored.entries()) {
-      if (event.key !== null && this.#heldKeys.has(event.key)) {
-        aside.push({ event, state: 'waiting', holdsKey: true, attempts: 0, error: null })
+      const key = this.#heldKeys.size === 0 ? null : this.#keyOf(event)
+      if (key !== null && this.#heldKeys.has(key)) {
+        aside.push({ event, key, state: 'waiting', holdsKey: true, attempts: 0, error: null })
         continue
       }
       try {
@@ -306,13 +318,14 @@ export class PartitionRunner {
       )
       return 'halted'
     }
-    const holdsKey = policy === 'park-key' && event.key !== null
+    const key = this.#keyOf(event)
+    const holdsKey = policy === 'park-key' && key !== null
     const state = policy === 'skip' ? 'skipped' : 'parked'
     const aside = [
-      { event, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
+      { event, key, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
     ]
     await this.#handling.handle(batch({ through: event.sequence, aside }), kill)
-    if (holdsKey) this.#heldKeys.add(event.key)
+    if (holdsKey) this.#heldKeys.add(key)
     logger.error(
       fields,
       `${name} has set event ${event.sequence} aside (${state}) after ${attempts} attempts`,

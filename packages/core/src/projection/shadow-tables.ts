@@ -197,7 +197,10 @@ interface OwnedSequence {
 }
 
 /** Takes a table's sequences away from it, so that they do not go with it. */
-async function disownSequences(executor: PreparingExecutor, table: Table): Promise<OwnedSequence[]> {
+async function disownSequences(
+  executor: PreparingExecutor,
+  table: Table,
+): Promise<OwnedSequence[]> {
   const { rows } = await executor.query(
     `SELECT format('%I.%I', n.nspname, s.relname) AS name, format('%s.%I', $2::text, a.attname) AS column
      FROM pg_depend d
