@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { createServer, type AddressInfo } from 'node:net'
-import { exitCode, runCli, type CliIo } from '@tidemark/cli'
+import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
-import { tidemark, tidemarkJson } from './tidemark.ts'
+import { tidemark, tidemarkInProcess, tidemarkJson } from './tidemark.ts'
 
 interface Migration {
   readonly version: number
@@ -17,29 +17,12 @@ function on(database: TestDatabase): { env: { DATABASE_URL: string } } {
   return { env: { DATABASE_URL: database.url } }
 }
 
-/** Runs a command in this process, and answers what it printed. */
-async function inProcess(argv: readonly string[]): Promise<{ code: number; stdout: string }> {
-  let stdout = ''
-  const io: CliIo = {
-    stdout: (text) => {
-      stdout += text
-    },
-    stderr: () => {},
-    stdin: async () => '',
-    env: {},
-    cwd: '/',
-    colors: { stdout: false, stderr: false },
-    stopSignal: () => new AbortController().signal,
-  }
-  return { code: await runCli(argv, io), stdout }
-}
-
 test('twenty processes that migrate up at once apply each migration once', async () => {
   await using database = await createTestDatabase({ migrate: false })
   const argv = ['migrate', 'up', '--database-url', database.url, '--json']
   const answers = await Promise.all([
     ...Array.from({ length: 4 }, () => tidemark(argv)),
-    ...Array.from({ length: 16 }, () => inProcess(argv)),
+    ...Array.from({ length: 16 }, () => tidemarkInProcess(argv)),
   ])
   expect(answers.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, () => 0))
   const applied = answers.flatMap(

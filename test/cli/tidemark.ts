@@ -4,6 +4,7 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { runCli, type CliIo } from '@tidemark/cli'
 
 const main = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
 const modules = fileURLToPath(new URL('../../node_modules', import.meta.url))
@@ -90,7 +91,28 @@ export async function tidemark(args: readonly string[], options?: CallOptions): 
   return await command.answer()
 }
 
-/** Runs the real command with `--json` and reads what it printed. */
+/** Runs the command in this process, without a config: for what does not depend on the process. */
+export async function tidemarkInProcess(argv: readonly string[]): Promise<Answer> {
+  let stdout = ''
+  let stderr = ''
+  const io: CliIo = {
+    stdout: (text) => {
+      stdout += text
+    },
+    stderr: (text) => {
+      stderr += text
+    },
+    stdin: async () => '',
+    env: {},
+    cwd: tmpdir(),
+    colors: { stdout: false, stderr: false },
+    stopSignal: () => new AbortController().signal,
+  }
+  return { code: await runCli(argv, io), stdout, stderr }
+}
+
+/** Runs the real command with `--json` and reads what it printed, which the caller knows the shape of. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- an assertion at each call would say the same
 export async function tidemarkJson<T>(
   args: readonly string[],
   options?: CallOptions,

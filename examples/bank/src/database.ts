@@ -6,10 +6,3 @@ import type { NotificationsTables } from './notifications/tables.ts'
 /** All tables of the bank. */
 export interface BankTables
   extends CustomersTables, CreditTables, DepositsTables, NotificationsTables {}
-
-// Once per project: `db` knows these tables in every handler, and `tx.db` in every transaction.
-declare module 'tidemark' {
-  interface Register {
-    database: BankTables
-  }
-}

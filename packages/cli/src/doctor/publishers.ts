@@ -38,7 +38,8 @@ export const publishers: Check = {
 }
 
 async function readPublishers(app: App): Promise<readonly Publisher[]> {
-  // The view says which lock and whose; the lock's own row leads from a prepared transaction to its name.
+  // The view says which lock and whose; a prepared transaction is found by the lock
+  // that each transaction holds on its own number.
   return reading(app, (query) =>
     query<Publisher>(
       `SELECT DISTINCT ON (p.floor, l.virtualtransaction) p.floor, p.pid, x.gid AS prepared,
@@ -50,8 +51,9 @@ async function readPublishers(app: App): Promise<readonly Publisher[]> {
          AND ((l.classid::bigint & 65535) << 32 | l.objid::bigint) = p.floor
          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        LEFT JOIN pg_stat_activity a ON a.pid = p.pid
-       LEFT JOIN pg_prepared_xacts x
-         ON p.pid IS NULL AND x.transaction::text = split_part(l.virtualtransaction, '/', 2)
+       LEFT JOIN pg_locks t ON p.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid'
+         AND t.mode = 'ExclusiveLock' AND t.virtualtransaction = l.virtualtransaction
+       LEFT JOIN pg_prepared_xacts x ON x.transaction = t.transactionid
        ORDER BY p.floor, l.virtualtransaction`,
     ),
   )

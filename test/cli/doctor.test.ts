@@ -1,0 +1,139 @@
+import { exitCode } from '@tidemark/cli'
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { tidemark, tidemarkJson } from './tidemark.ts'
+
+let database: TestDatabase
+
+beforeEach(async () => {
+  database = await createTestDatabase()
+})
+
+afterEach(async () => {
+  await database[Symbol.asyncDispose]()
+})
+
+interface Finding {
+  readonly check: string
+  readonly status: 'ok' | 'warning' | 'failed'
+  readonly summary: string
+  readonly remedy: string | null
+  readonly details: unknown
+}
+
+/** What the doctor finds wrong with one thing, with its exit code. */
+async function examine(
+  check: string,
+  ...args: string[]
+): Promise<{ code: number | null; findings: Finding[] }> {
+  const { code, value } = await tidemarkJson<{ ok: boolean; findings: Finding[] }>(
+    ['doctor', ...args],
+    { env: { DATABASE_URL: database.url } },
+  )
+  expect(value.ok).toBe(code === 0)
+  return { code, findings: value.findings.filter((finding) => finding.check === check) }
+}
+
+test('a publisher that stays open is named: pid, application, age, query, floor', async () => {
+  await database.query(`select tidemark.publish('a', '1')`)
+  const slow = await database.connect({ application_name: 'month-end' })
+  await slow.query('begin')
+  await slow.query(`select tidemark.publish('b', '2') as forgotten`)
+  const { rows } = await slow.query<{ pid: number }>('select pg_backend_pid() as pid')
+  const pid = rows[0]?.pid
+  expect(await examine('publishers')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
+  const { code, findings } = await examine('publishers', '--publisher-age', '0')
+  expect(code).toBe(exitCode.checkFailed)
+  expect(findings).toMatchObject([
+    {
+      status: 'failed',
+      remedy: expect.stringContaining(`pg_terminate_backend(${pid})`),
+      details: { pid, application: 'month-end', floor: '1', state: 'idle in transaction' },
+    },
+  ])
+  expect(findings[0]?.summary).toMatch(
+    /month-end.*nothing after sequence 1 is read; its query: select/u,
+  )
+  await slow.query('rollback')
+  await slow.end()
+})
+
+test('a prepared publisher is named by its transaction id', async () => {
+  const gid = `forgotten of ${database.name}`
+  const client = await database.connect()
+  await client.query('begin')
+  await client.query(`select tidemark.publish('a', '1')`)
+  await client.query(`prepare transaction '${gid}'`)
+  try {
+    const { code, findings } = await examine('publishers', '--publisher-age', '0')
+    expect(code).toBe(exitCode.checkFailed)
+    expect(findings).toMatchObject([{ status: 'failed', details: { pid: null, prepared: gid } }])
+    expect(findings[0]?.remedy).toContain(`COMMIT PREPARED '${gid}'`)
+  } finally {
+    await client.query(`rollback prepared '${gid}'`)
+    await client.end()
+  }
+})
+
+test('a listener that nobody runs fails; one that is paused is a warning', async () => {
+  await database.query(`insert into tidemark.listeners (name, kind) values ('orphan', 'listener')`)
+  await database.query(`insert into tidemark.cursors (listener) values ('orphan')`)
+  const orphaned = await examine('listeners')
+  expect(orphaned.code).toBe(exitCode.checkFailed)
+  expect(orphaned.findings).toMatchObject([
+    { status: 'failed', summary: 'no process runs orphan, which is 0 behind' },
+  ])
+  await database.query(`update tidemark.listeners set status = 'paused'`)
+  const paused = await examine('listeners')
+  expect(paused).toMatchObject({ code: 0, findings: [{ status: 'warning' }] })
+})
+
+test('a cursor beyond the last sequence fails, and the remedy mends it', async () => {
+  await database.query(`select tidemark.publish('a', '1')`)
+  await database.query(
+    `insert into tidemark.listeners (name, kind, status) values ('lost', 'listener', 'paused')`,
+  )
+  await database.query(`insert into tidemark.cursors (listener, cursor) values ('lost', 500)`)
+  const { code, findings } = await examine('cursors')
+  expect(code).toBe(exitCode.checkFailed)
+  const [remedy] = /listener reset lost --to 1/u.exec(findings[0]?.remedy ?? '') ?? []
+  expect(remedy).toBeDefined()
+  const mended = await tidemark([...(remedy ?? '').split(' '), '--yes'], {
+    env: { DATABASE_URL: database.url },
+  })
+  expect(mended.code).toBe(0)
+  expect(await examine('cursors')).toMatchObject({ findings: [{ status: 'ok' }] })
+})
+
+test('events in the default partition fail, and the remedy moves them', async () => {
+  await database.query(`select setval('tidemark.events_sequence', 200000000)`)
+  await database.query(`select tidemark.publish('stray', '1')`)
+  const { code, findings } = await examine('partitions')
+  expect(code).toBe(exitCode.checkFailed)
+  expect(findings[0]?.summary).toContain('holds 1 event,')
+  const { move } = (findings[0] as Finding).details as { move: string[] }
+  expect(findings[0]?.remedy).toContain(move.join('; '))
+  await database.query(move.join('; '))
+  expect(await examine('partitions')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
+  const { rows } = await database.query('select type from tidemark.events')
+  expect(rows).toEqual([{ type: 'stray' }])
+})
+
+test('settings that hurt are warnings', async () => {
+  await database.query(
+    `alter database ${database.name} set default_transaction_isolation = 'repeatable read'`,
+  )
+  const { code, findings } = await examine('settings')
+  expect(code).toBe(0)
+  expect(findings.map(({ summary }) => summary)).toContainEqual(
+    expect.stringContaining('default_transaction_isolation is repeatable read'),
+  )
+})
+
+test('without the tables the doctor says so and looks no further', async () => {
+  await using empty = await createTestDatabase({ migrate: false })
+  const { code, stdout } = await tidemark(['doctor'], { env: { DATABASE_URL: empty.url } })
+  expect(code).toBe(exitCode.checkFailed)
+  expect(stdout).toMatch(/failed +migrations +1 outbox is pending\n +.*tidemark migrate up/u)
+  expect(stdout).not.toContain('cursors')
+})
