@@ -73,6 +73,8 @@ export default defineConfig({
     'vitest/no-focused-tests': 'error',
     'vitest/no-disabled-tests': 'error',
     'vitest/expect-expect': ['error', { assertFunctionNames: ['expect*', 'check*', 'fc.assert'] }],
+    // The second argument is the message of the failure.
+    'vitest/valid-expect': ['error', { maxArgs: 2 }],
     // A title is a sentence, and a sentence may begin with the word "test".
     'vitest/valid-title': 'off',
     // Records are immutable here: a changed one is a new one.

@@ -209,6 +209,19 @@ test('publish checks the payload by the definition, and fills in what JSON canno
   expect(shown.value).toEqual([])
 })
 
+test('a worker does not start on a schema that it cannot work with', async () => {
+  await database.query(
+    `insert into tidemark.migrations (version, name, breaking, checksum) values (9001, 'new', true, 'x')`,
+  )
+  const newer = await call('worker')
+  expect(newer.code).toBe(exitCode.failure)
+  expect(newer.stderr).toContain('TIDEMARK_SCHEMA_TOO_NEW')
+  const missing = await call('worker', '--schema', 'elsewhere')
+  expect(missing.code).toBe(exitCode.failure)
+  expect(missing.stderr).toContain('TIDEMARK_MIGRATION_REQUIRED')
+  expect(missing.stderr).toContain('tidemark migrate up --schema elsewhere')
+})
+
 test('an inline projection sees what publish publishes', async () => {
   await using worker = await startWorker()
   const payload = '{"id":"a-1","amount":1,"at":"2026-11-21"}'

@@ -164,14 +164,15 @@ test('a command that needs the tables says that they are missing', async () => {
   }
 })
 
-const psql = spawnSync('psql', ['--version'], { encoding: 'utf8' })
+const psql = process.env['PSQL'] ?? 'psql'
+const found = spawnSync(psql, ['--version'], { encoding: 'utf8' })
 
 test('psql applies what `migrate sql` prints, and the library goes on from there', async (context) => {
-  if (psql.error !== undefined) context.skip('psql is not installed here')
+  if (found.error !== undefined) context.skip('psql is not installed here')
   await using database = await createTestDatabase({ migrate: false })
   const { code, stdout: script } = await tidemark(['migrate', 'sql', '--schema', 'by_hand'])
   expect(code).toBe(0)
-  const applied = spawnSync('psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', database.url], {
+  const applied = spawnSync(psql, ['-X', '-q', '-v', 'ON_ERROR_STOP=1', database.url], {
     input: script,
     encoding: 'utf8',
   })

@@ -1,7 +1,7 @@
 import type { AppOptions, EventDefinition } from 'tidemark'
 
 /** A listener or projection, as far as the command line looks at its definition. */
-export interface ConsumerDefinition {
+interface ConsumerDefinition {
   readonly name: string
   readonly kind: 'listener' | 'projection'
   readonly mode: 'async' | 'inline'

@@ -106,7 +106,7 @@ export function printListener(
 }
 
 /** The error of the first partition that has one. */
-export function lastErrorOf(listener: ListenerStatus): PartitionStatus['lastError'] {
+function lastErrorOf(listener: ListenerStatus): PartitionStatus['lastError'] {
   return failing(listener)?.lastError ?? null
 }
 

@@ -28,7 +28,7 @@ export const settings: Check = {
 }
 
 /** What is wrong with the settings. */
-export function judge(found: Settings): readonly Finding[] {
+function judge(found: Settings): readonly Finding[] {
   const { ok, warning, failed } = findings('settings')
   const problems: Finding[] = []
   if (found.locks < 64) {

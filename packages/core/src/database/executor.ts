@@ -36,12 +36,8 @@ export function run(
 
 /** The shape of a Kysely transaction, recognised without importing Kysely's classes. */
 interface KyselyLike {
-  executeQuery(query: {
-    sql: string
-    parameters: readonly unknown[]
-    query: unknown
-    queryId: unknown
-  }): Promise<{ rows: readonly unknown[]; numAffectedRows?: bigint }>
+  // `never`, because what it takes is Kysely's own: any version's must be assignable.
+  executeQuery(query: never): Promise<{ rows: readonly unknown[]; numAffectedRows?: bigint }>
   readonly isTransaction: boolean
 }
 
@@ -87,7 +83,7 @@ class KyselyExecutor implements Executor {
       parameters: values,
       query: { kind: 'RawNode', sqlFragments: [text], parameters: [] },
       queryId: { queryId: 'tidemark' },
-    })
+    } as never)
     return {
       rows: rows as Row[],
       rowCount: numAffectedRows === undefined ? rows.length : Number(numAffectedRows),

@@ -1,0 +1,45 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { exitCode } from '@tidemark/cli'
+import { createTestDatabase } from '@tidemark/testing'
+import { expect, test } from 'vitest'
+import { ProjectFolder, tidemark, TidemarkProcess } from './tidemark.ts'
+
+test('init writes a project that migrates, runs, publishes and projects as it says', async () => {
+  await using database = await createTestDatabase({ migrate: false })
+  await using folder = await ProjectFolder.create()
+  const options = { cwd: folder.path, env: { DATABASE_URL: database.url } }
+  const written = await tidemark(['init'], options)
+  expect(written.code).toBe(0)
+  expect(written.stdout).toContain('wrote tidemark.config.ts')
+  const content = JSON.parse(await readFile(join(folder.path, 'package.json'), 'utf8')) as object
+  expect(content).toMatchObject({ type: 'module', dependencies: { tidemark: expect.any(String) } })
+
+  expect((await tidemark(['migrate', 'up'], options)).code).toBe(0)
+  await using worker = new TidemarkProcess(['worker'], options)
+  await worker.printed('stderr', 'the worker runs')
+  // What it tells people to do next is what is done here.
+  const told = /npx tidemark (publish \S+) '(.*)'/u.exec(written.stderr)
+  const published = await tidemark([...(told?.[1] ?? '').split(' '), told?.[2] ?? ''], options)
+  expect(published.stdout).toBe('Published accounts.account_opened as 1.\n')
+  expect((await tidemark(['wait', 'accounts.open_accounts', '1'], options)).code).toBe(0)
+  const shown = await tidemark(['projection', 'show', 'accounts.open_accounts'], options)
+  expect(shown.stdout).toContain('{"open":1,"everOpened":1}')
+  worker.child.kill('SIGTERM')
+  expect((await worker.answer()).code).toBe(0)
+})
+
+test('init overwrites nothing: with one of its files there it writes none', async () => {
+  await using folder = await ProjectFolder.create({ 'tidemark.config.ts': 'mine' })
+  const { code, stderr } = await tidemark(['init'], { cwd: folder.path })
+  expect(code).toBe(exitCode.failure)
+  expect(stderr).toContain('tidemark.config.ts')
+  expect((await readdir(folder.path)).toSorted()).toEqual(['node_modules', 'tidemark.config.ts'])
+  expect(await readFile(join(folder.path, 'tidemark.config.ts'), 'utf8')).toBe('mine')
+})
+
+test('init leaves the package.json of an existing project alone', async () => {
+  await using folder = await ProjectFolder.create({ 'package.json': '{"name":"mine"}' })
+  expect((await tidemark(['init', '.'], { cwd: folder.path })).code).toBe(0)
+  expect(await readFile(join(folder.path, 'package.json'), 'utf8')).toBe('{"name":"mine"}')
+})

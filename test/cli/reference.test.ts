@@ -1,0 +1,29 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { tidemarkInProcess } from './tidemark.ts'
+
+const page = new URL('../../docs/cli.md', import.meta.url)
+const begin = '<!-- The reference below is made from --help. -->\n'
+
+/** The help of a command and of those below it, in the order in which help lists them. */
+async function referenceOf(path: readonly string[]): Promise<string[]> {
+  const { code, stdout } = await tidemarkInProcess([...path, '--help'])
+  expect([path, code]).toEqual([path, 0])
+  const commands = stdout.split('\nCommands:\n')[1] ?? ''
+  const names = [...commands.matchAll(/^ {2}(\S+)/gmu)].map(([, name]) => name ?? '')
+  const below = await Promise.all(names.map((name) => referenceOf([...path, name])))
+  // What every command takes is said once, with the program itself.
+  const own = path.length === 0 ? stdout : stdout.replace(/\nGlobal Options:\n(?: .*\n)*/u, '')
+  const section = [`### tidemark ${path.join(' ')}`.trim(), '', '```text', own.trimEnd(), '```', '']
+  return [section.join('\n'), ...below.flat()]
+}
+
+test('docs/cli.md has the help of every command', async () => {
+  const reference = (await referenceOf([])).join('\n')
+  if (process.env['UPDATE_REFERENCE'] === '1') {
+    const [before] = (await readFile(page, 'utf8')).split(begin)
+    await writeFile(page, `${before ?? ''}${begin}\n${reference}`)
+  }
+  const [, after] = (await readFile(page, 'utf8')).split(begin)
+  expect(after, 'run this test with UPDATE_REFERENCE=1').toBe(`\n${reference}`)
+})

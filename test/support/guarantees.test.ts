@@ -1,0 +1,43 @@
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+
+const root = new URL('../../', import.meta.url)
+const document = await readFile(new URL('docs/guarantees.md', root), 'utf8')
+
+/** The tests that the document names, by their file. */
+function namedTests(): Map<string, string[]> {
+  const named = new Map<string, string[]>()
+  // A name may be broken over two lines in a paragraph.
+  for (const [, file, name] of document.matchAll(/`(test\/[\w/.-]+\.test\.ts)`:\s+"([^"]+)"/g)) {
+    if (file === undefined || name === undefined) continue
+    named.set(file, [...(named.get(file) ?? []), name.replaceAll(/\s+/g, ' ')])
+  }
+  return named
+}
+
+test('every test that docs/guarantees.md names exists', async () => {
+  const missing: string[] = []
+  for (const [file, names] of namedTests()) {
+    const source = await readFile(new URL(file, root), 'utf8').catch(() => '')
+    for (const name of names) {
+      const quoted = ["'", '`', '"'].some((quote) =>
+        source.includes(`test(${quote}${name}${quote}`),
+      )
+      if (!quoted) missing.push(`${file}: ${name}`)
+    }
+  }
+  expect(missing).toEqual([])
+})
+
+test('every guarantee names at least two tests, and no reference to one is misspelt', () => {
+  const sections = document.split(/^## /mu).slice(1)
+  expect(sections.map((section) => section.slice(0, 2))).toEqual(
+    Array.from({ length: 8 }, (_, index) => `G${index + 1}`),
+  )
+  for (const section of sections) {
+    const files = section.match(/`test\/[\w/.-]+\.test\.ts`/g) ?? []
+    expect(files.length).toBeGreaterThanOrEqual(2)
+  }
+  const named = [...namedTests().values()].flat().length
+  expect(named).toBe((document.match(/\.test\.ts`/g) ?? []).length)
+})
