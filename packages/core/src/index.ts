@@ -29,6 +29,7 @@ export {
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
+export type { PublishQueueOptions } from './outbox/coalescer.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
   Drafts,

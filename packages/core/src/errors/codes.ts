@@ -108,6 +108,12 @@ export const errorCodes = {
       'The connection was lost while the event was being published: it may or may not be stored.',
     remedy: 'Publish again with the same `idempotencyKey`, which makes the retry safe.',
   },
+  TIDEMARK_PUBLISH_QUEUE_FULL: {
+    summary:
+      'More events wait to be published than the process may keep; nothing of this call was sent.',
+    remedy:
+      'Await what you publish, or publish lists; the option `publishQueue` of defineApp says how much may wait.',
+  },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
       "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",

@@ -1,5 +1,5 @@
 import { run, type Executor, type PreparingExecutor, type Row } from '../database/executor.ts'
-import { appendEvents } from '../database/sql/append-events.ts'
+import { appendCalls as appendCallsStatement } from '../database/sql/append-calls.ts'
 import { insertEvent } from '../database/sql/insert-event.ts'
 import { insertEvents } from '../database/sql/insert-events.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
@@ -66,15 +66,57 @@ function columnsOf(events: readonly OutgoingEvent[], columns: readonly Column[])
   return columns.map((column) => events.map(column))
 }
 
+/** What became of one call: its events, the error that refuses them, or `busy`: somebody holds its stream. */
+export type CallOutcome = PublishedEvent[] | TidemarkError | 'busy'
+
+/**
+ * Appends the events of several calls in one statement, each call judged on its own. Of the calls that append to one
+ * stream only the first may expect a version.
+ *
+ * @param wait - whether to wait for streams that other transactions hold; else such calls are answered `busy`.
+ */
+export async function appendCalls(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  calls: readonly (readonly OutgoingEvent[])[],
+  wait: boolean,
+): Promise<CallOutcome[]> {
+  const events = calls.flat()
+  const callOf = calls.flatMap((call, index) => call.map(() => index))
+  const { rows } = await run(executor, appendCallsStatement(schema), [
+    callOf,
+    ...columnsOf(events, checkedColumns),
+    wait,
+  ])
+  const conflicts = new Map<number, Row>()
+  const answers: Row[] = []
+  for (const row of rows) {
+    const index = Number(row['ordinal']) - 1
+    const call = callOf[index] as number
+    if (row['conflict'] === null) answers[index] = row
+    else if (!conflicts.has(call)) conflicts.set(call, row)
+  }
+  let start = 0
+  return calls.map((call, index): CallOutcome => {
+    const first = start
+    start += call.length
+    const conflict = conflicts.get(index)
+    if (conflict?.['conflict'] === 'busy') return 'busy'
+    if (conflict !== undefined) return conflictError(events, conflict)
+    return call.map((event, nth) => published(event, answers[first + nth]))
+  })
+}
+
 async function appendChecked(
   executor: Executor | PreparingExecutor,
   schema: string,
   events: readonly OutgoingEvent[],
 ): Promise<PublishedEvent[]> {
-  const { rows } = await run(executor, appendEvents(schema), columnsOf(events, checkedColumns))
-  const conflict = rows.find((row) => row['conflict'] !== null)
-  if (conflict !== undefined) throw conflictError(events, conflict)
-  return events.map((event, index) => published(event, rows[index]))
+  const [outcome] = await appendCalls(executor, schema, [events], true)
+  // A call that waits is never busy.
+  if (outcome === undefined || outcome === 'busy') throw new Error('the server did not answer')
+  if (outcome instanceof TidemarkError) throw outcome
+  return outcome
 }
 
 function published(event: OutgoingEvent, row: Row | undefined): PublishedEvent {

@@ -33,6 +33,11 @@ export class Outbox {
 
   /** Whether inserting the events is a single statement whose answer nobody needs before COMMIT. */
   isPlain(events: readonly OutgoingEvent[]): boolean {
-    return events.every((event) => !needsAppend(event) && !this.#inline.handles(event.type))
+    return !events.some(needsAppend) && !this.runsInline(events)
+  }
+
+  /** Whether inserting the events runs inline projections. */
+  runsInline(events: readonly OutgoingEvent[]): boolean {
+    return events.some((event) => this.#inline.handles(event.type))
   }
 }

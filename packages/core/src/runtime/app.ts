@@ -13,7 +13,7 @@ import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
-import { Coalescer } from '../outbox/coalescer.ts'
+import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
 import { Outbox } from '../outbox/outbox.ts'
 import {
   outgoingEvents,
@@ -47,6 +47,8 @@ export interface AppOptions extends ConnectionOptions {
   readonly schema?: string
   /** Where it logs. Defaults to warnings and errors as JSON lines on stderr. */
   readonly logger?: Logger
+  /** How much may wait to be published without a transaction, before `publish` refuses more. */
+  readonly publishQueue?: PublishQueueOptions
 }
 
 /** What the function of a transaction works with. All of it ends with the transaction. */
@@ -119,7 +121,7 @@ export class App implements AsyncDisposable {
       this.#logger,
     )
     this.#outbox = new Outbox(this.schema, this.#inline)
-    this.#coalescer = new Coalescer(this.#database, this.#outbox)
+    this.#coalescer = new Coalescer(this.#database, this.#outbox, options.publishQueue)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
@@ -171,8 +173,8 @@ export class App implements AsyncDisposable {
    * into that transaction, which somebody else commits.
    *
    * @throws TidemarkError TIDEMARK_STREAM_CONFLICT, TIDEMARK_DUPLICATE_EVENT, TIDEMARK_INVALID_OPTION,
-   * TIDEMARK_PAYLOAD_NOT_STORABLE, TIDEMARK_INVALID_EXECUTOR or TIDEMARK_PUBLISH_UNKNOWN. None of them leaves the
-   * transaction of `tx` aborted.
+   * TIDEMARK_PAYLOAD_NOT_STORABLE, TIDEMARK_INVALID_EXECUTOR, TIDEMARK_PUBLISH_UNKNOWN or
+   * TIDEMARK_PUBLISH_QUEUE_FULL. None of them leaves the transaction of `tx` aborted.
    *
    * @example
    * ```ts
@@ -367,6 +369,7 @@ const appOptions = [
   'connection',
   'maxConnections',
   'preparedStatements',
+  'publishQueue',
 ]
 
 /**
@@ -396,6 +399,12 @@ export function defineApp(options: AppOptions): App {
   }
   if (options.maxConnections !== undefined) {
     requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
+  }
+  if (options.publishQueue !== undefined) {
+    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, ['events', 'bytes'])
+    for (const [name, value] of Object.entries(options.publishQueue)) {
+      requireWhole('defineApp: publishQueue', name, value as number, 1)
+    }
   }
   return new App(options)
 }
