@@ -24,6 +24,9 @@ export interface EventRow {
   readonly recorded_at: Date
 }
 
+// What a row takes beside its payload.
+const overhead = 500
+
 /**
  * A row that is decoded at most once, however many listeners of the process handle it. One that cannot be
  * decoded keeps its error: whoever handles it fails on it, whoever does not never looks.
@@ -34,7 +37,12 @@ export class StoredEvent {
   readonly #row: EventRow
   #decoded: RecordedEvent | TidemarkError | undefined
 
-  constructor(row: EventRow) {
+  /** About how much memory it takes. */
+  readonly bytes: number
+
+  /** @param payloadBytes - the size of its payload, as far as that is known. */
+  constructor(row: EventRow, payloadBytes = 0) {
+    this.bytes = payloadBytes + overhead
     this.sequence = BigInt(row.sequence) as EventSequence
     this.type = row.type
     this.#row = row

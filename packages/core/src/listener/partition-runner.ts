@@ -6,7 +6,7 @@ import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import { readEventsAt, readPage } from '../outbox/page.ts'
+import { readEventsAt, readPage, type Page } from '../outbox/page.ts'
 import type { Slice, Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
@@ -38,8 +38,8 @@ interface Failure {
   readonly error: unknown
 }
 
-interface Page {
-  readonly page: readonly StoredEvent[]
+interface OwnPage {
+  readonly page: Page
   /** What the page goes up to, unless it is full. */
   readonly upTo: EventSequence
 }
@@ -58,7 +58,7 @@ export class PartitionRunner {
   readonly #types: ReadonlySet<string>
   #heldKeys: Set<string> = new Set()
   /** The page after the one that is being handled. */
-  #ahead: { after: EventSequence; limit: number; read: Promise<Page> } | undefined
+  #ahead: { after: EventSequence; limit: number; read: Promise<OwnPage> } | undefined
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
 
@@ -147,17 +147,16 @@ export class PartitionRunner {
     const read =
       ahead?.after === after && ahead.limit === limit ? ahead.read : this.#fetch(after, limit)
     const { page, upTo } = await read
-    const full = page.length === limit
-    const through = full ? (page.at(-1) as StoredEvent).sequence : upTo
-    if (full && limit > 1) {
+    const through = page.full ? (page.events.at(-1) as StoredEvent).sequence : upTo
+    if (page.full && limit > 1) {
       const next = this.#fetch(through, limit)
       next.catch(() => {})
       this.#ahead = { after: through, limit, read: next }
     }
-    return { events: page.filter((event) => this.#isMine(event)), through }
+    return { events: page.events.filter((event) => this.#isMine(event)), through }
   }
 
-  async #fetch(after: EventSequence, limit: number): Promise<Page> {
+  async #fetch(after: EventSequence, limit: number): Promise<OwnPage> {
     const { tail, database, outbox } = this.#environment
     const upTo = tail.position
     const types = [...this.#types]

@@ -97,7 +97,7 @@ export class Coalescer {
         },
         reject: (error) => {
           settle()
-          reject(error as Error)
+          reject(error)
         },
       })
     })

@@ -20,17 +20,34 @@ export interface PageRequest {
   readonly types?: readonly string[]
 }
 
-/** Reads a page in the order of sequences. */
+/** Events that follow each other. */
+export interface Page {
+  readonly events: readonly StoredEvent[]
+  /** Whether it ended because it was full: there may be more in its range. */
+  readonly full: boolean
+}
+
+// What is read at once, and what is read ahead, is held in memory: twice this for each partition that is behind.
+const pageBytes = 4 * 1024 * 1024
+
+/** Reads a page in the order of sequences: at most `limit` events, and about 4 MiB, but at least one event. */
 export async function readPage(
   executor: Executor | PreparingExecutor,
   schema: string,
   { after, upTo, limit, types }: PageRequest,
-): Promise<StoredEvent[]> {
+): Promise<Page> {
   const { rows } =
     types === undefined
-      ? await run(executor, readAll(schema), [after, upTo, limit])
-      : await run(executor, readTypedPage(schema), [after, upTo, limit, types])
-  return (rows as unknown as EventRow[]).map((row) => new StoredEvent(row))
+      ? await run(executor, readAll(schema), [after, upTo, limit, pageBytes])
+      : await run(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
+  let before = 0
+  const events = rows.map((row) => {
+    const through = Number(row['bytes'])
+    const event = new StoredEvent(row as unknown as EventRow, through - before)
+    before = through
+    return event
+  })
+  return { events, full: events.length === limit || before >= pageBytes }
 }
 
 /** Reads single events, in the order of sequences. */

@@ -3,6 +3,7 @@ import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import type { Doorbell, DoorbellOptions } from './doorbell.ts'
 import { readHorizon } from './horizon.ts'
+import { KeptEvents } from './kept-events.ts'
 import { readLastSettled, readPage } from './page.ts'
 import { wait } from './wait.ts'
 
@@ -14,7 +15,8 @@ export interface Slice {
 }
 
 const pageSize = 1000
-const keptEvents = 4000
+const mostKept = 4000
+const defaultKeptBytes = 32 * 1024 * 1024
 // While somebody publishes: look again soon, then less and less often.
 const firstRetry = 2
 const longestRetry = 250
@@ -30,9 +32,8 @@ export class Tail {
   readonly #hears: () => boolean
   readonly #pollInterval: number
   readonly #safetyPoll: number
-  /** The kept events, in order; they follow `#keptAfter` without a gap. */
-  #kept: StoredEvent[] = []
-  #keptAfter: EventSequence = sequenceZero
+  readonly #mostBytes: number
+  readonly #kept = new KeptEvents()
   #position: EventSequence = sequenceZero
   #lastSequence: EventSequence = sequenceZero
   /** The furthest that any reader has come: the tail does not run away from all of them. */
@@ -46,11 +47,13 @@ export class Tail {
     doorbell: Doorbell,
     hears: () => boolean,
     options: DoorbellOptions,
+    mostBytes: number = defaultKeptBytes,
   ) {
     this.#database = database
     this.#schema = schema
     this.#doorbell = doorbell
     this.#hears = hears
+    this.#mostBytes = mostBytes
     this.#pollInterval = options.pollInterval ?? 5
     this.#safetyPoll = options.safetyPoll ?? 1000
   }
@@ -75,9 +78,8 @@ export class Tail {
     const horizon = await readHorizon(this.#database, this.#schema)
     this.#lastSequence = horizon.lastSequence
     this.#position = await readLastSettled(this.#database, this.#schema, horizon.sequence)
-    this.#keptAfter = this.#position
     this.#furthest = this.#position
-    this.#kept = []
+    this.#kept.clear(this.#position)
   }
 
   /** The kept events after a cursor; undefined when they do not go back that far. */
@@ -90,13 +92,10 @@ export class Tail {
       this.#furthest = after
       this.#demanded.resolve()
     }
-    if (after < this.#keptAfter) return undefined
-    const events: StoredEvent[] = []
-    for (let index = this.#indexAfter(after); index < this.#kept.length; index++) {
-      const event = this.#kept[index] as StoredEvent
-      if (!accepts(event)) continue
-      events.push(event)
-      if (events.length === limit) return { events, through: event.sequence }
+    if (after < this.#kept.after) return undefined
+    const events = this.#kept.select(after, accepts, limit)
+    if (events.length === limit) {
+      return { events, through: (events.at(-1) as StoredEvent).sequence }
     }
     return { events, through: this.#position > after ? this.#position : after }
   }
@@ -123,18 +122,18 @@ export class Tail {
       const { armed } = this.#doorbell
       const horizon = await readHorizon(this.#database, this.#schema)
       this.#lastSequence = horizon.lastSequence
-      const found = await this.#readUpTo(horizon.sequence)
-      if (found > 0) {
+      const { found, full } = await this.#readUpTo(horizon.sequence)
+      if (found) {
         retry = firstRetry
         if (this.#doorbell.polling) this.#doorbell.count()
       } else if (this.#doorbell.polling) {
         this.#doorbell.countNothing()
       }
-      if (found === pageSize) continue
+      if (full) continue
       if (this.#doorbell.polling) {
         await this.#doorbell.disarm()
         await wait(this.#pollInterval, signal)
-      } else if (found > 0) {
+      } else if (found) {
         // Look again: more may have come, and going to sleep takes a look that finds nothing.
       } else if (!this.#hears()) {
         await this.#doorbell.disarm()
@@ -152,32 +151,25 @@ export class Tail {
     }
   }
 
-  async #readUpTo(upTo: EventSequence): Promise<number> {
-    if (upTo <= this.#position) return 0
+  async #readUpTo(upTo: EventSequence): Promise<{ found: boolean; full: boolean }> {
+    if (upTo <= this.#position) return { found: false, full: false }
     const request = { after: this.#position, upTo, limit: pageSize }
-    const events = await readPage(this.#database, this.#schema, request)
+    const { events, full } = await readPage(this.#database, this.#schema, request)
     if (events.length > 0) this.#advance(events)
-    return events.length
+    return { found: events.length > 0, full }
   }
 
   #advance(events: readonly StoredEvent[]): void {
     this.#position = (events.at(-1) as StoredEvent).sequence
-    this.#kept.push(...events)
-    const surplus = this.#kept.length - keptEvents
-    if (surplus > 0) {
-      this.#keptAfter = (this.#kept[surplus - 1] as StoredEvent).sequence
-      this.#kept = this.#kept.slice(surplus)
-    }
+    this.#kept.append(events)
+    this.#kept.trim(mostKept, this.#mostBytes)
     this.#advanced.resolve()
     this.#advanced = Promise.withResolvers<void>()
   }
 
   /** Waits while the kept events are more than enough for the furthest reader. */
   async #waitForDemand(signal: AbortSignal): Promise<void> {
-    while (
-      !signal.aborted &&
-      this.#kept.length - this.#indexAfter(this.#furthest) > keptEvents / 2
-    ) {
+    while (!signal.aborted && this.#isAhead()) {
       this.#demanded = Promise.withResolvers<void>()
       const onAbort = (): void => this.#demanded.resolve()
       signal.addEventListener('abort', onAbort, { once: true })
@@ -186,15 +178,8 @@ export class Tail {
     }
   }
 
-  /** The index of the first kept event after a sequence. */
-  #indexAfter(sequence: EventSequence): number {
-    let low = 0
-    let high = this.#kept.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((this.#kept[middle] as StoredEvent).sequence > sequence) high = middle
-      else low = middle + 1
-    }
-    return low
+  #isAhead(): boolean {
+    const { events, bytes } = this.#kept.sizeAfter(this.#furthest)
+    return events > mostKept / 2 || bytes > this.#mostBytes / 2
   }
 }

@@ -91,7 +91,12 @@ async function replayInline(
   const types = [...projection.types]
   let state: EncodedValue | null = null
   for (let after: EventSequence = sequenceZero; ;) {
-    const page = await readPage(executor, schema, { after, upTo, limit: pageSize, types })
+    const { events: page } = await readPage(executor, schema, {
+      after,
+      upTo,
+      limit: pageSize,
+      types,
+    })
     const last = page.at(-1)
     if (last === undefined) return
     const events = page.map((event) => event.decode(registry))

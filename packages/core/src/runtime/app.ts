@@ -409,12 +409,20 @@ export function defineApp(options: AppOptions): App {
   return new App(options)
 }
 
+/** The options of a runner that are whole numbers, and the least that each may be. */
+const wholeRunnerOptions = new Map([
+  ['leaseDuration', 500],
+  ['acquireInterval', 0],
+  ['drainTimeout', 0],
+  ['keptBytes', 1],
+] as const)
+
 function checkRunnerOptions(options: RunnerOptions): void {
-  const known = ['leaseDuration', 'acquireInterval', 'drainTimeout', 'handleSignals', 'doorbell']
+  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell']
   rejectUnknownOptions('start', options, known)
-  for (const name of ['leaseDuration', 'acquireInterval', 'drainTimeout'] as const) {
+  for (const [name, least] of wholeRunnerOptions) {
     const value = options[name]
-    if (value !== undefined) requireWhole('start', name, value, name === 'leaseDuration' ? 500 : 0)
+    if (value !== undefined) requireWhole('start', name, value, least)
   }
   if (options.doorbell !== undefined) {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']

@@ -39,6 +39,11 @@ export interface RunnerOptions {
   /** Whether SIGTERM and SIGINT drain the runner. Defaults to true. */
   readonly handleSignals?: boolean
   readonly doorbell?: DoorbellOptions
+  /**
+   * The most bytes of events that the process keeps for its listeners. One that is behind them reads pages of its own,
+   * of about 4 MiB. Defaults to 32 MiB.
+   */
+  readonly keptBytes?: number
 }
 
 /** What a runner is given by its application. */
@@ -98,6 +103,7 @@ export class Runner implements AsyncDisposable {
       this.#doorbell,
       () => this.#notifications.hears,
       doorbellOptions,
+      options.keptBytes,
     )
     this.#partitions = new Partitions({
       ...environment,

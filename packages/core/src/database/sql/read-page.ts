@@ -10,21 +10,29 @@ const columns = `sequence, id, type, version, stream, stream_version, key, paylo
 // behind, a page of 1,000 took 19.9 ms instead of 0.3, and without prepared statements always would.
 const range = `sequence > (SELECT $1::bigint) AND sequence <= (SELECT $2::bigint)`
 
-export const readPage: SchemaStatement = statement(
-  'read_page',
-  (schema) => `
-SELECT ${columns} FROM ${schema}.events
-WHERE ${range}
-ORDER BY sequence LIMIT (SELECT $3::integer)`,
+// A page ends when it has so many events, or when its payloads take so many bytes, with the event that exceeds them:
+// `bytes` is the running sum. What is stored compressed is counted tenfold, because to know its size it would have to
+// be expanded, for all of the rows that the page then leaves out. The sum takes 0.6 ms of the server's time for a page
+// of 1,000; the driver takes 5 ms for it.
+const size = `pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 10 END`
+
+const page = (schema: string, where: string, bytes: string): string => `
+SELECT ${columns}, bytes FROM (
+  SELECT ${columns}, ${size} AS size,
+    sum(${size}) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS bytes
+  FROM ${schema}.events
+  WHERE ${where}
+  ORDER BY sequence LIMIT (SELECT $3::integer)) AS p
+WHERE bytes - size < (SELECT ${bytes}::bigint)
+ORDER BY sequence`
+
+export const readPage: SchemaStatement = statement('read_page', (schema) =>
+  page(schema, range, '$4'),
 )
 
 // The same for a listener that is behind, with its types filtered here: rows of other types are not sent.
-export const readTypedPage: SchemaStatement = statement(
-  'read_typed_page',
-  (schema) => `
-SELECT ${columns} FROM ${schema}.events
-WHERE ${range} AND type = ANY ((SELECT $4::text[])::text[])
-ORDER BY sequence LIMIT (SELECT $3::integer)`,
+export const readTypedPage: SchemaStatement = statement('read_typed_page', (schema) =>
+  page(schema, `${range} AND type = ANY ((SELECT $5::text[])::text[])`, '$4'),
 )
 
 // What was just inserted, as it is stored, for inline projections.
