@@ -119,6 +119,25 @@ test('events in the default partition fail, and the remedy moves them', async ()
   expect(rows).toEqual([{ type: 'stray' }])
 })
 
+test('an event that turned up behind a horizon fails, and the remedy ends the alarm', async () => {
+  expect(await examine('skips')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
+  const late = await database.connect()
+  await late.query(`set session_replication_role = 'replica'`)
+  await late.query(`begin; select tidemark.publish('late', '1')`)
+  await database.query(`select tidemark.publish('on time', '1')`)
+  await database.query(
+    `insert into tidemark.horizon_samples (base, horizon, snapshot) values (0, 2, pg_current_snapshot())`,
+  )
+  await late.query('commit')
+  await late.end()
+  const { code, findings } = await examine('skips')
+  expect(code).toBe(exitCode.checkFailed)
+  expect(findings[0]?.summary).toMatch(/^event 1 turned up after the horizon 2 had passed it/u)
+  await database.query(/DELETE.*$/u.exec(findings[0]?.remedy ?? '')?.[0] ?? '')
+  await database.query('DELETE FROM tidemark.horizon_samples WHERE horizon = 2')
+  expect(await examine('skips')).toMatchObject({ findings: [{ status: 'ok' }] })
+})
+
 test('settings that hurt are warnings', async () => {
   await database.query(
     `alter database ${database.name} set default_transaction_isolation = 'repeatable read'`,

@@ -30,6 +30,13 @@ export function durationArgument(text: string): number {
   return Number(match[1]) * units[(match[2] ?? 'ms') as keyof typeof units]
 }
 
+/** Reads an age, in milliseconds. */
+export function ageArgument(text: string): number {
+  const match = /^(\d{1,5})(h|d)$/u.exec(text)
+  if (match === null) throw new InvalidArgumentError('It must be an age, such as 12h or 90d.')
+  return Number(match[1]) * (match[2] === 'd' ? 24 : 1) * units.h
+}
+
 /** Reads the version that a stream must be at. */
 export function expectedVersionArgument(text: string): bigint | 'none' | 'any' {
   if (text === 'none' || text === 'any') return text

@@ -14,6 +14,8 @@ import { addMigrateSql } from './commands/migrate-sql.ts'
 import { addMigrateStatus } from './commands/migrate-status.ts'
 import { addMigrateUp } from './commands/migrate-up.ts'
 import { addMigrateVerify } from './commands/migrate-verify.ts'
+import { addOutboxPrune } from './commands/outbox-prune.ts'
+import { addOutboxStats } from './commands/outbox-stats.ts'
 import { addProjectionList } from './commands/projection-list.ts'
 import { addProjectionReset } from './commands/projection-reset.ts'
 import { addProjectionShow } from './commands/projection-show.ts'
@@ -67,6 +69,10 @@ export function buildProgram(context: Context): Command {
   addWorker(program, context)
   addPublish(program, context)
   group('event', 'Read the outbox.', [addEventList, addEventShow, addEventTail])
+  group('outbox', 'Look at the outbox as a whole, and keep it small.', [
+    addOutboxStats,
+    addOutboxPrune,
+  ])
   group('stream', 'Read one stream.', [addStreamShow])
   group('listener', 'Look at listeners and steer them; a projection is one too.', [
     addListenerList,

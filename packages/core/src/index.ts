@@ -29,6 +29,7 @@ export {
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
+export type { OutboxAdmin, OutboxStats } from './outbox/admin.ts'
 export type { PublishQueueOptions } from './outbox/coalescer.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
@@ -37,6 +38,10 @@ export type {
   PublishNowOptions,
   PublishOptions,
 } from './outbox/outgoing-event.ts'
+export type { OutboxPartition } from './outbox/partitions.ts'
+export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export { describePublisher, type Publisher } from './outbox/publishers.ts'
+export type { Skip, SkipReport } from './outbox/skip-detector.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
 
 export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'

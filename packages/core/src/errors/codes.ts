@@ -169,6 +169,11 @@ export const errorCodes = {
     remedy:
       'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
   },
+  TIDEMARK_EVENTS_PRUNED: {
+    summary: 'A projection was to be derived from zero, but events that it handles were pruned.',
+    remedy:
+      'Attach the archived partitions again and delete their rows of `pruned_partitions`, or keep the projection as it is.',
+  },
   TIDEMARK_NO_REBUILD: {
     summary: 'The projection is not being rebuilt.',
     remedy: 'See what is with `tidemark projection list`.',

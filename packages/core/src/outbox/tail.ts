@@ -2,7 +2,7 @@ import type { Database } from '../database/pool.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import type { Doorbell, DoorbellOptions } from './doorbell.ts'
-import { readHorizon } from './horizon.ts'
+import { readHorizon, type Horizon } from './horizon.ts'
 import { KeptEvents } from './kept-events.ts'
 import { readLastSettled, readPage } from './page.ts'
 import { wait } from './wait.ts'
@@ -38,6 +38,8 @@ export class Tail {
   #lastSequence: EventSequence = sequenceZero
   /** The furthest that any reader has come: the tail does not run away from all of them. */
   #furthest: EventSequence = sequenceZero
+  /** Since when the same publisher has held the horizon back; undefined: nobody does. */
+  #heldBack: { readonly at: EventSequence; readonly since: number } | undefined
   #advanced = Promise.withResolvers<void>()
   #demanded = Promise.withResolvers<void>()
 
@@ -68,6 +70,11 @@ export class Tail {
     return this.#lastSequence
   }
 
+  /** For how long the same publisher has held the horizon back, in milliseconds. */
+  heldBackFor(now: number): number {
+    return this.#heldBack === undefined ? 0 : now - this.#heldBack.since
+  }
+
   /**
    * Starts at the newest settled event.
    *
@@ -76,7 +83,7 @@ export class Tail {
    */
   async open(): Promise<void> {
     const horizon = await readHorizon(this.#database, this.#schema)
-    this.#lastSequence = horizon.lastSequence
+    this.#note(horizon)
     this.#position = await readLastSettled(this.#database, this.#schema, horizon.sequence)
     this.#furthest = this.#position
     this.#kept.clear(this.#position)
@@ -121,7 +128,7 @@ export class Tail {
       // Must be known before the look: who arms afterwards proves nothing.
       const { armed } = this.#doorbell
       const horizon = await readHorizon(this.#database, this.#schema)
-      this.#lastSequence = horizon.lastSequence
+      this.#note(horizon)
       const { found, full } = await this.#readUpTo(horizon.sequence)
       if (found) {
         retry = firstRetry
@@ -149,6 +156,12 @@ export class Tail {
         retry = firstRetry
       }
     }
+  }
+
+  #note({ sequence, lastSequence, publishing }: Horizon): void {
+    this.#lastSequence = lastSequence
+    if (!publishing) this.#heldBack = undefined
+    else if (this.#heldBack?.at !== sequence) this.#heldBack = { at: sequence, since: Date.now() }
   }
 
   async #readUpTo(upTo: EventSequence): Promise<{ found: boolean; full: boolean }> {

@@ -7,6 +7,7 @@ import { errorCodeOf, type ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import { requireUnpruned } from '../outbox/pruned.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import {
@@ -55,7 +56,7 @@ interface ProgressRow {
  *
  * The caller's transaction holds the row of the listener.
  *
- * @throws TidemarkError TIDEMARK_CANNOT_REBUILD.
+ * @throws TidemarkError TIDEMARK_CANNOT_REBUILD or TIDEMARK_EVENTS_PRUNED.
  */
 export async function startRebuild(
   executor: PreparingExecutor,
@@ -65,6 +66,7 @@ export async function startRebuild(
   const { name, version, partitions, tables } = projection
   const running = await readProgress(executor, schema, name)
   if (running?.rebuild_version === version) return
+  await requireUnpruned(executor, schema, projection)
   if (running !== undefined) await clearRebuild(executor, schema, name, running)
   const { rows } = await executor.query(
     `UPDATE "${schema}".listeners

@@ -9,6 +9,7 @@ import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import { readPage } from '../outbox/page.ts'
+import { requireUnpruned } from '../outbox/pruned.ts'
 import type { InlineProjection, InlineProjections } from './inline.ts'
 
 const pageSize = 1000
@@ -24,7 +25,7 @@ export interface ResetEnvironment {
  * Empties a projection and sends it back to sequence zero, in the caller's transaction. An async one is replayed by
  * whoever runs it, and readers see it grow. An inline one is replayed here and now: its publishers wait.
  *
- * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
+ * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet, or TIDEMARK_EVENTS_PRUNED.
  */
 export async function resetProjection(
   executor: PreparingExecutor,
@@ -41,6 +42,7 @@ export async function resetProjection(
       `no process has started ${projection.name} yet`,
     )
   }
+  await requireUnpruned(executor, schema, projection)
   await emptyProjection(executor, schema, projection)
   if (projection.mode === 'inline') {
     await replayInline(

@@ -13,6 +13,7 @@ import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
+import { OutboxAdmin } from '../outbox/admin.ts'
 import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
 import { Outbox } from '../outbox/outbox.ts'
 import {
@@ -90,6 +91,8 @@ export class App implements AsyncDisposable {
   readonly deadLetters: DeadLetterAdmin
   /** Rebuilds under way: their progress, pausing and cancelling them. */
   readonly rebuilds: RebuildAdmin
+  /** Looking at the outbox as a whole, and keeping it small. */
+  readonly outbox: OutboxAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
   readonly #options: AppOptions
@@ -122,6 +125,7 @@ export class App implements AsyncDisposable {
     )
     this.#outbox = new Outbox(this.schema, this.#inline)
     this.#coalescer = new Coalescer(this.#database, this.#outbox, options.publishQueue)
+    this.outbox = new OutboxAdmin(this.#database, this.schema)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
@@ -415,6 +419,10 @@ const wholeRunnerOptions = new Map([
   ['acquireInterval', 0],
   ['drainTimeout', 0],
   ['keptBytes', 1],
+  ['publisherPatience', 0],
+  ['maintenanceInterval', 100],
+  ['partitionSize', 1],
+  ['keepIdempotencyKeys', 0],
 ] as const)
 
 function checkRunnerOptions(options: RunnerOptions): void {

@@ -4,14 +4,7 @@ import { run } from '../database/executor.ts'
 import { requireMigrated } from '../database/migrator.ts'
 import { clientConfig, type ConnectionOptions, type Database } from '../database/pool.ts'
 import { channelOf } from '../database/schema.ts'
-import { sweepDoorbells } from '../database/sql/doorbell.ts'
-import {
-  ensurePartitions,
-  registerProcess,
-  removeProcess,
-  sweepProcesses,
-} from '../database/sql/processes.ts'
-import { sweepStates } from '../database/sql/rebuild.ts'
+import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
@@ -20,7 +13,9 @@ import type { Outbox } from '../outbox/outbox.ts'
 import { Tail } from '../outbox/tail.ts'
 import type { InlineProjections } from '../projection/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { Maintenance } from './maintenance.ts'
 import { Partitions } from './partitions.ts'
+import { PublisherWatch } from './publisher-watch.ts'
 import { stopOnSignals } from './signals.ts'
 import { every, supervise } from './supervise.ts'
 import { syncDefinitions } from './sync-definitions.ts'
@@ -44,6 +39,20 @@ export interface RunnerOptions {
    * of about 4 MiB. Defaults to 32 MiB.
    */
   readonly keptBytes?: number
+  /**
+   * How long a transaction may hold the horizon back by publishing, before it is named in the log: then, and with
+   * growing pauses as long as it goes on. Defaults to 10000.
+   */
+  readonly publisherPatience?: number
+  /**
+   * How often a process looks after what is everybody's: partitions ahead of need, the skip detector, what dead
+   * processes left. Defaults to 60000.
+   */
+  readonly maintenanceInterval?: number
+  /** How many sequences a new partition of the outbox holds. Defaults to 10000000. */
+  readonly partitionSize?: number
+  /** How long idempotency keys are kept. Defaults to for ever. */
+  readonly keepIdempotencyKeys?: number
 }
 
 /** What a runner is given by its application. */
@@ -57,7 +66,7 @@ export interface RunnerEnvironment {
   readonly logger: Logger
 }
 
-const maintenanceInterval = 60_000
+const watchInterval = 1_000
 const flushInterval = 200
 
 /**
@@ -74,6 +83,9 @@ export class Runner implements AsyncDisposable {
   readonly #notifications: Notifications
   readonly #tail: Tail
   readonly #partitions: Partitions
+  readonly #maintenance: Maintenance
+  readonly #maintenanceInterval: number
+  readonly #publisherWatch: PublisherWatch
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
   #restart: (() => void) | undefined
@@ -112,6 +124,21 @@ export class Runner implements AsyncDisposable {
       leaseDuration: this.#leaseDuration,
       drainTimeout: options.drainTimeout ?? 30_000,
     })
+    this.#maintenanceInterval = options.maintenanceInterval ?? 60_000
+    const { schema } = outbox
+    this.#maintenance = new Maintenance({
+      database,
+      schema,
+      logger,
+      silence: this.#leaseDuration * 6,
+      partitionSize: options.partitionSize ?? 10_000_000,
+      keepKeys: options.keepIdempotencyKeys,
+      // Somewhat less, so that a round is not missed by a few milliseconds.
+      sampleInterval: this.#maintenanceInterval * 0.9,
+    })
+    const patience = options.publisherPatience ?? 10_000
+    const tail = this.#tail
+    this.#publisherWatch = new PublisherWatch({ database, schema, tail, logger, patience })
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
       options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
@@ -132,6 +159,7 @@ export class Runner implements AsyncDisposable {
       runner.#supervise('the outbox reader', () => runner.#work()),
       runner.#supervise('the heartbeat', () => runner.#beat()),
       runner.#supervise('maintenance', () => runner.#maintain()),
+      runner.#supervise('the watch on publishers', () => runner.#watch()),
     ])
     return runner
   }
@@ -234,14 +262,11 @@ export class Runner implements AsyncDisposable {
   }
 
   async #maintain(): Promise<void> {
-    const { database, outbox } = this.#environment
-    await every(maintenanceInterval, this.#abort.signal, async () => {
-      await run(database, sweepProcesses(outbox.schema), [this.#leaseDuration * 6])
-      await run(database, sweepDoorbells(outbox.schema), [])
-      await run(database, ensurePartitions(outbox.schema), [])
-      // In bounded steps: what is left comes with the next round.
-      await run(database, sweepStates(outbox.schema), [])
-    })
+    await every(this.#maintenanceInterval, this.#abort.signal, () => this.#maintenance.run())
+  }
+
+  async #watch(): Promise<void> {
+    await every(watchInterval, this.#abort.signal, () => this.#publisherWatch.look())
   }
 }
 

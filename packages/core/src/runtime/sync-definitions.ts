@@ -11,6 +11,7 @@ import { beginResize } from '../listener/resize.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { readLastSettled } from '../outbox/page.ts'
+import { prunedBelow } from '../outbox/pruned.ts'
 import type { InlineProjections } from '../projection/inline.ts'
 import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
@@ -52,6 +53,13 @@ async function syncDefinition(
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {
+    const pruned = kind === 'projection' ? await prunedBelow(transaction, schema, consumer) : null
+    if (pruned !== null) {
+      logger.error(
+        { listener: name, below: pruned },
+        `${name} is derived from what is left: events of its types below ${pruned} were pruned`,
+      )
+    }
     const start =
       consumer.startFrom === 'now'
         ? await readLastSettled(

@@ -22,5 +22,5 @@ DELETE FROM ${schema}.processes WHERE heartbeat_at < clock_timestamp() - $1::int
 
 export const ensurePartitions: SchemaStatement = statement(
   'ensure_partitions',
-  (schema) => `SELECT ${schema}.ensure_partitions() AS made`,
+  (schema) => `SELECT ${schema}.ensure_partitions(2, $1::bigint) AS made`,
 )
