@@ -29,6 +29,14 @@ export {
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
+export {
+  defineEntity,
+  type Entity,
+  type EntityOptions,
+  type EntityReducer,
+} from './outbox/define-entity.ts'
+export type { LoadedEntity } from './outbox/load-entity.ts'
+export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
   Drafts,
@@ -80,6 +88,7 @@ export {
   type App,
   type AppOptions,
   type Committed,
+  type DecideOptions,
   type Transaction,
   type TransactionOptions,
 } from './runtime/app.ts'

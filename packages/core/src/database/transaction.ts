@@ -113,7 +113,7 @@ export async function inTransaction<T, L = undefined>(
   work: (transaction: OpenTransaction) => Promise<T>,
   last?: (transaction: OpenTransaction) => Promise<L>,
 ): Promise<readonly [T, L | undefined]> {
-  const client = await database.pool.connect()
+  const client = await database.connect()
   const transaction = new OpenTransaction(client, database.prepares)
   let broken: Error | undefined
   const onError = (error: Error): void => {

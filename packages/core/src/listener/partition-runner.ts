@@ -398,7 +398,11 @@ function describe(lease: Lease, event: StoredEvent): Record<string, unknown> {
 }
 
 function isNotTheEventsFault(error: unknown): boolean {
-  return isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || isConnectionError(error)
+  return (
+    isTidemarkError(error, 'TIDEMARK_LEASE_LOST') ||
+    isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
+    isConnectionError(error)
+  )
 }
 
 function killed(lease: Lease, event: StoredEvent, crashes: number): TidemarkError {

@@ -4,8 +4,9 @@ import { Database, type ConnectionOptions } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
 import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
@@ -14,6 +15,8 @@ import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
+import type { Entity } from '../outbox/define-entity.ts'
+import { keepSnapshot, loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
 import { Outbox } from '../outbox/outbox.ts'
 import {
   outgoingEvents,
@@ -23,6 +26,7 @@ import {
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
+import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import type { KeyedProjection } from '../projection/keyed-projection.ts'
 import {
@@ -72,6 +76,12 @@ export interface Transaction {
 export interface TransactionOptions {
   /** Defaults to the database's own default, normally `'read committed'`. */
   readonly isolation?: IsolationLevel
+}
+
+/** How a command is decided. */
+export interface DecideOptions {
+  /** How often it is decided at most, when others append meanwhile. Defaults to 5. */
+  readonly attempts?: number
 }
 
 /** A transaction that has committed. */
@@ -203,6 +213,74 @@ export class App implements AsyncDisposable {
   }
 
   /**
+   * The present state of an entity, and the version of its stream.
+   *
+   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+   */
+  async load<State>(entity: Entity<State>, id: string): Promise<LoadedEntity<State>> {
+    return loadEntity(this.#database, this.schema, entity, id)
+  }
+
+  /**
+   * Decides a command on an entity's present state and appends what it answers to the entity's stream. When somebody
+   * else appended meanwhile, the entity is loaded again and the command decided again.
+   *
+   * @param decide - answers the events, or none; what it writes through its second argument commits with them. It may
+   * be called several times. What it throws refuses the command.
+   * @throws TidemarkError TIDEMARK_STREAM_CONFLICT when the last attempt conflicts too.
+   */
+  async decide<State>(
+    entity: Entity<State>,
+    id: string,
+    decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
+    options: DecideOptions = {},
+  ): Promise<Committed<LoadedEntity<State>>> {
+    rejectUnknownOptions('decide', options, ['attempts'])
+    const { attempts = 5 } = options
+    requireWhole('decide', 'attempts', attempts, 1)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.transaction(async (tx) => {
+          const loaded = await loadEntity(tx, this.schema, entity, id)
+          const drafts = await decide(loaded.state, tx)
+          if (drafts !== undefined) {
+            const stream = entity.streamOf(id)
+            tx.publish(drafts, { stream, expectedVersion: loaded.version })
+          }
+          await keepSnapshot(tx, this.schema, entity, id, loaded)
+          return loaded
+        })
+      } catch (error) {
+        if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
+      }
+    }
+  }
+
+  /**
+   * The events of the outbox, in order. It stops at the end, or with `follow` goes on until it is left.
+   *
+   * @example
+   * ```ts
+   * import { defineApp, defineEvent } from 'tidemark'
+   * import { z } from 'zod'
+   *
+   * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+   * const tidemark = defineApp({ modules: [opened] })
+   *
+   * for await (const event of tidemark.events({ types: ['accounts.opened'] })) console.log(event.sequence)
+   * ```
+   */
+  events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
+    rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
+    return outboxEvents(this.#database, this.schema, this.#definitions.registry, options)
+  }
+
+  /** The events of a stream in the order of its versions, after the given one. */
+  stream(name: string, after: bigint = 0n): AsyncGenerator<RecordedEvent> {
+    return streamEvents(this.#database, this.schema, this.#definitions.registry, name, after)
+  }
+
+  /**
    * Runs the listeners and projections in this process until the runner is stopped or disposed, or the process is
    * told to end.
    *
@@ -213,7 +291,6 @@ export class App implements AsyncDisposable {
     this.#requireOpen()
     const runner = await Runner.start(
       {
-        database: this.#database,
         connection: this.#options,
         outbox: this.#outbox,
         inline: this.#inline,
@@ -279,7 +356,6 @@ export class App implements AsyncDisposable {
       resetProjection(transaction, consumer, {
         schema: this.schema,
         inline: this.#inline,
-        registry: this.#definitions.registry,
       }),
     )
   }
@@ -401,11 +477,21 @@ export function defineApp(options: AppOptions): App {
 }
 
 function checkRunnerOptions(options: RunnerOptions): void {
-  const known = ['leaseDuration', 'acquireInterval', 'drainTimeout', 'handleSignals', 'doorbell']
+  const known = [
+    'maxConnections',
+    'leaseDuration',
+    'acquireInterval',
+    'drainTimeout',
+    'handleSignals',
+    'doorbell',
+  ]
   rejectUnknownOptions('start', options, known)
   for (const name of ['leaseDuration', 'acquireInterval', 'drainTimeout'] as const) {
     const value = options[name]
     if (value !== undefined) requireWhole('start', name, value, name === 'leaseDuration' ? 500 : 0)
+  }
+  if (options.maxConnections !== undefined) {
+    requireWhole('start', 'maxConnections', options.maxConnections, 4)
   }
   if (options.doorbell !== undefined) {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']

@@ -402,4 +402,23 @@ CREATE TABLE :"schema".projection_states (
 ) WITH (fillfactor = 70);
 `,
   }),
+  Object.freeze({
+    version: 4,
+    name: 'entities',
+    breaking: false,
+    checksum: '2f0fdaf017cfa99483c389531c46724c235efcd8abd5611c36c83e6c56e72028',
+    sql: `-- breaking: no
+--
+-- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
+
+CREATE TABLE :"schema".snapshots (
+  stream         text    PRIMARY KEY,
+  stream_version bigint  NOT NULL,
+  -- The version of the entity's reducers that made it; others pass it over.
+  entity_version integer NOT NULL,
+  state          jsonb   NOT NULL,
+  state_meta     jsonb
+) WITH (fillfactor = 70);
+`,
+  }),
 ])
