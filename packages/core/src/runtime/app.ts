@@ -100,7 +100,8 @@ export class App implements AsyncDisposable {
   readonly rebuilds: RebuildAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
-  readonly #options: AppOptions
+  /** What it was defined with: tools make another from it, for instance for another database. */
+  readonly options: AppOptions
   readonly #definitions: Definitions
   readonly #logger: Logger
   readonly #database: Database
@@ -111,7 +112,7 @@ export class App implements AsyncDisposable {
   #closed: Promise<void> | undefined
 
   constructor(options: AppOptions) {
-    this.#options = options
+    this.options = options
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
     this.#logger = options.logger ?? stderrLogger
@@ -291,7 +292,7 @@ export class App implements AsyncDisposable {
     this.#requireOpen()
     const runner = await Runner.start(
       {
-        connection: this.#options,
+        connection: this.options,
         outbox: this.#outbox,
         inline: this.#inline,
         registry: this.#definitions.registry,
