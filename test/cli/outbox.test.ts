@@ -44,7 +44,7 @@ test('outbox prune says what it would drop, and why the next partition stays; it
   expect(code).toBe(0)
   expect(value).toMatchObject({
     partitions: [{ partition: { name: 'events_0' }, events: '99' }],
-    stopped: { reason: 'unread' },
+    stopped: { reason: 'horizon' },
     idempotencyKeys: 0,
   })
   const { rows } = await database.query('select count(*)::integer as n from tidemark.events')

@@ -183,7 +183,7 @@ test('a queue that is full refuses the call and says what to do; what it holds i
   expect(await app.publish(many)).toHaveLength(25)
   await expect(
     app.publish(noted({ note: 'x' }), { stream: 's', expectedVersion: 9 }),
-  ).rejects.toThrow()
+  ).rejects.toMatchObject({ code: 'TIDEMARK_STREAM_CONFLICT' })
   expect(await Promise.all(many.slice(0, 10).map((draft) => app.publish(draft)))).toHaveLength(10)
 })
 

@@ -31,6 +31,14 @@ export { sequenceZero, toEventSequence, type EventSequence } from './event/seque
 
 export type { OutboxAdmin, OutboxStats } from './outbox/admin.ts'
 export type { PublishQueueOptions } from './outbox/coalescer.ts'
+export {
+  defineEntity,
+  type Entity,
+  type EntityOptions,
+  type EntityReducer,
+} from './outbox/define-entity.ts'
+export type { LoadedEntity } from './outbox/load-entity.ts'
+export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
   Drafts,
@@ -70,7 +78,7 @@ export type {
   KeyOptions,
 } from './projection/keyed-projection.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
-export type { RebuildAdmin, RebuildProgress } from './projection/rebuild.ts'
+export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'
 export type { StateProjection, StateProjectionOptions } from './projection/state-projection.ts'
 export type {
@@ -86,6 +94,7 @@ export {
   type App,
   type AppOptions,
   type Committed,
+  type DecideOptions,
   type Transaction,
   type TransactionOptions,
 } from './runtime/app.ts'

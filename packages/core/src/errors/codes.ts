@@ -21,6 +21,11 @@ export const errorCodes = {
     remedy:
       'Check host, port, user, password and database, and that the server accepts connections.',
   },
+  TIDEMARK_NO_CONNECTION: {
+    summary:
+      "All of the pool's connections were in use for too long, or the server did not answer.",
+    remedy: 'Raise `maxConnections`, keep transactions shorter, or limit how many run at once.',
+  },
   TIDEMARK_MISSING_PRIVILEGE: {
     summary: 'The database user may not do what was asked.',
     remedy:

@@ -1,24 +1,16 @@
 import { run, type PreparingExecutor } from '../database/executor.ts'
 import { rewindCursors } from '../database/sql/definitions.ts'
-import { lockInline } from '../database/sql/inline.ts'
 import { deleteKeyedStates } from '../database/sql/keyed-states.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { EncodedValue } from '../event/codec.ts'
-import type { EventRegistry } from '../event/registry.ts'
-import { sequenceZero, type EventSequence } from '../event/sequence.ts'
+import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
-import { readHorizon } from '../outbox/horizon.ts'
-import { readPage } from '../outbox/page.ts'
 import { requireUnpruned } from '../outbox/pruned.ts'
 import type { InlineProjection, InlineProjections } from './inline.ts'
-
-const pageSize = 1000
 
 /** What a reset works with. */
 export interface ResetEnvironment {
   readonly schema: string
   readonly inline: InlineProjections
-  readonly registry: EventRegistry
 }
 
 /**
@@ -30,10 +22,10 @@ export interface ResetEnvironment {
 export async function resetProjection(
   executor: PreparingExecutor,
   projection: Consumer,
-  { schema, inline, registry }: ResetEnvironment,
+  { schema, inline }: ResetEnvironment,
 ): Promise<void> {
   const known = await executor.query(
-    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR UPDATE`,
+    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
     [projection.name],
   )
   if (known.rowCount === 0) {
@@ -45,13 +37,7 @@ export async function resetProjection(
   await requireUnpruned(executor, schema, projection)
   await emptyProjection(executor, schema, projection)
   if (projection.mode === 'inline') {
-    await replayInline(
-      executor,
-      schema,
-      projection as Consumer & InlineProjection,
-      inline,
-      registry,
-    )
+    await inline.replay(executor, projection as Consumer & InlineProjection)
   }
 }
 
@@ -75,36 +61,6 @@ export async function emptyProjection(
      WHERE name = $1 AND status = 'halted'`,
     [projection.name],
   )
-}
-
-/**
- * INVARIANT: the transaction holds the projection's cursor row, and inline publishers take it before they draw a
- * sequence: whatever of theirs is not visible by now will be applied by themselves, later.
- */
-async function replayInline(
-  executor: PreparingExecutor,
-  schema: string,
-  projection: InlineProjection,
-  inline: InlineProjections,
-  registry: EventRegistry,
-): Promise<void> {
-  await run(executor, lockInline(schema), [[projection.name]])
-  const { lastSequence: upTo } = await readHorizon(executor, schema)
-  const types = [...projection.types]
-  let state: EncodedValue | null = null
-  for (let after: EventSequence = sequenceZero; ;) {
-    const { events: page } = await readPage(executor, schema, {
-      after,
-      upTo,
-      limit: pageSize,
-      types,
-    })
-    const last = page.at(-1)
-    if (last === undefined) return
-    const events = page.map((event) => event.decode(registry))
-    state = await inline.apply(executor, projection, events, state)
-    after = last.sequence
-  }
 }
 
 function quoteTable(name: string): string {

@@ -4,8 +4,9 @@ import { Database, type ConnectionOptions } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
 import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
@@ -15,6 +16,8 @@ import type { Db } from '../listener/register.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { OutboxAdmin } from '../outbox/admin.ts'
 import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
+import type { Entity } from '../outbox/define-entity.ts'
+import { keepSnapshot, loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
 import { Outbox } from '../outbox/outbox.ts'
 import {
   outgoingEvents,
@@ -24,6 +27,7 @@ import {
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
+import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import type { KeyedProjection } from '../projection/keyed-projection.ts'
 import {
@@ -33,7 +37,8 @@ import {
   type KeyedState,
   type KeyPage,
 } from '../projection/read.ts'
-import { RebuildAdmin, startRebuild } from '../projection/rebuild.ts'
+import { RebuildAdmin } from '../projection/rebuild-admin.ts'
+import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
@@ -77,6 +82,12 @@ export interface TransactionOptions {
   readonly isolation?: IsolationLevel
 }
 
+/** How a command is decided. */
+export interface DecideOptions {
+  /** How often it is decided at most, when others append meanwhile. Defaults to 5. */
+  readonly attempts?: number
+}
+
 /** A transaction that has committed. */
 export interface Committed<T> extends Published {
   /** What the function returned. */
@@ -95,7 +106,8 @@ export class App implements AsyncDisposable {
   readonly outbox: OutboxAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
-  readonly #options: AppOptions
+  /** What it was defined with: tools make another from it, for instance for another database. */
+  readonly options: AppOptions
   readonly #definitions: Definitions
   readonly #logger: Logger
   readonly #database: Database
@@ -106,7 +118,7 @@ export class App implements AsyncDisposable {
   #closed: Promise<void> | undefined
 
   constructor(options: AppOptions) {
-    this.#options = options
+    this.options = options
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
     this.#logger = options.logger ?? stderrLogger
@@ -209,6 +221,74 @@ export class App implements AsyncDisposable {
   }
 
   /**
+   * The present state of an entity, and the version of its stream.
+   *
+   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+   */
+  async load<State>(entity: Entity<State>, id: string): Promise<LoadedEntity<State>> {
+    return loadEntity(this.#database, this.schema, entity, id)
+  }
+
+  /**
+   * Decides a command on an entity's present state and appends what it answers to the entity's stream. When somebody
+   * else appended meanwhile, the entity is loaded again and the command decided again.
+   *
+   * @param decide - answers the events, or none; what it writes through its second argument commits with them. It may
+   * be called several times. What it throws refuses the command.
+   * @throws TidemarkError TIDEMARK_STREAM_CONFLICT when the last attempt conflicts too.
+   */
+  async decide<State>(
+    entity: Entity<State>,
+    id: string,
+    decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
+    options: DecideOptions = {},
+  ): Promise<Committed<LoadedEntity<State>>> {
+    rejectUnknownOptions('decide', options, ['attempts'])
+    const { attempts = 5 } = options
+    requireWhole('decide', 'attempts', attempts, 1)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.transaction(async (tx) => {
+          const loaded = await loadEntity(tx, this.schema, entity, id)
+          const drafts = await decide(loaded.state, tx)
+          if (drafts !== undefined) {
+            const stream = entity.streamOf(id)
+            tx.publish(drafts, { stream, expectedVersion: loaded.version })
+          }
+          await keepSnapshot(tx, this.schema, entity, id, loaded)
+          return loaded
+        })
+      } catch (error) {
+        if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
+      }
+    }
+  }
+
+  /**
+   * The events of the outbox, in order. It stops at the end, or with `follow` goes on until it is left.
+   *
+   * @example
+   * ```ts
+   * import { defineApp, defineEvent } from 'tidemark'
+   * import { z } from 'zod'
+   *
+   * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+   * const tidemark = defineApp({ modules: [opened] })
+   *
+   * for await (const event of tidemark.events({ types: ['accounts.opened'] })) console.log(event.sequence)
+   * ```
+   */
+  events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
+    rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
+    return outboxEvents(this.#database, this.schema, this.#definitions.registry, options)
+  }
+
+  /** The events of a stream in the order of its versions, after the given one. */
+  stream(name: string, after: bigint = 0n): AsyncGenerator<RecordedEvent> {
+    return streamEvents(this.#database, this.schema, this.#definitions.registry, name, after)
+  }
+
+  /**
    * Runs the listeners and projections in this process until the runner is stopped or disposed, or the process is
    * told to end.
    *
@@ -219,8 +299,7 @@ export class App implements AsyncDisposable {
     this.#requireOpen()
     const runner = await Runner.start(
       {
-        database: this.#database,
-        connection: this.#options,
+        connection: this.options,
         outbox: this.#outbox,
         inline: this.#inline,
         registry: this.#definitions.registry,
@@ -285,7 +364,6 @@ export class App implements AsyncDisposable {
       resetProjection(transaction, consumer, {
         schema: this.schema,
         inline: this.#inline,
-        registry: this.#definitions.registry,
       }),
     )
   }
@@ -415,6 +493,7 @@ export function defineApp(options: AppOptions): App {
 
 /** The options of a runner that are whole numbers, and the least that each may be. */
 const wholeRunnerOptions = new Map([
+  ['maxConnections', 4],
   ['leaseDuration', 500],
   ['acquireInterval', 0],
   ['drainTimeout', 0],

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { run } from '../database/executor.ts'
 import { requireMigrated } from '../database/migrator.ts'
-import { clientConfig, type ConnectionOptions, type Database } from '../database/pool.ts'
+import { clientConfig, Database, type ConnectionOptions } from '../database/pool.ts'
 import { channelOf } from '../database/schema.ts'
 import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
@@ -22,6 +22,8 @@ import { syncDefinitions } from './sync-definitions.ts'
 
 /** How a runner works. All times in milliseconds. */
 export interface RunnerOptions {
+  /** The most connections of the runner, which has a pool of its own. Defaults to 10. */
+  readonly maxConnections?: number
   /**
    * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
    * Defaults to 10000.
@@ -57,7 +59,6 @@ export interface RunnerOptions {
 
 /** What a runner is given by its application. */
 export interface RunnerEnvironment {
-  readonly database: Database
   readonly connection: ConnectionOptions
   readonly outbox: Outbox
   readonly inline: InlineProjections
@@ -76,7 +77,7 @@ const flushInterval = 200
 export class Runner implements AsyncDisposable {
   /** The identity of this process among those that run the application. */
   readonly id: string = randomUUID()
-  readonly #environment: RunnerEnvironment
+  readonly #environment: RunnerEnvironment & { readonly database: Database }
   readonly #leaseDuration: number
   readonly #acquireInterval: number
   readonly #doorbell: Doorbell
@@ -92,7 +93,10 @@ export class Runner implements AsyncDisposable {
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
-  private constructor(environment: RunnerEnvironment, options: RunnerOptions) {
+  private constructor(
+    environment: RunnerEnvironment & { readonly database: Database },
+    options: RunnerOptions,
+  ) {
     const { database, outbox, logger, connection } = environment
     const doorbellOptions = options.doorbell ?? {}
     this.#environment = environment
@@ -150,18 +154,28 @@ export class Runner implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
-    const { database, outbox } = environment
-    await requireMigrated(database, outbox.schema)
-    await syncDefinitions(environment)
-    const runner = new Runner(environment, options)
-    await runner.#register()
-    runner.#loops = Promise.all([
-      runner.#supervise('the outbox reader', () => runner.#work()),
-      runner.#supervise('the heartbeat', () => runner.#beat()),
-      runner.#supervise('maintenance', () => runner.#maintain()),
-      runner.#supervise('the watch on publishers', () => runner.#watch()),
-    ])
-    return runner
+    const { connection, outbox, logger } = environment
+    const { maxConnections = 10 } = options
+    // A pool of its own: an application that uses up its connections must not stop its listeners.
+    const database = new Database({ ...connection, maxConnections }, 'tidemark worker', (error) =>
+      logger.debug({ err: error }, 'an idle connection was lost'),
+    )
+    try {
+      await requireMigrated(database, outbox.schema)
+      await syncDefinitions({ ...environment, database })
+      const runner = new Runner({ ...environment, database }, options)
+      await runner.#register()
+      runner.#loops = Promise.all([
+        runner.#supervise('the outbox reader', () => runner.#work()),
+        runner.#supervise('the heartbeat', () => runner.#beat()),
+        runner.#supervise('maintenance', () => runner.#maintain()),
+        runner.#supervise('the watch on publishers', () => runner.#watch()),
+      ])
+      return runner
+    } catch (error) {
+      await database.close()
+      throw error
+    }
   }
 
   /** The partitions that this process runs now, as `listener#partition`. */
@@ -193,6 +207,8 @@ export class Runner implements AsyncDisposable {
       await run(database, removeProcess(outbox.schema), [this.id])
     } catch (error) {
       logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
+    } finally {
+      await database.close()
     }
   }
 

@@ -3,7 +3,6 @@ import type { Database } from '../database/pool.ts'
 import { createCursor, updateListener } from '../database/sql/definitions.ts'
 import { inTransaction, type OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { EventRegistry } from '../event/registry.ts'
 import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
@@ -12,7 +11,7 @@ import { readHorizon } from '../outbox/horizon.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { readLastSettled } from '../outbox/page.ts'
 import { prunedBelow } from '../outbox/pruned.ts'
-import type { InlineProjections } from '../projection/inline.ts'
+import type { InlineProjection, InlineProjections } from '../projection/inline.ts'
 import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -22,7 +21,6 @@ export interface SyncEnvironment {
   readonly database: Database
   readonly outbox: Outbox
   readonly inline: InlineProjections
-  readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly logger: Logger
 }
@@ -48,7 +46,7 @@ async function syncDefinition(
   consumer: Consumer,
   environment: SyncEnvironment,
 ): Promise<void> {
-  const { logger, outbox } = environment
+  const { logger, outbox, inline } = environment
   const { schema } = outbox
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
@@ -71,6 +69,8 @@ async function syncDefinition(
     for (let partition = 0; partition < consumer.partitions; partition++) {
       await run(transaction, createCursor(schema), [name, row.generation, partition, start])
     }
+    // Publishers take its events from here on; those before are taken now.
+    if (mode === 'inline') await inline.replay(transaction, consumer as Consumer & InlineProjection)
     return
   }
   if (row.mode !== mode) {
@@ -108,7 +108,7 @@ async function syncDefinition(
 async function raiseVersion(
   transaction: OpenTransaction,
   consumer: Consumer,
-  { outbox, inline, registry, logger }: SyncEnvironment,
+  { outbox, inline, logger }: SyncEnvironment,
 ): Promise<boolean> {
   const { schema } = outbox
   const fields = { listener: consumer.name, version: consumer.version }
@@ -118,7 +118,7 @@ async function raiseVersion(
   )
   if (rows.length === 0) return false
   if (consumer.mode === 'inline') {
-    await resetProjection(transaction, consumer, { schema, inline, registry })
+    await resetProjection(transaction, consumer, { schema, inline })
     logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)
     return false
   }

@@ -404,6 +404,25 @@ CREATE TABLE :"schema".projection_states (
   }),
   Object.freeze({
     version: 4,
+    name: 'entities',
+    breaking: false,
+    checksum: '2f0fdaf017cfa99483c389531c46724c235efcd8abd5611c36c83e6c56e72028',
+    sql: `-- breaking: no
+--
+-- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
+
+CREATE TABLE :"schema".snapshots (
+  stream         text    PRIMARY KEY,
+  stream_version bigint  NOT NULL,
+  -- The version of the entity's reducers that made it; others pass it over.
+  entity_version integer NOT NULL,
+  state          jsonb   NOT NULL,
+  state_meta     jsonb
+) WITH (fillfactor = 70);
+`,
+  }),
+  Object.freeze({
+    version: 5,
     name: 'outbox-care',
     breaking: false,
     checksum: 'e75f9cedcf860ce0d36591ab2f9fcb9cd1b66b8e3161ef0505546d85559bbeda',

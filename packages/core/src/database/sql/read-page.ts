@@ -1,6 +1,7 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-const columns = `sequence, id, type, version, stream, stream_version, key, payload, payload_meta,
+/** What an event row is read as. */
+export const eventColumns: string = `sequence, id, type, version, stream, stream_version, key, payload, payload_meta,
   correlation_id, causation_id, traceparent, tracestate, metadata, recorded_at`
 
 // Step 3 of reading: a range of the primary key. Partitions outside of it are pruned when execution starts.
@@ -17,8 +18,8 @@ const range = `sequence > (SELECT $1::bigint) AND sequence <= (SELECT $2::bigint
 const size = `pg_column_size(payload) * CASE WHEN pg_column_compression(payload) IS NULL THEN 1 ELSE 10 END`
 
 const page = (schema: string, where: string, bytes: string): string => `
-SELECT ${columns}, bytes FROM (
-  SELECT ${columns}, ${size} AS size,
+SELECT ${eventColumns}, bytes FROM (
+  SELECT ${eventColumns}, ${size} AS size,
     sum(${size}) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS bytes
   FROM ${schema}.events
   WHERE ${where}
@@ -39,7 +40,7 @@ export const readTypedPage: SchemaStatement = statement('read_typed_page', (sche
 export const readEvents: SchemaStatement = statement(
   'read_events',
   (schema) => `
-SELECT ${columns} FROM ${schema}.events WHERE sequence = ANY ($1::bigint[]) ORDER BY sequence`,
+SELECT ${eventColumns} FROM ${schema}.events WHERE sequence = ANY ($1::bigint[]) ORDER BY sequence`,
 )
 
 // The newest committed event at or below the horizon: where a tail begins.
