@@ -113,6 +113,7 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
   expect(healthy).toMatchObject({ code: 0, value: { ok: true } })
   expect(new Set(healthy.value.findings.map(({ check }) => check))).toEqual(
     new Set([
+      'skips',
       'server',
       'settings',
       'migrations',

@@ -10,6 +10,7 @@ import { addListenerPause } from './commands/listener-pause.ts'
 import { addListenerReset } from './commands/listener-reset.ts'
 import { addListenerResume } from './commands/listener-resume.ts'
 import { addListenerShow } from './commands/listener-show.ts'
+import { addMigrateRoles } from './commands/migrate-roles.ts'
 import { addMigrateSql } from './commands/migrate-sql.ts'
 import { addMigrateStatus } from './commands/migrate-status.ts'
 import { addMigrateUp } from './commands/migrate-up.ts'
@@ -65,6 +66,7 @@ export function buildProgram(context: Context): Command {
     addMigrateStatus,
     addMigrateSql,
     addMigrateVerify,
+    addMigrateRoles,
   ])
   addWorker(program, context)
   addPublish(program, context)

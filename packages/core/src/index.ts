@@ -16,6 +16,7 @@ export {
   type MigrationStatus,
 } from './database/migrator.ts'
 export type { ConnectionOptions } from './database/pool.ts'
+export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction.ts'
 
 export {

@@ -9,6 +9,11 @@ export interface ConnectionOptions {
   readonly connectionString?: string
   /** Anything else that node-postgres takes: host, port, ssl, password functions, … */
   readonly connection?: pg.ClientConfig
+  /**
+   * Where to LISTEN, when that is somewhere else: a pooler in transaction mode loses notifications, so this is the
+   * server itself. Defaults to the same place as everything else.
+   */
+  readonly listenConnectionString?: string
   /** The most connections of the application's pool. Defaults to 10. */
   readonly maxConnections?: number
   /**
@@ -32,6 +37,15 @@ export function clientConfig(options: ConnectionOptions, applicationName: string
       ? {}
       : { connectionString: options.connectionString }),
   }
+}
+
+/** The same for the connection that listens. */
+export function listenConfig(options: ConnectionOptions, applicationName: string): pg.ClientConfig {
+  const { listenConnectionString: elsewhere } = options
+  return clientConfig(
+    elsewhere === undefined ? options : { ...options, connectionString: elsewhere },
+    applicationName,
+  )
 }
 
 /** A pool of pipelining connections, and the one-statement executor over it. */

@@ -448,6 +448,7 @@ const appOptions = [
   'schema',
   'logger',
   'connectionString',
+  'listenConnectionString',
   'connection',
   'maxConnections',
   'preparedStatements',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { run } from '../database/executor.ts'
 import { requireMigrated } from '../database/migrator.ts'
-import { clientConfig, Database, type ConnectionOptions } from '../database/pool.ts'
+import { listenConfig, Database, type ConnectionOptions } from '../database/pool.ts'
 import { channelOf } from '../database/schema.ts'
 import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
@@ -104,7 +104,7 @@ export class Runner implements AsyncDisposable {
     this.#acquireInterval = options.acquireInterval ?? 1_000
     this.#doorbell = new Doorbell(database, outbox.schema, this.id, doorbellOptions)
     this.#notifications = new Notifications({
-      config: clientConfig(connection, `tidemark doorbell ${this.id}`),
+      config: listenConfig(connection, `tidemark doorbell ${this.id}`),
       channel: channelOf(outbox.schema),
       logger,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
