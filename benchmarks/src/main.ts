@@ -5,6 +5,7 @@ import { publish } from './publish.ts'
 import { replay } from './replay.ts'
 import { conditions, render, type Report } from './report.ts'
 import { startServer, type Bench } from './server.ts'
+import { soak } from './soak.ts'
 import { tail } from './tail.ts'
 
 const benchmarks: Readonly<Record<string, (bench: Bench) => Promise<Report>>> = {
@@ -13,6 +14,7 @@ const benchmarks: Readonly<Record<string, (bench: Bench) => Promise<Report>>> = 
   listener,
   replay,
   latency,
+  soak,
 }
 
 async function main(): Promise<void> {

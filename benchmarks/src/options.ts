@@ -8,6 +8,8 @@ export interface BenchOptions {
   readonly clients: number
   /** How long one measurement of one case lasts, where it is bounded by time. */
   readonly seconds: number
+  /** How long the soak lasts. */
+  readonly minutes: number
   /** How often each case is measured; the cases take turns. */
   readonly runs: number
   /** How many events there are to read, where a measurement is bounded by events; undefined for each benchmark's own. */
@@ -31,11 +33,13 @@ Names:
   listener   one upsert an event, against the driver doing the same
   replay     a state projection from sequence zero, against the driver's read
   latency    commit to effect committed, at fixed rates
-  all        all of them
+  soak       rollbacks, two workers, a connection killed each second: once and in order, memory flat
+  all        all of them but the soak
 
 Options:
   --clients n         clients or callers that publish at once (default 32)
   --seconds n         length of one measurement that is bounded by time (default 3; latency: times 3)
+  --minutes n         length of the soak (default 10)
   --runs n            measurements of each case, taking turns: A B A B … (default 5)
   --events n          events of one measurement that is bounded by events
   --commit-delay 2ms  makes every commit that much slower, as a slower disk would
@@ -53,7 +57,7 @@ Options:
 export function parseOptions(args: readonly string[], known: readonly string[]): BenchOptions {
   const { values, positionals } = parse(args)
   if (values.help === true || positionals.length === 0) throw new UsageError(usage)
-  const names = positionals.includes('all') ? known : positionals
+  const names = positionals.includes('all') ? known.filter((name) => name !== 'soak') : positionals
   const stray = names.find((name) => !known.includes(name))
   if (stray !== undefined) {
     throw new UsageError(`there is no benchmark "${stray}": it is one of ${known.join(', ')}, all`)
@@ -62,6 +66,7 @@ export function parseOptions(args: readonly string[], known: readonly string[]):
     names,
     clients: positive('clients', values.clients) ?? 32,
     seconds: positive('seconds', values.seconds) ?? 3,
+    minutes: positive('minutes', values.minutes) ?? 10,
     runs: positive('runs', values.runs) ?? 5,
     events: positive('events', values.events),
     commitDelay: positive('commit-delay', values['commit-delay']?.replace(/ms$/u, '')) ?? 0,
@@ -78,6 +83,7 @@ function parse(args: readonly string[]) {
       options: {
         clients: { type: 'string' },
         seconds: { type: 'string' },
+        minutes: { type: 'string' },
         runs: { type: 'string' },
         events: { type: 'string' },
         'commit-delay': { type: 'string' },

@@ -1,0 +1,237 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { defineApp, isTidemarkError, silentLogger, type App } from 'tidemark'
+import { flight, flightArrived } from './events.ts'
+import { whole, type Report } from './report.ts'
+import type { Bench } from './server.ts'
+import type { SoakSample } from './soak-worker.ts'
+
+const publishers = 8
+const megabyte = 1024 * 1024
+
+/** What the publishers did. */
+interface Published {
+  events: number
+  rolledBack: number
+  /** Calls whose connection was killed, and that were made again with the same idempotency key. */
+  repeated: number
+}
+
+/** A worker process and what it said of itself. */
+interface Worker {
+  readonly child: ChildProcess
+  readonly ended: Promise<unknown>
+  readonly samples: number[]
+}
+
+/**
+ * Publishers that roll back now and then, two workers, and each second a connection that is killed, for as long as
+ * asked. At the end every event has taken effect once and in order, and nothing is left open.
+ */
+export async function soak(bench: Bench): Promise<Report> {
+  const { options, server, progress } = bench
+  await using database = await createTestDatabase({ server })
+  await database.query(
+    'CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence bigint NOT NULL)',
+  )
+  const workers = await Promise.all([startWorker(database.url), startWorker(database.url)])
+  const published: Published = { events: 0, rolledBack: 0, repeated: 0 }
+  const own: number[] = []
+  let killed = 0
+  try {
+    await using app = defineApp({
+      connectionString: database.url,
+      modules: [flightArrived],
+      maxConnections: 8,
+      logger: silentLogger,
+    })
+    const end = performance.now() + options.minutes * 60_000
+    const over = (): boolean => performance.now() >= end
+    const load = Promise.all(
+      Array.from({ length: publishers }, (_, worker) => publishUntil(app, worker, over, published)),
+    )
+    for (let second = 1; !over(); second++) {
+      await delay(1_000)
+      own.push(process.memoryUsage.rss())
+      killed += await killOne(database)
+      if (second % 30 === 0) {
+        progress(`${second} s: ${whole(published.events)} events, ${killed} connections killed`)
+      }
+    }
+    await load
+    await settle(database)
+  } finally {
+    for (const { child } of workers) if (child.connected) child.send('stop')
+    await Promise.all(workers.map(({ ended }) => ended))
+  }
+  const found = await examine(database)
+  const problems = [
+    ...(found.missing > 0 ? [`${found.missing} events were skipped`] : []),
+    ...(found.twice > 0 ? [`${found.twice} events took effect twice`] : []),
+    ...(found.disorder > 0 ? [`${found.disorder} events came out of order`] : []),
+    ...(found.counted === found.events ? [] : [`the projection counted ${found.counted}`]),
+    ...(found.connections > 0 ? [`${found.connections} connections were left open`] : []),
+    ...(found.skips > 0 ? [`the skip detector found ${found.skips}`] : []),
+  ]
+  if (problems.length > 0) throw new Error(`the soak failed: ${problems.join(', ')}`)
+  const memory = [
+    { name: 'publishing process', samples: own },
+    ...workers.map(({ samples }, index) => ({ name: `worker ${index + 1}`, samples })),
+  ].map(({ name, samples }) => ({ name, ...growth(samples), samples }))
+  const minutes = options.minutes
+  return {
+    name: 'soak',
+    tables: [
+      {
+        title: `soak: ${minutes} minutes, ${publishers} publishers, 2 workers, a connection killed each second`,
+        columns: ['', 'count'],
+        rows: [
+          ['events, each once and in order', whole(found.events)],
+          ['events a second', whole(found.events / (minutes * 60))],
+          ['transactions rolled back', whole(published.rolledBack)],
+          ['connections killed', whole(killed)],
+          ['publishes repeated after that', whole(published.repeated)],
+          ['horizons sampled, none passed by an event', whole(found.samples)],
+          ['connections left open', '0'],
+        ],
+      },
+      {
+        title: 'memory, MiB of RSS: medians of the first, second and last quarter of the time',
+        columns: ['process', 'first', 'second', 'last', 'most'],
+        rows: memory.map(({ name, first, second, last, most }) => [
+          name,
+          ...[first, second, last, most].map((bytes) => whole(bytes / megabyte)),
+        ]),
+      },
+    ],
+    results: { published, killed, found, memory },
+  }
+}
+
+async function startWorker(url: string): Promise<Worker> {
+  const child = fork(fileURLToPath(new URL('soak-worker.ts', import.meta.url)))
+  const samples: number[] = []
+  const ended = once(child, 'exit')
+  child.on('message', (message) => samples.push((message as SoakSample).rss))
+  child.send(url)
+  // The first sample comes when it runs.
+  await Promise.race([
+    once(child, 'message'),
+    ended.then(() => Promise.reject(new Error('a worker ended at once'))),
+  ])
+  return { child, ended, samples }
+}
+
+/** Publishes in every way until the time is over. What was published is known, also when a connection was lost. */
+async function publishUntil(
+  app: App,
+  worker: number,
+  over: () => boolean,
+  published: Published,
+): Promise<void> {
+  for (let n = 0; !over(); n++) {
+    const idempotencyKey = randomUUID()
+    const stream = n % 3 === 0 ? { stream: `flight-${worker}-${n % 50}` } : {}
+    const rollsBack = n % 7 === 6
+    for (let again = false; ; again = true) {
+      try {
+        if (n % 2 === 0) await app.publish(flightArrived(flight(n)), { ...stream, idempotencyKey })
+        else {
+          await app.transaction(async (tx) => {
+            tx.publish(flightArrived(flight(n)), { ...stream, idempotencyKey })
+            if (!rollsBack) return
+            // Numbers are drawn, and never seen.
+            await tx.query(`SELECT tidemark.publish('bench.undone', '{}')`)
+            throw new RolledBack()
+          })
+        }
+        published.events += 1
+        break
+      } catch (error) {
+        if (error instanceof RolledBack) {
+          published.rolledBack += 1
+          break
+        }
+        if (isTidemarkError(error, 'TIDEMARK_DUPLICATE_EVENT') && again) {
+          published.events += 1
+          break
+        }
+        published.repeated += 1
+      }
+    }
+  }
+}
+
+class RolledBack extends Error {}
+
+/** Ends a connection of the application's or of a worker's, by chance. */
+async function killOne(database: TestDatabase): Promise<number> {
+  const { rowCount } = await database.query(`
+    SELECT pg_terminate_backend(pid) FROM (
+      SELECT pid FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name LIKE 'tidemark%'
+        AND application_name NOT LIKE 'tidemark test%'
+      ORDER BY random() LIMIT 1) AS one`)
+  return rowCount ?? 0
+}
+
+/** Waits until the listeners have handled everything. */
+async function settle(database: TestDatabase): Promise<void> {
+  const deadline = performance.now() + 120_000
+  for (;;) {
+    const { rows } = await database.query<{ done: boolean }>(`
+      SELECT bool_and(c.cursor >= (SELECT max(sequence) FROM tidemark.events)) AS done
+      FROM tidemark.cursors c`)
+    if (rows[0]?.done === true) return
+    if (performance.now() > deadline) throw new Error('the soak failed: the listeners stand still')
+    await delay(100)
+  }
+}
+
+interface Found {
+  readonly events: number
+  readonly missing: number
+  readonly twice: number
+  readonly disorder: number
+  readonly counted: number
+  readonly connections: number
+  readonly samples: number
+  readonly skips: number
+}
+
+async function examine(database: TestDatabase): Promise<Found> {
+  const { rows } = await database.query<Found>(`
+    SELECT
+      (SELECT count(*)::integer FROM tidemark.events) AS events,
+      (SELECT count(*)::integer FROM tidemark.events e
+       WHERE NOT EXISTS (SELECT FROM effects f WHERE f.sequence = e.sequence)) AS missing,
+      (SELECT (count(*) - count(DISTINCT sequence))::integer FROM effects) AS twice,
+      (SELECT count(*)::integer FROM (
+         SELECT sequence < lag(sequence) OVER (ORDER BY id) AS back FROM effects) AS o WHERE back) AS disorder,
+      (SELECT (state #>> '{}')::integer FROM tidemark.cursors WHERE listener = 'soak.count') AS counted,
+      (SELECT count(*)::integer FROM pg_stat_activity
+       WHERE datname = current_database() AND application_name LIKE 'tidemark%'
+         AND application_name NOT LIKE 'tidemark test%') AS connections,
+      (SELECT coalesce(max(id), 0)::integer FROM tidemark.horizon_samples) AS samples,
+      (SELECT count(*)::integer FROM tidemark.horizon_samples WHERE late IS NOT NULL) AS skips`)
+  return rows[0] as Found
+}
+
+/** The medians of the quarters of the time: memory that is not given back shows in the last one. */
+function growth(samples: readonly number[]): Record<'first' | 'second' | 'last' | 'most', number> {
+  const quarter = Math.max(1, Math.floor(samples.length / 4))
+  return {
+    first: median(samples.slice(0, quarter)),
+    second: median(samples.slice(quarter, 2 * quarter)),
+    last: median(samples.slice(-quarter)),
+    most: Math.max(0, ...samples),
+  }
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >>> 1] ?? 0
+}
