@@ -451,6 +451,7 @@ const appOptions = [
   'listenConnectionString',
   'connection',
   'maxConnections',
+  'queryTimeout',
   'preparedStatements',
   'publishQueue',
 ]
