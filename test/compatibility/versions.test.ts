@@ -23,6 +23,7 @@ describe('the story holds', () => {
       if (server.majorVersion < 14) {
         context.skip(`PostgreSQL ${server.version} is older than the oldest supported one`)
       }
+      expect(binaries).toContain(String(server.majorVersion))
       await using database = await createTestDatabase({ server })
       await tellStory(database)
     })
