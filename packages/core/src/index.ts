@@ -61,7 +61,7 @@ export {
   type ListenerOptions,
 } from './listener/define-listener.ts'
 export type { FailureOptions, FailurePolicy, RetryOptions } from './listener/failure-policy.ts'
-export type { HandlerContext } from './listener/handler-context.ts'
+export type { HandlerContext, SendableQuery } from './listener/handler-context.ts'
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
