@@ -4,16 +4,14 @@ export interface TemplateFile {
   readonly text: string
 }
 
-const config = `import { defineApp, type AppOptions } from 'tidemark'
+const config = `import { defineApp } from 'tidemark'
 import * as accounts from './accounts/index.ts'
 
-// The command line reads \`options\` to reach the database; workers run the default export.
-export const options = {
+// The command line and workers run it; where the database is, DATABASE_URL tells them.
+export default defineApp({
   modules: [accounts],
   ...(process.env['DATABASE_URL'] ? { connectionString: process.env['DATABASE_URL'] } : {}),
-} satisfies AppOptions
-
-export default defineApp(options)
+})
 `
 
 const events = `import { defineEvent } from 'tidemark'
