@@ -1,13 +1,14 @@
 import { readFile, writeFile } from 'node:fs/promises'
+import { exitCode } from '@tidemark/cli'
 import { expect, test } from 'vitest'
-import { tidemarkInProcess } from './tidemark.ts'
+import { tidemark } from './tidemark.ts'
 
 const page = new URL('../../docs/cli.md', import.meta.url)
 const begin = '<!-- The reference below is made from --help. -->\n'
 
 /** The help of a command and of those below it, in the order in which help lists them. */
 async function referenceOf(path: readonly string[]): Promise<string[]> {
-  const { code, stdout } = await tidemarkInProcess([...path, '--help'])
+  const { code, stdout } = await tidemark([...path, '--help'])
   expect([path, code]).toEqual([path, 0])
   const commands = stdout.split('\nCommands:\n')[1] ?? ''
   const names = [...commands.matchAll(/^ {2}(\S+)/gmu)].map(([, name]) => name ?? '')
@@ -26,4 +27,20 @@ test('docs/cli.md has the help of every command', async () => {
   }
   const [, after] = (await readFile(page, 'utf8')).split(begin)
   expect(after, 'run this test with UPDATE_REFERENCE=1').toBe(`\n${reference}`)
+})
+
+test('the tables of exit codes have every code, with the meaning that the other has', async () => {
+  const readme = new URL('../../packages/cli/README.md', import.meta.url)
+  const tables = await Promise.all(
+    [page, readme].map(async (url) => {
+      const [, table = ''] = (await readFile(url, 'utf8')).split(/^\| exit code .*\n\| -.*\n/mu)
+      const rows = /^(?:\|.*\n)+/u.exec(table)?.[0].trimEnd().split('\n') ?? []
+      return rows.map((row) => row.split('|').map((cell) => cell.trim()))
+    }),
+  )
+  const [ofDocs, ofReadme] = tables.map((rows) =>
+    rows.map(([, code, meaning]) => [Number(code), meaning]),
+  )
+  expect(ofDocs?.map(([code]) => code)).toEqual(Object.values(exitCode))
+  expect(ofReadme).toEqual(ofDocs)
 })

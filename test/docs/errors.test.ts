@@ -9,6 +9,7 @@ import {
   isTidemarkError,
   silentLogger,
   type ErrorCode,
+  type PublishOptions,
 } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -69,7 +70,7 @@ test('a second definition is shown with its error', async () => {
 
 test('an unknown option is shown with its error', async () => {
   await using app = appOn(database, [opened])
-  const options = { expectedversion: 1n }
+  const options = { expectedversion: 1n } as PublishOptions
   await checkShown('TIDEMARK_INVALID_OPTION', () => app.publish(opened({ amount: 1n }), options))
 })
 

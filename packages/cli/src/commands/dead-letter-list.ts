@@ -50,7 +50,10 @@ export function addDeadLetterList(parent: Command, context: Context): void {
             },
             { heading: 'ATTEMPTS', value: (row) => row.attempts, align: 'right' },
             { heading: 'SINCE', value: (row) => row.createdAt },
-            { heading: 'ERROR', value: (row) => row.error?.message.slice(0, 80) },
+            {
+              heading: 'ERROR',
+              value: (row) => (row.error?.cause ?? row.error)?.message.slice(0, 80),
+            },
           ],
           'There are no such dead letters.',
         )
