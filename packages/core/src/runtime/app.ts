@@ -36,7 +36,8 @@ import {
   type KeyedState,
   type KeyPage,
 } from '../projection/read.ts'
-import { RebuildAdmin, startRebuild } from '../projection/rebuild.ts'
+import { RebuildAdmin } from '../projection/rebuild-admin.ts'
+import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
