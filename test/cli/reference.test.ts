@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { exitCode } from '@tidemark/cli'
+import { errorCodes } from 'tidemark'
 import { expect, test } from 'vitest'
 import { tidemark } from './tidemark.ts'
 
@@ -43,4 +44,27 @@ test('the tables of exit codes have every code, with the meaning that the other 
   )
   expect(ofDocs?.map(([code]) => code)).toEqual(Object.values(exitCode))
   expect(ofReadme).toEqual(ofDocs)
+})
+
+test('the commands that pages and remedies tell people to run exist', async () => {
+  const commands = new Set<string>()
+  for (const section of await referenceOf([])) {
+    const [, path = ''] = /^### tidemark ?(.*)/u.exec(section) ?? []
+    commands.add(path)
+  }
+  const root = new URL('../../', import.meta.url)
+  const pages = ['README.md', 'packages/cli/README.md', 'docs/cli.md', 'docs/guide.md']
+  const texts = await Promise.all(pages.map((path) => readFile(new URL(path, root), 'utf8')))
+  const remedies = Object.values(errorCodes).map(({ remedy }) => remedy)
+  const told = [...texts, ...remedies].flatMap((text) =>
+    [...text.matchAll(/(?:`|npx )tidemark ([a-z][a-z-]*)(?: ([a-z][a-z-]*)\b)?/gu)].map(
+      ([, first = '', second = '']) => {
+        const path = `${first} ${second}`.trim()
+        // The second word may be an argument: of a command that has none below it.
+        return [...commands].some((known) => known.startsWith(`${first} `)) ? path : first
+      },
+    ),
+  )
+  expect(told.length).toBeGreaterThan(20)
+  expect(told.filter((path) => !commands.has(path))).toEqual([])
 })

@@ -58,6 +58,8 @@ export function packageFile(name: string, version: string): TemplateFile {
     type: 'module',
     engines: { node: '>=24' },
     dependencies: { '@tidemark/cli': `^${version}`, tidemark: `^${version}`, zod: '^4.0.0' },
+    // The Postgres of `tidemark dev`, and of tests.
+    devDependencies: { '@tidemark/testing': `^${version}` },
   }
   return { path: 'package.json', text: `${JSON.stringify(content, null, 2)}\n` }
 }
