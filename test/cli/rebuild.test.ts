@@ -107,6 +107,7 @@ test('whoever stops waiting does not stop the rebuild', async () => {
     project.options,
   )
   await waiting.printed('stderr', 'notes: 0.0 %')
+  expect(waiting.stderr).toContain('warning: no live process can run it')
   waiting.stop()
   const answer = await waiting.answer()
   expect(answer.code).toBe(exitCode.failure)

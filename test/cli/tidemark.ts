@@ -134,6 +134,10 @@ export class TidemarkTask implements AsyncDisposable {
     return this.#printed.stdout
   }
 
+  get stderr(): string {
+    return this.#printed.stderr
+  }
+
   /** Does what a SIGTERM would. */
   stop(): void {
     this.#stop.abort()

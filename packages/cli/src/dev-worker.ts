@@ -16,6 +16,8 @@ const drainTimeout = 5000
  */
 export class DevWorker {
   readonly #child: ChildProcess
+  /** Resolves when the tables are there and it runs; never if it does not come to that. */
+  readonly ready: Promise<void>
   /** Resolves with how it ended. */
   readonly ended: Promise<string>
 
@@ -39,6 +41,11 @@ export class DevWorker {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => io.stderr(text))
     }
+    this.ready = new Promise((resolve) => {
+      this.#child.on('message', (message) => {
+        if (message === 'ready') resolve()
+      })
+    })
     this.ended = this.#watch()
   }
 

@@ -17,6 +17,8 @@ export interface CliIo {
    * it has a channel to. Only commands that have something to finish ask.
    */
   readonly stopSignal: () => AbortSignal
+  /** Called when a worker runs, for a parent that waits for it. Defaults to nothing. */
+  readonly ready?: () => void
 }
 
 /** The command line's surroundings in a process of its own. */
@@ -30,6 +32,8 @@ export function processIo(): CliIo {
     cwd: process.cwd(),
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
     stopSignal: onceStopped,
+    // What process managers that start a worker with a channel understand, and `tidemark dev`.
+    ready: () => void process.send?.('ready'),
   }
 }
 

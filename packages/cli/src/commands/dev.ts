@@ -21,7 +21,7 @@ export function addDev(parent: Command, context: Context): void {
   parent
     .command('dev')
     .description(
-      "Start a Postgres, migrate it, run the config's listeners and projections, and start them again when a source file changes. Prints the URL of the database; Ctrl-C ends all of it and leaves nothing behind. The server comes with @tidemark/testing; --database-url uses another.",
+      "Start a Postgres, migrate it, run the config's listeners and projections, and start them again when a source file changes. Prints the URL of the database once that is ready; Ctrl-C ends all of it and leaves nothing behind. The server comes with @tidemark/testing; --database-url uses another.",
     )
     .option('--data <directory>', 'keep the data there between runs (default: nowhere)')
     .option('--port <port>', 'the port of the server (default: a free one)', countArgument)
@@ -40,10 +40,16 @@ export function addDev(parent: Command, context: Context): void {
           ignored: options.data === undefined ? undefined : resolve(io.cwd, options.data),
           onChange: (paths) => changed.resolve(paths),
         })
+        output.note(`The database is at ${database.url}`)
         output.note(`Watching ${plural(watcher.directories, 'directory', 'directories')}.`)
-        output.item({ url: database.url }, () => database.url)
+        let printed = false
+        const printUrl = (): void => {
+          if (!printed) output.item({ url: database.url }, () => database.url)
+          printed = true
+        }
         while (!stopped.aborted) {
           const worker = new DevWorker(io, database.url, flagsOf(config, options))
+          void worker.ready.then(printUrl)
           const how = await Promise.race([stop, changed.promise, worker.ended])
           if (typeof how === 'string') {
             output.note(`The worker ended with ${how}; it starts again when a file changes.`)

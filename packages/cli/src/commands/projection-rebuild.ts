@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import type { App, RebuildProgress } from 'tidemark'
 import { CliError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
+import { readOrphans } from '../doctor/runners.ts'
 import { cell, type Output } from '../output.ts'
 import { getProjection } from '../projection.ts'
 import { rebuildText } from '../rebuild-view.ts'
@@ -32,6 +33,7 @@ export function addProjectionRebuild(parent: Command, context: Context): void {
         await app.rebuild({ name })
         if (options.wait === true) {
           const { rebuild } = await generationsOf(app, name)
+          await warnOfOrphan(app, name, output)
           await untilLive(app, name, rebuild, output, io.stopSignal())
           const { version } = await getProjection(app, name)
           output.result({ name, state: 'live', version }, () => `${name} was rebuilt.`)
@@ -45,6 +47,15 @@ export function addProjectionRebuild(parent: Command, context: Context): void {
         )
       }),
     )
+}
+
+/** Says so when nobody is there to run the rebuild, which whoever waits would not see otherwise. */
+async function warnOfOrphan(app: App, name: string, output: Output): Promise<void> {
+  const { orphans } = await readOrphans(app)
+  if (!orphans.some(({ listener, live }) => listener === name && !live)) return
+  output.note(
+    `${output.stderrColors.yellow('warning:')} no live process can run it; start a worker with its definition`,
+  )
 }
 
 /** Shows the progress until the generation is live; throws when it will not be, or nobody wants to wait any longer. */

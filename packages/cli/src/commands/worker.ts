@@ -40,6 +40,7 @@ export function addWorker(parent: Command, context: Context): void {
         await using runner = await app.start({ handleSignals: false, drainTimeout })
         const fields = { process: runner.id, pid: process.pid, schema: app.schema }
         logger.info(fields, 'the worker runs')
+        io.ready?.()
         if (!stopped.aborted) await once(stopped, 'abort')
         logger.info({ process: runner.id }, 'the worker stops: batches under way may finish')
         await runner.stop()

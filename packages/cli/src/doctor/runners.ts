@@ -69,7 +69,8 @@ async function idle(app: App, orphans: readonly Orphan[]): Promise<Finding[]> {
     })
 }
 
-function readOrphans(
+/** The generations that no live process can run, and how many processes are alive. */
+export function readOrphans(
   app: App,
 ): Promise<{ readonly orphans: readonly Orphan[]; readonly processes: number }> {
   const { schema } = app
