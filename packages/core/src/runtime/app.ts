@@ -444,6 +444,7 @@ const appOptions = [
   'connectionString',
   'connection',
   'maxConnections',
+  'queryTimeout',
   'preparedStatements',
 ]
 
