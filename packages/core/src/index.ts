@@ -50,8 +50,10 @@ export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/
 export type {
   DeadLetter,
   DeadLetterAdmin,
+  DeadLetterCount,
   DeadLetterSelection,
 } from './listener/dead-letter-admin.ts'
+export type { SkippedEvent } from './listener/skip.ts'
 export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
 export {
   defineListener,
