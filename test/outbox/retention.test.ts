@@ -1,4 +1,4 @@
-import { defineProjection } from 'tidemark'
+import { defineProjection, type EventSequence } from 'tidemark'
 import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -153,13 +153,15 @@ test('pruning and making partitions in many processes at once, under publishers,
   const gone: string[] = []
   const load = Array.from({ length: 4 }, async () => {
     let count = 0
-    while (gone.length < 8) count += (await app.publish([noted({ note: 'n' })])).length
+    while (gone.length < 6) count += (await app.publish([noted({ note: 'n' })])).length
     return count
   })
   await Promise.all(
     Array.from({ length: 3 }, async () => {
       await using other = appOn(database, [])
-      while (gone.length < 8) {
+      while (gone.length < 6) {
+        const next = BigInt(100 * (gone.length + 1)) as EventSequence
+        await app.waitFor('ledger', next, { timeout: '60s' })
         const { partitions: pruned } = await other.outbox.prune()
         gone.push(...pruned.map(({ partition }) => partition.name))
       }

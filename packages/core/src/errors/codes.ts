@@ -144,6 +144,7 @@ export const errorCodes = {
   TIDEMARK_PUBLISH_QUEUE_FULL: {
     summary:
       'More events wait to be published than the process may keep; nothing of this call was sent.',
+    example: '100000 events of 31400000 bytes wait to be published already',
     remedy:
       'Await what you publish, or publish lists; the option `publishQueue` of defineApp says how much may wait.',
   },
@@ -222,6 +223,8 @@ export const errorCodes = {
   },
   TIDEMARK_EVENTS_PRUNED: {
     summary: 'A projection was to be derived from zero, but events that it handles were pruned.',
+    example:
+      'dashboard cannot be derived from zero: events of its types below 10000000 were pruned',
     remedy:
       'Attach the archived partitions again and delete their rows of `pruned_partitions`, or keep the projection as it is.',
   },
