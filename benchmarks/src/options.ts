@@ -25,7 +25,7 @@ export interface BenchOptions {
 export class UsageError extends Error {}
 
 /** The help text. */
-export const usage = `Usage: npm run bench -- <name>… [options]
+const usage = `Usage: npm run bench -- <name>… [options]
 
 Names:
   publish    one event a transaction, coalesced and bulk publishing, against a bare INSERT
