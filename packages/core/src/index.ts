@@ -45,6 +45,7 @@ export type {
   PublishOptions,
 } from './outbox/outgoing-event.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
+export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/stored-types.ts'
 
 export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'
 export type {

@@ -9,6 +9,7 @@ import { partitions } from '../doctor/partitions.ts'
 import { publishers } from '../doctor/publishers.ts'
 import { server } from '../doctor/server.ts'
 import { settings } from '../doctor/settings.ts'
+import { types } from '../doctor/types.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Output } from '../output.ts'
 
@@ -18,14 +19,14 @@ interface Options {
 
 /** The checks that make sense of any database, and those that need Tidemark's tables. */
 const ofServer: readonly Check[] = [server, settings, migrations]
-const ofTables: readonly Check[] = [publishers, listeners, cursors, partitions]
+const ofTables: readonly Check[] = [publishers, listeners, cursors, partitions, types]
 
 /** `tidemark doctor` */
 export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: server, settings, migrations, publishers, listeners, cursors, partitions. Changes nothing; exit 3 if a check fails.',
+      'Look for what is wrong: server, settings, migrations, publishers, listeners, cursors, partitions, types. Changes nothing; exit 3 if a check fails.',
     )
     .addOption(
       new Option(

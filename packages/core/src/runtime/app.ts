@@ -27,6 +27,11 @@ import {
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
 import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
+import {
+  readStoredTypes,
+  type StoredTypes,
+  type StoredTypesOptions,
+} from '../outbox/stored-types.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import type { KeyedProjection } from '../projection/keyed-projection.ts'
 import {
@@ -386,6 +391,16 @@ export class App implements AsyncDisposable {
       await lockDefinition(transaction, this.schema, consumer)
       await startRebuild(transaction, this.schema, consumer)
     })
+  }
+
+  /**
+   * Which types and versions of events the outbox holds, and whether the definitions of this application read them.
+   * It looks at a bounded number of pages.
+   */
+  async storedTypes(options: StoredTypesOptions = {}): Promise<StoredTypes> {
+    rejectUnknownOptions('storedTypes', options, ['pages'])
+    if (options.pages !== undefined) requireWhole('storedTypes', 'pages', options.pages, 1)
+    return readStoredTypes(this.#database, this.schema, this.#definitions.registry, options)
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */
