@@ -65,6 +65,9 @@ test('stored events of an old name are read as the new one, by listeners and by 
   expect((await database.query('select sum(cents)::int as cents from lines')).rows).toEqual([
     { cents: 15 },
   ])
+  const read: bigint[] = []
+  for await (const event of after.events({ types: [newName.type] })) read.push(event.sequence)
+  expect(read).toHaveLength(4)
   // What was there before an inline projection was is replayed into it, under whatever name.
   await after.reset(sum)
   expect(await after.read(sum)).toBe(15)

@@ -158,14 +158,18 @@ test('a rolling deploy: old and new code side by side under load; the old one ru
   const old = appOn(database, [before, ledger('old')])
   await using fresh = appOn(database, [after, ledger('new'), added])
   await using publisher = appOn(database, [noted])
+  await old.start(runner)
   let last = 0n as EventSequence
   let publishing = true
   const load = (async () => {
-    while (publishing) last = await publish(publisher, 10)
+    while (publishing) {
+      last = await publish(publisher, 10)
+      // No faster than the live generation: a publisher without bounds would outrun both.
+      await publisher.waitFor('notes', last, { timeout: '30s' })
+    }
   })()
   const mixed: unknown[] = []
   try {
-    await old.start(runner)
     await expect
       .poll(async () => (await old.listeners.get('notes')).cursor, { timeout: 20_000 })
       .toBeGreaterThan(50n)

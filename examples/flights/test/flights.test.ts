@@ -1,9 +1,12 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { openApp } from '../src/app.ts'
 import { Example } from './example.ts'
 import { descendantsOf, listProcesses, type Process } from './processes.ts'
+
+// Each starts a server and three processes, beside whatever else the machine is testing.
+vi.setConfig({ testTimeout: 120_000 })
 
 test('every figure agrees with the raw file although a worker is killed', async () => {
   const file = new URL('../data/flights-20k.json', import.meta.resolve('vega-datasets'))

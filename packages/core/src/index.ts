@@ -73,7 +73,7 @@ export type {
   KeyOptions,
 } from './projection/keyed-projection.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
-export type { RebuildAdmin, RebuildProgress } from './projection/rebuild.ts'
+export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'
 export type { StateProjection, StateProjectionOptions } from './projection/state-projection.ts'
 export type {

@@ -3,17 +3,16 @@ import { markStarted } from '../database/sql/cursors.ts'
 import { isConnectionError, isRetryableConflict } from '../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventRegistry } from '../event/registry.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import { readEventsAt, readPage } from '../outbox/page.ts'
-import type { Slice, Tail } from '../outbox/tail.ts'
+import { readEventsAt } from '../outbox/page.ts'
+import type { Slice } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
-import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
+import type { Batch, Consumer, Handling } from './consumer.ts'
 import { loadHeldKeys, loadRetries, parkRetry, type Retry, type SetAside } from './dead-letters.ts'
 import { recordFailedAttempt } from './failure.ts'
 import { leaseLost, type Lease } from './lease.ts'
-import { partitionOf } from './partition-key.ts'
+import { PartitionReader, type ReaderEnvironment } from './partition-reader.ts'
 
 /**
  * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
@@ -27,9 +26,7 @@ export interface Slots {
 }
 
 /** What the runners of a process share. */
-export interface RunnerEnvironment extends Environment {
-  readonly tail: Tail
-  readonly registry: EventRegistry
+export interface RunnerEnvironment extends ReaderEnvironment {
   readonly slots: Slots
 }
 
@@ -38,14 +35,6 @@ interface Failure {
   readonly error: unknown
 }
 
-interface Page {
-  readonly page: readonly StoredEvent[]
-  /** What the page goes up to, unless it is full. */
-  readonly upTo: EventSequence
-}
-
-// How much larger batches are while a generation is built.
-const rebuildFactor = 5
 // An event is taken for the killer of its process when that died so often while handling it.
 const mostCrashes = 3
 
@@ -55,10 +44,8 @@ export class PartitionRunner {
   readonly #consumer: Consumer
   readonly #environment: RunnerEnvironment
   readonly #handling: Handling
-  readonly #types: ReadonlySet<string>
+  readonly #reader: PartitionReader
   #heldKeys: Set<string> = new Set()
-  /** The page after the one that is being handled. */
-  #ahead: { after: EventSequence; limit: number; read: Promise<Page> } | undefined
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
 
@@ -66,7 +53,7 @@ export class PartitionRunner {
     this.#consumer = consumer
     this.lease = lease
     this.#environment = environment
-    this.#types = consumer.types
+    this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = consumer.begin(lease, environment)
     this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
   }
@@ -92,7 +79,9 @@ export class PartitionRunner {
           )
           return 'resized'
         }
-        const slice = await this.#next()
+        // An event that failed is tried alone: those after it would only be rolled back with it.
+        const alone = lease.failedSequence !== null || this.#careful > 0
+        const slice = await this.#reader.next(alone)
         if (slice.events.length === 0) {
           lease.position = slice.through
           if (!lease.live) await this.#reportCaughtUp(kill)
@@ -117,66 +106,6 @@ export class PartitionRunner {
       await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
     }
     this.#environment.onCaughtUp(this.#consumer)
-  }
-
-  /** The next events of this partition: from the tail when it is near, else from a page of its own. */
-  async #next(): Promise<Slice> {
-    const { tail } = this.#environment
-    const { lease } = this
-    const after = lease.position
-    // An event that failed is tried alone: those after it would only be rolled back with it.
-    const limit = lease.failedSequence !== null || this.#careful > 0 ? 1 : this.#batchSize()
-    const accepts = (event: StoredEvent): boolean =>
-      this.#types.has(event.type) && this.#isMine(event)
-    const slice = tail.read(after, accepts, limit) ?? (await this.#readPage(after, limit))
-    const { stopAt } = lease
-    if (stopAt === null || slice.through <= stopAt) return slice
-    return { events: slice.events.filter((event) => event.sequence <= stopAt), through: stopAt }
-  }
-
-  // Nobody waits for a generation under construction: larger batches, fewer commits.
-  #batchSize(): number {
-    const { batchSize } = this.#consumer
-    return this.lease.live ? batchSize : batchSize * rebuildFactor
-  }
-
-  /** A page for this partition alone; while it is handled, the next one is read. */
-  async #readPage(after: EventSequence, limit: number): Promise<Slice> {
-    const ahead = this.#ahead
-    this.#ahead = undefined
-    const read =
-      ahead?.after === after && ahead.limit === limit ? ahead.read : this.#fetch(after, limit)
-    const { page, upTo } = await read
-    const full = page.length === limit
-    const through = full ? (page.at(-1) as StoredEvent).sequence : upTo
-    if (full && limit > 1) {
-      const next = this.#fetch(through, limit)
-      next.catch(() => {})
-      this.#ahead = { after: through, limit, read: next }
-    }
-    return { events: page.filter((event) => this.#isMine(event)), through }
-  }
-
-  async #fetch(after: EventSequence, limit: number): Promise<Page> {
-    const { tail, database, outbox } = this.#environment
-    const upTo = tail.position
-    const types = [...this.#types]
-    return { page: await readPage(database, outbox.schema, { after, upTo, limit, types }), upTo }
-  }
-
-  #isMine(event: StoredEvent): boolean {
-    const { partitions, partition } = this.lease
-    return partitions === 1 || partitionOf(this.#keyOf(event) ?? event.id, partitions) === partition
-  }
-
-  /** What orders an event in this listener; of one that cannot be decoded, its own key. */
-  #keyOf(event: StoredEvent): string | null {
-    if (this.#consumer.keyOf === undefined) return event.key
-    try {
-      return this.#consumer.keyOf(event.decode(this.#environment.registry))
-    } catch {
-      return event.key
-    }
   }
 
   /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
@@ -245,7 +174,7 @@ export class PartitionRunner {
     const events: RecordedEvent[] = []
     const aside: SetAside[] = []
     for (const [count, event] of stored.entries()) {
-      const key = this.#heldKeys.size === 0 ? null : this.#keyOf(event)
+      const key = this.#heldKeys.size === 0 ? null : this.#reader.keyOf(event)
       if (key !== null && this.#heldKeys.has(key)) {
         aside.push({ event, key, state: 'waiting', holdsKey: true, attempts: 0, error: null })
         continue
@@ -318,7 +247,7 @@ export class PartitionRunner {
       )
       return 'halted'
     }
-    const key = this.#keyOf(event)
+    const key = this.#reader.keyOf(event)
     const holdsKey = policy === 'park-key' && key !== null
     const state = policy === 'skip' ? 'skipped' : 'parked'
     const aside = [
@@ -354,7 +283,7 @@ export class PartitionRunner {
     try {
       const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
       if (stored === undefined) throw new Error('the event is no longer in the outbox')
-      if (!this.#isMine(stored)) return true
+      if (!this.#reader.isMine(stored)) return true
       if (lease.crashes > 0) {
         const crashes = await this.#markStarted(stored)
         lease.failedSequence = null

@@ -1,4 +1,5 @@
-import type { Executor } from '../database/executor.ts'
+import { run, type Executor } from '../database/executor.ts'
+import { prolongLease } from '../database/sql/cursors.ts'
 import type { OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
@@ -54,7 +55,13 @@ export class TransactionalHandling implements Handling {
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
         await this.#prepare?.(transaction)
-        const watch = new HandlerWatch(transaction, this.#consumer, leaseDuration, signal)
+        const watch = new HandlerWatch(
+          transaction,
+          this.#consumer,
+          leaseDuration,
+          () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
+          signal,
+        )
         const context = new BatchContext(transaction, buffer, lease, batch, watch.signal, logger)
         try {
           await this.#apply(batch.events, context, watch)
@@ -171,6 +178,7 @@ export class HandlerWatch {
     transaction: OpenTransaction,
     consumer: Consumer,
     leaseDuration: number,
+    prolong: () => Promise<unknown>,
     killed: AbortSignal,
   ) {
     this.#transaction = transaction
@@ -179,9 +187,7 @@ export class HandlerWatch {
     killed.addEventListener('abort', this.#onKill, { once: true })
     this.#expired.promise.catch(() => {})
     this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
-    this.#pulse = setInterval(() => {
-      transaction.query('SELECT 1').catch(() => {})
-    }, leaseDuration / 3)
+    this.#pulse = setInterval(() => void prolong().catch(() => {}), leaseDuration / 3)
   }
 
   get signal(): AbortSignal {

@@ -5,7 +5,7 @@ import { lockGeneration, rebuildProgress, switchGeneration } from '../database/s
 import { inTransaction } from '../database/transaction.ts'
 import { errorCodeOf, type ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { sequenceZero, type EventSequence } from '../event/sequence.ts'
+import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -16,27 +16,8 @@ import {
   swapTables,
 } from './shadow-tables.ts'
 
-/** A rebuild under way. */
-export interface RebuildProgress {
-  readonly projection: string
-  /** The version that the new generation is of. */
-  readonly version: number
-  readonly state: 'running' | 'paused' | 'halted'
-  /** How far the new generation has come, … */
-  readonly cursor: EventSequence
-  /** … and the live one, which it has to catch up with. */
-  readonly liveCursor: EventSequence
-  /** Between 0 and 1. */
-  readonly fraction: number
-  /** Sequences a second since it started, pauses included. */
-  readonly rate: number
-  /** How many seconds are left at that rate; null when it cannot be told. */
-  readonly secondsLeft: number | null
-  readonly startedAt: Date
-  readonly error: ErrorDescription | null
-}
-
-interface ProgressRow {
+/** How far a rebuild has come, as the database tells it. */
+export interface ProgressRow {
   readonly generation: number
   readonly rebuild_generation: number
   readonly rebuild_version: number
@@ -182,76 +163,8 @@ async function arrives(
   }
 }
 
-/** Looking at rebuilds and steering them, from any process. */
-export class RebuildAdmin {
-  readonly #database: Database
-  readonly #schema: string
-
-  constructor(database: Database, schema: string) {
-    this.#database = database
-    this.#schema = schema
-  }
-
-  /** The rebuild of a projection; undefined when none is under way. */
-  async progress(projection: string): Promise<RebuildProgress | undefined> {
-    const row = await readProgress(this.#database, this.#schema, projection)
-    if (row === undefined) return undefined
-    const cursor = BigInt(row.cursor) as EventSequence
-    const liveCursor = BigInt(row.live_cursor) as EventSequence
-    const rate = row.seconds > 0 ? Number(cursor) / row.seconds : 0
-    return {
-      projection,
-      version: row.rebuild_version,
-      state: row.error !== null ? 'halted' : row.rebuild_paused ? 'paused' : 'running',
-      cursor,
-      liveCursor,
-      fraction: liveCursor === 0n ? 1 : Math.min(1, Number(cursor) / Number(liveCursor)),
-      rate,
-      secondsLeft: rate > 0 ? Math.max(0, Number(liveCursor - cursor) / rate) : null,
-      startedAt: row.rebuild_started_at,
-      error: row.error,
-    }
-  }
-
-  /** Stops a rebuild after the batches under way; it keeps what it has. */
-  async pause(projection: string): Promise<void> {
-    await this.#steer(projection, async (executor, row) => {
-      await setPaused(executor, this.#schema, projection, row, true)
-    })
-  }
-
-  /** Lets a paused or halted rebuild go on. */
-  async resume(projection: string): Promise<void> {
-    await this.#steer(projection, async (executor, row) => {
-      await setPaused(executor, this.#schema, projection, row, false)
-    })
-  }
-
-  /** Gives a rebuild up and drops what it made. The live generation is untouched. */
-  async cancel(projection: string): Promise<void> {
-    await this.#steer(projection, (executor, row) =>
-      clearRebuild(executor, this.#schema, projection, row),
-    )
-  }
-
-  async #steer(
-    projection: string,
-    change: (executor: PreparingExecutor, row: ProgressRow) => Promise<void>,
-  ): Promise<void> {
-    await inTransaction(this.#database, {}, async (transaction) => {
-      const row = await readProgress(transaction, this.#schema, projection)
-      if (row === undefined) {
-        throw new TidemarkError('TIDEMARK_NO_REBUILD', `${projection} is not being rebuilt`, {
-          details: { projection },
-        })
-      }
-      await run(transaction, lockGeneration(this.#schema), [projection, row.rebuild_generation])
-      await change(transaction, row)
-    })
-  }
-}
-
-async function readProgress(
+/** The rebuild of a projection; undefined when none is under way. */
+export async function readProgress(
   executor: PreparingExecutor,
   schema: string,
   projection: string,
@@ -260,29 +173,8 @@ async function readProgress(
   return rows[0] as unknown as ProgressRow | undefined
 }
 
-async function setPaused(
-  executor: PreparingExecutor,
-  schema: string,
-  projection: string,
-  row: ProgressRow,
-  paused: boolean,
-): Promise<void> {
-  // Whoever runs it loses its lease, and takes it again when it may.
-  await executor.query(
-    `UPDATE "${schema}".cursors
-     SET epoch = epoch + 1, owner = NULL, lease_until = NULL, halted_at = NULL, attempts = 0,
-         failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL
-     WHERE listener = $1 AND generation = $2`,
-    [projection, row.rebuild_generation],
-  )
-  await executor.query(
-    `UPDATE "${schema}".listeners SET rebuild_paused = $2, updated_at = clock_timestamp() WHERE name = $1`,
-    [projection, paused],
-  )
-}
-
 /** Forgets a rebuild. Its keyed states are swept by maintenance. */
-async function clearRebuild(
+export async function clearRebuild(
   executor: PreparingExecutor,
   schema: string,
   projection: string,

@@ -24,7 +24,7 @@ export async function resetProjection(
   { schema, inline }: ResetEnvironment,
 ): Promise<void> {
   const known = await executor.query(
-    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR UPDATE`,
+    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
     [projection.name],
   )
   if (known.rowCount === 0) {

@@ -5,7 +5,7 @@ import { defaultSchema, requireSchemaName } from '../database/schema.ts'
 import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
-import type { EventDraft } from '../event/define-event.ts'
+import { storedTypesOf, type EventDraft } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
@@ -41,7 +41,8 @@ import {
   type KeyedState,
   type KeyPage,
 } from '../projection/read.ts'
-import { RebuildAdmin, startRebuild } from '../projection/rebuild.ts'
+import { RebuildAdmin } from '../projection/rebuild-admin.ts'
+import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
@@ -105,7 +106,8 @@ export class App implements AsyncDisposable {
   readonly rebuilds: RebuildAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
-  readonly #options: AppOptions
+  /** What it was defined with: tools make another from it, for instance for another database. */
+  readonly options: AppOptions
   readonly #definitions: Definitions
   readonly #logger: Logger
   readonly #database: Database
@@ -116,7 +118,7 @@ export class App implements AsyncDisposable {
   #closed: Promise<void> | undefined
 
   constructor(options: AppOptions) {
-    this.#options = options
+    this.options = options
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
     this.#logger = options.logger ?? stderrLogger
@@ -277,7 +279,16 @@ export class App implements AsyncDisposable {
    */
   events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
     rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
-    return outboxEvents(this.#database, this.schema, this.#definitions.registry, options)
+    const { registry } = this.#definitions
+    // By whatever name an event was stored.
+    const types = options.types?.flatMap((type) => {
+      const definition = registry.get(type)
+      return definition === undefined ? [type] : [...storedTypesOf([definition])]
+    })
+    return outboxEvents(this.#database, this.schema, registry, {
+      ...options,
+      ...(types === undefined ? {} : { types }),
+    })
   }
 
   /** The events of a stream in the order of its versions, after the given one. */
@@ -296,7 +307,7 @@ export class App implements AsyncDisposable {
     this.#requireOpen()
     const runner = await Runner.start(
       {
-        connection: this.#options,
+        connection: this.options,
         outbox: this.#outbox,
         inline: this.#inline,
         registry: this.#definitions.registry,

@@ -76,6 +76,15 @@ UPDATE ${schema}.cursors SET owner = NULL, lease_until = NULL, updated_at = cloc
 WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
 )
 
+// Sent from within a long batch's own transaction, which holds the row: its lease is fresh when it commits, and the
+// session has shown that its process is not frozen.
+export const prolongLease: SchemaStatement = statement(
+  'prolong_lease',
+  (schema) => `
+UPDATE ${schema}.cursors SET lease_until = clock_timestamp() + $5::integer * interval '1 ms'
+WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
+)
+
 const fenced = `WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer
   AND epoch = $4::bigint AND cursor = $5::bigint`
 
