@@ -468,6 +468,7 @@ const appOptions = [
   'connectionString',
   'connection',
   'maxConnections',
+  'queryTimeout',
   'preparedStatements',
 ]
 
