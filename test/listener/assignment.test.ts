@@ -70,7 +70,7 @@ test('only processes that can run a partition are given it, and none that somebo
         const able = cluster.processes
           .filter(({ definitions }) => definitions.some(({ name }) => name === partition.listener))
           .map(({ id }) => id)
-        // oxlint-disable-next-line unicorn/no-useless-undefined -- nobody may have it, if nobody can run it
+        // Nobody has it, if nobody can run it.
         expect(able.length === 0 ? [undefined] : able).toContain(assigned.get(partition))
       }
     }),

@@ -69,10 +69,10 @@ test('a usurped owner commits nothing more, and the listener goes on when its le
 test('a doorbell that is lost delays, and loses nothing', async () => {
   const listener = recorder('ledger')
   await using app = appOn(database, [listener])
-  await using _ = await app.start(runner)
+  await app.start(runner)
   await asleep(database)
   {
-    await using _mute = await faults(database).muteDoorbell()
+    await using _ = await faults(database).muteDoorbell()
     expect(await armedProcesses(database)).toEqual([])
     const { sequence } = await app.publish(noted({ note: 'unheard' }))
     // The safety poll finds it.

@@ -58,6 +58,7 @@ test('given events, when an event: what its listeners published, wrote and folde
   const outcome = await given(app, [submitted({ loanId: 'before', cents: 5n })]).when(
     submitted({ loanId: 'l-1', cents: 2n }),
   )
+  expect(outcome.published).toHaveLength(2)
   const at = outcome.published[1]?.payload as { readonly at: Date }
   outcome.thenPublished(approved({ loanId: 'l-1' }), paidOut({ loanId: 'l-1', at: at.at }))
   await outcome.thenState(lent, 7n)
@@ -106,6 +107,7 @@ test('a listener that sets an event aside: the outcome names it', async () => {
   ])
   await outcome.thenDeadLetters(approval, { type: submitted.type, message: 'that is no loan' })
   await outcome.thenRows('select id from loans', [{ id: 'good' }])
+  await expect(outcome.thenDeadLetters(approval)).rejects.toThrowError(AssertionError)
 })
 
 test('projections and entities are folded without a database', () => {
