@@ -20,7 +20,7 @@ const changed = defineEvent('test.changed', {
 })
 const removed = defineEvent('test.removed', { payload: z.object({ item: z.string() }) })
 
-type State = { readonly sum: bigint; readonly steps: readonly number[]; readonly last: Date } | null
+type State = { sum: bigint; readonly steps: number[]; last: Date } | null
 
 interface Step {
   readonly item: string
@@ -30,7 +30,7 @@ interface Step {
 
 const day = (n: number): Date => new Date(Date.UTC(2026, 0, 1 + Math.abs(n)))
 
-/** One fold that the projection and the model share: what they differ in is everything around it. */
+/** The model: pure. */
 function step(state: State, by: number): State {
   // Zero makes the state null, which is a state like any other.
   if (by === 0) return null
@@ -82,8 +82,14 @@ function items(
   })
     .on(
       changed,
-      (state, event) => {
-        const next = step(state, event.payload.by)
+      (state, { payload: { by } }) => {
+        // It should be pure. If it is not, what it changed before it failed must not stay.
+        const next = state === null || by === 0 ? step(state, by) : state
+        if (next === state && next !== null) {
+          next.sum += BigInt(by)
+          next.steps.push(by)
+          next.last = day(by)
+        }
         stumble()
         return next
       },
