@@ -152,7 +152,7 @@ test('for any events, batch sizes, partitions, cache sizes, removals and failure
         expect(await app.read(projection, item)).toEqual(state)
       }
     }),
-    { numRuns: 25 },
+    { numRuns: 25, endOnFailure: true },
   )
 })
 

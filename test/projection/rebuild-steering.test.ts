@@ -144,6 +144,52 @@ test('a rebuild that is cancelled leaves nothing behind but the live generation'
   })
 })
 
+test('while one partition of the new generation is not there yet, nothing is switched', async () => {
+  const keyed = (version: number) =>
+    defineProjection('keyed', { version, keyed: true, partitions: 2, initial: () => 0 }).on(
+      noted,
+      () => version,
+      { key: (event) => event.payload.note },
+    )
+  await using old = appOn(database, [keyed(1)])
+  await old.start(runner)
+  await old.waitFor('keyed', await publish(old, 20))
+  // The second partition of the new generation belongs to somebody who does nothing.
+  await database.query(`
+    create function idle() returns trigger language plpgsql as $$
+    begin
+      if new.generation = 2 and new.partition = 1 then
+        new.owner := gen_random_uuid();
+        new.lease_until := clock_timestamp() + interval '1 hour';
+      end if;
+      return new;
+    end $$;
+    create trigger idle before insert on tidemark.cursors for each row execute function idle()`)
+  await using app = appOn(database, [keyed(2)])
+  await app.start(runner)
+  // The switch is attempted, and given up.
+  const attempts = async (): Promise<number | null> => {
+    const { rowCount } = await database.query(
+      `select from pg_locks where locktype = 'advisory' and granted
+       and (classid::bigint << 32 | objid::bigint) = hashtextextended('tidemark.switch.tidemark.keyed', 0)`,
+    )
+    return rowCount
+  }
+  await expect.poll(attempts, { timeout: 15_000, interval: 5 }).toBe(1)
+  await expect.poll(attempts, { timeout: 15_000, interval: 5 }).toBe(0)
+  expect(await app.rebuilds.progress('keyed')).toMatchObject({ version: 2, cursor: 0n })
+  const versionsOf = async (): Promise<unknown> => [
+    ...new Set((await app.list(keyed(2))).map(({ state }) => state)),
+  ]
+  expect(await versionsOf()).toEqual([1])
+
+  await database.query(
+    'update tidemark.cursors set lease_until = clock_timestamp() where generation = 2',
+  )
+  await expect.poll(() => app.rebuilds.progress('keyed'), { timeout: 30_000 }).toBeUndefined()
+  expect(await versionsOf()).toEqual([2])
+})
+
 test('a rolling deploy: old and new code side by side under load; the old one runs the old generation until the switch, listeners miss nothing', async () => {
   await database.query('create table notes (sequence bigint primary key, version integer not null)')
   const ledger = (by: string) =>
