@@ -122,6 +122,7 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
   expect(new Set(healthy.value.findings.map(({ check }) => check))).toEqual(
     new Set([
       'skips',
+      'types',
       'server',
       'settings',
       'migrations',

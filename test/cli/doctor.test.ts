@@ -1,7 +1,8 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { tidemark, tidemarkJson } from './tidemark.ts'
+import { appConfig } from './app.ts'
+import { ProjectFolder, tidemark, tidemarkJson } from './tidemark.ts'
 
 let database: TestDatabase
 
@@ -183,6 +184,25 @@ test('settings that hurt are warnings', async () => {
   expect(findings.map(({ summary }) => summary)).toContainEqual(
     expect.stringContaining('default_transaction_isolation is repeatable read'),
   )
+})
+
+test('stored types that no definition reads are warnings; a version newer than its definition fails', async () => {
+  await using project = await ProjectFolder.create({ 'tidemark.config.ts': appConfig })
+  const types = async () => {
+    const { value } = await tidemarkJson<{ findings: Finding[] }>(['doctor'], {
+      cwd: project.path,
+      env: { DATABASE_URL: database.url },
+    })
+    return value.findings.filter(({ check }) => check === 'types')
+  }
+  await database.query(`select tidemark.publish('accounts.noted', '{"text": "a"}')`)
+  expect(await types()).toMatchObject([{ status: 'ok' }])
+  await database.query(`select tidemark.publish('accounts.closed', '{}')`)
+  await database.query(`select tidemark.publish('accounts.noted', '{}', version => 2)`)
+  expect(await types()).toMatchObject([
+    { status: 'warning', summary: 'no definition reads accounts.closed: 1 event' },
+    { status: 'failed', details: { type: 'accounts.noted', version: 2, events: 1 } },
+  ])
 })
 
 test('without the tables the doctor says so and looks no further', async () => {

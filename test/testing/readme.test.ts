@@ -28,7 +28,7 @@ test('the server of the README comes back with its row', async () => {
   expect((await running).stdout).toBe('[ { n: 1 } ]\n')
 })
 
-test.for(['outbox.test.ts', 'with-tables.test.ts'])(
+test.for(['outbox.test.ts', 'with-tables.test.ts', 'approval.test.ts', 'faults.test.ts'])(
   'the tests in %s of the README pass',
   async (file) => {
     const copy = join(here, 'fixtures', `readme-${file.replace('.test.', '.fixture.')}`)

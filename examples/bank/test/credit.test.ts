@@ -1,8 +1,8 @@
+import { waitForIdle } from '@tidemark/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { assess } from '../src/credit/assess.ts'
 import { approval, decideProposal, submitProposal } from '../src/credit/index.ts'
 import { registerCustomer } from '../src/customers/index.ts'
-import { settled } from '../src/settled.ts'
 import { useBank } from './support.ts'
 
 const bank = useBank()
@@ -52,7 +52,7 @@ async function letters(): Promise<string[]> {
 describe('a proposal', () => {
   test('within the rules is approved, activated and paid out', async () => {
     await submit('small', 5_000_00n)
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
 
     expect(await facility('small')).toEqual({ status: 'active', version: '3' })
     expect(await balance()).toBe('500000')
@@ -61,7 +61,7 @@ describe('a proposal', () => {
 
   test('of more than a year of income is declined, with a letter that says why', async () => {
     await submit('greedy', 120_001_00n)
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
 
     expect(await facility('greedy')).toEqual({ status: 'declined', version: '2' })
     expect(await balance()).toBe('0')
@@ -77,7 +77,7 @@ describe('a proposal', () => {
     await bank.tidemark.waitFor(approval, sequence)
 
     expect((await facility('third')).status).toBe('declined')
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
     expect(await balance()).toBe('8000000')
   })
 
@@ -87,7 +87,7 @@ describe('a proposal', () => {
     expect(await facility('large')).toEqual({ status: 'in_review', version: '1' })
 
     await decideProposal(bank.tidemark, { facilityId: 'large', officer: 'Olga', approve: true })
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
     expect(await facility('large')).toEqual({ status: 'active', version: '3' })
     expect(await balance()).toBe('6000000')
   })
@@ -103,7 +103,7 @@ describe('a proposal', () => {
     expect(decisions.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
     const loser = decisions.find(({ status }) => status === 'rejected') as PromiseRejectedResult
     expect(loser.reason).toMatchObject({ name: 'BankError' })
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
     expect(await letters()).toHaveLength(1)
   })
 })

@@ -1,8 +1,8 @@
+import { waitForIdle } from '@tidemark/testing'
 import { describe, expect, test } from 'vitest'
 import { importCustomers, registerCustomer } from '../src/customers/index.ts'
 import { bookkeeping } from '../src/deposits/index.ts'
 import { letters } from '../src/notifications/index.ts'
-import { settled } from '../src/settled.ts'
 import { useBank } from './support.ts'
 
 const bank = useBank()
@@ -36,7 +36,7 @@ describe('a new customer', () => {
       "SELECT stream_version FROM tidemark.events WHERE stream = 'customer-twin'",
     )
     expect(rows).toEqual([{ stream_version: '1' }])
-    await settled(tidemark)
+    await waitForIdle(tidemark)
   })
 })
 
@@ -50,7 +50,7 @@ test('a customer of the old system is read as the present version of the event',
   )
   expect(rows).toEqual([{ version: 1, name: 'Grace Brewster Hopper' }])
 
-  await settled(tidemark)
+  await waitForIdle(tidemark)
   const letter = await tidemark.db
     .selectFrom('letters')
     .select('body')

@@ -1,3 +1,4 @@
+import { waitForIdle } from '@tidemark/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { registerCustomer } from '../src/customers/index.ts'
 import {
@@ -8,7 +9,6 @@ import {
   statements,
   withdraw,
 } from '../src/deposits/index.ts'
-import { settled } from '../src/settled.ts'
 import { useBank } from './support.ts'
 
 const bank = useBank()
@@ -53,7 +53,7 @@ describe('a withdrawal', () => {
     }
     // Inline: nothing to wait for.
     expect(await balance()).toBe('2000')
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
   })
 
   test('from an account that does not exist is refused', async () => {
@@ -69,7 +69,7 @@ describe('a payment file', () => {
     expect(await importPayments(bank.tidemark, file)).toEqual({ booked: 2, known: 0 })
     expect(await importPayments(bank.tidemark, file)).toEqual({ booked: 0, known: 2 })
     expect(await balance()).toBe('1500')
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
   })
 
   test('with a line that cannot be read books nothing', async () => {
@@ -89,7 +89,7 @@ describe('a payment file', () => {
     })
     await bank.tidemark.waitFor(bookkeeping, sequence)
     expect(await importPayments(bank.tidemark, file)).toEqual({ booked: 1, known: 0 })
-    await settled(bank.tidemark)
+    await waitForIdle(bank.tidemark)
   })
 })
 
@@ -119,5 +119,5 @@ test('a deposit can be published in a transaction that somebody else owns', asyn
     .where('account_id', '=', accountId)
     .execute()
   expect(lines).toEqual([{ entries: 1, paid_in: '700', paid_out: '0' }])
-  await settled(bank.tidemark)
+  await waitForIdle(bank.tidemark)
 })

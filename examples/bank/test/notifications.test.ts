@@ -1,8 +1,8 @@
+import { waitForIdle } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { submitProposal } from '../src/credit/index.ts'
 import { registerCustomer } from '../src/customers/index.ts'
 import { letters } from '../src/notifications/index.ts'
-import { settled } from '../src/settled.ts'
 import { useBank } from './support.ts'
 
 const bank = useBank()
@@ -36,13 +36,13 @@ test('a letter without an address is set aside, keeps nobody waiting, and can be
   const { tidemark } = bank
   await register('lost')
   await register('found')
-  await settled(tidemark)
+  await waitForIdle(tidemark)
   const address = { customer_id: 'lost', given_name: 'Hugo', email: 'lost@example.com' }
   await tidemark.db.deleteFrom('recipients').where('customer_id', '=', 'lost').execute()
 
   await borrow('lost')
   await borrow('found')
-  await settled(tidemark)
+  await waitForIdle(tidemark)
   expect(await loanLetters()).toEqual(['found'])
   const parked = await tidemark.deadLetters.list({ listener: letters.name })
   expect(parked).toMatchObject([
@@ -51,6 +51,6 @@ test('a letter without an address is set aside, keeps nobody waiting, and can be
 
   await tidemark.db.insertInto('recipients').values(address).execute()
   await tidemark.deadLetters.retry({ listener: letters.name })
-  await expect.poll(loanLetters, { timeout: 10_000 }).toEqual(['found', 'lost'])
-  await settled(tidemark)
+  await waitForIdle(tidemark)
+  expect(await loanLetters()).toEqual(['found', 'lost'])
 })

@@ -1,10 +1,10 @@
+import { waitForIdle } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { checkBooks } from '../src/books.ts'
 import { registerCustomer } from '../src/customers/index.ts'
 import { dashboard } from '../src/dashboard/index.ts'
 import { statements } from '../src/deposits/index.ts'
 import { playScenario } from '../src/scenario.ts'
-import { settled } from '../src/settled.ts'
 import { useBank } from './support.ts'
 
 const bank = useBank()
@@ -21,7 +21,7 @@ test('the books balance after a busy day, and again after a replay', async () =>
 
   await tidemark.reset(dashboard)
   await tidemark.reset(statements)
-  await settled(tidemark)
+  await waitForIdle(tidemark)
   expect(await tidemark.read(dashboard)).toEqual(before)
   expect(await differences()).toEqual([])
 })
@@ -33,7 +33,7 @@ test('a wrong balance does not escape the check', async () => {
     name: { given: 'Ida', family: 'Mason' },
     email: 'ida@example.com',
   })
-  await settled(tidemark)
+  await waitForIdle(tidemark)
   await tidemark.db.updateTable('accounts').set({ balance: 1n }).where('id', '=', 'poor').execute()
   expect(await differences()).toEqual(['account balances'])
 })

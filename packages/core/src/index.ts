@@ -52,6 +52,7 @@ export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
+export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/stored-types.ts'
 
 export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'
 export type {

@@ -12,6 +12,8 @@ export type TestingErrorCode =
   | 'TIDEMARK_TESTING_NOT_RUNNING'
   /** A test left something behind: a connection, a lock, a transaction, a lease or a timer. */
   | 'TIDEMARK_TESTING_LEAK'
+  /** There is work left when the time is over, a listener has halted, or nobody runs any. */
+  | 'TIDEMARK_TESTING_NOT_IDLE'
 
 /** The error of this package: a stable `code`, and a `hint` that says what to do about it. */
 export class TestingError extends Error {

@@ -14,6 +14,7 @@ import { runners } from '../doctor/runners.ts'
 import { server } from '../doctor/server.ts'
 import { settings } from '../doctor/settings.ts'
 import { skips } from '../doctor/skips.ts'
+import { types } from '../doctor/types.ts'
 import { exitCode } from '../exit-code.ts'
 import type { Output } from '../output.ts'
 
@@ -33,6 +34,7 @@ const ofTables: readonly Check[] = [
   cursors,
   partitions,
   skips,
+  types,
 ]
 
 /** `tidemark doctor` */
@@ -40,7 +42,7 @@ export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, rebuilds, resizes, cursors, partitions and skipped events. Changes nothing; exit 3 if a check fails.',
+      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing; exit 3 if a check fails.',
     )
     .addOption(
       new Option(

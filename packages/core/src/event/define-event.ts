@@ -17,6 +17,12 @@ export interface EventOptions<Schema extends z.ZodType> {
   readonly version?: number
   /** For each earlier version, what turns its payload into that of the next version. */
   readonly upcast?: Readonly<Record<number, Upcaster>>
+  /**
+   * Names that the type had before. Stored events of them are read as events of this type, whose versions they
+   * count: to rename a type and change its payload at once, raise `version` too. New events have the new name.
+   * Defaults to none.
+   */
+  readonly aliases?: readonly string[]
   /** What the event means, for people. */
   readonly description?: string
 }
@@ -35,6 +41,8 @@ export interface EventDefinition<Type extends string = string, Payload = unknown
   readonly version: number
   readonly schema: z.ZodType<Payload>
   readonly upcast: Readonly<Record<number, Upcaster>>
+  /** The names that it had before. */
+  readonly aliases: readonly string[]
   readonly description: string | undefined
 }
 
@@ -70,11 +78,12 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
 ): EventDefinition<Type, z.output<Schema>, z.input<Schema>> {
   const where = `defineEvent(${JSON.stringify(type)})`
   requireName('defineEvent', type)
-  rejectUnknownOptions(where, options, ['payload', 'version', 'upcast', 'description'])
-  const { payload: schema, version = 1, upcast = {}, description } = options
+  rejectUnknownOptions(where, options, ['payload', 'version', 'upcast', 'aliases', 'description'])
+  const { payload: schema, version = 1, upcast = {}, aliases = [], description } = options
   requireWhole(where, 'version', version, 1)
   requireSchema(where, schema)
   requireUpcasters(where, version, upcast)
+  requireAliases(where, type, aliases)
 
   const make = (payload: z.input<Schema>): EventDraft<Type, z.output<Schema>> => {
     const parsed = schema.safeParse(payload)
@@ -87,6 +96,7 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
       version,
       schema,
       upcast: Object.freeze({ ...upcast }),
+      aliases: Object.freeze([...aliases]),
       description,
     }),
   ) as unknown as EventDefinition<Type, z.output<Schema>, z.input<Schema>>
@@ -97,6 +107,25 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
 /** Whether `value` was made by {@link defineEvent}. */
 export function isEventDefinition(value: unknown): value is EventDefinition {
   return typeof value === 'function' && definitions.has(value)
+}
+
+/** The types that stored events of the definitions can have: their names, now and before. */
+export function storedTypesOf(
+  events: Iterable<Pick<EventDefinition, 'type' | 'aliases'>>,
+): ReadonlySet<string> {
+  return new Set([...events].flatMap(({ type, aliases }) => [type, ...aliases]))
+}
+
+function requireAliases(where: string, type: string, aliases: readonly string[]): void {
+  for (const alias of aliases) {
+    requireName(`${where}: aliases`, alias)
+    if (alias !== type && aliases.filter((other) => other === alias).length === 1) continue
+    throw new TidemarkError(
+      'TIDEMARK_EVENT_DEFINITION',
+      `${where} has the alias "${alias}" ${alias === type ? 'which is its own type' : 'twice'}`,
+      { hint: 'List only names that the type had before, each once.' },
+    )
+  }
 }
 
 function requireSchema(where: string, schema: unknown): void {

@@ -5,6 +5,7 @@ export interface RecordedEvent<Type extends string = string, Payload = unknown> 
   /** Its position in the outbox. */
   readonly sequence: EventSequence
   readonly id: string
+  /** The name of its definition, also when it was stored under one that the type had before. */
   readonly type: Type
   /** The version of its definition; an older payload has been upcast to it. */
   readonly version: number

@@ -33,6 +33,7 @@ const overhead = 500
  */
 export class StoredEvent {
   readonly sequence: EventSequence
+  /** As it is stored: perhaps by a name that the type had before. */
   readonly type: string
   readonly #row: EventRow
   #decoded: RecordedEvent | TidemarkError | undefined
@@ -77,7 +78,8 @@ function decodeRow(
     return {
       sequence,
       id: row.id,
-      type: row.type,
+      // Handlers know it by the name that it has now.
+      type: definition?.type ?? row.type,
       version: definition?.version ?? row.version,
       payload: decodePayload(row, definition),
       stream: row.stream,

@@ -119,9 +119,11 @@ export class DeadLetterAdmin {
     const table = `"${this.#schema}".dead_letters`
     const [changed] = await inTransaction(this.#database, {}, async (transaction) => {
       // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
-      // first. Cursors are locked before dead letters, as in a batch.
+      // first. Cursors are locked before dead letters, as in a batch. What is tried again may have ended its process
+      // before: it gets a new chance.
       await transaction.query(
-        `UPDATE "${this.#schema}".cursors SET epoch = epoch + 1, owner = NULL, lease_until = NULL WHERE listener = $1`,
+        `UPDATE "${this.#schema}".cursors SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
+         WHERE listener = $1`,
         [listener],
       )
       const { rows } = await transaction.query(

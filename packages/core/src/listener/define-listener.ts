@@ -1,6 +1,11 @@
 import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { isEventDefinition, type EventDefinition, type PayloadOf } from '../event/define-event.ts'
+import {
+  isEventDefinition,
+  storedTypesOf,
+  type EventDefinition,
+  type PayloadOf,
+} from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import { milliseconds, type Duration } from './backoff.ts'
 import type { Consumer, Environment, Handling } from './consumer.ts'
@@ -93,7 +98,7 @@ export class Listener implements Consumer {
   }
 
   get types(): ReadonlySet<string> {
-    return new Set(this.events.map((definition) => definition.type))
+    return storedTypesOf(this.events)
   }
 
   begin(lease: Lease, environment: Environment): Handling {

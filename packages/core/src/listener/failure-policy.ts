@@ -58,7 +58,20 @@ export function failureHandling(where: string, options: FailureOptions): Failure
   return {
     attempts,
     backoff,
-    retryable,
-    policy: (error) => (typeof onFailure === 'function' ? onFailure(error) : onFailure),
+    retryable: (error) => attempt(() => retryable(error), true),
+    policy: (error) => {
+      const policy =
+        typeof onFailure === 'function' ? attempt(() => onFailure(error), 'halt') : onFailure
+      return policies.includes(policy) ? policy : 'halt'
+    },
+  }
+}
+
+// A question that fails must not hide the failure that it is about, nor decide what is lost: the careful answer.
+function attempt<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask()
+  } catch {
+    return otherwise
   }
 }

@@ -284,6 +284,11 @@ export class PartitionRunner {
       const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
       if (stored === undefined) throw new Error('the event is no longer in the outbox')
       if (!this.#reader.isMine(stored)) return true
+      if (lease.crashes > 0) {
+        const crashes = await this.#markStarted(stored)
+        lease.failedSequence = null
+        if (crashes >= mostCrashes) throw killed(lease, stored, crashes)
+      }
       const events = [stored.decode(registry)]
       const settled = [retry.sequence]
       await this.#handling.handle(

@@ -38,7 +38,8 @@ export async function loadEntity<State>(
   let eventsRead = 0
   for await (const event of streamEvents(executor, schema, registry, stream, version)) {
     // Events that the entity has no reducer for do not change it, but are part of its stream.
-    state = reducers.get(event.type)?.(state, event) ?? state
+    const reduce = reducers.get(event.type)
+    if (reduce !== undefined) state = reduce(state, event)
     version = event.streamVersion ?? version
     eventsRead += 1
   }

@@ -57,8 +57,9 @@ export class KeyedHandling<State> implements Handling {
     await this.#load(keyed.map(([key]) => key))
     const changed = new Map<string, Entry<State>>()
     for (const [key, event] of keyed) {
-      const before =
-        (changed.get(key) ?? this.#cache.get(key))?.value ?? this.#projection.options.initial()
+      const stored = (changed.get(key) ?? this.#cache.get(key))?.value
+      // Null is a state like any other.
+      const before = stored === undefined ? this.#projection.options.initial() : stored
       const value = (this.#reducers.get(event.type) as KeyedReducer<State>).reduce(before, event)
       changed.set(key, { value, sequence: event.sequence })
     }

@@ -1,4 +1,4 @@
-import type { EventDefinition } from '../event/define-event.ts'
+import { storedTypesOf, type EventDefinition } from '../event/define-event.ts'
 import { milliseconds } from '../listener/backoff.ts'
 import type { ListenerOptions } from '../listener/define-listener.ts'
 import { failureHandling, type FailureHandling } from '../listener/failure-policy.ts'
@@ -48,6 +48,6 @@ export abstract class Projection<H> {
   }
 
   get types(): ReadonlySet<string> {
-    return new Set(this.events.map((definition) => definition.type))
+    return storedTypesOf(this.events)
   }
 }

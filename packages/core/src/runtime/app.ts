@@ -5,7 +5,7 @@ import { defaultSchema, requireSchemaName } from '../database/schema.ts'
 import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
-import type { EventDraft } from '../event/define-event.ts'
+import { storedTypesOf, type EventDraft } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
@@ -28,6 +28,11 @@ import {
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
 import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
+import {
+  readStoredTypes,
+  type StoredTypes,
+  type StoredTypesOptions,
+} from '../outbox/stored-types.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import type { KeyedProjection } from '../projection/keyed-projection.ts'
 import {
@@ -280,7 +285,16 @@ export class App implements AsyncDisposable {
    */
   events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
     rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
-    return outboxEvents(this.#database, this.schema, this.#definitions.registry, options)
+    const { registry } = this.#definitions
+    // By whatever name an event was stored.
+    const types = options.types?.flatMap((type) => {
+      const definition = registry.get(type)
+      return definition === undefined ? [type] : [...storedTypesOf([definition])]
+    })
+    return outboxEvents(this.#database, this.schema, registry, {
+      ...options,
+      ...(types === undefined ? {} : { types }),
+    })
   }
 
   /** The events of a stream in the order of its versions, after the given one. */
@@ -394,6 +408,16 @@ export class App implements AsyncDisposable {
       await lockDefinition(transaction, this.schema, consumer)
       await startRebuild(transaction, this.schema, consumer)
     })
+  }
+
+  /**
+   * Which types and versions of events the outbox holds, and whether the definitions of this application read them.
+   * It looks at a bounded number of pages.
+   */
+  async storedTypes(options: StoredTypesOptions = {}): Promise<StoredTypes> {
+    rejectUnknownOptions('storedTypes', options, ['pages'])
+    if (options.pages !== undefined) requireWhole('storedTypes', 'pages', options.pages, 1)
+    return readStoredTypes(this.#database, this.schema, this.#definitions.registry, options)
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */

@@ -1,0 +1,33 @@
+import { plural } from '../output.ts'
+import { findings, type Check } from './check.ts'
+
+/** Stored types and versions that no definition of the application reads. */
+export const types: Check = {
+  name: 'types',
+  look: async ({ app, definitions }) => {
+    const { ok, warning, failed } = findings('types')
+    if (definitions === undefined) {
+      return [ok('without a config there are no definitions to compare the stored types with')]
+    }
+    const { types: stored, complete } = await app.storedTypes()
+    const looked = complete ? '' : ' (in a sample: rare types may be missing)'
+    const unread = stored.filter(({ readable }) => !readable)
+    if (unread.length === 0) {
+      return [ok(`definitions read all ${plural(stored.length, 'stored type')}${looked}`, stored)]
+    }
+    return unread.map((type) => {
+      const events = plural(type.events, 'event')
+      return type.readAs === null
+        ? warning(
+            `no definition reads ${type.type}: ${events}${looked}`,
+            `Nothing here handles them. If it was renamed, say so: defineEvent(new name, { aliases: ['${type.type}'] }).`,
+            type,
+          )
+        : failed(
+            `${type.type} is stored in version ${type.version}, which is newer than its definition: ${events}${looked}`,
+            'Deploy the version of the application that publishes them: listeners of this one stop at such an event.',
+            type,
+          )
+    })
+  },
+}
