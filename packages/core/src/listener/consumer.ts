@@ -7,6 +7,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { SetAside } from './dead-letters.ts'
 import type { FailureHandling } from './failure-policy.ts'
 import type { Lease } from './lease.ts'
+import type { Spawner } from './spawning.ts'
 
 /** Anything with a cursor: what the runner knows of listeners and projections. */
 export interface Consumer {
@@ -34,6 +35,7 @@ export interface Consumer {
 export interface Environment {
   readonly database: Database
   readonly outbox: Outbox
+  readonly spawner: Spawner
   readonly logger: Logger
   /** How long a lease lasts, in milliseconds. */
   readonly leaseDuration: number

@@ -2,6 +2,7 @@ import type { Executor } from '../database/executor.ts'
 import type { Drafts, PublishOptions } from '../outbox/outgoing-event.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Db } from './register.ts'
+import type { Spawn } from './spawning.ts'
 
 /** What a handler works with. All of it belongs to the running transaction and ends with it. */
 export interface HandlerContext {
@@ -14,6 +15,11 @@ export interface HandlerContext {
    * so a conflict of `expectedVersion` fails the batch then.
    */
   readonly publish: (drafts: Drafts, options?: PublishOptions) => void
+  /**
+   * Spawns a job in the same transaction. Its id is made of the listener, the event and how many jobs the event has
+   * spawned before it: handling the event again does not spawn it again.
+   */
+  readonly spawn: Spawn
   /** Aborts when the handler runs past its timeout or the process stops waiting for it. */
   readonly signal: AbortSignal
   /** Whether the event was handled before the listener was sent back to an earlier sequence. */

@@ -7,9 +7,13 @@ import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
+import { JobAdmin } from '../job/job-admin.ts'
+import type { JobRunnerOptions } from '../job/job-runner.ts'
+import { JobSpawner } from '../job/job-spawner.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import type { Db } from '../listener/register.ts'
+import type { Spawn } from '../listener/spawning.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
 import { Outbox } from '../outbox/outbox.ts'
@@ -63,6 +67,8 @@ export interface Transaction {
    * conflict of `expectedVersion` or of an idempotency key fails the transaction then.
    */
   readonly publish: (drafts: Drafts, options?: PublishOptions) => void
+  /** Spawns a job that exists when the transaction has committed. */
+  readonly spawn: Spawn
 }
 
 /** How a transaction runs. */
@@ -83,6 +89,8 @@ export class App implements AsyncDisposable {
   readonly listeners: ListenerAdmin
   /** Looking at dead letters, and deciding what becomes of them. */
   readonly deadLetters: DeadLetterAdmin
+  /** Spawning jobs, looking at them and steering them. */
+  readonly jobs: JobAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
   readonly #options: AppOptions
@@ -92,6 +100,7 @@ export class App implements AsyncDisposable {
   readonly #inline: InlineProjections
   readonly #outbox: Outbox
   readonly #coalescer: Coalescer
+  readonly #spawner: JobSpawner
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
 
@@ -117,6 +126,8 @@ export class App implements AsyncDisposable {
     this.#coalescer = new Coalescer(this.#database, this.#outbox)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
+    this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
+    this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner)
   }
 
   /** Kysely on the application's pool, for reading: each query on a connection of its own. */
@@ -141,19 +152,23 @@ export class App implements AsyncDisposable {
       this.#database,
       this.#outbox,
       options,
-      (transaction, buffer) => {
+      async (transaction, buffer) => {
         const publish = (drafts: Drafts, publishOptions?: PublishOptions): void => {
           this.#requireKnown(drafts)
           buffer.push(...outgoingEvents(drafts, publishOptions))
         }
         const query = transaction.query.bind(transaction)
-        return work({
+        const { spawn, flush } = this.#spawner.turn(transaction, { triggeredBy: 'system' })
+        const answer = await work({
           get db(): Db {
             return transaction.kysely()
           },
           query,
           publish,
+          spawn,
         })
+        await flush()
+        return answer
       },
     )
     return { result, ...published }
@@ -212,6 +227,7 @@ export class App implements AsyncDisposable {
         outbox: this.#outbox,
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
+        spawner: this.#spawner,
         logger: this.#logger,
       },
       options,
@@ -363,7 +379,14 @@ export function defineApp(options: AppOptions): App {
 }
 
 function checkRunnerOptions(options: RunnerOptions): void {
-  const known = ['leaseDuration', 'acquireInterval', 'drainTimeout', 'handleSignals', 'doorbell']
+  const known = [
+    'leaseDuration',
+    'acquireInterval',
+    'drainTimeout',
+    'handleSignals',
+    'doorbell',
+    'jobs',
+  ]
   rejectUnknownOptions('start', options, known)
   for (const name of ['leaseDuration', 'acquireInterval', 'drainTimeout'] as const) {
     const value = options[name]
@@ -373,4 +396,16 @@ function checkRunnerOptions(options: RunnerOptions): void {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
     rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
   }
+  if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
+}
+
+function checkJobOptions(options: JobRunnerOptions): void {
+  rejectUnknownOptions('start: jobs', options, ['concurrency', 'connections', 'drainTimeout'])
+  const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
+  const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
+  for (const [queue, value] of Object.entries(byQueue)) {
+    requireWhole('start: jobs', queue, value, 1)
+  }
+  requireWhole('start: jobs', 'connections', connections, 1)
+  requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
 }

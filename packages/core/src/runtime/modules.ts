@@ -1,6 +1,8 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition } from '../event/define-event.ts'
 import { EventRegistry } from '../event/registry.ts'
+import { isJobDefinition, type JobDefinition } from '../job/define-job.ts'
+import { JobRegistry } from '../job/job-registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Listener } from '../listener/define-listener.ts'
 import { Projection } from '../projection/projection.ts'
@@ -15,6 +17,7 @@ export type Module = object
 export interface Definitions {
   readonly registry: EventRegistry
   readonly consumers: ReadonlyMap<string, Consumer>
+  readonly jobs: JobRegistry
 }
 
 /**
@@ -26,13 +29,14 @@ export interface Definitions {
 export function collectDefinitions(modules: readonly Module[]): Definitions {
   const registry = new EventRegistry()
   const consumers = new Map<string, Consumer>()
+  const jobs = new JobRegistry()
   for (const [index, module] of modules.entries()) {
     const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
     const definitions = values.filter(isDefinition)
     if (definitions.length === 0) {
       throw new TidemarkError(
         'TIDEMARK_INVALID_OPTION',
-        `modules[${index}] defines no event, listener or projection`,
+        `modules[${index}] defines no event, listener, projection or job`,
         {
           hint: 'Pass the namespace of a module: `import * as credit from "./credit/index.ts"`.',
         },
@@ -40,10 +44,11 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
     }
     for (const definition of definitions) {
       if (isEventDefinition(definition)) registry.add(definition)
+      else if (isJobDefinition(definition)) jobs.add(definition)
       else addConsumer(consumers, registry, definition)
     }
   }
-  return { registry, consumers }
+  return { registry, consumers, jobs }
 }
 
 function addConsumer(
@@ -65,6 +70,11 @@ function addConsumer(
   for (const definition of consumer.events) registry.add(definition)
 }
 
-function isDefinition(value: unknown): value is Consumer {
-  return isEventDefinition(value) || value instanceof Listener || value instanceof Projection
+function isDefinition(value: unknown): value is Consumer | JobDefinition {
+  return (
+    isEventDefinition(value) ||
+    isJobDefinition(value) ||
+    value instanceof Listener ||
+    value instanceof Projection
+  )
 }

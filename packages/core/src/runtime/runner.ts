@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { run } from '../database/executor.ts'
 import { requireMigrated } from '../database/migrator.ts'
-import { clientConfig, type ConnectionOptions, type Database } from '../database/pool.ts'
+import { clientConfig, Database, type ConnectionOptions } from '../database/pool.ts'
 import { channelOf } from '../database/schema.ts'
 import { sweepDoorbells } from '../database/sql/doorbell.ts'
 import {
@@ -12,6 +12,8 @@ import {
   sweepProcesses,
 } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
+import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
+import type { JobSpawner } from '../job/job-spawner.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
 import { Notifications } from '../outbox/notifications.ts'
@@ -37,6 +39,8 @@ export interface RunnerOptions {
   /** Whether SIGTERM and SIGINT drain the runner. Defaults to true. */
   readonly handleSignals?: boolean
   readonly doorbell?: DoorbellOptions
+  /** How jobs run here; false: not at all. Defaults to 10 side by side in each queue. */
+  readonly jobs?: JobRunnerOptions | false
 }
 
 /** What a runner is given by its application. */
@@ -46,7 +50,14 @@ export interface RunnerEnvironment {
   readonly outbox: Outbox
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
+  readonly spawner: JobSpawner
   readonly logger: Logger
+}
+
+interface JobWork {
+  readonly runner: JobRunner
+  /** The connections of jobs' transactions: they must not keep a heartbeat waiting. */
+  readonly transactions: Database
 }
 
 const maintenanceInterval = 60_000
@@ -66,6 +77,7 @@ export class Runner implements AsyncDisposable {
   readonly #notifications: Notifications
   readonly #tail: Tail
   readonly #partitions: Partitions
+  readonly #jobs: JobWork | undefined
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
   #restart: (() => void) | undefined
@@ -85,9 +97,15 @@ export class Runner implements AsyncDisposable {
       logger,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
       timeout: 5_000,
-      onRing: () => this.#doorbell.ring(),
+      onRing: () => {
+        this.#doorbell.ring()
+        this.#jobs?.runner.ring()
+      },
       // Whatever cut this connection may have been the server's end: believe nothing from before.
-      onDeaf: () => this.#restart?.(),
+      onDeaf: () => {
+        this.#restart?.()
+        this.#jobs?.runner.forget()
+      },
     })
     this.#tail = new Tail(
       database,
@@ -103,6 +121,7 @@ export class Runner implements AsyncDisposable {
       leaseDuration: this.#leaseDuration,
       drainTimeout: options.drainTimeout ?? 30_000,
     })
+    this.#jobs = this.#prepareJobs(options)
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
       options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
@@ -123,6 +142,7 @@ export class Runner implements AsyncDisposable {
       runner.#supervise('the outbox reader', () => runner.#work()),
       runner.#supervise('the heartbeat', () => runner.#beat()),
       runner.#supervise('maintenance', () => runner.#maintain()),
+      runner.#runJobs(),
     ])
     return runner
   }
@@ -157,6 +177,53 @@ export class Runner implements AsyncDisposable {
     } catch (error) {
       logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
     }
+  }
+
+  #prepareJobs(options: RunnerOptions): JobWork | undefined {
+    const { spawner, logger, connection } = this.#environment
+    if (options.jobs === false || spawner.registry.size === 0) return undefined
+    const { connections = 10 } = options.jobs ?? {}
+    const transactions = new Database(
+      { ...connection, maxConnections: connections },
+      'tidemark jobs',
+      (error) => logger.debug({ err: error }, 'an idle connection was lost'),
+    )
+    const environment = {
+      ...this.#environment,
+      transactions,
+      process: this.id,
+      leaseDuration: this.#leaseDuration,
+    }
+    const jobOptions = {
+      ...(options.drainTimeout === undefined ? {} : { drainTimeout: options.drainTimeout }),
+      ...options.jobs,
+    }
+    const runner = new JobRunner(environment, jobOptions, () => this.#notifications.hears)
+    return { runner, transactions }
+  }
+
+  /** Runs jobs until the runner stops, and drains them. */
+  async #runJobs(): Promise<void> {
+    if (this.#jobs === undefined) return
+    const { runner, transactions } = this.#jobs
+    const { logger } = this.#environment
+    await Promise.all([
+      this.#supervise('the job runner', () => runner.work(this.#abort.signal)),
+      this.#supervise('looking after jobs', () => runner.tend(this.#abort.signal)),
+    ])
+    const drained = new AbortController()
+    // Jobs may take longer to finish than a silent process is believed to live.
+    const alive = every(this.#leaseDuration / 4, drained.signal, () =>
+      this.#register().catch(() => {}),
+    )
+    try {
+      await runner.drain()
+    } catch (error) {
+      logger.warn({ err: error }, 'jobs could not be drained; others will take them over')
+    }
+    drained.abort()
+    await alive
+    await transactions.close()
   }
 
   #supervise(what: string, loop: () => Promise<void>): Promise<void> {
@@ -214,7 +281,9 @@ export class Runner implements AsyncDisposable {
 
   async #register(): Promise<void> {
     const { database, outbox, consumers } = this.#environment
-    const definitions = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    const listeners = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
+    const definitions = [...listeners, ...jobs]
     await run(database, registerProcess(outbox.schema), [
       this.id,
       hostname(),
