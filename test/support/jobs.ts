@@ -20,6 +20,11 @@ export class Latch {
     return this.#reached.promise
   }
 
+  /** Resolves when it has been opened. */
+  get opened(): Promise<void> {
+    return this.#opened.promise
+  }
+
   open(): void {
     this.#opened.resolve()
   }

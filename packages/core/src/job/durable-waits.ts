@@ -125,7 +125,10 @@ export class DurableWaits implements JobWaits {
   ): Promise<Output> => {
     const begun = this.memory.step(id)
     if (begun?.completedAt != null) return begun.output as Output
-    const child = repeatableJobId(`${this.attempt.job.id} ${id}`, this.attempt.job.created_at)
+    const child = repeatableJobId({
+      seed: `${this.attempt.job.id} ${id}`,
+      at: this.attempt.job.created_at,
+    })
     const step = { id, kind: 'child', output: { child }, startedAt: new Date(), completedAt: null }
     if (begun === undefined) {
       await runJobTransaction(this.attempt, this.memory, async (tx, executor) => {

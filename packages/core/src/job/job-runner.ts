@@ -214,6 +214,8 @@ export class JobRunner {
   #begin(job: ClaimedJob): Attempt {
     const definition = this.#environment.spawner.registry.require(job.name)
     const attempt = new Attempt(job, definition, this.#environment)
+    // It was taken from this process, and came back: the older attempt is a stranger now.
+    this.#attempts.get(job.id)?.interrupt('lost')
     this.#attempts.set(job.id, attempt)
     return attempt
   }
@@ -266,25 +268,28 @@ export class JobRunner {
 
   #conclude(attempt: Attempt, outcome: Outcome): void {
     attempt.end()
-    const { id } = attempt.job
     if (outcome.kind === 'completed') {
       this.#completions.add(attempt, outcome.output)
-      this.#attempts.delete(id)
+      this.#forget(attempt)
       return
     }
     if (outcome.kind === 'committed' || outcome.kind === 'lost') {
-      this.#attempts.delete(id)
+      this.#forget(attempt)
       if (outcome.kind === 'lost') this.#reportLost(attempt)
       else if (attempt.job.keyed) this.#wake.ring()
       return
     }
     const settling = this.#settle(attempt, outcome).finally(() => {
-      this.#attempts.delete(id)
+      this.#forget(attempt)
       this.#settling.delete(settling)
       this.#wake.ring()
       this.#noteEnd()
     })
     this.#settling.add(settling)
+  }
+
+  #forget(attempt: Attempt): void {
+    if (this.#attempts.get(attempt.job.id) === attempt) this.#attempts.delete(attempt.job.id)
   }
 
   async #settle(

@@ -62,7 +62,7 @@ export function outgoingJob(
   const seed = options.id === undefined ? origin.next?.() : undefined
   const cause = currentCause.getStore()
   return {
-    id: options.id ?? (seed === undefined ? newJobId() : repeatableJobId(seed.seed, seed.at)),
+    id: options.id ?? (seed === undefined ? newJobId() : repeatableJobId(seed)),
     name,
     version: definition.version,
     queue: options.queue ?? definition.queue,

@@ -62,6 +62,9 @@ export interface SpawnOrigin {
 export interface SpawnSeed {
   readonly seed: string
   readonly at: Date
+  /** Its place among those of the same time, and among those of the same event. */
+  readonly order?: number
+  readonly index?: number
 }
 
 /** The jobs of one transaction. */

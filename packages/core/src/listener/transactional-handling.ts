@@ -153,8 +153,9 @@ export class BatchContext implements HandlerContext {
   nextSpawn(): SpawnSeed | undefined {
     const event = this.#event
     if (event === undefined) return undefined
-    const seed = `${this.#lease.listener} ${event.sequence} ${this.#spawned++}`
-    return { seed, at: event.recordedAt }
+    const index = this.#spawned++
+    const seed = `${this.#lease.listener} ${event.sequence} ${index}`
+    return { seed, at: event.recordedAt, order: Number(event.sequence % 4096n), index }
   }
 
   get db(): Db {
