@@ -279,6 +279,13 @@ CREATE TABLE :"schema".listeners (
   -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
   resize_to  integer,
   resize_at  bigint,
+  -- While a projection is rebuilt: the generation that grows beside the live one.
+  last_generation    integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version    integer,
+  rebuild_partitions integer,
+  rebuild_paused     boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamptz,
   status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
   definition jsonb       NOT NULL DEFAULT '{}',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()

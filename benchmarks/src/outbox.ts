@@ -55,8 +55,18 @@ export async function driverReadRate(
   return rate
 }
 
-/** How many rows of the outbox were read so far, by the server's count of the sessions that have ended. */
+/**
+ * How many rows of the outbox were read so far, by the server's count. A session reports what it read before it goes,
+ * so this waits until all but the database's own pool have gone.
+ */
 export async function rowsRead(database: TestDatabase): Promise<number> {
+  for (;;) {
+    const { rows } = await database.query<{ sessions: number }>(`
+      SELECT count(*)::integer AS sessions FROM pg_stat_activity
+      WHERE datname = current_database() AND backend_type = 'client backend'
+        AND application_name <> 'tidemark test pool'`)
+    if (rows[0]?.sessions === 0) break
+  }
   const { rows } = await database.query<{ read: string }>(`
     SELECT coalesce(sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)), 0) AS read
     FROM pg_stat_user_tables WHERE schemaname = 'tidemark' AND relname LIKE 'events%'`)

@@ -14,10 +14,26 @@ test('a standby without leases does not make publishers ring for it, until it ta
   await asleep(database)
   await using waiting = appOn(database, [recorder('ledger')])
   const standby = await waiting.start({ acquireInterval: 50 })
-  const { sequence } = await owning.publish(noted({ note: 'for the owner' }))
-  await owning.waitFor('ledger', sequence)
-  await asleep(database)
-  expect(await armedProcesses(database)).toEqual([owner.id])
+  // The standby hears by now: nothing but its lack of leases keeps it from arming.
+  await expect
+    .poll(
+      async () =>
+        (
+          await database.query(
+            `select from pg_stat_activity where application_name = $1 and query ilike '%notify%'`,
+            [`tidemark doorbell ${standby.id}`],
+          )
+        ).rowCount,
+      { timeout: 10_000 },
+    )
+    .toBe(1)
+  for (let n = 0; n < 10; n++) {
+    const { sequence } = await owning.publish(noted({ note: `for the owner ${n}` }))
+    await owning.waitFor('ledger', sequence)
+    await asleep(database)
+  }
+  const { rows } = await database.query('select process from tidemark.doorbells')
+  expect(rows).toEqual([{ process: owner.id }])
   expect(standby.partitions).toEqual([])
 
   await owner.stop()

@@ -1,8 +1,13 @@
+import { defineListener, defineProjection } from 'tidemark'
 import { expect, test } from 'vitest'
 import { run } from '../../packages/core/src/database/executor.ts'
 import { Database } from '../../packages/core/src/database/pool.ts'
 import { advanceCursor, advanceState } from '../../packages/core/src/database/sql/cursors.ts'
+import { effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
+import { LogBook } from '../support/log-book.ts'
+import { SqlPublisher } from '../support/sql-publisher.ts'
+import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 
@@ -44,3 +49,77 @@ for (const { how, epoch, cursor, moves } of cases) {
     })
   }
 }
+
+const tally = defineProjection('tally', { version: 1, initial: () => 0 }).on(noted, (n) => n + 1)
+
+// The owner's heartbeat is half a minute away: only the fence can tell it what happened.
+const unaware = { leaseDuration: 120_000, acquireInterval: 60_000 }
+
+test('an owner whose partitions another process took over applies nothing more', async () => {
+  const log = new LogBook()
+  await using app = appOn(database, [recorder('ledger'), tally], { logger: log })
+  await app.start(unaware)
+  const one = await app.publish(noted({ note: 'one' }))
+  await app.waitFor('ledger', one.sequence)
+  await app.waitFor(tally, one.sequence)
+  await database.query(
+    `update tidemark.cursors set owner = gen_random_uuid(), epoch = epoch + 1,
+       lease_until = clock_timestamp() + interval '1 hour'`,
+  )
+  await app.publish(noted({ note: 'two' }))
+  await log.wrote(/ledger is run by another process now/)
+  await log.wrote(/tally is run by another process now/)
+  expect(await effectsOf(database, 'ledger')).toEqual([one.sequence])
+  expect(await app.read(tally)).toBe(1)
+  await database.query('update tidemark.cursors set owner = null, lease_until = null')
+})
+
+test('a batch that was committed without the owner knowing it is not applied again', async () => {
+  const log = new LogBook()
+  await using app = appOn(database, [recorder('ledger'), tally], { logger: log })
+  await app.start({ ...unaware, acquireInterval: 50 })
+  const one = await app.publish(noted({ note: 'one' }))
+  await app.waitFor('ledger', one.sequence)
+  await app.waitFor(tally, one.sequence)
+  await using elsewhere = await SqlPublisher.open(database)
+  await elsewhere.begin()
+  const two = await elsewhere.publish('two')
+  await elsewhere.query(`update tidemark.cursors set cursor = ${two}, owner = null`)
+  await elsewhere.commit()
+  const three = await app.publish(noted({ note: 'three' }))
+  await app.waitFor('ledger', three.sequence)
+  await app.waitFor(tally, three.sequence)
+  expect(await effectsOf(database, 'ledger')).toEqual([one.sequence, three.sequence])
+  expect(await app.read(tally)).toBe(2)
+})
+
+test('a process that starts does not wait for a batch that is under way', async () => {
+  const entered = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const slow = defineListener('ledger').on(noted, async (event, { tx }) => {
+    await recordEffect(tx, 'ledger', event)
+    entered.resolve()
+    await gate.promise
+  })
+  await using first = appOn(database, [slow])
+  await first.start({ leaseDuration: 500, handleSignals: false })
+  const { sequence } = await first.publish(noted({ note: 'slow' }))
+  await entered.promise
+  // Until the batch has prolonged its lease from within, which is what takes the lock.
+  await expect
+    .poll(
+      async () =>
+        (
+          await database.query(
+            `select from pg_stat_activity where query like '%lease_until%' and state = 'idle in transaction'
+             and datname = current_database() and query not like '%cursor = $6%'`,
+          )
+        ).rowCount,
+    )
+    .toBeGreaterThan(0)
+  await using second = appOn(database, [slow])
+  await second.start({ leaseDuration: 500, handleSignals: false })
+  gate.resolve()
+  await first.waitFor(slow, sequence)
+  expect(await effectsOf(database, 'ledger')).toEqual([sequence])
+})

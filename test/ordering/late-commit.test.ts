@@ -3,21 +3,24 @@ import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, notesOf, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
-import { gateAfterTheLook } from '../support/publishers-look.ts'
+import { countLooks, gateAfterTheLook } from '../support/publishers-look.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 
 test('a publisher that commits late is not skipped', async () => {
+  const looks = await countLooks(database)
   await using app = appOn(database, [recorder('ledger')])
-  await using runner = await app.start()
+  const runner = await app.start({ doorbell: { safetyPoll: 20 } })
   await using late = await SqlPublisher.open(database)
   await late.begin('drawn first, committed last')
   const early = await app.publish(noted({ note: 'drawn last, committed first' }))
 
-  // It is committed, and nobody may see it yet.
-  await expect(app.waitFor('ledger', early.sequence, { timeout: 300 })).rejects.toMatchObject({
+  // It is committed, the reader has looked again and again, and nobody may see it yet.
+  const sofar = await looks()
+  await expect.poll(looks, { timeout: 15_000 }).toBeGreaterThan(sofar + 4)
+  await expect(app.waitFor('ledger', early.sequence, { timeout: 100 })).rejects.toMatchObject({
     code: 'TIDEMARK_WAIT_TIMEOUT',
   })
   expect(await effectsOf(database, 'ledger')).toEqual([])

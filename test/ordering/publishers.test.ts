@@ -91,7 +91,7 @@ const publishings: readonly Publishing[] = [
 for (const { how, begin = 'begin', statements, notes } of publishings) {
   test(`events of ${how} are not skipped when they commit late`, async ({ skip }) => {
     await using app = appOn(database, [recorder('ledger')])
-    await app.start()
+    await app.start({ doorbell: { safetyPoll: 20 } })
     await using publisher = await SqlPublisher.open(database)
     await publisher.query(begin)
     for (const statement of statements) {

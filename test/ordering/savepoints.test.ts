@@ -20,7 +20,7 @@ async function isHeldBackBy(app: App, publisher: SqlPublisher): Promise<void> {
 
 test('an event published before a savepoint that is rolled back is not skipped', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start()
+  await app.start({ doorbell: { safetyPoll: 20 } })
   await using publisher = await SqlPublisher.open(database)
   await publisher.begin('before')
   await publisher.query('savepoint s')
@@ -32,7 +32,7 @@ test('an event published before a savepoint that is rolled back is not skipped',
 
 test('an event published after a savepoint that published was rolled back is not skipped', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start()
+  await app.start({ doorbell: { safetyPoll: 20 } })
   await using publisher = await SqlPublisher.open(database)
   await publisher.begin()
   await publisher.query('savepoint s')
@@ -46,7 +46,7 @@ test('an event published after a savepoint that published was rolled back is not
 
 test('an event published after a savepoint in which a statement failed is not skipped', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start()
+  await app.start({ doorbell: { safetyPoll: 20 } })
   await using publisher = await SqlPublisher.open(database)
   await publisher.begin()
   await publisher.query('savepoint s')
@@ -61,7 +61,7 @@ test('an event published after a savepoint in which a statement failed is not sk
 
 test('an event published in a savepoint that is released is not skipped', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start()
+  await app.start({ doorbell: { safetyPoll: 20 } })
   await using publisher = await SqlPublisher.open(database)
   await publisher.begin()
   await publisher.query('savepoint outside')
@@ -75,7 +75,7 @@ test('an event published in a savepoint that is released is not skipped', async 
 
 test('a publisher whose only event was rolled back with its savepoint holds nothing back', async () => {
   await using app = appOn(database, [recorder('ledger')])
-  await app.start()
+  await app.start({ doorbell: { safetyPoll: 20 } })
   await using publisher = await SqlPublisher.open(database)
   await publisher.begin()
   await publisher.query('savepoint s')

@@ -38,6 +38,20 @@ test('a transaction that throws keeps neither rows nor events', async () => {
   expect(await effectsOf(database, 'business')).toEqual([])
 })
 
+test('a transaction whose COMMIT fails keeps no events', async () => {
+  await database.query('create table once (n integer unique deferrable initially deferred)')
+  await using app = appOn(database, [noted])
+  for (const options of [undefined, { stream: 's' }]) {
+    await expect(
+      app.transaction(async (tx) => {
+        await tx.query('insert into once values (1), (1)')
+        tx.publish(noted({ note: 'never' }), options)
+      }),
+    ).rejects.toMatchObject({ code: '23505' })
+  }
+  expect(await committedEvents(database)).toEqual([])
+})
+
 test('a transaction whose events are refused keeps no rows', async () => {
   await using app = appOn(database, [noted])
   await app.publish(noted({ note: 'first' }), { stream: 's' })

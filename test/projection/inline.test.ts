@@ -114,3 +114,25 @@ test('a projection that changes between inline and async is refused', async () =
   await using app = appOn(database, [behind])
   await expect(app.start()).rejects.toMatchObject({ code: 'TIDEMARK_MODE_CHANGED' })
 })
+
+test('an inline projection that is added beside existing events, or raised, knows them all', async () => {
+  const count = (version: number, step: number) =>
+    defineProjection('late', { version, mode: 'inline', initial: () => 0 }).on(
+      noted,
+      (n) => n + step,
+    )
+  {
+    await using app = appOn(database, [noted])
+    await app.publish([noted({ note: 'one' }), noted({ note: 'two' })])
+  }
+  {
+    await using app = appOn(database, [count(1, 1)])
+    await app.publish(noted({ note: 'three' }))
+    expect(await app.read(count(1, 1))).toBe(3)
+  }
+  await using app = appOn(database, [count(2, 100)])
+  await app.start({ handleSignals: false })
+  expect(await app.read(count(2, 100))).toBe(300)
+  await app.publish(noted({ note: 'four' }))
+  expect(await app.read(count(2, 100))).toBe(400)
+})

@@ -147,7 +147,7 @@ test('a reducer that makes a state which cannot be stored halts the projection w
   expect(await app.read(broken)).toEqual({ value: 'fine' })
 })
 
-test('a raised version starts again from zero; a process of the older version leaves it alone', async () => {
+test('a raised version is derived again from zero; a process of the older version leaves it alone', async () => {
   const build = (version: number, step: number) =>
     defineProjection('count', { version, initial: () => 0 }).on(noted, (n) => n + step)
   const old = appOn(database, [build(1, 1)])
@@ -160,9 +160,10 @@ test('a raised version starts again from zero; a process of the older version le
   const second = build(2, 100)
   await using young = appOn(database, [second])
   await young.start({ acquireInterval: 50 })
+  await expect.poll(() => young.rebuilds.progress('count')).toBeUndefined()
   await young.waitFor('count', third.sequence)
   expect(await young.read(second)).toBe(300)
-  // The older process lost its lease with the epoch, and does not take it again.
+  // The older process lost its lease with its generation, and does not take the new one.
   const fourth = await old.publish(noted({ note: 'four' }))
   await young.waitFor('count', fourth.sequence)
   expect(await young.read(second)).toBe(400)

@@ -14,6 +14,7 @@ export class TcpProxy implements AsyncDisposable {
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
   readonly #target: URL
+  #frozen = false
 
   private constructor(target: string) {
     this.#target = new URL(target)
@@ -47,6 +48,12 @@ export class TcpProxy implements AsyncDisposable {
     return matching.length
   }
 
+  /** Stops forwarding for good: connections that are made from now on are half-open from their start. */
+  freezeAll(): number {
+    this.#frozen = true
+    return this.freeze(/^/)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const closed = once(this.#listener, 'close')
     this.#listener.close()
@@ -58,6 +65,11 @@ export class TcpProxy implements AsyncDisposable {
   }
 
   #accept(client: Socket): void {
+    if (this.#frozen) {
+      this.#pairs.add({ client, server: client, sent: '', frozen: true })
+      client.on('error', () => client.destroy())
+      return
+    }
     const server = connect(Number(this.#target.port), this.#target.hostname)
     const pair: Pair = { client, server, sent: '', frozen: false }
     this.#pairs.add(pair)

@@ -77,8 +77,9 @@ export async function playScenario(
   say(`${waiting.length} proposals need a person; two officers reach for each of ${decided.length}`)
   const lateDecisions = await countRefusals(
     decided.flatMap(({ id }, index) =>
-      ['Olga', 'Otto'].map((officer) =>
-        decideProposal(tidemark, { facilityId: id, officer, approve: index % 4 !== 0 }),
+      ['Olga', 'Otto'].map(
+        (officer) => () =>
+          decideProposal(tidemark, { facilityId: id, officer, approve: index % 4 !== 0 }),
       ),
     ),
   )
@@ -87,13 +88,10 @@ export async function playScenario(
   say('everybody spends money, some at two machines at once, some more than they have')
   const withdrawals = people.flatMap(({ id, income }, index) => {
     const times = index % 2 === 0 ? [1, 2] : [1]
-    return times.map((time) =>
-      withdraw(tidemark, {
-        accountId: accountOf(id),
-        amount: (income * 3n) / 5n,
-        text: `Machine ${time}`,
-      }),
-    )
+    return times.map((time) => () => {
+      const amount = (income * 3n) / 5n
+      return withdraw(tidemark, { accountId: accountOf(id), amount, text: `Machine ${time}` })
+    })
   })
   const refusals = await countRefusals(withdrawals)
   await settled(tidemark)
@@ -123,13 +121,16 @@ function person(index: number) {
   }
 }
 
-/** How many of the commands the bank refused; any other error is one. */
-async function countRefusals(commands: readonly Promise<unknown>[]): Promise<number> {
+/** Gives the commands to the clerks; answers how many the bank refused. Any other error is one. */
+async function countRefusals(commands: readonly (() => Promise<unknown>)[]): Promise<number> {
   let refused = 0
-  for (const result of await Promise.allSettled(commands)) {
-    if (result.status === 'fulfilled') continue
-    if (!(result.reason instanceof BankError)) throw result.reason
-    refused += 1
-  }
+  await inParallel(clerks, commands, async (command) => {
+    try {
+      await command()
+    } catch (error) {
+      if (!(error instanceof BankError)) throw error
+      refused += 1
+    }
+  })
   return refused
 }

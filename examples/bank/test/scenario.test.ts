@@ -11,8 +11,9 @@ const bank = useBank()
 
 test('the books balance after a busy day, and again after a replay', async () => {
   const { tidemark } = bank
-  const outcome = await playScenario(tidemark, 60, () => {})
-  expect(outcome).toMatchObject({ customers: 60, paymentsBooked: 60, paymentsKnown: 60 })
+  const outcome = await playScenario(tidemark, 45, () => {})
+  expect(outcome).toMatchObject({ customers: 45, paymentsBooked: 45, paymentsKnown: 45 })
+  expect(outcome.decisions).toBeGreaterThan(0)
   expect(outcome.lateDecisions).toBe(outcome.decisions)
   const before = await tidemark.read(dashboard)
   expect(before.active).toBeGreaterThan(0)

@@ -12,13 +12,17 @@ export interface Stage {
   readonly signal: AbortSignal
 }
 
-/** Waits until every listener is run by a worker, and not by `except`. */
-export function untilAllRun({ monitor, signal }: Stage, except?: string): Promise<Sample> {
+/** Waits until every listener is run, by as many workers as `workers` says or more, and none of them is `except`. */
+export function untilAllRun(
+  { monitor, signal }: Stage,
+  { workers = 1, except }: { workers?: number; except?: string } = {},
+): Promise<Sample> {
   return monitor.until((sample) => {
-    const owners = sample.listeners.map(ownerOf)
+    const owners = new Set(sample.listeners.map(ownerOf))
     return (
-      owners.length === listeners.length &&
-      owners.every((owner) => owner !== null && owner !== except)
+      sample.listeners.length === listeners.length &&
+      owners.size >= workers &&
+      [...owners].every((owner) => owner !== null && owner !== except)
     )
   }, signal)
 }
@@ -27,7 +31,7 @@ export function untilAllRun({ monitor, signal }: Stage, except?: string): Promis
 export async function crash(stage: Stage): Promise<void> {
   const { crew, monitor, view, signal } = stage
   let victim = ownerOfVouchers(monitor.latest)
-  // Its lease may have run out just now, on a machine with too much to do.
+  // They may be changing hands just now.
   victim ??= ownerOfVouchers(await monitor.until((sample) => !!ownerOfVouchers(sample), signal))
   if (victim === null) throw new Error('nobody issues vouchers')
   view.note(
@@ -36,21 +40,25 @@ export async function crash(stage: Stage): Promise<void> {
   crew.kill(victim)
   const killedAt = performance.now()
   const [after] = await Promise.all([
-    untilAllRun(stage, victim),
+    untilAllRun(stage, { except: victim }),
     crew.hire().then((name) => view.note(`${name} is started`)),
   ])
   const seconds = ((after.at - killedAt) / 1000).toFixed(1)
-  const runs = Object.entries(
-    Object.groupBy(after.listeners, (listener) => ownerOf(listener) as string),
-  ).map(([owner, taken]) => `${crew.nameOf(owner)} runs ${names(taken ?? [])}`)
-  view.note(`${runs.join(', ')}, ${seconds} s after the kill`)
+  view.note(`${whoRunsWhat(after, crew)}, ${seconds} s after the kill`)
+}
+
+/** Who runs what, in words. */
+export function whoRunsWhat(sample: Sample, crew: Crew): string {
+  const byOwner = Map.groupBy(sample.listeners, ownerOf)
+  return [...byOwner]
+    .map(([owner, taken]) => {
+      const names = new Intl.ListFormat('en').format(taken.map(({ name }) => name))
+      return `${owner === null ? 'nobody' : crew.nameOf(owner)} runs ${names}`
+    })
+    .join(', ')
 }
 
 function ownerOfVouchers(sample: Sample | undefined): string | null {
   const status = sample?.listeners.find(({ name }) => name === vouchers.name)
   return status === undefined ? null : ownerOf(status)
-}
-
-function names(taken: readonly { readonly name: string }[]): string {
-  return new Intl.ListFormat('en').format(taken.map(({ name }) => name))
 }

@@ -12,7 +12,7 @@ export const usage = `npm start [-- options]
 
 Publishes real flight records, runs two worker processes, kills one, and checks every figure.
 
-  --all      the 3,000,000 flights of 2001 instead of 20,000 (takes some minutes)
+  --all      the 3,000,000 flights of 2001 instead of 20,000 (takes many minutes)
   --fast     as fast as it goes, instead of over 15 seconds
   --limit N  only the first N flights
   --help     this text

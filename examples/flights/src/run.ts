@@ -2,7 +2,7 @@ import { startPostgres } from '@tidemark/testing'
 import { migrateUp } from 'tidemark'
 import { listeners, openApp } from './app.ts'
 import { checkFigures, type Finding } from './check.ts'
-import { crash, untilAllRun } from './crash.ts'
+import { crash, untilAllRun, whoRunsWhat } from './crash.ts'
 import { Crew } from './crew.ts'
 import { createTables } from './database.ts'
 import { computeExpected } from './expected.ts'
@@ -54,13 +54,12 @@ export async function run(options: Options, view: View, abort: AbortController):
   })
   const progress = new Progress(file.count, signal)
   await using monitor = new Monitor(app, (error) => abort.abort(error))
-  const unwatch = monitor.watch((sample) => view.show(progress.moment(sample, crew)))
 
   const stage = { crew, monitor, view, signal }
-  const first = await crew.hire()
-  await untilAllRun(stage)
-  view.note(`${first} runs the listeners, ${await crew.hire()} stands by`)
+  await Promise.all([crew.hire(), crew.hire()])
+  view.note(whoRunsWhat(await untilAllRun(stage, { workers: 2 }), crew))
 
+  const unwatch = monitor.watch((sample) => view.show(progress.moment(sample, crew)))
   const startedAt = performance.now()
   const publishing = publishFlights(app, file.read(), {
     publishers,

@@ -1,8 +1,12 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { openApp } from '../src/app.ts'
 import { Example } from './example.ts'
 import { descendantsOf, listProcesses, type Process } from './processes.ts'
+
+// Each starts a server and three processes, beside whatever else the machine is testing.
+vi.setConfig({ testTimeout: 120_000 })
 
 test('every figure agrees with the raw file although a worker is killed', async () => {
   const file = new URL('../data/flights-20k.json', import.meta.resolve('vega-datasets'))
@@ -13,8 +17,8 @@ test('every figure agrees with the raw file although a worker is killed', async 
   const { code } = await example.end()
 
   expect(example.output).toMatch(/Check passed: all [\d,]+ figures agree with the raw file\.\n$/)
-  expect(example.output).toContain('worker 1 is killed with SIGKILL')
-  expect(example.output).toMatch(/worker [23] runs .*, \d+\.\d s after the kill/)
+  expect(example.output).toMatch(/worker [12] is killed with SIGKILL/)
+  expect(example.output).toMatch(/worker [123] runs .*, \d+\.\d s after the kill/)
   expect(example.output).toContain('2,000 flights were published and handled')
   // Of each voucher its number and its dollars.
   expect(compensated).toBeGreaterThan(0)
@@ -23,12 +27,26 @@ test('every figure agrees with the raw file although a worker is killed', async 
   expect(code).toBe(0)
 })
 
+test('a figure that differs is shown and ends it with exit code 1', async () => {
+  await using example = new Example('--limit', '2000', '--fast')
+  await example.says('worker 2 runs')
+  const family = descendantsOf(example.pid, await listProcesses())
+  {
+    await using intruder = openApp(urlOf(family))
+    await intruder.db.insertInto('vouchers').values({ flight: 1_000_000, dollars: 50 }).execute()
+  }
+
+  expect(await example.end()).toEqual({ code: 1, signal: null })
+  expect(example.output).toContain('vouchers of flight 1000000: 1 instead of nothing')
+  expect(example.output).toMatch(/Check failed: 1 of 6 differ from the raw file\.\n$/)
+})
+
 // SIGKILL gives it no chance to clean up: the server's guard and the workers have to notice.
 test.for(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)(
   '%s leaves no process and no directory behind',
   async (signal) => {
     await using example = new Example()
-    await example.says('worker 2 stands by')
+    await example.says('worker 2 runs')
     const family = descendantsOf(example.pid, await listProcesses())
     const home = homeOf(family)
     expect(family.filter(({ command }) => command.includes('worker.ts'))).toHaveLength(2)
@@ -58,4 +76,11 @@ function homeOf(family: readonly Process[]): string {
   const home = family.map(({ command }) => / -D (\S+)\/data /.exec(command)?.[1]).find(Boolean)
   if (home === undefined) throw new Error('no server runs')
   return home
+}
+
+/** The database that these processes work with. */
+function urlOf(family: readonly Process[]): string {
+  const url = family.map(({ command }) => / (postgres:\S+)/.exec(command)?.[1]).find(Boolean)
+  if (url === undefined) throw new Error('no worker runs')
+  return url
 }

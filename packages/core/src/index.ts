@@ -29,6 +29,14 @@ export {
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
+export {
+  defineEntity,
+  type Entity,
+  type EntityOptions,
+  type EntityReducer,
+} from './outbox/define-entity.ts'
+export type { LoadedEntity } from './outbox/load-entity.ts'
+export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
   Drafts,
@@ -66,6 +74,7 @@ export type {
   KeyOptions,
 } from './projection/keyed-projection.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
+export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'
 export type { StateProjection, StateProjectionOptions } from './projection/state-projection.ts'
 export type {
@@ -93,6 +102,7 @@ export {
   type App,
   type AppOptions,
   type Committed,
+  type DecideOptions,
   type Transaction,
   type TransactionOptions,
 } from './runtime/app.ts'

@@ -38,18 +38,15 @@ test('any value of data is encoded and decoded to itself', () => {
   )
 })
 
+// What jsonb cannot hold, and the names that could be used to change what every object inherits.
+const refused = /\\u0000|\\ud[89a-f]|"(?:__proto__|constructor|prototype)":/iu
+
 test('plain JSON is stored as it is, without notes', () => {
   fc.assert(
-    fc.property(
-      fc.jsonValue().filter((v) => !JSON.stringify(v).includes('"__proto__"')),
-      (original) => {
-        fc.pre(
-          !containsNegativeZero(original) &&
-            !/\\u0000|\\ud[89a-f]/iu.test(JSON.stringify(original)),
-        )
-        expect(encodeValue('it', original)).toEqual({ json: JSON.stringify(original), meta: null })
-      },
-    ),
+    fc.property(fc.jsonValue(), (original) => {
+      fc.pre(!containsNegativeZero(original) && !refused.test(JSON.stringify(original)))
+      expect(encodeValue('it', original)).toEqual({ json: JSON.stringify(original), meta: null })
+    }),
   )
 })
 

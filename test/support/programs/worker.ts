@@ -64,6 +64,8 @@ await app.start({
   leaseDuration: options.leaseDuration,
   acquireInterval: options.acquireInterval ?? 100,
 })
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
 process.on('SIGTERM', () => {
   // The runner's own handler drains; then nothing keeps the process but this channel.
   void app.close().then(() => process.disconnect())

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { PreparingExecutor, QueryResult } from './executor.ts'
 import type { Statement } from './statement.ts'
 
@@ -17,12 +18,15 @@ export interface ConnectionOptions {
   readonly preparedStatements?: boolean
 }
 
+// How long to wait for a connection, in milliseconds.
+const connectTimeout = 10_000
+
 /** node-postgres' client configuration for these options. */
 export function clientConfig(options: ConnectionOptions, applicationName: string): pg.ClientConfig {
   return {
     application_name: applicationName,
     keepAlive: true,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: connectTimeout,
     ...options.connection,
     ...(options.connectionString === undefined
       ? {}
@@ -51,6 +55,26 @@ export class Database implements PreparingExecutor {
     // An idle connection that the server closes is replaced at the next use; without a listener it would
     // end the process.
     this.pool.on('error', onIdleError)
+  }
+
+  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
+  async connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.pool.connect()
+    } catch (error) {
+      if (
+        !(error instanceof Error) ||
+        !/timeout exceeded when trying to connect/u.test(error.message)
+      ) {
+        throw error
+      }
+      const { max } = this.pool.options
+      throw new TidemarkError(
+        'TIDEMARK_NO_CONNECTION',
+        `none of the pool's ${max} connections became free within ${connectTimeout} ms`,
+        { cause: error, details: { max, waiting: this.pool.waitingCount } },
+      )
+    }
   }
 
   query(text: string, values: unknown[] = []): Promise<QueryResult> {

@@ -65,8 +65,8 @@ export class OpenTransaction implements PreparingExecutor {
   }
 
   /**
-   * Holds back what is written until the promises that are settled by now have run, and sends it at once: for a
-   * transaction that only publishes, BEGIN, INSERT and COMMIT are one system call, which is most of what it costs here.
+   * Holds back what is written until the promises that are settled by now have run, and sends it at once: BEGIN, INSERT
+   * and COMMIT of a transaction that only publishes are one system call instead of three (PERFORMANCE.md).
    */
   cork(): void {
     if (this.#corked) return
@@ -113,7 +113,7 @@ export async function inTransaction<T, L = undefined>(
   work: (transaction: OpenTransaction) => Promise<T>,
   last?: (transaction: OpenTransaction) => Promise<L>,
 ): Promise<readonly [T, L | undefined]> {
-  const client = await database.pool.connect()
+  const client = await database.connect()
   const transaction = new OpenTransaction(client, database.prepares)
   let broken: Error | undefined
   const onError = (error: Error): void => {

@@ -21,6 +21,11 @@ export const errorCodes = {
     remedy:
       'Check host, port, user, password and database, and that the server accepts connections.',
   },
+  TIDEMARK_NO_CONNECTION: {
+    summary:
+      "All of the pool's connections were in use for too long, or the server did not answer.",
+    remedy: 'Raise `maxConnections`, keep transactions shorter, or limit how many run at once.',
+  },
   TIDEMARK_MISSING_PRIVILEGE: {
     summary: 'The database user may not do what was asked.',
     remedy:
@@ -156,6 +161,16 @@ export const errorCodes = {
     summary: 'The stored state of a projection does not satisfy its schema.',
     remedy:
       'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
+  },
+  TIDEMARK_CANNOT_REBUILD: {
+    summary:
+      'A projection cannot be rebuilt beside its live tables, or its rebuild was replaced meanwhile.',
+    remedy:
+      'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
+  },
+  TIDEMARK_NO_REBUILD: {
+    summary: 'The projection is not being rebuilt.',
+    remedy: 'See what is with `tidemark projection list`.',
   },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',

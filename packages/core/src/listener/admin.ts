@@ -109,7 +109,7 @@ export class ListenerAdmin {
         'TIDEMARK_INVALID_OPTION',
         `"${name}" is a projection, not a listener`,
         {
-          hint: 'Reset it with `projections.reset`, which empties its state too.',
+          hint: 'Reset it with `tidemark.reset(projection)`, which empties its state too.',
         },
       )
     }

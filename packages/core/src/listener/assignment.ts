@@ -10,6 +10,8 @@ export interface AssignablePartition {
   readonly version: number
   readonly generation: number
   readonly partition: number
+  /** Whether it is of the live generation; false: of one that is being built. */
+  readonly live: boolean
   /** Who holds its lease now, if anybody does. */
   readonly owner: string | null
 }

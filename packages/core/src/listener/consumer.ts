@@ -27,6 +27,11 @@ export interface Consumer {
   readonly handlerTimeout: number
   /** The tables that it owns, to be emptied when it starts again from zero. */
   readonly tables: readonly string[]
+  /**
+   * What orders an event here, if not its own key: the key whose state it changes. Events with the same one are
+   * handled by the same partition, and wait behind each other.
+   */
+  keyOf?(event: RecordedEvent): string | null
   /** Starts handling under a lease. */
   begin(lease: Lease, environment: Environment): Handling
 }
@@ -37,6 +42,8 @@ export interface Environment {
   readonly outbox: Outbox
   readonly spawner: Spawner
   readonly logger: Logger
+  /** Called when a partition of a generation under construction has come to the end of the outbox. */
+  onCaughtUp(consumer: Consumer): void
   /** How long a lease lasts, in milliseconds. */
   readonly leaseDuration: number
 }

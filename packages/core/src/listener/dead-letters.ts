@@ -14,6 +14,8 @@ import type { Lease } from './lease.ts'
 /** An event that a listener passes without handling it. */
 export interface SetAside {
   readonly event: StoredEvent
+  /** What orders it in this listener. */
+  readonly key: string | null
   /** Why: it failed, it waits behind one that failed, or it is passed over for good. */
   readonly state: 'parked' | 'waiting' | 'skipped'
   /** Whether later events with its key wait behind it. */
@@ -48,7 +50,7 @@ export async function writeSetAside(
       group.map(({ event }) => event.sequence),
       group.map(({ event }) => event.type),
       group.map(({ event }) => event.id),
-      group.map(({ event }) => event.key),
+      group.map(({ key }) => key),
       first.holdsKey,
       first.state,
       first.attempts,

@@ -9,6 +9,7 @@ interface LeaseRow {
   readonly generation: number
   readonly partition: number
   readonly partitions: number
+  readonly live: boolean
   readonly resize_at: string | null
   readonly epoch: string
   readonly cursor: string
@@ -26,6 +27,8 @@ export class Lease {
   readonly listener: string
   readonly generation: number
   readonly partition: number
+  /** Whether it is of the live generation; false: of one that is being built. */
+  live: boolean
   /** How many partitions the listener has. */
   readonly partitions: number
   readonly epoch: bigint
@@ -53,6 +56,7 @@ export class Lease {
     this.listener = row.listener
     this.generation = row.generation
     this.partition = row.partition
+    this.live = row.live
     this.partitions = row.partitions
     this.stopAt = row.resize_at === null ? null : (BigInt(row.resize_at) as EventSequence)
     this.crashes = row.crashes

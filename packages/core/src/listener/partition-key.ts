@@ -1,11 +1,6 @@
-import type { StoredEvent } from '../event/stored-event.ts'
-
-/**
- * The partition of an event: by its key, so that events with the same key stay in order; by its id when it has
- * none.
- */
-export function partitionOf(event: StoredEvent, partitions: number): number {
-  return partitions === 1 ? 0 : hash(event.key ?? event.id) % partitions
+/** The partition of a key: events with the same key stay in order. */
+export function partitionOf(key: string, partitions: number): number {
+  return hash(key) % partitions
 }
 
 // FNV-1a with a final mix: stable across processes and versions, which a cursor depends on.

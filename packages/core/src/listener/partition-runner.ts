@@ -3,17 +3,16 @@ import { markStarted } from '../database/sql/cursors.ts'
 import { isConnectionError, isRetryableConflict } from '../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventRegistry } from '../event/registry.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import { readEventsAt, readPage } from '../outbox/page.ts'
-import type { Slice, Tail } from '../outbox/tail.ts'
+import { readEventsAt } from '../outbox/page.ts'
+import type { Slice } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
-import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
+import type { Batch, Consumer, Handling } from './consumer.ts'
 import { loadHeldKeys, loadRetries, parkRetry, type Retry, type SetAside } from './dead-letters.ts'
 import { recordFailedAttempt } from './failure.ts'
 import { leaseLost, type Lease } from './lease.ts'
-import { partitionOf } from './partition-key.ts'
+import { PartitionReader, type ReaderEnvironment } from './partition-reader.ts'
 
 /**
  * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
@@ -27,9 +26,7 @@ export interface Slots {
 }
 
 /** What the runners of a process share. */
-export interface RunnerEnvironment extends Environment {
-  readonly tail: Tail
-  readonly registry: EventRegistry
+export interface RunnerEnvironment extends ReaderEnvironment {
   readonly slots: Slots
 }
 
@@ -47,7 +44,7 @@ export class PartitionRunner {
   readonly #consumer: Consumer
   readonly #environment: RunnerEnvironment
   readonly #handling: Handling
-  readonly #types: ReadonlySet<string>
+  readonly #reader: PartitionReader
   #heldKeys: Set<string> = new Set()
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
@@ -56,7 +53,7 @@ export class PartitionRunner {
     this.#consumer = consumer
     this.lease = lease
     this.#environment = environment
-    this.#types = consumer.types
+    this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = consumer.begin(lease, environment)
     this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
   }
@@ -82,9 +79,12 @@ export class PartitionRunner {
           )
           return 'resized'
         }
-        const slice = await this.#next()
+        // An event that failed is tried alone: those after it would only be rolled back with it.
+        const alone = lease.failedSequence !== null || this.#careful > 0
+        const slice = await this.#reader.next(alone)
         if (slice.events.length === 0) {
           lease.position = slice.through
+          if (!lease.live) await this.#reportCaughtUp(kill)
           await this.#environment.tail.waitPast(lease.position, drain)
           continue
         }
@@ -98,32 +98,14 @@ export class PartitionRunner {
     }
   }
 
-  /** The next events of this partition: from the tail when it is near, else from a page of its own. */
-  async #next(): Promise<Slice> {
-    const { tail } = this.#environment
+  /** A generation under construction shows at once how far it has come: the switch waits for that. */
+  async #reportCaughtUp(kill: AbortSignal): Promise<void> {
     const { lease } = this
-    const after = lease.position
-    // An event that failed is tried alone: those after it would only be rolled back with it.
-    const limit = lease.failedSequence !== null || this.#careful > 0 ? 1 : this.#consumer.batchSize
-    const accepts = (event: StoredEvent): boolean =>
-      this.#types.has(event.type) && this.#isMine(event)
-    const slice = tail.read(after, accepts, limit) ?? (await this.#readPage(after, limit))
-    const { stopAt } = lease
-    if (stopAt === null || slice.through <= stopAt) return slice
-    return { events: slice.events.filter((event) => event.sequence <= stopAt), through: stopAt }
-  }
-
-  async #readPage(after: EventSequence, limit: number): Promise<Slice> {
-    const { tail, database, outbox } = this.#environment
-    const upTo = tail.position
-    const types = [...this.#types]
-    const page = await readPage(database, outbox.schema, { after, upTo, limit, types })
-    const through = page.length === limit ? (page.at(-1) as StoredEvent).sequence : upTo
-    return { events: page.filter((event) => this.#isMine(event)), through }
-  }
-
-  #isMine(event: StoredEvent): boolean {
-    return partitionOf(event, this.lease.partitions) === this.lease.partition
+    const through = lease.position
+    if (through > lease.cursor) {
+      await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
+    }
+    this.#environment.onCaughtUp(this.#consumer)
   }
 
   /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
@@ -192,8 +174,9 @@ export class PartitionRunner {
     const events: RecordedEvent[] = []
     const aside: SetAside[] = []
     for (const [count, event] of stored.entries()) {
-      if (event.key !== null && this.#heldKeys.has(event.key)) {
-        aside.push({ event, state: 'waiting', holdsKey: true, attempts: 0, error: null })
+      const key = this.#heldKeys.size === 0 ? null : this.#reader.keyOf(event)
+      if (key !== null && this.#heldKeys.has(key)) {
+        aside.push({ event, key, state: 'waiting', holdsKey: true, attempts: 0, error: null })
         continue
       }
       try {
@@ -264,13 +247,14 @@ export class PartitionRunner {
       )
       return 'halted'
     }
-    const holdsKey = policy === 'park-key' && event.key !== null
+    const key = this.#reader.keyOf(event)
+    const holdsKey = policy === 'park-key' && key !== null
     const state = policy === 'skip' ? 'skipped' : 'parked'
     const aside = [
-      { event, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
+      { event, key, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
     ]
     await this.#handling.handle(batch({ through: event.sequence, aside }), kill)
-    if (holdsKey) this.#heldKeys.add(event.key)
+    if (holdsKey) this.#heldKeys.add(key)
     logger.error(
       fields,
       `${name} has set event ${event.sequence} aside (${state}) after ${attempts} attempts`,
@@ -299,7 +283,7 @@ export class PartitionRunner {
     try {
       const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
       if (stored === undefined) throw new Error('the event is no longer in the outbox')
-      if (!this.#isMine(stored)) return true
+      if (!this.#reader.isMine(stored)) return true
       const events = [stored.decode(registry)]
       const settled = [retry.sequence]
       await this.#handling.handle(
@@ -343,7 +327,11 @@ function describe(lease: Lease, event: StoredEvent): Record<string, unknown> {
 }
 
 function isNotTheEventsFault(error: unknown): boolean {
-  return isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || isConnectionError(error)
+  return (
+    isTidemarkError(error, 'TIDEMARK_LEASE_LOST') ||
+    isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
+    isConnectionError(error)
+  )
 }
 
 function killed(lease: Lease, event: StoredEvent, crashes: number): TidemarkError {

@@ -1,4 +1,5 @@
-import type { Executor } from '../database/executor.ts'
+import { run, type Executor } from '../database/executor.ts'
+import { prolongLease } from '../database/sql/cursors.ts'
 import type { OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
@@ -23,12 +24,23 @@ import type { Spawn, SpawnSeed } from './spawning.ts'
 export class TransactionalHandling implements Handling {
   readonly #consumer: Consumer
   readonly #apply: Apply
+  readonly #prepare: ((transaction: OpenTransaction) => Promise<void>) | undefined
   readonly #lease: Lease
   readonly #environment: Environment
 
-  constructor(consumer: Consumer, apply: Apply, lease: Lease, environment: Environment) {
+  /**
+   * @param prepare - runs in each transaction after the fence and before the handlers.
+   */
+  constructor(
+    consumer: Consumer,
+    apply: Apply,
+    lease: Lease,
+    environment: Environment,
+    prepare?: (transaction: OpenTransaction) => Promise<void>,
+  ) {
     this.#consumer = consumer
     this.#apply = apply
+    this.#prepare = prepare
     this.#lease = lease
     this.#environment = environment
   }
@@ -43,7 +55,14 @@ export class TransactionalHandling implements Handling {
       { idleTimeout: leaseDuration },
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
-        const watch = new HandlerWatch(transaction, this.#consumer, leaseDuration, signal)
+        await this.#prepare?.(transaction)
+        const watch = new HandlerWatch(
+          transaction,
+          this.#consumer,
+          leaseDuration,
+          () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
+          signal,
+        )
         const spawned = spawner.turn(transaction, {
           triggeredBy: `listener:${lease.listener}`,
           next: () => context.nextSpawn(),
@@ -168,7 +187,8 @@ export class BatchContext implements HandlerContext {
   }
 
   get replaying(): boolean {
-    return this.event !== undefined && this.event.sequence <= this.#lease.replayUntil
+    const { live, replayUntil } = this.#lease
+    return !live || (this.event !== undefined && this.event.sequence <= replayUntil)
   }
 
   get attempt(): number {
@@ -194,6 +214,7 @@ export class HandlerWatch {
     transaction: OpenTransaction,
     consumer: Consumer,
     leaseDuration: number,
+    prolong: () => Promise<unknown>,
     killed: AbortSignal,
   ) {
     this.#transaction = transaction
@@ -202,9 +223,7 @@ export class HandlerWatch {
     killed.addEventListener('abort', this.#onKill, { once: true })
     this.#expired.promise.catch(() => {})
     this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
-    this.#pulse = setInterval(() => {
-      transaction.query('SELECT 1').catch(() => {})
-    }, leaseDuration / 3)
+    this.#pulse = setInterval(() => void prolong().catch(() => {}), leaseDuration / 3)
   }
 
   get signal(): AbortSignal {

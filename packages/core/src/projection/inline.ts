@@ -6,15 +6,20 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import { byType } from '../listener/define-listener.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
+import { readHorizon } from '../outbox/horizon.ts'
 import type { InlineConsumers, InlineTurn } from '../outbox/inline.ts'
+import { readPage } from '../outbox/page.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { fold, reducersOf } from './state-handling.ts'
 import { StateProjection } from './state-projection.ts'
 import type { TableHandler, TableProjection } from './table-projection.ts'
+
+const pageSize = 1000
 
 /** A projection that can run inline. */
 export type InlineProjection = StateProjection<unknown> | TableProjection
@@ -71,6 +76,30 @@ export class InlineProjections implements InlineConsumers {
           )
         }
       },
+    }
+  }
+
+  /**
+   * Derives a projection from sequence zero, in the caller's transaction, which has emptied it.
+   *
+   * INVARIANT: the transaction holds the projection's cursor row, and inline publishers take it before they draw a
+   * sequence: whatever of theirs is not visible by now will be applied by themselves, later.
+   */
+  async replay(
+    executor: Executor | PreparingExecutor,
+    projection: InlineProjection,
+  ): Promise<void> {
+    await run(executor, lockInline(this.#schema), [[projection.name]])
+    const { lastSequence: upTo } = await readHorizon(executor, this.#schema)
+    const types = [...projection.types]
+    let state: EncodedValue | null = null
+    for (let after: EventSequence = sequenceZero; ;) {
+      const page = await readPage(executor, this.#schema, { after, upTo, limit: pageSize, types })
+      const last = page.at(-1)
+      if (last === undefined) return
+      const events = page.map((event) => event.decode(this.#registry))
+      state = await this.apply(executor, projection, events, state)
+      after = last.sequence
     }
   }
 
@@ -133,7 +162,10 @@ export class InlineProjections implements InlineConsumers {
   ): Promise<void> {
     for (const projection of projections.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       await lockDefinition(executor, this.#schema, projection)
-      await run(executor, createCursor(this.#schema), [projection.name, 1, 0, 0n])
+      const values = [projection.name, 1, 0, sequenceZero]
+      const { rowCount } = await run(executor, createCursor(this.#schema), values)
+      // Another publisher may have made it, and replayed it, while this one waited for the row.
+      if (rowCount === 1) await this.replay(executor, projection)
     }
   }
 }

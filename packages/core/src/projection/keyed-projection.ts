@@ -60,6 +60,11 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
     return new KeyedProjection(this.name, this.options, handlers)
   }
 
+  keyOf(event: RecordedEvent): string | null {
+    const reducer = [...this.handlers].find(([definition]) => definition.type === event.type)?.[1]
+    return reducer?.key(event) ?? null
+  }
+
   begin(lease: Lease, environment: Environment): Handling {
     return new KeyedHandling(this, lease, environment)
   }

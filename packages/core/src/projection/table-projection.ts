@@ -6,6 +6,7 @@ import type { HandlerContext } from '../listener/handler-context.ts'
 import type { Lease } from '../listener/lease.ts'
 import { applyBatch, applyEach, TransactionalHandling } from '../listener/transactional-handling.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
+import { shadowSchemaOf, useShadow } from './shadow-tables.ts'
 
 /** A projection that writes tables which it owns. */
 export interface TableProjectionOptions extends ProjectionOptions {
@@ -83,7 +84,10 @@ export class TableProjection extends Projection<TableHandler> implements Consume
       this.batchHandler === undefined
         ? applyEach(byType<Handler>(this.handlers))
         : applyBatch(this.batchHandler)
-    return new TransactionalHandling(this, apply, lease, environment)
+    const shadow = shadowSchemaOf(environment.outbox.schema, this.name, lease.generation)
+    return new TransactionalHandling(this, apply, lease, environment, async (transaction) => {
+      if (!lease.live) await useShadow(transaction, shadow)
+    })
   }
 
   #requireNoBatch(): void {

@@ -2,20 +2,25 @@ import { executorOf } from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
 import { Database, type ConnectionOptions } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
-import type { IsolationLevel } from '../database/transaction.ts'
+import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventDraft } from '../event/define-event.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { JobAdmin } from '../job/job-admin.ts'
 import type { JobRunnerOptions } from '../job/job-runner.ts'
 import { JobSpawner } from '../job/job-spawner.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
+import type { Consumer } from '../listener/consumer.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
+import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import type { Spawn } from '../listener/spawning.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
+import type { Entity } from '../outbox/define-entity.ts'
+import { keepSnapshot, loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
 import { Outbox } from '../outbox/outbox.ts'
 import {
   outgoingEvents,
@@ -25,6 +30,7 @@ import {
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
+import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import { InlineProjections, type InlineProjection } from '../projection/inline.ts'
 import type { KeyedProjection } from '../projection/keyed-projection.ts'
 import {
@@ -34,6 +40,8 @@ import {
   type KeyedState,
   type KeyPage,
 } from '../projection/read.ts'
+import { RebuildAdmin } from '../projection/rebuild-admin.ts'
+import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
@@ -77,6 +85,12 @@ export interface TransactionOptions {
   readonly isolation?: IsolationLevel
 }
 
+/** How a command is decided. */
+export interface DecideOptions {
+  /** How often it is decided at most, when others append meanwhile. Defaults to 5. */
+  readonly attempts?: number
+}
+
 /** A transaction that has committed. */
 export interface Committed<T> extends Published {
   /** What the function returned. */
@@ -91,9 +105,12 @@ export class App implements AsyncDisposable {
   readonly deadLetters: DeadLetterAdmin
   /** Spawning jobs, looking at them and steering them. */
   readonly jobs: JobAdmin
+  /** Rebuilds under way: their progress, pausing and cancelling them. */
+  readonly rebuilds: RebuildAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
-  readonly #options: AppOptions
+  /** What it was defined with: tools make another from it, for instance for another database. */
+  readonly options: AppOptions
   readonly #definitions: Definitions
   readonly #logger: Logger
   readonly #database: Database
@@ -105,7 +122,7 @@ export class App implements AsyncDisposable {
   #closed: Promise<void> | undefined
 
   constructor(options: AppOptions) {
-    this.#options = options
+    this.options = options
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
     this.#logger = options.logger ?? stderrLogger
@@ -128,6 +145,7 @@ export class App implements AsyncDisposable {
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
     this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner)
+    this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 
   /** Kysely on the application's pool, for reading: each query on a connection of its own. */
@@ -212,6 +230,74 @@ export class App implements AsyncDisposable {
   }
 
   /**
+   * The present state of an entity, and the version of its stream.
+   *
+   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+   */
+  async load<State>(entity: Entity<State>, id: string): Promise<LoadedEntity<State>> {
+    return loadEntity(this.#database, this.schema, entity, id)
+  }
+
+  /**
+   * Decides a command on an entity's present state and appends what it answers to the entity's stream. When somebody
+   * else appended meanwhile, the entity is loaded again and the command decided again.
+   *
+   * @param decide - answers the events, or none; what it writes through its second argument commits with them. It may
+   * be called several times. What it throws refuses the command.
+   * @throws TidemarkError TIDEMARK_STREAM_CONFLICT when the last attempt conflicts too.
+   */
+  async decide<State>(
+    entity: Entity<State>,
+    id: string,
+    decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
+    options: DecideOptions = {},
+  ): Promise<Committed<LoadedEntity<State>>> {
+    rejectUnknownOptions('decide', options, ['attempts'])
+    const { attempts = 5 } = options
+    requireWhole('decide', 'attempts', attempts, 1)
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.transaction(async (tx) => {
+          const loaded = await loadEntity(tx, this.schema, entity, id)
+          const drafts = await decide(loaded.state, tx)
+          if (drafts !== undefined) {
+            const stream = entity.streamOf(id)
+            tx.publish(drafts, { stream, expectedVersion: loaded.version })
+          }
+          await keepSnapshot(tx, this.schema, entity, id, loaded)
+          return loaded
+        })
+      } catch (error) {
+        if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
+      }
+    }
+  }
+
+  /**
+   * The events of the outbox, in order. It stops at the end, or with `follow` goes on until it is left.
+   *
+   * @example
+   * ```ts
+   * import { defineApp, defineEvent } from 'tidemark'
+   * import { z } from 'zod'
+   *
+   * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+   * const tidemark = defineApp({ modules: [opened] })
+   *
+   * for await (const event of tidemark.events({ types: ['accounts.opened'] })) console.log(event.sequence)
+   * ```
+   */
+  events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
+    rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
+    return outboxEvents(this.#database, this.schema, this.#definitions.registry, options)
+  }
+
+  /** The events of a stream in the order of its versions, after the given one. */
+  stream(name: string, after: bigint = 0n): AsyncGenerator<RecordedEvent> {
+    return streamEvents(this.#database, this.schema, this.#definitions.registry, name, after)
+  }
+
+  /**
    * Runs the listeners and projections in this process until the runner is stopped or disposed, or the process is
    * told to end.
    *
@@ -222,9 +308,9 @@ export class App implements AsyncDisposable {
     this.#requireOpen()
     const runner = await Runner.start(
       {
-        database: this.#database,
-        connection: this.#options,
+        connection: this.options,
         outbox: this.#outbox,
+        inline: this.#inline,
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
         spawner: this.#spawner,
@@ -283,20 +369,41 @@ export class App implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
   async reset(projection: { readonly name: string }): Promise<void> {
-    const consumer = this.#definitions.consumers.get(projection.name)
-    if (consumer?.kind !== 'projection') {
+    const consumer = this.#projectionNamed(projection.name)
+    await inTransaction(this.#database, {}, (transaction) =>
+      resetProjection(transaction, consumer, {
+        schema: this.schema,
+        inline: this.#inline,
+      }),
+    )
+  }
+
+  /**
+   * Rebuilds a projection beside the live one: a new generation is derived from sequence zero by whoever runs the
+   * projection, and takes the live one's place in one transaction when it has caught up. Readers and publishers notice
+   * nothing. Follow it with `rebuilds.progress`.
+   *
+   * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, or TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
+   */
+  async rebuild(projection: { readonly name: string }): Promise<void> {
+    const consumer = this.#projectionNamed(projection.name)
+    if (consumer.mode === 'inline') {
+      throw new TidemarkError('TIDEMARK_CANNOT_REBUILD', `${consumer.name} is inline`, {
+        hint: 'Reset it: it is replayed in one transaction, while its publishers wait.',
+      })
+    }
+    const { version } = await this.listeners.get(consumer.name)
+    if (version !== consumer.version) {
       throw new TidemarkError(
-        'TIDEMARK_UNKNOWN_LISTENER',
-        `no projection of this application is named "${projection.name}"`,
+        'TIDEMARK_CANNOT_REBUILD',
+        `${consumer.name} is at version ${version} in the database and ${consumer.version} here`,
+        { hint: 'A raised version is rebuilt when a process that has it starts.' },
       )
     }
-    await resetProjection(
-      this.#database,
-      this.schema,
-      consumer,
-      this.#inline,
-      this.#definitions.registry,
-    )
+    await inTransaction(this.#database, {}, async (transaction) => {
+      await lockDefinition(transaction, this.schema, consumer)
+      await startRebuild(transaction, this.schema, consumer)
+    })
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */
@@ -313,6 +420,15 @@ export class App implements AsyncDisposable {
     await Promise.all([...this.#runners].map((runner) => runner.stop()))
     await this.#coalescer.close()
     await this.#database.close()
+  }
+
+  #projectionNamed(name: string): Consumer {
+    const consumer = this.#definitions.consumers.get(name)
+    if (consumer?.kind === 'projection') return consumer
+    throw new TidemarkError(
+      'TIDEMARK_UNKNOWN_LISTENER',
+      `no projection of this application is named "${name}"`,
+    )
   }
 
   #requireOpen(): void {
@@ -380,6 +496,7 @@ export function defineApp(options: AppOptions): App {
 
 function checkRunnerOptions(options: RunnerOptions): void {
   const known = [
+    'maxConnections',
     'leaseDuration',
     'acquireInterval',
     'drainTimeout',
@@ -391,6 +508,9 @@ function checkRunnerOptions(options: RunnerOptions): void {
   for (const name of ['leaseDuration', 'acquireInterval', 'drainTimeout'] as const) {
     const value = options[name]
     if (value !== undefined) requireWhole('start', name, value, name === 'leaseDuration' ? 500 : 0)
+  }
+  if (options.maxConnections !== undefined) {
+    requireWhole('start', 'maxConnections', options.maxConnections, 4)
   }
   if (options.doorbell !== undefined) {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']

@@ -13,10 +13,11 @@ import { loadRoster } from '../listener/roster.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
+import { trySwitch } from '../projection/rebuild.ts'
 import { Semaphore } from './semaphore.ts'
 
 /** What the partitions of a process work with. */
-export interface PartitionsEnvironment extends Environment {
+export interface PartitionsEnvironment extends Omit<Environment, 'onCaughtUp'> {
   readonly process: string
   readonly consumers: readonly Consumer[]
   readonly registry: EventRegistry
@@ -31,6 +32,9 @@ interface Running {
   readonly done: Promise<void>
 }
 
+// How long to wait after an attempt to switch that came too early.
+const switchInterval = 50
+const failedSwitchInterval = 5000
 // Connections that batches leave to the reader, the heartbeat and publishers.
 const reservedConnections = 3
 
@@ -40,6 +44,7 @@ export class Partitions {
   readonly #consumers: ReadonlyMap<string, Consumer>
   readonly #running = new Map<string, Running>()
   readonly #slots: Semaphore
+  readonly #switching = new Set<string>()
 
   constructor(environment: PartitionsEnvironment) {
     this.#environment = environment
@@ -71,6 +76,7 @@ export class Partitions {
     if (this.#consumers.size === 0) return
     await finishResizes(database, outbox.schema)
     const { processes, partitions } = await loadRoster(database, outbox.schema, leaseDuration)
+    this.#noteLive(partitions)
     const assigned = assignPartitions(processes, partitions)
     const running = new Map([...this.#running.values()].map((one) => [one.runner.lease.place, one]))
     const wanted: AssignablePartition[] = []
@@ -84,6 +90,38 @@ export class Partitions {
     if (leases.length === 0) return
     await prepare()
     for (const lease of leases) await this.#startOrRefuse(lease)
+  }
+
+  /** A generation that was under construction may be the live one by now. */
+  #noteLive(partitions: readonly AssignablePartition[]): void {
+    const live = new Set(partitions.filter((partition) => partition.live).map(placeOf))
+    for (const { runner } of this.#running.values()) {
+      if (live.has(runner.lease.place)) runner.lease.live = true
+    }
+  }
+
+  /** Switches to the generation under construction when it is time; one attempt at a time, and not too many. */
+  async #switch(consumer: Consumer): Promise<void> {
+    const { database, outbox, logger } = this.#environment
+    if (this.#switching.has(consumer.name)) return
+    this.#switching.add(consumer.name)
+    try {
+      if (await trySwitch(database, outbox.schema, consumer, logger)) {
+        for (const { runner } of this.#running.values()) {
+          if (runner.lease.listener === consumer.name) runner.lease.live = true
+        }
+      } else {
+        await wait(switchInterval)
+      }
+    } catch (error) {
+      logger.warn(
+        { listener: consumer.name, err: error },
+        `${consumer.name} could not be switched to its rebuilt generation`,
+      )
+      await wait(failedSwitchInterval)
+    } finally {
+      this.#switching.delete(consumer.name)
+    }
   }
 
   async #startOrRefuse(lease: Lease): Promise<void> {
@@ -182,6 +220,7 @@ export class Partitions {
     const runner = new PartitionRunner(consumer, lease, {
       ...this.#environment,
       slots: this.#slots,
+      onCaughtUp: (caughtUp) => void this.#switch(caughtUp),
     })
     const drain = new AbortController()
     const kill = new AbortController()

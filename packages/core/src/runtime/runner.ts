@@ -11,6 +11,7 @@ import {
   removeProcess,
   sweepProcesses,
 } from '../database/sql/processes.ts'
+import { sweepStates } from '../database/sql/rebuild.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
@@ -19,6 +20,7 @@ import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
 import { Notifications } from '../outbox/notifications.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { Tail } from '../outbox/tail.ts'
+import type { InlineProjections } from '../projection/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { Partitions } from './partitions.ts'
 import { stopOnSignals } from './signals.ts'
@@ -27,6 +29,8 @@ import { syncDefinitions } from './sync-definitions.ts'
 
 /** How a runner works. All times in milliseconds. */
 export interface RunnerOptions {
+  /** The most connections of the runner, which has a pool of its own. Defaults to 10. */
+  readonly maxConnections?: number
   /**
    * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
    * Defaults to 10000.
@@ -45,9 +49,9 @@ export interface RunnerOptions {
 
 /** What a runner is given by its application. */
 export interface RunnerEnvironment {
-  readonly database: Database
   readonly connection: ConnectionOptions
   readonly outbox: Outbox
+  readonly inline: InlineProjections
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly spawner: JobSpawner
@@ -70,7 +74,7 @@ const flushInterval = 200
 export class Runner implements AsyncDisposable {
   /** The identity of this process among those that run the application. */
   readonly id: string = randomUUID()
-  readonly #environment: RunnerEnvironment
+  readonly #environment: RunnerEnvironment & { readonly database: Database }
   readonly #leaseDuration: number
   readonly #acquireInterval: number
   readonly #doorbell: Doorbell
@@ -84,7 +88,10 @@ export class Runner implements AsyncDisposable {
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
-  private constructor(environment: RunnerEnvironment, options: RunnerOptions) {
+  private constructor(
+    environment: RunnerEnvironment & { readonly database: Database },
+    options: RunnerOptions,
+  ) {
     const { database, outbox, logger, connection } = environment
     const doorbellOptions = options.doorbell ?? {}
     this.#environment = environment
@@ -133,18 +140,28 @@ export class Runner implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
-    const { database, outbox, consumers, logger } = environment
-    await requireMigrated(database, outbox.schema)
-    await syncDefinitions(database, outbox.schema, consumers, logger)
-    const runner = new Runner(environment, options)
-    await runner.#register()
-    runner.#loops = Promise.all([
-      runner.#supervise('the outbox reader', () => runner.#work()),
-      runner.#supervise('the heartbeat', () => runner.#beat()),
-      runner.#supervise('maintenance', () => runner.#maintain()),
-      runner.#runJobs(),
-    ])
-    return runner
+    const { connection, outbox, logger } = environment
+    const { maxConnections = 10 } = options
+    // A pool of its own: an application that uses up its connections must not stop its listeners.
+    const database = new Database({ ...connection, maxConnections }, 'tidemark worker', (error) =>
+      logger.debug({ err: error }, 'an idle connection was lost'),
+    )
+    try {
+      await requireMigrated(database, outbox.schema)
+      await syncDefinitions({ ...environment, database })
+      const runner = new Runner({ ...environment, database }, options)
+      await runner.#register()
+      runner.#loops = Promise.all([
+        runner.#supervise('the outbox reader', () => runner.#work()),
+        runner.#supervise('the heartbeat', () => runner.#beat()),
+        runner.#supervise('maintenance', () => runner.#maintain()),
+        runner.#runJobs(),
+      ])
+      return runner
+    } catch (error) {
+      await database.close()
+      throw error
+    }
   }
 
   /** The partitions that this process runs now, as `listener#partition`. */
@@ -176,6 +193,8 @@ export class Runner implements AsyncDisposable {
       await run(database, removeProcess(outbox.schema), [this.id])
     } catch (error) {
       logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
+    } finally {
+      await database.close()
     }
   }
 
@@ -299,6 +318,8 @@ export class Runner implements AsyncDisposable {
       await run(database, sweepProcesses(outbox.schema), [this.#leaseDuration * 6])
       await run(database, sweepDoorbells(outbox.schema), [])
       await run(database, ensurePartitions(outbox.schema), [])
+      // In bounded steps: what is left comes with the next round.
+      await run(database, sweepStates(outbox.schema), [])
     })
   }
 }

@@ -8,37 +8,45 @@ import type { Consumer } from '../listener/consumer.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import { beginResize } from '../listener/resize.ts'
 import { readHorizon } from '../outbox/horizon.ts'
+import type { Outbox } from '../outbox/outbox.ts'
 import { readLastSettled } from '../outbox/page.ts'
-import { emptyProjection } from '../projection/reset.ts'
+import type { InlineProjection, InlineProjections } from '../projection/inline.ts'
+import { startRebuild } from '../projection/rebuild.ts'
+import { resetProjection } from '../projection/reset.ts'
 import type { Logger } from '../telemetry/logger.ts'
 
+/** What definitions are written down with. */
+export interface SyncEnvironment {
+  readonly database: Database
+  readonly outbox: Outbox
+  readonly inline: InlineProjections
+  readonly consumers: readonly Consumer[]
+  readonly logger: Logger
+}
+
 /**
- * Writes down what this process runs: new listeners get a cursor, a projection with a raised version starts again
- * from zero. What a newer process defined is left alone.
+ * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
+ * beside the live one. What a newer process defined is left alone.
  *
- * @throws TidemarkError TIDEMARK_MODE_CHANGED.
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED, or TIDEMARK_CANNOT_REBUILD.
  */
-export async function syncDefinitions(
-  database: Database,
-  schema: string,
-  consumers: Iterable<Consumer>,
-  logger: Logger,
-): Promise<void> {
+export async function syncDefinitions(environment: SyncEnvironment): Promise<void> {
   // By name: processes that start together take the rows in one order.
-  const sorted = [...consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const sorted = [...environment.consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   for (const consumer of sorted) {
-    await inTransaction(database, {}, (transaction) =>
-      syncDefinition(transaction, schema, consumer, logger),
+    await inTransaction(environment.database, {}, (transaction) =>
+      syncDefinition(transaction, consumer, environment),
     )
   }
 }
 
 async function syncDefinition(
   transaction: OpenTransaction,
-  schema: string,
   consumer: Consumer,
-  logger: Logger,
+  environment: SyncEnvironment,
 ): Promise<void> {
+  const { logger, outbox, inline } = environment
+  const { schema } = outbox
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {
@@ -53,6 +61,8 @@ async function syncDefinition(
     for (let partition = 0; partition < consumer.partitions; partition++) {
       await run(transaction, createCursor(schema), [name, row.generation, partition, start])
     }
+    // Publishers take its events from here on; those before are taken now.
+    if (mode === 'inline') await inline.replay(transaction, consumer as Consumer & InlineProjection)
     return
   }
   if (row.mode !== mode) {
@@ -70,8 +80,7 @@ async function syncDefinition(
     return
   }
   if (row.version < version) {
-    await emptyProjection(transaction, schema, consumer)
-    logger.info({ listener: name, version }, `${name} starts again from zero as version ${version}`)
+    if (await raiseVersion(transaction, consumer, environment)) return
   }
   if (row.partitions !== consumer.partitions) {
     await beginResize(transaction, schema, name, consumer.partitions)
@@ -82,4 +91,30 @@ async function syncDefinition(
   }
   const definition = JSON.stringify({ types: [...consumer.types] })
   await run(transaction, updateListener(schema), [name, kind, mode, version, definition])
+}
+
+/**
+ * Starts what a raised version asks for. Answers whether a generation is built beside the live one, which then keeps
+ * its version until the switch.
+ */
+async function raiseVersion(
+  transaction: OpenTransaction,
+  consumer: Consumer,
+  { outbox, inline, logger }: SyncEnvironment,
+): Promise<boolean> {
+  const { schema } = outbox
+  const fields = { listener: consumer.name, version: consumer.version }
+  const { rows } = await transaction.query(
+    `SELECT FROM "${schema}".cursors WHERE listener = $1 AND cursor > 0 LIMIT 1`,
+    [consumer.name],
+  )
+  if (rows.length === 0) return false
+  if (consumer.mode === 'inline') {
+    await resetProjection(transaction, consumer, { schema, inline })
+    logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)
+    return false
+  }
+  await startRebuild(transaction, schema, consumer)
+  logger.info(fields, `${consumer.name} is rebuilt as version ${consumer.version}`)
+  return true
 }

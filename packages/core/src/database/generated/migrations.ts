@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '6d683211d137c3eece7b0c1e8cfd0633b5f78c990468d2e7504acdfa753849e4',
+    checksum: '4e9b7e2e82fe2a6d4d533689df47fea35fbf6b9827abc15d7c8fbae37c875ad8',
     sql: `-- breaking: no
 --
 -- The outbox, its readers' cursors and the doorbell.
@@ -302,6 +302,13 @@ CREATE TABLE :"schema".listeners (
   -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
   resize_to  integer,
   resize_at  bigint,
+  -- While a projection is rebuilt: the generation that grows beside the live one.
+  last_generation    integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version    integer,
+  rebuild_partitions integer,
+  rebuild_paused     boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamptz,
   status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
   definition jsonb       NOT NULL DEFAULT '{}',
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -397,6 +404,25 @@ CREATE TABLE :"schema".projection_states (
   }),
   Object.freeze({
     version: 4,
+    name: 'entities',
+    breaking: false,
+    checksum: '2f0fdaf017cfa99483c389531c46724c235efcd8abd5611c36c83e6c56e72028',
+    sql: `-- breaking: no
+--
+-- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
+
+CREATE TABLE :"schema".snapshots (
+  stream         text    PRIMARY KEY,
+  stream_version bigint  NOT NULL,
+  -- The version of the entity's reducers that made it; others pass it over.
+  entity_version integer NOT NULL,
+  state          jsonb   NOT NULL,
+  state_meta     jsonb
+) WITH (fillfactor = 70);
+`,
+  }),
+  Object.freeze({
+    version: 5,
     name: 'jobs',
     breaking: false,
     checksum: 'b6dcfbd2401bfad832bfe7f1a2d233cfa6c5215ead74c8047605ec01609e7c64',

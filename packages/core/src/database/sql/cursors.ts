@@ -10,13 +10,16 @@ SELECT
      jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job")')) ORDER BY p.id), '[]')
    FROM ${schema}.processes p
    WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener, 'version', l.version,
-     'generation', c.generation, 'partition', c.partition,
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,
+     'version', CASE WHEN c.generation = l.generation THEN l.version ELSE l.rebuild_version END,
+     'generation', c.generation, 'partition', c.partition, 'live', c.generation = l.generation,
      'owner', CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END) ORDER BY c.listener, c.generation, c.partition), '[]')
    FROM ${schema}.listeners l
-   JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
-   WHERE l.status <> 'paused' AND l.mode = 'async' AND c.halted_at IS NULL
-     AND (l.resize_at IS NULL OR c.cursor < l.resize_at)) AS partitions`,
+   JOIN ${schema}.cursors c ON c.listener = l.name
+   WHERE l.mode = 'async' AND c.halted_at IS NULL
+     AND CASE WHEN c.generation = l.generation
+           THEN l.status <> 'paused' AND (l.resize_at IS NULL OR c.cursor < l.resize_at)
+           ELSE c.generation = l.rebuild_generation AND NOT l.rebuild_paused END) AS partitions`,
 )
 
 // Takes partitions that are free or whose lease has expired. SKIP LOCKED: a row that is locked belongs to a batch
@@ -26,12 +29,15 @@ export const acquireLeases: SchemaStatement = statement(
   'acquire_leases',
   (schema) => `
 WITH free AS (
-  SELECT c.listener, c.generation, c.partition, l.partitions, l.resize_at
+  SELECT c.listener, c.generation, c.partition, c.generation = l.generation AS live,
+    CASE WHEN c.generation = l.generation THEN l.partitions ELSE l.rebuild_partitions END AS partitions,
+    CASE WHEN c.generation = l.generation THEN l.resize_at END AS resize_at
   FROM unnest($3::text[], $4::integer[], $5::integer[]) AS w (listener, generation, partition)
   JOIN ${schema}.cursors c
     ON c.listener = w.listener AND c.generation = w.generation AND c.partition = w.partition
   JOIN ${schema}.listeners l ON l.name = c.listener
-  WHERE c.halted_at IS NULL AND l.status <> 'paused'
+  WHERE c.halted_at IS NULL
+    AND CASE WHEN c.generation = l.generation THEN l.status <> 'paused' ELSE NOT l.rebuild_paused END
     AND (c.owner IS NULL OR c.lease_until < clock_timestamp())
   ORDER BY c.listener, c.generation, c.partition
   FOR UPDATE OF c SKIP LOCKED
@@ -42,7 +48,7 @@ SET owner = $1::uuid, epoch = c.epoch + 1,
     lease_until = clock_timestamp() + $2::integer * interval '1 ms', updated_at = clock_timestamp()
 FROM free f
 WHERE c.listener = f.listener AND c.generation = f.generation AND c.partition = f.partition
-RETURNING c.listener, c.generation, c.partition, f.partitions, f.resize_at, c.epoch, c.cursor, c.replay_until,
+RETURNING c.listener, c.generation, c.partition, f.live, f.partitions, f.resize_at, c.epoch, c.cursor, c.replay_until,
   c.attempts, c.crashes, c.failed_sequence, c.next_attempt_at, c.state, c.state_meta`,
 )
 
@@ -68,6 +74,15 @@ export const releaseLease: SchemaStatement = statement(
   'release_lease',
   (schema) => `
 UPDATE ${schema}.cursors SET owner = NULL, lease_until = NULL, updated_at = clock_timestamp()
+WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
+)
+
+// Sent from within a long batch's own transaction, which holds the row: its lease is fresh when it commits, and the
+// session has shown that its process is not frozen.
+export const prolongLease: SchemaStatement = statement(
+  'prolong_lease',
+  (schema) => `
+UPDATE ${schema}.cursors SET lease_until = clock_timestamp() + $5::integer * interval '1 ms'
 WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
 )
 
@@ -123,7 +138,7 @@ WITH failed AS (
   RETURNING halted_at
 ), halted AS (
   UPDATE ${schema}.listeners SET status = 'halted', updated_at = clock_timestamp()
-  WHERE name = $1::text AND status = 'active' AND EXISTS (SELECT FROM failed WHERE halted_at IS NOT NULL)
+  WHERE name = $1::text AND generation = $2::integer AND status IN ('active', 'rebuilding') AND EXISTS (SELECT FROM failed WHERE halted_at IS NOT NULL)
 )
 SELECT count(*)::integer AS recorded FROM failed`,
 )

@@ -1,6 +1,7 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-const columns = `sequence, id, type, version, stream, stream_version, key, payload, payload_meta,
+/** What an event row is read as. */
+export const eventColumns: string = `sequence, id, type, version, stream, stream_version, key, payload, payload_meta,
   correlation_id, causation_id, traceparent, tracestate, metadata, recorded_at`
 
 // Step 3 of reading: a range of the primary key. Partitions outside of it are pruned when execution starts.
@@ -13,7 +14,7 @@ const range = `sequence > (SELECT $1::bigint) AND sequence <= (SELECT $2::bigint
 export const readPage: SchemaStatement = statement(
   'read_page',
   (schema) => `
-SELECT ${columns} FROM ${schema}.events
+SELECT ${eventColumns} FROM ${schema}.events
 WHERE ${range}
 ORDER BY sequence LIMIT (SELECT $3::integer)`,
 )
@@ -22,7 +23,7 @@ ORDER BY sequence LIMIT (SELECT $3::integer)`,
 export const readTypedPage: SchemaStatement = statement(
   'read_typed_page',
   (schema) => `
-SELECT ${columns} FROM ${schema}.events
+SELECT ${eventColumns} FROM ${schema}.events
 WHERE ${range} AND type = ANY ((SELECT $4::text[])::text[])
 ORDER BY sequence LIMIT (SELECT $3::integer)`,
 )
@@ -31,7 +32,7 @@ ORDER BY sequence LIMIT (SELECT $3::integer)`,
 export const readEvents: SchemaStatement = statement(
   'read_events',
   (schema) => `
-SELECT ${columns} FROM ${schema}.events WHERE sequence = ANY ($1::bigint[]) ORDER BY sequence`,
+SELECT ${eventColumns} FROM ${schema}.events WHERE sequence = ANY ($1::bigint[]) ORDER BY sequence`,
 )
 
 // The newest committed event at or below the horizon: where a tail begins.

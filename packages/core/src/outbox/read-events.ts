@@ -1,0 +1,68 @@
+import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import { readStream } from '../database/sql/streams.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
+import { StoredEvent, type EventRow } from '../event/stored-event.ts'
+import { readHorizon } from './horizon.ts'
+import { readPage } from './page.ts'
+import { wait } from './wait.ts'
+
+const pageSize = 500
+const followInterval = 100
+
+/** Which events to read. */
+export interface ReadOptions {
+  /** Start after this sequence. Defaults to the beginning. */
+  readonly after?: EventSequence
+  /** Only events of these types. Defaults to all. */
+  readonly types?: readonly string[]
+  /** Go on with what is published later, until the signal aborts or the loop is left. Defaults to false. */
+  readonly follow?: boolean
+  readonly signal?: AbortSignal
+}
+
+/**
+ * The events of the outbox in the order of their sequences, up to the horizon: none that is read has one before it
+ * that commits later.
+ */
+export async function* outboxEvents(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  registry: EventRegistry,
+  options: ReadOptions = {},
+): AsyncGenerator<RecordedEvent> {
+  const { follow = false, types, signal } = options
+  let after = options.after ?? sequenceZero
+  for (;;) {
+    const { sequence: upTo } = await readHorizon(executor, schema)
+    for (;;) {
+      const request = { after, upTo, limit: pageSize, ...(types === undefined ? {} : { types }) }
+      const page = await readPage(executor, schema, request)
+      for (const event of page) yield event.decode(registry)
+      after = page.at(-1)?.sequence ?? after
+      if (page.length < pageSize) break
+    }
+    if (!follow || signal?.aborted === true) return
+    await wait(followInterval, signal)
+  }
+}
+
+/** The events of a stream in the order of its versions, after the given one. */
+export async function* streamEvents(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  registry: EventRegistry,
+  stream: string,
+  after: bigint = 0n,
+): AsyncGenerator<RecordedEvent> {
+  for (let version = after; ;) {
+    const { rows } = await run(executor, readStream(schema), [stream, version, pageSize])
+    for (const row of rows as unknown as EventRow[]) {
+      const event = new StoredEvent(row).decode(registry)
+      version = event.streamVersion ?? version
+      yield event
+    }
+    if (rows.length < pageSize) return
+  }
+}
