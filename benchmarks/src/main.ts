@@ -1,3 +1,4 @@
+import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
 import { parseOptions, UsageError, type BenchOptions } from './options.ts'
@@ -13,6 +14,7 @@ const benchmarks: Readonly<Record<string, (bench: Bench) => Promise<Report>>> = 
   listener,
   replay,
   latency,
+  jobs,
 }
 
 async function main(): Promise<void> {

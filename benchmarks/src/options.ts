@@ -31,6 +31,7 @@ Names:
   listener   one upsert an event, against the driver doing the same
   replay     a state projection from sequence zero, against the driver's read
   latency    commit to effect committed, at fixed rates
+  jobs       durable jobs, empty and with one row each, against graphile-worker
   all        all of them
 
 Options:

@@ -6,6 +6,9 @@ const mostAhead = 1_000
 // How fast the average follows, and the shortest that a job counts as: a thousandth of a millisecond.
 const inertia = 0.9
 const least = 0.001
+// What several jobs in one transaction may take together, in milliseconds; and how many savepoints Postgres keeps cheap.
+const batchTime = 50
+const mostInBatch = 50
 
 /**
  * The jobs of one queue in this process: those that run, and those that have been claimed and wait for a slot. Short
@@ -21,6 +24,7 @@ export class JobQueue {
   #next = 0
   #running = 0
   #average: number | undefined
+  #batchSize = 1
 
   constructor(name: string, names: readonly string[], concurrency: number) {
     this.name = name
@@ -40,9 +44,9 @@ export class JobQueue {
     return this.#running < this.concurrency
   }
 
-  /** How long a job takes of a slot, in milliseconds; undefined before the first has ended. */
-  get average(): number | undefined {
-    return this.#average
+  /** How many transactional jobs may share a commit: doubled while they are quick, halved when they are not. */
+  get batchSize(): number {
+    return this.#batchSize
   }
 
   /** How many more jobs are worth claiming. */
@@ -96,6 +100,10 @@ export class JobQueue {
   /** Frees a slot in which `jobs` took so many milliseconds. */
   end(duration: number, jobs: number): void {
     this.#running -= 1
+    if (duration > 2 * batchTime) this.#batchSize = Math.max(1, Math.floor(this.#batchSize / 2))
+    else if (duration < batchTime && jobs >= this.#batchSize) {
+      this.#batchSize = Math.min(mostInBatch, this.#batchSize * 2)
+    }
     const each = duration / Math.max(1, jobs)
     this.#average =
       this.#average === undefined ? each : this.#average * inertia + each * (1 - inertia)

@@ -42,9 +42,6 @@ const longestIdle = 1_000
 const pollInterval = 5
 // Without an ear for the doorbell.
 const deafPoll = 250
-// What several jobs in one transaction may take together, in milliseconds; and how many savepoints Postgres keeps cheap.
-const batchTime = 50
-const mostInBatch = 50
 // A claim that was committed so long ago and is not known here had its answer lost.
 const orphanAge = 5_000
 const reviewAge = 200
@@ -58,9 +55,11 @@ export class JobRunner {
   readonly #wake: WakeUp
   readonly #hears: () => boolean
   readonly #drainTimeout: number
+  readonly #connections: number
   readonly #impatience = new AbortController()
   readonly #settling = new Set<Promise<void>>()
   #ended = Promise.withResolvers<void>()
+  #batches = 0
   #draining = false
 
   /** @param hears - whether the process would hear the doorbell. */
@@ -69,7 +68,8 @@ export class JobRunner {
     this.#environment = environment
     this.#hears = hears
     this.#drainTimeout = options.drainTimeout ?? 30_000
-    const { concurrency = 10 } = options
+    const { concurrency = 10, connections = 10 } = options
+    this.#connections = connections
     this.#queues = [...spawner.registry.queues].map(
       ([name, names]) =>
         new JobQueue(
@@ -203,12 +203,19 @@ export class JobRunner {
   /** Starts jobs while there are slots. */
   #dispatch(queue: JobQueue): void {
     while (queue.hasSlot && !this.#draining) {
-      const job = queue.take()
-      if (job === undefined) return
+      const next = queue.peek()
+      if (next === undefined) return
+      // Another batch would only wait for a connection.
+      if (this.#isTransactional(next) && this.#batches >= this.#connections) return
+      const job = queue.take() ?? next
       const attempt = this.#begin(job)
       if (attempt.definition.transact === undefined) void this.#runAlone(queue, attempt)
       else void this.#runBatch(queue, this.#batchAround(queue, attempt))
     }
+  }
+
+  #isTransactional({ name }: ClaimedJob): boolean {
+    return this.#environment.spawner.registry.get(name)?.transact !== undefined
   }
 
   #begin(job: ClaimedJob): Attempt {
@@ -223,15 +230,10 @@ export class JobRunner {
   /** The attempt with as many others as may share its commit. */
   #batchAround(queue: JobQueue, first: Attempt): readonly Attempt[] {
     const batch = [first]
-    const { average } = queue
-    const most =
-      average === undefined
-        ? 1
-        : Math.min(mostInBatch, Math.floor(batchTime / Math.max(0.1, average)))
-    while (batch.length < most) {
+    while (batch.length < queue.batchSize) {
       const next = queue.peek()
       if (next === undefined) break
-      if (this.#environment.spawner.registry.get(next.name)?.transact === undefined) break
+      if (!this.#isTransactional(next)) break
       queue.take()
       batch.push(this.#begin(next))
     }
@@ -250,14 +252,16 @@ export class JobRunner {
   async #runBatch(queue: JobQueue, batch: readonly Attempt[]): Promise<void> {
     queue.begin()
     const started = performance.now()
+    this.#batches += 1
     const outcomes = await executeBatch(this.#environment, batch)
+    this.#batches -= 1
     for (const [attempt, outcome] of outcomes) this.#conclude(attempt, outcome)
     queue.end(performance.now() - started, batch.length)
     this.#afterRun(queue)
   }
 
   #afterRun(queue: JobQueue): void {
-    this.#dispatch(queue)
+    for (const each of this.#queues) this.#dispatch(each)
     if (queue.waiting === 0) this.#wake.ring()
     this.#noteEnd()
   }
