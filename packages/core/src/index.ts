@@ -85,6 +85,11 @@ export type {
   TableProjectionOptions,
 } from './projection/table-projection.ts'
 
+export {
+  defineSchedule,
+  type ScheduleDefinition,
+  type ScheduleOptions,
+} from './job/define-schedule.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
 export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
 export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
@@ -94,6 +99,9 @@ export type { PublishedJobType } from './job/job-registry.ts'
 export type { JobRunnerOptions } from './job/job-runner.ts'
 export type { JobStatus, JobView } from './job/job-view.ts'
 export type { JobRetryOptions } from './job/retry-policy.ts'
+export { unwrap, type JobResult, type RunJobContext, type RunJobOptions } from './job/run-job.ts'
+export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/schedule-admin.ts'
+export type { HeldLock, LockOptions, LockResult } from './job/with-lock.ts'
 export type { JobTransaction, TransactionalJobContext } from './job/transactional-context.ts'
 export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 

@@ -17,12 +17,16 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from '../event/codec.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnOptions } from '../listener/spawning.ts'
+import type { Logger } from '../telemetry/logger.ts'
 import type { JobDefinition } from './define-job.ts'
 import { JobHandle, unknownJob } from './job-handle.ts'
 import type { FinishedStep } from './job-memory.ts'
 import type { PublishedJobType } from './job-registry.ts'
 import type { JobSpawner } from './job-spawner.ts'
 import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
+import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
+import { ScheduleAdmin } from './schedule-admin.ts'
+import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
 export interface JobSelection {
@@ -70,11 +74,16 @@ export interface JobType extends PublishedJobType {
 
 /** Spawning jobs, looking at them and steering them, from any process. */
 export class JobAdmin {
+  /** Looking at schedules, and pausing them. */
+  readonly schedules: ScheduleAdmin
+  readonly #logger: Logger
   readonly #database: Database
   readonly #schema: string
   readonly #spawner: JobSpawner
 
-  constructor(database: Database, schema: string, spawner: JobSpawner) {
+  constructor(database: Database, schema: string, spawner: JobSpawner, logger: Logger) {
+    this.schedules = new ScheduleAdmin(database, schema)
+    this.#logger = logger
     this.#database = database
     this.#schema = schema
     this.#spawner = spawner
@@ -99,6 +108,34 @@ export class JobAdmin {
     const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
     const { id, duplicate } = await this.#spawner.insertOne(this.#database, outgoing)
     return new JobHandle(this.#database, this.#schema, id, duplicate)
+  }
+
+  /**
+   * Runs any function here and now, with the logs, the timing and the causation of a job, and answers how it went.
+   * It is not stored and not repeated: that is what {@link spawn} is for.
+   */
+  run<T>(
+    name: string,
+    work: (context: RunJobContext) => Promise<T> | T,
+    options?: RunJobOptions,
+  ): Promise<JobResult<T>> {
+    return runJob(this.#logger, name, work, options)
+  }
+
+  /**
+   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped, and the result
+   * says so.
+   *
+   * @throws TidemarkError TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+   */
+  async withLock<T>(
+    key: string,
+    options: LockOptions,
+    work: (lock: HeldLock) => Promise<T>,
+  ): Promise<LockResult<T>> {
+    const result = await withLock(this.#database, this.#schema, key, options, work)
+    if (!result.held) this.#logger.info({ lock: key }, `skipped: another holds the lock "${key}"`)
+    return result
   }
 
   /** The handle of a job that was spawned elsewhere. */

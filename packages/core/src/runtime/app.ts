@@ -144,7 +144,7 @@ export class App implements AsyncDisposable {
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
-    this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner)
+    this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner, this.#logger)
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 
@@ -314,6 +314,7 @@ export class App implements AsyncDisposable {
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
         spawner: this.#spawner,
+        schedules: this.#definitions.schedules,
         logger: this.#logger,
       },
       options,

@@ -2,6 +2,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition } from '../event/define-event.ts'
 import { EventRegistry } from '../event/registry.ts'
 import { isJobDefinition, type JobDefinition } from '../job/define-job.ts'
+import { isScheduleDefinition, type ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRegistry } from '../job/job-registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Listener } from '../listener/define-listener.ts'
@@ -18,6 +19,7 @@ export interface Definitions {
   readonly registry: EventRegistry
   readonly consumers: ReadonlyMap<string, Consumer>
   readonly jobs: JobRegistry
+  readonly schedules: readonly ScheduleDefinition[]
 }
 
 /**
@@ -30,6 +32,7 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
   const registry = new EventRegistry()
   const consumers = new Map<string, Consumer>()
   const jobs = new JobRegistry()
+  const schedules = new Map<string, ScheduleDefinition>()
   for (const [index, module] of modules.entries()) {
     const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
     const definitions = values.filter(isDefinition)
@@ -45,10 +48,11 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
     for (const definition of definitions) {
       if (isEventDefinition(definition)) registry.add(definition)
       else if (isJobDefinition(definition)) jobs.add(definition)
+      else if (isScheduleDefinition(definition)) addSchedule(schedules, jobs, definition)
       else addConsumer(consumers, registry, definition)
     }
   }
-  return { registry, consumers, jobs }
+  return { registry, consumers, jobs, schedules: [...schedules.values()] }
 }
 
 function addConsumer(
@@ -70,10 +74,26 @@ function addConsumer(
   for (const definition of consumer.events) registry.add(definition)
 }
 
-function isDefinition(value: unknown): value is Consumer | JobDefinition {
+function addSchedule(
+  schedules: Map<string, ScheduleDefinition>,
+  jobs: JobRegistry,
+  schedule: ScheduleDefinition,
+): void {
+  const known = schedules.get(schedule.name)
+  if (known !== undefined && known !== schedule) {
+    throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two schedules are named "${schedule.name}"`, {
+      details: { name: schedule.name },
+    })
+  }
+  schedules.set(schedule.name, schedule)
+  jobs.add(schedule.job)
+}
+
+function isDefinition(value: unknown): value is Consumer | JobDefinition | ScheduleDefinition {
   return (
     isEventDefinition(value) ||
     isJobDefinition(value) ||
+    isScheduleDefinition(value) ||
     value instanceof Listener ||
     value instanceof Projection
   )

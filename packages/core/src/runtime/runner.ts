@@ -13,8 +13,10 @@ import {
 } from '../database/sql/processes.ts'
 import { sweepStates } from '../database/sql/rebuild.ts'
 import type { EventRegistry } from '../event/registry.ts'
+import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
+import { Scheduler } from '../job/scheduler.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
 import { Notifications } from '../outbox/notifications.ts'
@@ -55,6 +57,7 @@ export interface RunnerEnvironment {
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly spawner: JobSpawner
+  readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
 }
 
@@ -62,9 +65,11 @@ interface JobWork {
   readonly runner: JobRunner
   /** The connections of jobs' transactions: they must not keep a heartbeat waiting. */
   readonly transactions: Database
+  readonly scheduler: Scheduler
 }
 
 const maintenanceInterval = 60_000
+const scheduleInterval = 500
 const flushInterval = 200
 
 /**
@@ -218,17 +223,28 @@ export class Runner implements AsyncDisposable {
       ...options.jobs,
     }
     const runner = new JobRunner(environment, jobOptions, () => this.#notifications.hears)
-    return { runner, transactions }
+    const scheduler = new Scheduler(environment, this.#environment.schedules)
+    return { runner, transactions, scheduler }
+  }
+
+  async #schedule(scheduler: Scheduler, runner: JobRunner): Promise<void> {
+    await scheduler.sync()
+    await every(scheduleInterval, this.#abort.signal, async () => {
+      if ((await scheduler.fire()) > 0) runner.ring()
+    })
   }
 
   /** Runs jobs until the runner stops, and drains them. */
   async #runJobs(): Promise<void> {
     if (this.#jobs === undefined) return
-    const { runner, transactions } = this.#jobs
+    const { runner, transactions, scheduler } = this.#jobs
     const { logger } = this.#environment
     await Promise.all([
       this.#supervise('the job runner', () => runner.work(this.#abort.signal)),
       this.#supervise('looking after jobs', () => runner.tend(this.#abort.signal)),
+      scheduler.size === 0
+        ? undefined
+        : this.#supervise('the scheduler', () => this.#schedule(scheduler, runner)),
     ])
     const drained = new AbortController()
     // Jobs may take longer to finish than a silent process is believed to live.
