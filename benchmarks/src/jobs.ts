@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { Logger, makeWorkerUtils, run as runGraphile, type RunnerOptions } from 'graphile-worker'
+import { PgBoss } from 'pg-boss'
 import { defineApp, defineJob, type JobDefinition } from 'tidemark'
 import { z } from 'zod'
 import { interleave, selectCases, type Case } from './measure.ts'
@@ -49,6 +50,10 @@ export async function jobs({ options, server, progress }: Bench): Promise<Report
       name: 'tidemark: empty, history kept',
       against: batched,
       measure: () => withDatabase((db) => tidemark(db, count, empty())),
+    },
+    {
+      name: 'pg-boss: empty, batches of 500',
+      measure: () => withDatabase((db) => pgBoss(db, count)),
     },
     { name: effect, measure: () => withDatabase((db) => graphile(db, count, 'effect', {})) },
     {
@@ -122,8 +127,8 @@ async function graphile(
     logger: quiet,
     taskList: {
       empty: () => {},
-      effect: async (payload, { query }) => {
-        await query(statement, [(payload as { n: number }).n])
+      effect: async (payload, helpers) => {
+        await helpers.query(statement, [(payload as { n: number }).n])
       },
     },
     ...options,
@@ -138,6 +143,38 @@ async function graphile(
   await runner.stop()
   await utils.release()
   if (task === 'effect') await requireEffects(database, count)
+  return seconds
+}
+
+/** With its own batches; its completed jobs stay in its table, as here. */
+async function pgBoss(database: TestDatabase, count: number): Promise<number> {
+  const boss = new PgBoss({
+    connectionString: database.url,
+    max: 10,
+    supervise: false,
+    schedule: false,
+  })
+  boss.on('error', () => {})
+  await boss.start()
+  await boss.createQueue('empty')
+  for (let start = 0; start < count; start += 1000) {
+    const page = Array.from({ length: Math.min(1000, count - start) }, (_, n) => ({
+      data: { n: start + n },
+    }))
+    await boss.insert('empty', page)
+  }
+  const started = performance.now()
+  let left = count
+  const done = Promise.withResolvers<void>()
+  for (let worker = 0; worker < 4; worker++) {
+    await boss.work('empty', { batchSize: 500, pollingIntervalSeconds: 0.5 }, async (jobs) => {
+      left -= jobs.length
+      if (left <= 0) done.resolve()
+    })
+  }
+  await done.promise
+  const seconds = (performance.now() - started) / 1000
+  await boss.stop({ graceful: true, close: true })
   return seconds
 }
 

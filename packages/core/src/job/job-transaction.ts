@@ -94,7 +94,7 @@ async function writeCompletion(
 }
 
 /** What a transaction offers to a job. */
-export function jobTransaction(
+function jobTransaction(
   transaction: OpenTransaction,
   buffer: OutgoingEvent[],
   spawn: Spawn,
