@@ -1,3 +1,4 @@
+import { claims } from './claims.ts'
 import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
@@ -15,6 +16,7 @@ const benchmarks: Readonly<Record<string, (bench: Bench) => Promise<Report>>> = 
   replay,
   latency,
   jobs,
+  claims,
 }
 
 async function main(): Promise<void> {

@@ -32,6 +32,7 @@ Names:
   replay     a state projection from sequence zero, against the driver's read
   latency    commit to effect committed, at fixed rates
   jobs       durable jobs, empty and with one row each, against graphile-worker
+  claims     what a claim costs beside jobs that cannot be claimed, and how soon a job starts
   all        all of them
 
 Options:
