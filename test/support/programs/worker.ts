@@ -27,6 +27,9 @@ export interface WorkerReport {
 
 const options = JSON.parse(process.argv[2] ?? '{}') as WorkerOptions
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 function report(message: WorkerReport): void {
   process.send?.(message)
 }
@@ -64,8 +67,6 @@ await app.start({
   leaseDuration: options.leaseDuration,
   acquireInterval: options.acquireInterval ?? 100,
 })
-// A test that is given up cannot end its workers: without a parent there is nobody to work for.
-process.on('disconnect', () => process.exit())
 process.on('SIGTERM', () => {
   // The runner's own handler drains; then nothing keeps the process but this channel.
   void app.close().then(() => process.disconnect())

@@ -461,6 +461,7 @@ const appOptions = [
   'connectionString',
   'connection',
   'maxConnections',
+  'queryTimeout',
   'preparedStatements',
 ]
 

@@ -148,25 +148,37 @@ export class Runner implements AsyncDisposable {
     const { connection, outbox, logger } = environment
     const { maxConnections = 10 } = options
     // A pool of its own: an application that uses up its connections must not stop its listeners.
-    const database = new Database({ ...connection, maxConnections }, 'tidemark worker', (error) =>
-      logger.debug({ err: error }, 'an idle connection was lost'),
+    let restart = (): void => {}
+    const database = new Database(
+      { ...connection, maxConnections, queryTimeout: queryTimeoutOf(environment.consumers) },
+      'tidemark worker',
+      (error) => {
+        logger.debug({ err: error }, 'an idle connection was lost')
+        // Without a LISTEN connection this is the only sign that the server may have gone and come back.
+        if (options.doorbell?.enabled === false) restart()
+      },
     )
     try {
       await requireMigrated(database, outbox.schema)
       await syncDefinitions({ ...environment, database })
       const runner = new Runner({ ...environment, database }, options)
       await runner.#register()
-      runner.#loops = Promise.all([
-        runner.#supervise('the outbox reader', () => runner.#work()),
-        runner.#supervise('the heartbeat', () => runner.#beat()),
-        runner.#supervise('maintenance', () => runner.#maintain()),
-        runner.#runJobs(),
-      ])
-      return runner
+      restart = () => runner.#restart?.()
+      return runner.#run()
     } catch (error) {
       await database.close()
       throw error
     }
+  }
+
+  #run(): this {
+    this.#loops = Promise.all([
+      this.#supervise('the outbox reader', () => this.#work()),
+      this.#supervise('the heartbeat', () => this.#beat()),
+      this.#supervise('maintenance', () => this.#maintain()),
+      this.#runJobs(),
+    ])
+    return this
   }
 
   /** The partitions that this process runs now, as `listener#partition`. */
@@ -338,6 +350,14 @@ export class Runner implements AsyncDisposable {
       await run(database, sweepStates(outbox.schema), [])
     })
   }
+}
+
+/**
+ * How long a statement of the runner may take. A connection whose other end has vanished without a word answers
+ * nothing, ever; no statement of a handler may take longer than the handler.
+ */
+function queryTimeoutOf(consumers: readonly Consumer[]): number {
+  return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
 }
 
 /** Follows the outbox only while this process runs something: a standby must not make publishers ring. */
