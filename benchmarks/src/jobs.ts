@@ -167,8 +167,8 @@ async function pgBoss(database: TestDatabase, count: number): Promise<number> {
   let left = count
   const done = Promise.withResolvers<void>()
   for (let worker = 0; worker < 4; worker++) {
-    await boss.work('empty', { batchSize: 500, pollingIntervalSeconds: 0.5 }, async (jobs) => {
-      left -= jobs.length
+    await boss.work('empty', { batchSize: 500, pollingIntervalSeconds: 0.5 }, async (batch) => {
+      left -= batch.length
       if (left <= 0) done.resolve()
     })
   }
