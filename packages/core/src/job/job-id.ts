@@ -1,6 +1,19 @@
 import { createHash, getRandomValues } from 'node:crypto'
 import type { SpawnSeed } from '../listener/spawning.ts'
 
+// Drawn for many ids at once: a call for each costs more than all the rest of making one.
+const pool = new Uint8Array(4096)
+let used = pool.length
+
+function randomTail(): Uint8Array {
+  if (used === pool.length) {
+    getRandomValues(pool)
+    used = 0
+  }
+  used += 8
+  return pool.slice(used - 8, used)
+}
+
 let lastTime = 0
 let counter = 0
 
@@ -14,7 +27,7 @@ export function newJobId(): string {
   // A clock that stands still or goes back, and more than 4,096 in a millisecond: the ids run ahead of it.
   lastTime = now > lastTime ? now : lastTime + (counter > 0xfff ? 1 : 0)
   counter &= 0xfff
-  return format(lastTime, counter, 7, getRandomValues(new Uint8Array(8)))
+  return format(lastTime, counter, 7, randomTail())
 }
 
 /**
