@@ -13,15 +13,18 @@ test('new ids are different, valid and in the order of their making, however fas
 
 test('a repeatable id is the same for the same seed and another for another, in the order of events', () => {
   fc.assert(
-    fc.property(fc.string(), fc.string(), fc.nat(4095), fc.nat(63), (one, two, order, index) => {
+    fc.property(fc.string(), fc.string(), fc.nat(4094), fc.nat(62), (one, two, order, index) => {
       const at = new Date(1_700_000_000_000)
       const id = repeatableJobId({ seed: one, at, order, index })
-      expect(id).toMatch(uuid)
-      expect(repeatableJobId({ seed: one, at, order, index })).toBe(id)
-      if (one !== two) expect(repeatableJobId({ seed: two, at, order, index })).not.toBe(id)
-      if (order < 4095) expect(repeatableJobId({ seed: two, at, order: order + 1 }) > id).toBe(true)
-      if (index < 63)
-        expect(repeatableJobId({ seed: two, at, order, index: index + 1 }) > id).toBe(true)
+      const later = repeatableJobId({ seed: two, at, order: order + 1 })
+      const next = repeatableJobId({ seed: two, at, order, index: index + 1 })
+      return (
+        uuid.test(id) &&
+        repeatableJobId({ seed: one, at, order, index }) === id &&
+        (repeatableJobId({ seed: two, at, order, index }) === id) === (one === two) &&
+        later > id &&
+        next > id
+      )
     }),
   )
 })
