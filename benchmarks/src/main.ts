@@ -1,3 +1,5 @@
+import { claims } from './claims.ts'
+import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
 import { parseOptions, UsageError, type BenchOptions } from './options.ts'
@@ -14,6 +16,8 @@ const benchmarks: Readonly<Record<string, (bench: Bench) => Promise<Report>>> = 
   listener,
   replay,
   latency,
+  jobs,
+  claims,
   soak,
 }
 

@@ -33,6 +33,8 @@ Names:
   listener   one upsert an event, against the driver doing the same
   replay     a state projection from sequence zero, against the driver's read
   latency    commit to effect committed, at fixed rates
+  jobs       durable jobs, empty and with one row each, against graphile-worker
+  claims     what a claim costs beside jobs that cannot be claimed, and how soon a job starts
   soak       rollbacks, two workers, a connection killed each second: once and in order, memory flat
   all        all of them but the soak
 

@@ -75,6 +75,8 @@ export type { HandlerContext, SendableQuery } from './listener/handler-context.t
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
+export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/spawning.ts'
+
 export { defineProjection } from './projection/define-projection.ts'
 export type {
   KeyedProjection,
@@ -92,6 +94,26 @@ export type {
   TableProjection,
   TableProjectionOptions,
 } from './projection/table-projection.ts'
+
+export {
+  defineSchedule,
+  type ScheduleDefinition,
+  type ScheduleOptions,
+} from './job/define-schedule.ts'
+export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
+export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
+export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
+export type { JobHandle, JobReport, JobResultOptions } from './job/job-handle.ts'
+export type { FinishedStep } from './job/job-memory.ts'
+export type { PublishedJobType } from './job/job-registry.ts'
+export type { JobRunnerOptions } from './job/job-runner.ts'
+export type { JobStatus, JobView } from './job/job-view.ts'
+export type { JobRetryOptions } from './job/retry-policy.ts'
+export { unwrap, type JobResult, type RunJobContext, type RunJobOptions } from './job/run-job.ts'
+export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/schedule-admin.ts'
+export type { HeldLock, LockOptions, LockResult } from './job/with-lock.ts'
+export type { JobTransaction, TransactionalJobContext } from './job/transactional-context.ts'
+export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 
 export {
   defineApp,

@@ -239,6 +239,74 @@ export const errorCodes = {
     remedy:
       'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
   },
+  TIDEMARK_UNKNOWN_JOB: {
+    summary: 'No job has this id.',
+    example: 'there is no job 01a20068-459c-7f5b-ac10-2fa5168fd22c',
+    remedy:
+      'It may have been removed when its retention ended. List what there is with `jobs.list`.',
+  },
+  TIDEMARK_UNKNOWN_JOB_TYPE: {
+    summary: 'No definition of this application has the name.',
+    example: 'no job is named "send_emial"',
+    remedy: 'Check the spelling, and that the module which defines the job is among the `modules`.',
+  },
+  TIDEMARK_INVALID_INPUT: {
+    summary: "A job's input does not satisfy the schema of its definition.",
+    example: 'the input of send_email is invalid at to: Invalid email address',
+    remedy:
+      'The details list each path and what was expected there. A stored job stays failed, with its input untouched: deploy a definition that reads it, then retry.',
+  },
+  TIDEMARK_INVALID_OUTPUT: {
+    summary: 'What a job answered does not satisfy the output schema of its definition.',
+    example:
+      'the output of send_email is invalid at messageId: Invalid input: expected string, received undefined',
+    remedy:
+      'The job has failed and is not tried again by itself: its effects may have happened. Fix the definition, then retry it.',
+  },
+  TIDEMARK_DUPLICATE_JOB: {
+    summary: 'An unfinished job has the same unique key.',
+    example:
+      'sync_customer was not spawned: an unfinished job (01a20068-459c-7f5b-ac10-2fa5168fd22c) has the key "sync c-1"',
+    remedy: 'The job is there already (`details.id`). Use another key, or `onDuplicate: "keep"`.',
+  },
+  TIDEMARK_JOB_LOST: {
+    summary: "The job is not this attempt's any more: it was rescued, settled or taken over.",
+    example: "import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not this attempt's any more",
+    remedy:
+      'Nothing of what the late attempt tried was written. If it happens often, look for event-loop stalls or raise `leaseDuration`.',
+  },
+  TIDEMARK_JOB_INTERRUPTED: {
+    summary: 'A running job was asked to stop: to pause, to cancel, or because its process ends.',
+    example: 'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted: pause',
+    remedy: 'Let the error propagate; the job goes on from its last checkpoint when it is resumed.',
+  },
+  TIDEMARK_JOB_TIMEOUT: {
+    summary: 'An attempt ran past the timeout of its job; its transactions were destroyed.',
+    example: 'send_email 01a20068-459c-7f5b-ac10-2fa5168fd22c took more than 60000 ms',
+    remedy: 'Raise `timeout`, or divide the work into steps.',
+  },
+  TIDEMARK_JOB_KILLS: {
+    summary: 'Every attempt of the job ended with the death of its process.',
+    example:
+      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not tried again: attempt 10 of 10 ended with its process',
+    remedy: 'Look for memory exhaustion, a native crash or process.exit in the job, then retry it.',
+  },
+  TIDEMARK_JOB_FAILED: {
+    summary: 'The job that was waited for has failed or was cancelled.',
+    example:
+      'job 01a20068-459c-7f5b-ac10-2fa5168fd22c has failed: the mail server refused the letter',
+    remedy: 'Read the cause and the attempts of the job; retry it when the reason is gone.',
+  },
+  TIDEMARK_JOB_STATUS: {
+    summary: 'The job is not in a status in which that can be done.',
+    example: 'job 01a20068-459c-7f5b-ac10-2fa5168fd22c is completed and cannot be cancelled',
+    remedy: 'The details say which status it is in.',
+  },
+  TIDEMARK_LOCK_LOST: {
+    summary: 'A lock was not renewed in time and may be held by another by now.',
+    example: 'the lock "rates" was not renewed in time',
+    remedy: 'Observe `signal` and stop; raise `ttl` if the event loop is often busy for that long.',
+  },
   TIDEMARK_CLOSED: {
     summary: 'The application was closed.',
     example: 'the application is closed',

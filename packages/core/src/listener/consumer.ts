@@ -7,6 +7,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { SetAside } from './dead-letters.ts'
 import type { FailureHandling } from './failure-policy.ts'
 import type { Lease } from './lease.ts'
+import type { Spawner } from './spawning.ts'
 
 /** Anything with a cursor: what the runner knows of listeners and projections. */
 export interface Consumer {
@@ -39,6 +40,7 @@ export interface Consumer {
 export interface Environment {
   readonly database: Database
   readonly outbox: Outbox
+  readonly spawner: Spawner
   readonly logger: Logger
   /** Called when a partition of a generation under construction has come to the end of the outbox. */
   onCaughtUp(consumer: Consumer): void

@@ -2,6 +2,7 @@ import type { Executor } from '../database/executor.ts'
 import type { Drafts, PublishOptions } from '../outbox/outgoing-event.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Db } from './register.ts'
+import type { Spawn } from './spawning.ts'
 
 /** A query that can be compiled: what Kysely's builders are. */
 export interface SendableQuery {
@@ -37,6 +38,11 @@ export interface HandlerContext {
    * so a conflict of `expectedVersion` fails the batch then.
    */
   readonly publish: (drafts: Drafts, options?: PublishOptions) => void
+  /**
+   * Spawns a job in the same transaction. Its id is made of the listener, the event and how many jobs the event has
+   * spawned before it: handling the event again does not spawn it again.
+   */
+  readonly spawn: Spawn
   /** Aborts when the handler runs past its timeout or the process stops waiting for it. */
   readonly signal: AbortSignal
   /** Whether the event was handled before the listener was sent back to an earlier sequence. */

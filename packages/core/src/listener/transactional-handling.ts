@@ -18,6 +18,7 @@ import type { Handler } from './define-listener.ts'
 import type { HandlerContext, SendableQuery } from './handler-context.ts'
 import { fence, type Lease } from './lease.ts'
 import type { Db } from './register.ts'
+import type { Spawn, SpawnSeed } from './spawning.ts'
 
 /** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */
 export class TransactionalHandling implements Handling {
@@ -46,7 +47,7 @@ export class TransactionalHandling implements Handling {
 
   async handle(batch: Batch, signal: AbortSignal): Promise<void> {
     const { through, aside, settled } = batch
-    const { database, outbox, leaseDuration, logger } = this.#environment
+    const { database, outbox, spawner, leaseDuration, logger } = this.#environment
     const lease = this.#lease
     await publishingTransaction(
       database,
@@ -62,9 +63,22 @@ export class TransactionalHandling implements Handling {
           () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
           signal,
         )
-        const context = new BatchContext(transaction, buffer, lease, batch, watch.signal, logger)
+        const spawned = spawner.turn(transaction, {
+          triggeredBy: `listener:${lease.listener}`,
+          next: () => context.nextSpawn(),
+        })
+        const context = new BatchContext(
+          transaction,
+          buffer,
+          spawned.spawn,
+          lease,
+          batch,
+          watch.signal,
+          logger,
+        )
         try {
           await this.#apply(batch.events, context, watch)
+          await spawned.flush()
         } finally {
           watch.stop()
         }
@@ -118,7 +132,9 @@ export class BatchContext implements HandlerContext {
   readonly tx: Executor
   readonly signal: AbortSignal
   readonly logger: Logger
-  event: RecordedEvent | undefined
+  readonly spawn: Spawn
+  #event: RecordedEvent | undefined
+  #spawned = 0
   readonly #transaction: OpenTransaction
   readonly #buffer: OutgoingEvent[]
   readonly #lease: Lease
@@ -127,6 +143,7 @@ export class BatchContext implements HandlerContext {
   constructor(
     transaction: OpenTransaction,
     buffer: OutgoingEvent[],
+    spawn: Spawn,
     lease: Lease,
     batch: Batch,
     signal: AbortSignal,
@@ -135,10 +152,29 @@ export class BatchContext implements HandlerContext {
     this.tx = transaction
     this.#transaction = transaction
     this.#buffer = buffer
+    this.spawn = spawn
     this.#lease = lease
     this.#batch = batch
     this.signal = signal
     this.logger = logger
+  }
+
+  get event(): RecordedEvent | undefined {
+    return this.#event
+  }
+
+  set event(event: RecordedEvent | undefined) {
+    this.#event = event
+    this.#spawned = 0
+  }
+
+  /** What the next job's id is made of. */
+  nextSpawn(): SpawnSeed | undefined {
+    const event = this.#event
+    if (event === undefined) return undefined
+    const index = this.#spawned++
+    const seed = `${this.#lease.listener} ${event.sequence} ${index}`
+    return { seed, at: event.recordedAt, order: Number(event.sequence % 4096n), index }
   }
 
   get db(): Db {

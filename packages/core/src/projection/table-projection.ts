@@ -17,7 +17,7 @@ export interface TableProjectionOptions extends ProjectionOptions {
 }
 
 /** What a table projection's handler works with: whatever can be done again in a replay. */
-export type ProjectionContext = Omit<HandlerContext, 'publish' | 'attempt'>
+export type ProjectionContext = Omit<HandlerContext, 'publish' | 'spawn' | 'attempt'>
 
 /** Handles one event of a table projection. */
 export type TableHandler<Definition extends EventDefinition = EventDefinition> = (

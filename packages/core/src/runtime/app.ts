@@ -8,11 +8,15 @@ import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import { storedTypesOf, type EventDraft } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
+import { JobAdmin } from '../job/job-admin.ts'
+import type { JobRunnerOptions } from '../job/job-runner.ts'
+import { JobSpawner } from '../job/job-spawner.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
+import type { Spawn } from '../listener/spawning.ts'
 import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
 import { OutboxAdmin } from '../outbox/admin.ts'
 import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
@@ -79,6 +83,8 @@ export interface Transaction {
    * conflict of `expectedVersion` or of an idempotency key fails the transaction then.
    */
   readonly publish: (drafts: Drafts, options?: PublishOptions) => void
+  /** Spawns a job that exists when the transaction has committed. */
+  readonly spawn: Spawn
 }
 
 /** How a transaction runs. */
@@ -105,6 +111,8 @@ export class App implements AsyncDisposable {
   readonly listeners: ListenerAdmin
   /** Looking at dead letters, and deciding what becomes of them. */
   readonly deadLetters: DeadLetterAdmin
+  /** Spawning jobs, looking at them and steering them. */
+  readonly jobs: JobAdmin
   /** Rebuilds under way: their progress, pausing and cancelling them. */
   readonly rebuilds: RebuildAdmin
   /** Looking at the outbox as a whole, and keeping it small. */
@@ -119,6 +127,7 @@ export class App implements AsyncDisposable {
   readonly #inline: InlineProjections
   readonly #outbox: Outbox
   readonly #coalescer: Coalescer
+  readonly #spawner: JobSpawner
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
 
@@ -145,6 +154,8 @@ export class App implements AsyncDisposable {
     this.outbox = new OutboxAdmin(this.#database, this.schema)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
+    this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
+    this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner, this.#logger)
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 
@@ -170,19 +181,23 @@ export class App implements AsyncDisposable {
       this.#database,
       this.#outbox,
       options,
-      (transaction, buffer) => {
+      async (transaction, buffer) => {
         const publish = (drafts: Drafts, publishOptions?: PublishOptions): void => {
           this.#requireKnown(drafts)
           buffer.push(...outgoingEvents(drafts, publishOptions))
         }
         const query = transaction.query.bind(transaction)
-        return work({
+        const { spawn, flush } = this.#spawner.turn(transaction, { triggeredBy: 'system' })
+        const answer = await work({
           get db(): Db {
             return transaction.kysely()
           },
           query,
           publish,
+          spawn,
         })
+        await flush()
+        return answer
       },
     )
     return { result, ...published }
@@ -318,6 +333,8 @@ export class App implements AsyncDisposable {
         inline: this.#inline,
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
+        spawner: this.#spawner,
+        schedules: this.#definitions.schedules,
         logger: this.#logger,
       },
       options,
@@ -531,7 +548,7 @@ const wholeRunnerOptions = new Map([
 ] as const)
 
 function checkRunnerOptions(options: RunnerOptions): void {
-  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell']
+  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell', 'jobs']
   rejectUnknownOptions('start', options, known)
   for (const [name, least] of wholeRunnerOptions) {
     const value = options[name]
@@ -541,4 +558,16 @@ function checkRunnerOptions(options: RunnerOptions): void {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
     rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
   }
+  if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
+}
+
+function checkJobOptions(options: JobRunnerOptions): void {
+  rejectUnknownOptions('start: jobs', options, ['concurrency', 'connections', 'drainTimeout'])
+  const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
+  const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
+  for (const [queue, value] of Object.entries(byQueue)) {
+    requireWhole('start: jobs', queue, value, 1)
+  }
+  requireWhole('start: jobs', 'connections', connections, 1)
+  requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
 }

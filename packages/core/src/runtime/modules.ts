@@ -1,6 +1,9 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition } from '../event/define-event.ts'
 import { EventRegistry } from '../event/registry.ts'
+import { isJobDefinition, type JobDefinition } from '../job/define-job.ts'
+import { isScheduleDefinition, type ScheduleDefinition } from '../job/define-schedule.ts'
+import { JobRegistry } from '../job/job-registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Listener } from '../listener/define-listener.ts'
 import { Projection } from '../projection/projection.ts'
@@ -15,6 +18,8 @@ export type Module = object
 export interface Definitions {
   readonly registry: EventRegistry
   readonly consumers: ReadonlyMap<string, Consumer>
+  readonly jobs: JobRegistry
+  readonly schedules: readonly ScheduleDefinition[]
 }
 
 /**
@@ -26,13 +31,15 @@ export interface Definitions {
 export function collectDefinitions(modules: readonly Module[]): Definitions {
   const registry = new EventRegistry()
   const consumers = new Map<string, Consumer>()
+  const jobs = new JobRegistry()
+  const schedules = new Map<string, ScheduleDefinition>()
   for (const [index, module] of modules.entries()) {
     const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
     const definitions = values.filter(isDefinition)
     if (definitions.length === 0) {
       throw new TidemarkError(
         'TIDEMARK_INVALID_OPTION',
-        `modules[${index}] defines no event, listener or projection`,
+        `modules[${index}] defines no event, listener, projection or job`,
         {
           hint: 'Pass the namespace of a module: `import * as credit from "./credit/index.ts"`.',
         },
@@ -40,10 +47,12 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
     }
     for (const definition of definitions) {
       if (isEventDefinition(definition)) registry.add(definition)
+      else if (isJobDefinition(definition)) jobs.add(definition)
+      else if (isScheduleDefinition(definition)) addSchedule(schedules, jobs, definition)
       else addConsumer(consumers, registry, definition)
     }
   }
-  return { registry, consumers }
+  return { registry, consumers, jobs, schedules: [...schedules.values()] }
 }
 
 function addConsumer(
@@ -65,6 +74,27 @@ function addConsumer(
   for (const definition of consumer.events) registry.add(definition)
 }
 
-function isDefinition(value: unknown): value is Consumer {
-  return isEventDefinition(value) || value instanceof Listener || value instanceof Projection
+function addSchedule(
+  schedules: Map<string, ScheduleDefinition>,
+  jobs: JobRegistry,
+  schedule: ScheduleDefinition,
+): void {
+  const known = schedules.get(schedule.name)
+  if (known !== undefined && known !== schedule) {
+    throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two schedules are named "${schedule.name}"`, {
+      details: { name: schedule.name },
+    })
+  }
+  schedules.set(schedule.name, schedule)
+  jobs.add(schedule.job)
+}
+
+function isDefinition(value: unknown): value is Consumer | JobDefinition | ScheduleDefinition {
+  return (
+    isEventDefinition(value) ||
+    isJobDefinition(value) ||
+    isScheduleDefinition(value) ||
+    value instanceof Listener ||
+    value instanceof Projection
+  )
 }

@@ -6,6 +6,10 @@ import { listenConfig, Database, type ConnectionOptions } from '../database/pool
 import { channelOf } from '../database/schema.ts'
 import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
+import type { ScheduleDefinition } from '../job/define-schedule.ts'
+import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
+import type { JobSpawner } from '../job/job-spawner.ts'
+import { Scheduler } from '../job/scheduler.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
 import { Notifications } from '../outbox/notifications.ts'
@@ -55,6 +59,8 @@ export interface RunnerOptions {
   readonly partitionSize?: number
   /** How long idempotency keys are kept. Defaults to for ever. */
   readonly keepIdempotencyKeys?: number
+  /** How jobs run here; false: not at all. Defaults to 10 side by side in each queue. */
+  readonly jobs?: JobRunnerOptions | false
 }
 
 /** What a runner is given by its application. */
@@ -64,10 +70,20 @@ export interface RunnerEnvironment {
   readonly inline: InlineProjections
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
+  readonly spawner: JobSpawner
+  readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
 }
 
 const watchInterval = 1_000
+interface JobWork {
+  readonly runner: JobRunner
+  /** The connections of jobs' transactions: they must not keep a heartbeat waiting. */
+  readonly transactions: Database
+  readonly scheduler: Scheduler
+}
+
+const scheduleInterval = 500
 const flushInterval = 200
 
 /**
@@ -87,6 +103,7 @@ export class Runner implements AsyncDisposable {
   readonly #maintenance: Maintenance
   readonly #maintenanceInterval: number
   readonly #publisherWatch: PublisherWatch
+  readonly #jobs: JobWork | undefined
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
   #restart: (() => void) | undefined
@@ -109,9 +126,15 @@ export class Runner implements AsyncDisposable {
       logger,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
       timeout: 5_000,
-      onRing: () => this.#doorbell.ring(),
+      onRing: () => {
+        this.#doorbell.ring()
+        this.#jobs?.runner.ring()
+      },
       // Whatever cut this connection may have been the server's end: believe nothing from before.
-      onDeaf: () => this.#restart?.(),
+      onDeaf: () => {
+        this.#restart?.()
+        this.#jobs?.runner.forget()
+      },
     })
     this.#tail = new Tail(
       database,
@@ -143,6 +166,7 @@ export class Runner implements AsyncDisposable {
     const patience = options.publisherPatience ?? 10_000
     const tail = this.#tail
     this.#publisherWatch = new PublisherWatch({ database, schema, tail, logger, patience })
+    this.#jobs = this.#prepareJobs(options)
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
       options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
@@ -186,6 +210,7 @@ export class Runner implements AsyncDisposable {
       this.#supervise('the heartbeat', () => this.#beat()),
       this.#supervise('maintenance', () => this.#maintain()),
       this.#supervise('the watch on publishers', () => this.#watch()),
+      this.#runJobs(),
     ])
     return this
   }
@@ -222,6 +247,64 @@ export class Runner implements AsyncDisposable {
     } finally {
       await database.close()
     }
+  }
+
+  #prepareJobs(options: RunnerOptions): JobWork | undefined {
+    const { spawner, logger, connection } = this.#environment
+    if (options.jobs === false || spawner.registry.size === 0) return undefined
+    const { connections = 10 } = options.jobs ?? {}
+    const transactions = new Database(
+      { ...connection, maxConnections: connections },
+      'tidemark jobs',
+      (error) => logger.debug({ err: error }, 'an idle connection was lost'),
+    )
+    const environment = {
+      ...this.#environment,
+      transactions,
+      process: this.id,
+      leaseDuration: this.#leaseDuration,
+    }
+    const jobOptions = {
+      ...(options.drainTimeout === undefined ? {} : { drainTimeout: options.drainTimeout }),
+      ...options.jobs,
+    }
+    const runner = new JobRunner(environment, jobOptions, () => this.#notifications.hears)
+    const scheduler = new Scheduler(environment, this.#environment.schedules)
+    return { runner, transactions, scheduler }
+  }
+
+  async #schedule(scheduler: Scheduler, runner: JobRunner): Promise<void> {
+    await scheduler.sync()
+    await every(scheduleInterval, this.#abort.signal, async () => {
+      if ((await scheduler.fire()) > 0) runner.ring()
+    })
+  }
+
+  /** Runs jobs until the runner stops, and drains them. */
+  async #runJobs(): Promise<void> {
+    if (this.#jobs === undefined) return
+    const { runner, transactions, scheduler } = this.#jobs
+    const { logger } = this.#environment
+    await Promise.all([
+      this.#supervise('the job runner', () => runner.work(this.#abort.signal)),
+      this.#supervise('looking after jobs', () => runner.tend(this.#abort.signal)),
+      scheduler.size === 0
+        ? undefined
+        : this.#supervise('the scheduler', () => this.#schedule(scheduler, runner)),
+    ])
+    const drained = new AbortController()
+    // Jobs may take longer to finish than a silent process is believed to live.
+    const alive = every(this.#leaseDuration / 4, drained.signal, () =>
+      this.#register().catch(() => {}),
+    )
+    try {
+      await runner.drain()
+    } catch (error) {
+      logger.warn({ err: error }, 'jobs could not be drained; others will take them over')
+    }
+    drained.abort()
+    await alive
+    await transactions.close()
   }
 
   #supervise(what: string, loop: () => Promise<void>): Promise<void> {
@@ -279,7 +362,9 @@ export class Runner implements AsyncDisposable {
 
   async #register(): Promise<void> {
     const { database, outbox, consumers } = this.#environment
-    const definitions = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    const listeners = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
+    const definitions = [...listeners, ...jobs]
     await run(database, registerProcess(outbox.schema), [
       this.id,
       hostname(),

@@ -6,7 +6,8 @@ export const readRoster: SchemaStatement = statement(
   'read_roster',
   (schema) => `
 SELECT
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions', p.definitions) ORDER BY p.id), '[]')
+  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions',
+     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job")')) ORDER BY p.id), '[]')
    FROM ${schema}.processes p
    WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,

@@ -1,0 +1,22 @@
+/** A job as claim_jobs() answers it. */
+export interface ClaimedJob {
+  readonly id: string
+  /** The fencing token of this claim: int8, as the driver hands it over. */
+  readonly token: string
+  readonly attempt: number
+  readonly version: number
+  readonly name: string
+  readonly input: unknown
+  readonly input_meta: unknown
+  readonly created_at: Date
+  readonly priority: number
+  /** Whether an earlier attempt may have left something. */
+  readonly resumes: boolean
+  /** Whether it has a concurrency key. */
+  readonly keyed: boolean
+  readonly parent: string | null
+  readonly triggered_by: string
+  readonly correlation_id: string | null
+  readonly causation_id: string | null
+  readonly requested: 'pause' | 'cancel' | null
+}

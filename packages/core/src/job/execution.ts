@@ -1,0 +1,120 @@
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import { currentCause, type Cause } from '../outbox/cause.ts'
+import type { Attempt } from './attempt.ts'
+import { decodeInput, encodeOutput } from './job-codec.ts'
+import type { Job } from './job-context.ts'
+import { JobMemory } from './job-memory.ts'
+import { RunContext } from './run-context.ts'
+import type { Outcome } from './settlement.ts'
+import { Suspension } from './suspension.ts'
+
+/** Runs one attempt of a job that works outside of a transaction. Never throws. */
+export async function execute(attempt: Attempt): Promise<Outcome> {
+  let context: RunContext | undefined
+  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
+  try {
+    const job = startedJob(attempt)
+    const memory = await JobMemory.load(attempt)
+    const ctx = (context = new RunContext(attempt, memory))
+    const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
+    const value = isPromise(output) ? await Promise.race([output, attempt.cut]) : output
+    await context.flush()
+    if (attempt.completed) return { kind: 'committed' }
+    if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+    return { kind: 'completed', output: encodeOutput(attempt.definition, value) }
+  } catch (error) {
+    await context?.flush()
+    return outcomeOf(attempt, error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/**
+ * The job as its function sees it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT or TIDEMARK_JOB_KILLS.
+ */
+export function startedJob({ definition, job }: Attempt): Job<unknown> {
+  const { name, retry } = definition
+  // An attempt that ends in this process is judged at its end: only the death of one leads here.
+  if (job.attempt > retry.attempts) {
+    throw new TidemarkError(
+      'TIDEMARK_JOB_KILLS',
+      `${name} ${job.id} is not tried again: attempt ${retry.attempts} of ${retry.attempts} ended with its process`,
+      { details: { name, id: job.id, attempts: retry.attempts } },
+    )
+  }
+  return {
+    id: job.id,
+    name,
+    input: decodeInput(definition, job.version, job.input, job.input_meta),
+    attempt: job.attempt,
+    token: BigInt(job.token),
+    createdAt: job.created_at,
+    triggeredBy: job.triggered_by,
+    parent: job.parent,
+  }
+}
+
+/** What is published and spawned by the job has it as its cause. */
+export function causeOf({ job }: Attempt): Cause {
+  return { causationId: job.id, correlationId: job.correlation_id ?? job.id }
+}
+
+/** How an attempt that threw has ended. */
+export function outcomeOf(attempt: Attempt, error: unknown): Outcome {
+  if (attempt.completed) return { kind: 'committed' }
+  switch (attempt.interruption) {
+    case 'lost':
+      return { kind: 'lost' }
+    case 'shutdown':
+      return { kind: 'released' }
+    case 'timeout':
+      return failedOrRetried(attempt, attempt.signal.reason)
+    case 'pause':
+    case 'cancel':
+    case 'drain':
+      // Only what comes from the interruption is its work: an error of the job's own still is one.
+      if (isInterruption(attempt, error)) return interrupted(attempt.interruption)
+      break
+    case undefined:
+      break
+    default:
+      return attempt.interruption satisfies never
+  }
+  if (error instanceof Suspension) return suspended(error)
+  // A job that catches everything and throws its own error has still asked to go on later.
+  if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+  return failedOrRetried(attempt, error)
+}
+
+function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {
+  if (interruption === 'pause') return { kind: 'paused' }
+  return interruption === 'cancel' ? { kind: 'cancelled' } : { kind: 'released' }
+}
+
+function isInterruption(attempt: Attempt, error: unknown): boolean {
+  if (error instanceof TidemarkError && error.code === 'TIDEMARK_JOB_INTERRUPTED') return true
+  if (attempt.interruption === 'drain') return false
+  // What an aborted fetch, timer or query throws: the reason itself, or an error that says so.
+  return (
+    error === attempt.signal.reason ||
+    (error instanceof Error &&
+      (error.name === 'AbortError' || error.cause === attempt.signal.reason))
+  )
+}
+
+function suspended(suspension: Suspension): Outcome {
+  return { kind: 'suspended', suspension }
+}
+
+function failedOrRetried({ definition, job }: Attempt, error: unknown): Outcome {
+  const { attempts, backoff, retryable } = definition.retry
+  if (job.attempt >= attempts || !retryable(error)) return { kind: 'failed', error }
+  return { kind: 'retried', error, delay: backoff(job.attempt + 1) }
+}
+
+function isPromise(value: unknown): value is Promise<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}

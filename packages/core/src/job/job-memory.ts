@@ -1,0 +1,143 @@
+import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import {
+  readMemory,
+  writeProgress,
+  writeState,
+  writeStep,
+  writeVariable,
+} from '../database/sql/job-memory.ts'
+import { decodeValue, encodeValue } from '../event/codec.ts'
+import type { Attempt } from './attempt.ts'
+import { decodeJobState, encodeJobState } from './job-codec.ts'
+
+/** A step that a job has finished. */
+export interface FinishedStep {
+  readonly id: string
+  readonly output: unknown
+  readonly startedAt: Date
+  readonly completedAt: Date
+}
+
+/** A step as it is stored: finished, or a wait that has begun. */
+export interface StoredStep {
+  readonly id: string
+  readonly kind: string
+  readonly output: unknown
+  readonly startedAt: Date
+  readonly completedAt: Date | null
+}
+
+interface StepRow {
+  readonly step: string
+  readonly kind: string
+  readonly output: unknown
+  readonly meta: unknown
+  readonly startedAt: string
+  readonly completedAt: string | null
+}
+
+interface MemoryRow {
+  readonly version: number | null
+  readonly state: unknown
+  readonly state_meta: unknown
+  readonly variables: Record<string, unknown> | null
+  readonly variables_meta: Record<string, unknown> | null
+  readonly steps: readonly StepRow[] | null
+}
+
+/** What earlier attempts of a job have left, and what this one leaves. Each write is fenced. */
+export class JobMemory {
+  readonly #attempt: Attempt
+  readonly #steps = new Map<string, StoredStep>()
+  readonly #variables = new Map<string, unknown>()
+  #state: unknown
+
+  private constructor(attempt: Attempt) {
+    this.#attempt = attempt
+  }
+
+  /** @throws TidemarkError TIDEMARK_INVALID_STATE. */
+  static async load(attempt: Attempt): Promise<JobMemory> {
+    const memory = new JobMemory(attempt)
+    const { definition, job, environment } = attempt
+    if (!job.resumes) {
+      memory.#state = decodeJobState(definition, undefined)
+      return memory
+    }
+    const { database, outbox } = environment
+    const { rows } = await run(database, readMemory(outbox.schema), [job.id])
+    memory.#remember(rows[0] as unknown as MemoryRow)
+    return memory
+  }
+
+  get state(): unknown {
+    return this.#state
+  }
+
+  get variables(): ReadonlyMap<string, unknown> {
+    return this.#variables
+  }
+
+  get steps(): readonly StoredStep[] {
+    return [...this.#steps.values()]
+  }
+
+  step(id: string): StoredStep | undefined {
+    return this.#steps.get(id)
+  }
+
+  /** Stores the state; with an executor, in its transaction. */
+  async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
+    const { definition } = this.#attempt
+    const { json, meta } = encodeJobState(definition, state)
+    await this.#attempt.write(writeState, [definition.version, json, meta], executor)
+    this.#state = state
+  }
+
+  async saveVariable(name: string, value: unknown): Promise<void> {
+    const { json, meta } = encodeValue(`the variable ${name}`, value)
+    await this.#attempt.write(writeVariable, [name, json, meta ?? 'null'])
+    this.#variables.set(name, value)
+  }
+
+  async saveProgress(progress: unknown): Promise<void> {
+    const { json } = encodeValue('the progress', progress)
+    await this.#attempt.write(writeProgress, [json])
+  }
+
+  /** Stores a finished step, or the beginning of a wait; with an executor, in its transaction. */
+  async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
+    const { id, kind, output, startedAt, completedAt } = step
+    const encoded = output === undefined ? undefined : encodeValue(`the output of ${id}`, output)
+    const { json = null, meta = null } = encoded ?? {}
+    const values = [id, kind, json, meta, startedAt, completedAt !== null]
+    await this.#attempt.write(writeStep, values, executor)
+    // In somebody's transaction it counts when that has committed.
+    if (executor === undefined) this.remember(step)
+  }
+
+  remember(step: StoredStep): void {
+    this.#steps.set(step.id, step)
+  }
+
+  #remember(row: MemoryRow): void {
+    for (const { step, kind, output, meta, startedAt, completedAt } of row.steps ?? []) {
+      this.#steps.set(step, {
+        id: step,
+        kind,
+        output: output === null ? undefined : decodeValue(output, meta),
+        startedAt: new Date(startedAt),
+        completedAt: completedAt === null ? null : new Date(completedAt),
+      })
+    }
+    for (const [name, value] of Object.entries(row.variables ?? {})) {
+      this.#variables.set(name, decodeValue(value, row.variables_meta?.[name]))
+    }
+    const { version, state, state_meta: meta } = row
+    this.#state = decodeJobState(
+      this.#attempt.definition,
+      // A job that has only reported progress has a row without a state.
+      version === null || state === null ? undefined : { version, json: state, meta },
+    )
+  }
+}

@@ -1,0 +1,134 @@
+import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import { findDuplicate, insertJobs, replaceJob } from '../database/sql/job-spawn.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type {
+  SpawnedJob,
+  Spawner,
+  SpawnOptions,
+  SpawnOrigin,
+  SpawnTurn,
+} from '../listener/spawning.ts'
+import type { JobRegistry } from './job-registry.ts'
+import { outgoingJob, type OutgoingJob } from './outgoing-job.ts'
+
+// Bounds the size of one statement.
+const mostAtOnce = 1000
+
+type Column = (job: OutgoingJob) => unknown
+
+const columns: readonly Column[] = [
+  (job) => job.id,
+  (job) => job.name,
+  (job) => job.version,
+  (job) => job.queue,
+  (job) => job.priority,
+  (job) => job.runAt,
+  (job) => job.delay,
+  (job) => job.input,
+  (job) => job.inputMeta,
+  (job) => job.uniqueKey,
+  (job) => job.concurrencyKey,
+  (job) => job.concurrencyLimit,
+  (job) => job.triggeredBy,
+  (job) => job.correlationId,
+  (job) => job.causationId,
+  () => null,
+  () => null,
+  (job) => job.parent,
+]
+
+/** Checks jobs and inserts them into whatever transaction it is given. */
+export class JobSpawner implements Spawner {
+  readonly schema: string
+  readonly registry: JobRegistry
+
+  constructor(schema: string, registry: JobRegistry) {
+    this.schema = schema
+    this.registry = registry
+  }
+
+  /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_INVALID_INPUT or TIDEMARK_INVALID_OPTION. */
+  prepare(
+    job: string | { readonly name: string },
+    input: unknown,
+    options: SpawnOptions | undefined,
+    origin: SpawnOrigin,
+  ): OutgoingJob {
+    return outgoingJob(this.registry.require(job), input, options, origin)
+  }
+
+  /**
+   * Jobs without a unique key are put off and inserted together; those with one at once, because only the database
+   * knows which job the caller gets.
+   */
+  turn(executor: Executor | PreparingExecutor, origin: SpawnOrigin): SpawnTurn {
+    let waiting: OutgoingJob[] = []
+    const spawn = async (
+      job: string | { readonly name: string },
+      input: unknown,
+      options?: SpawnOptions,
+    ): Promise<SpawnedJob> => {
+      const outgoing = this.prepare(job, input, options, origin)
+      if (outgoing.uniqueKey !== null) return this.insertOne(executor, outgoing)
+      waiting.push(outgoing)
+      return { id: outgoing.id, duplicate: false }
+    }
+    const flush = async (): Promise<void> => {
+      const jobs = waiting
+      waiting = []
+      await this.insert(executor, jobs)
+    }
+    return { spawn, flush }
+  }
+
+  /** Inserts jobs; answers the ids of those that were not there before. */
+  async insert(
+    executor: Executor | PreparingExecutor,
+    jobs: readonly OutgoingJob[],
+  ): Promise<ReadonlySet<string>> {
+    const inserted = new Set<string>()
+    for (let start = 0; start < jobs.length; start += mostAtOnce) {
+      const page = jobs.slice(start, start + mostAtOnce)
+      const values = columns.map((column) => page.map(column))
+      const { rows } = await run(executor, insertJobs(this.schema), values)
+      for (const row of rows) inserted.add(row['id'] as string)
+    }
+    return inserted
+  }
+
+  /** @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail. */
+  async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
+    for (let tries = 0; tries < 3; tries++) {
+      if ((await this.insert(executor, [job])).size === 1) return { id: job.id, duplicate: false }
+      const { rows } = await run(executor, findDuplicate(this.schema), [job.id, job.uniqueKey])
+      const id = rows[0]?.['id'] as string | undefined
+      // It has ended since: try again.
+      if (id === undefined) continue
+      if (id !== job.id && job.onDuplicate === 'replace') await this.#replace(executor, job)
+      if (id !== job.id && job.onDuplicate === 'fail') throw duplicate(job, id)
+      return { id, duplicate: true }
+    }
+    // A snapshot that is older than the other job cannot say which one it is.
+    throw duplicate(job, null)
+  }
+
+  async #replace(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<void> {
+    await run(executor, replaceJob(this.schema), [
+      job.uniqueKey,
+      job.input,
+      job.inputMeta,
+      job.version,
+      job.priority,
+      job.runAt,
+      job.delay,
+    ])
+  }
+}
+
+function duplicate({ name, uniqueKey }: OutgoingJob, id: string | null): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_DUPLICATE_JOB',
+    `${name} was not spawned: an unfinished job (${id ?? 'not visible here'}) has the key "${uniqueKey}"`,
+    { details: { name, uniqueKey, id } },
+  )
+}

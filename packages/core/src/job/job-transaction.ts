@@ -1,0 +1,117 @@
+import type { Executor } from '../database/executor.ts'
+import { run } from '../database/executor.ts'
+import { completeJobs, fenceJob } from '../database/sql/job-settle.ts'
+import type { OpenTransaction } from '../database/transaction.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EncodedValue } from '../event/codec.ts'
+import type { Db } from '../listener/register.ts'
+import type { Spawn } from '../listener/spawning.ts'
+import { outgoingEvents, type OutgoingEvent } from '../outbox/outgoing-event.ts'
+import { publishingTransaction } from '../outbox/publishing-transaction.ts'
+import type { Attempt } from './attempt.ts'
+import { encodeOutput } from './job-codec.ts'
+import type { JobMemory } from './job-memory.ts'
+import type { JobTransaction } from './transactional-context.ts'
+
+const executors = new WeakMap<JobTransaction, OpenTransaction>()
+
+/** The executor of a job's transaction, for what is to be written in it. */
+export function executorOfJobTransaction(tx: JobTransaction): OpenTransaction {
+  const executor = executors.get(tx)
+  if (executor !== undefined) return executor
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_EXECUTOR',
+    'the `tx` option is not a transaction of this job',
+    { hint: 'Pass the `tx` that `ctx.transaction(async (tx) => …)` gives you.' },
+  )
+}
+
+/** Runs `work` in a transaction that begins with the fence: it commits while the job is this attempt's, or not at all. */
+export async function runJobTransaction<T>(
+  attempt: Attempt,
+  memory: JobMemory,
+  work: (tx: JobTransaction, executor: OpenTransaction) => Promise<T>,
+  step?: string,
+): Promise<T> {
+  attempt.throwIfInterrupted()
+  const { transactions, outbox, spawner, leaseDuration } = attempt.environment
+  const startedAt = new Date()
+  let completion: { readonly output: EncodedValue | null } | undefined
+  const [result] = await publishingTransaction(
+    transactions,
+    outbox,
+    { idleTimeout: leaseDuration },
+    async (transaction, buffer) => {
+      const stop = attempt.watch(transaction)
+      try {
+        await attempt.write(fenceJob, [], transaction)
+        const spawned = spawner.turn(transaction, jobOrigin(attempt))
+        const complete = (output?: unknown): void => {
+          completion = { output: encodeOutput(attempt.definition, output) }
+        }
+        const tx = jobTransaction(transaction, buffer, spawned.spawn, complete)
+        const value = await Promise.race([work(tx, transaction), attempt.cut])
+        await spawned.flush()
+        if (step !== undefined) {
+          await memory.saveStep(
+            { id: step, kind: 'step', output: value, startedAt, completedAt: new Date() },
+            transaction,
+          )
+        }
+        if (completion !== undefined) await writeCompletion(attempt, transaction, completion.output)
+        return value
+      } finally {
+        stop()
+      }
+    },
+  )
+  if (step !== undefined) {
+    memory.remember({ id: step, kind: 'step', output: result, startedAt, completedAt: new Date() })
+  }
+  if (completion !== undefined) attempt.completed = true
+  return result
+}
+
+/** On whose behalf a job spawns. */
+export function jobOrigin({ definition, job }: Attempt): { triggeredBy: string; parent: string } {
+  return { triggeredBy: `job:${definition.name}`, parent: job.id }
+}
+
+async function writeCompletion(
+  attempt: Attempt,
+  executor: OpenTransaction,
+  output: EncodedValue | null,
+): Promise<void> {
+  const { id, token } = attempt.job
+  const values = [[id], [token], [output?.json ?? null], [output?.meta ?? null]]
+  const { rowCount } = await run(executor, completeJobs(attempt.environment.outbox.schema), values)
+  if (rowCount === 1) return
+  attempt.interrupt('lost')
+  throw new TidemarkError(
+    'TIDEMARK_JOB_LOST',
+    `${attempt.definition.name} ${id} is not this attempt's any more`,
+  )
+}
+
+/** What a transaction offers to a job. */
+function jobTransaction(
+  transaction: OpenTransaction,
+  buffer: OutgoingEvent[],
+  spawn: Spawn,
+  complete: (output?: unknown) => void,
+): JobTransaction {
+  const executor: Executor = transaction
+  const tx: JobTransaction = {
+    get db(): Db {
+      return transaction.kysely()
+    },
+    tx: executor,
+    publish: (drafts, options) => {
+      buffer.push(...outgoingEvents(drafts, options))
+    },
+    spawn,
+    complete,
+  }
+  executors.set(tx, transaction)
+  return tx
+}

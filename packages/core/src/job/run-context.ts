@@ -1,0 +1,120 @@
+import { setImmediate } from 'node:timers/promises'
+import type { Duration } from '../listener/backoff.ts'
+import type { Spawn, SpawnedJob, SpawnOptions } from '../listener/spawning.ts'
+import type { Logger } from '../telemetry/logger.ts'
+import { DurableWaits } from './durable-waits.ts'
+import type { JobContext, JobProgress, JobVariables } from './job-context.ts'
+import type { FinishedStep } from './job-memory.ts'
+import { JobReports } from './job-reports.ts'
+import { executorOfJobTransaction, runJobTransaction } from './job-transaction.ts'
+import { Suspension } from './suspension.ts'
+import type { JobTransaction } from './transactional-context.ts'
+
+/** The context of one attempt. Jobs may destructure it. */
+export class RunContext extends DurableWaits implements JobContext<unknown> {
+  readonly #running = new Map<string, Promise<unknown>>()
+  #reports: JobReports | undefined
+
+  get state(): unknown {
+    return this.memory.state
+  }
+
+  get signal(): AbortSignal {
+    return this.attempt.signal
+  }
+
+  get steps(): readonly FinishedStep[] {
+    return this.memory.steps.flatMap(({ id, kind, output, startedAt, completedAt }) =>
+      kind === 'step' && completedAt !== null ? [{ id, output, startedAt, completedAt }] : [],
+    )
+  }
+
+  get variables(): JobVariables {
+    const { memory } = this
+    return {
+      get: (name) => memory.variables.get(name),
+      has: (name) => memory.variables.has(name),
+      set: (name, value) => memory.saveVariable(name, value),
+      entries: () => memory.variables.entries(),
+    }
+  }
+
+  get log(): Logger {
+    return this.#report()
+  }
+
+  readonly checkpoint = async (
+    state: unknown,
+    options: { readonly tx?: JobTransaction } = {},
+  ): Promise<void> => {
+    const { tx } = options
+    await this.memory.saveState(state, tx === undefined ? undefined : executorOfJobTransaction(tx))
+  }
+
+  readonly step = async <T>(
+    id: string,
+    work: (signal: AbortSignal) => Promise<T> | T,
+  ): Promise<T> => {
+    const stored = this.memory.step(id)
+    if (stored?.completedAt != null) return stored.output as T
+    const running = this.#running.get(id)
+    if (running !== undefined) return running as Promise<T>
+    const result = this.#runStep(id, work)
+    this.#running.set(id, result)
+    try {
+      return await result
+    } finally {
+      this.#running.delete(id)
+    }
+  }
+
+  async #runStep<T>(id: string, work: (signal: AbortSignal) => Promise<T> | T): Promise<T> {
+    this.attempt.throwIfInterrupted()
+    const startedAt = new Date()
+    const output = await work(this.attempt.signal)
+    await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
+    return output
+  }
+
+  readonly progress = (progress: JobProgress): void => {
+    this.#report().progress(progress)
+  }
+
+  readonly checkInterrupt = async (): Promise<void> => {
+    this.attempt.throwIfInterrupted()
+    await setImmediate()
+    this.attempt.throwIfInterrupted()
+  }
+
+  readonly transaction = async <T>(
+    work: (tx: JobTransaction) => Promise<T>,
+    options: { readonly step?: string } = {},
+  ): Promise<T> => {
+    const { step } = options
+    const stored = step === undefined ? undefined : this.memory.step(step)
+    if (stored?.completedAt != null) return stored.output as T
+    return runJobTransaction(this.attempt, this.memory, work, step)
+  }
+
+  readonly spawn = ((
+    job: string | { readonly name: string },
+    input: unknown,
+    options?: SpawnOptions,
+  ): Promise<SpawnedJob> =>
+    this.transaction((tx) =>
+      (tx.spawn as (...given: unknown[]) => Promise<SpawnedJob>)(job, input, options),
+    )) as Spawn
+
+  readonly snooze = async (delay: Duration): Promise<never> =>
+    this.suspend(new Suspension(delay, { for: 'snooze' }))
+
+  /** Writes what the job has said about itself. */
+  async flush(): Promise<void> {
+    await this.#reports?.flush()
+  }
+
+  #report(): JobReports {
+    this.#reports ??= new JobReports(this.attempt, this.memory)
+    return this.#reports
+  }
+}

@@ -1,0 +1,78 @@
+import { run } from '../database/executor.ts'
+import type { Database } from '../database/pool.ts'
+import { setScheduleStatus } from '../database/sql/job-schedule.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+
+/** A schedule as operators see it. */
+export interface ScheduleView {
+  readonly name: string
+  readonly job: string
+  readonly cron: string
+  readonly timeZone: string
+  readonly status: 'active' | 'paused'
+  readonly overlap: 'skip' | 'allow'
+  readonly catchUp: 'none' | 'last' | 'all'
+  /** The tick that fires next. */
+  readonly nextAt: Date
+  /** The job of the last tick that fired. */
+  readonly lastJob: string | null
+}
+
+/** A tick that has passed. */
+export interface ScheduleTick {
+  readonly tick: Date
+  /**
+   * `fired`; `missed`: no process was there, and the policy does not catch up; `overlapped`: the job of the last tick
+   * had not finished; `paused`: the schedule was.
+   */
+  readonly outcome: 'fired' | 'missed' | 'overlapped' | 'paused'
+  readonly job: string | null
+}
+
+/** Looking at schedules and steering them, from any process. */
+export class ScheduleAdmin {
+  readonly #database: Database
+  readonly #schema: string
+
+  constructor(database: Database, schema: string) {
+    this.#database = database
+    this.#schema = schema
+  }
+
+  /** All schedules that any process ever started, by name. */
+  async list(): Promise<ScheduleView[]> {
+    const { rows } = await this.#database.query(
+      `SELECT name, job, cron, time_zone AS "timeZone", status, overlap, catch_up AS "catchUp", next_at AS "nextAt",
+         last_job AS "lastJob" FROM "${this.#schema}".schedules ORDER BY name`,
+    )
+    return rows as unknown as ScheduleView[]
+  }
+
+  /** The ticks of a schedule that have passed, the latest first. */
+  async ticks(name: string, options: { readonly limit?: number } = {}): Promise<ScheduleTick[]> {
+    const { rows } = await this.#database.query(
+      `SELECT tick, outcome, job FROM "${this.#schema}".schedule_ticks WHERE schedule = $1
+       ORDER BY tick DESC LIMIT $2`,
+      [name, options.limit ?? 100],
+    )
+    return rows as unknown as ScheduleTick[]
+  }
+
+  /** Lets ticks pass without firing; they are recorded. */
+  async pause(name: string): Promise<void> {
+    await this.#set(name, 'paused')
+  }
+
+  async resume(name: string): Promise<void> {
+    await this.#set(name, 'active')
+  }
+
+  async #set(name: string, status: 'active' | 'paused'): Promise<void> {
+    const { rowCount } = await run(this.#database, setScheduleStatus(this.#schema), [name, status])
+    if (rowCount === 1) return
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `there is no schedule "${name}"`, {
+      hint: 'A schedule appears once a process that defines it has started.',
+      details: { name },
+    })
+  }
+}

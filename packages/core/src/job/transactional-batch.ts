@@ -1,0 +1,170 @@
+import { run } from '../database/executor.ts'
+import { completeJobs, fenceJobs } from '../database/sql/job-settle.ts'
+import type { OpenTransaction } from '../database/transaction.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EncodedValue } from '../event/codec.ts'
+import type { Spawn } from '../listener/spawning.ts'
+import { currentCause } from '../outbox/cause.ts'
+import { outgoingEvents, type OutgoingEvent } from '../outbox/outgoing-event.ts'
+import { publishingTransaction } from '../outbox/publishing-transaction.ts'
+import type { Attempt } from './attempt.ts'
+import type { JobEnvironment } from './environment.ts'
+import { causeOf, outcomeOf, startedJob } from './execution.ts'
+import { encodeOutput } from './job-codec.ts'
+import { jobOrigin } from './job-transaction.ts'
+import type { Outcome } from './settlement.ts'
+import type { TransactionalJobContext } from './transactional-context.ts'
+
+/**
+ * Runs jobs that work inside a transaction, several of them in one, each in a savepoint: the commit, which is most of
+ * what a small one costs, is shared. One that fails is rolled back alone. When the transaction itself fails, each is
+ * run again in one of its own, so that none suffers for another. Never throws.
+ */
+export async function executeBatch(
+  environment: JobEnvironment,
+  attempts: readonly Attempt[],
+): Promise<ReadonlyMap<Attempt, Outcome>> {
+  try {
+    return await commitTogether(environment, attempts)
+  } catch (error) {
+    const [only] = attempts
+    if (attempts.length === 1 && only !== undefined) {
+      return new Map([[only, outcomeOf(only, error)]])
+    }
+    const outcomes = new Map<Attempt, Outcome>()
+    for (const attempt of attempts) {
+      for (const [one, outcome] of await executeBatch(environment, [attempt])) {
+        outcomes.set(one, outcome)
+      }
+    }
+    return outcomes
+  }
+}
+
+async function commitTogether(
+  environment: JobEnvironment,
+  attempts: readonly Attempt[],
+): Promise<ReadonlyMap<Attempt, Outcome>> {
+  const { transactions, outbox, leaseDuration } = environment
+  const outcomes = new Map<Attempt, Outcome>()
+  await publishingTransaction(
+    transactions,
+    outbox,
+    { idleTimeout: leaseDuration },
+    async (transaction, buffer) => {
+      const stops = attempts.map((attempt) => attempt.watch(transaction))
+      try {
+        const held = await fence(environment, transaction, attempts)
+        const completed: Completed[] = []
+        const alone = attempts.length === 1
+        for (const attempt of attempts) {
+          if (!held.has(attempt.job.id)) {
+            outcomes.set(attempt, { kind: 'lost' })
+            continue
+          }
+          const done = await executeOne(attempt, transaction, alone)
+          if ('outcome' in done) {
+            outcomes.set(attempt, done.outcome)
+            continue
+          }
+          buffer.push(...done.events)
+          completed.push(done)
+          outcomes.set(attempt, { kind: 'committed' })
+        }
+        await complete(environment, transaction, completed)
+      } finally {
+        for (const stop of stops) stop()
+      }
+    },
+  )
+  return outcomes
+}
+
+interface Completed {
+  readonly attempt: Attempt
+  readonly output: EncodedValue | null
+  readonly events: readonly OutgoingEvent[]
+}
+
+async function fence(
+  { outbox }: JobEnvironment,
+  transaction: OpenTransaction,
+  attempts: readonly Attempt[],
+): Promise<ReadonlySet<string>> {
+  const ids = attempts.map(({ job }) => job.id)
+  const tokens = attempts.map(({ job }) => job.token)
+  const { rows } = await run(transaction, fenceJobs(outbox.schema), [ids, tokens])
+  return new Set(rows.map((row) => row['id'] as string))
+}
+
+async function executeOne(
+  attempt: Attempt,
+  transaction: OpenTransaction,
+  alone: boolean,
+): Promise<Completed | { readonly outcome: Outcome }> {
+  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
+  // Not awaited: if it fails, so does what follows.
+  if (!alone) transaction.query('SAVEPOINT job').catch(() => {})
+  try {
+    const events: OutgoingEvent[] = []
+    const { spawner } = attempt.environment
+    const spawned = spawner.turn(transaction, jobOrigin(attempt))
+    const job = startedJob(attempt)
+    const context = batchContext(attempt, transaction, events, spawned.spawn)
+    const result = currentCause.run(causeOf(attempt), () =>
+      attempt.definition.transact?.(job, context),
+    )
+    const value = await Promise.race([result, attempt.cut])
+    await spawned.flush()
+    const output = encodeOutput(attempt.definition, value)
+    if (!alone) transaction.query('RELEASE SAVEPOINT job').catch(() => {})
+    return { attempt, output, events }
+  } catch (error) {
+    // Alone, or with the connection cut: the whole transaction goes.
+    if (alone || transaction.destroyed) throw error
+    await transaction.query('ROLLBACK TO SAVEPOINT job')
+    return { outcome: outcomeOf(attempt, error) }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function batchContext(
+  attempt: Attempt,
+  transaction: OpenTransaction,
+  events: OutgoingEvent[],
+  spawn: Spawn,
+): TransactionalJobContext {
+  return {
+    get db() {
+      return transaction.kysely() as TransactionalJobContext['db']
+    },
+    tx: transaction,
+    publish: (drafts, options) => {
+      events.push(...outgoingEvents(drafts, options))
+    },
+    spawn,
+    get signal() {
+      return attempt.signal
+    },
+    log: attempt.environment.logger,
+  }
+}
+
+/** The last statement: the completions commit with what the jobs wrote. */
+async function complete(
+  { outbox }: JobEnvironment,
+  transaction: OpenTransaction,
+  completed: readonly Completed[],
+): Promise<void> {
+  if (completed.length === 0) return
+  const sorted = completed.toSorted((a, b) => (a.attempt.job.id < b.attempt.job.id ? -1 : 1))
+  const { rowCount } = await run(transaction, completeJobs(outbox.schema), [
+    sorted.map(({ attempt }) => attempt.job.id),
+    sorted.map(({ attempt }) => attempt.job.token),
+    sorted.map(({ output }) => output?.json ?? null),
+    sorted.map(({ output }) => output?.meta ?? null),
+  ])
+  if (rowCount === completed.length) return
+  throw new TidemarkError('TIDEMARK_JOB_LOST', "a job of the batch is not this process's any more")
+}
