@@ -88,6 +88,12 @@ export async function publish(bench: Bench): Promise<Report> {
       measure: () => rateOf(seconds, clients, () => app.publish(draft())),
     },
     {
+      name: 'publish() to 1,000 streams, coalesced',
+      against: 'driver: bare INSERT, one a transaction',
+      measure: () =>
+        rateOf(seconds, clients, () => app.publish(draft(), { stream: `route-${n % 1000}` })),
+    },
+    {
       name: `driver: bare INSERT of ${bulkSize}`,
       measure: async () =>
         bulkSize *
