@@ -70,6 +70,7 @@ export function printListeners(
       },
       { heading: 'CURSOR', value: (row) => row.cursor, align: 'right' },
       { heading: 'LAG', value: (row) => row.lag, align: 'right' },
+      { heading: 'BEHIND', value: behind, align: 'right' },
       { heading: 'RUN BY', value: (row) => runBy(row) },
       { heading: 'LAST ERROR', value: (row) => lastErrorOf(row)?.message.slice(0, 80) },
     ],
@@ -83,11 +84,20 @@ export function printListener(
   listener: ListenerView,
   more: Readonly<Record<string, unknown>> = {},
 ): void {
-  const { name, version, status, cursor, lag, partitions } = listener
+  const { name, version, status, cursor, lag, lagSeconds, partitions } = listener
   const { partition, ...error } = errorFacts(listener)
   output.result({ ...listener, ...more }, () =>
     [
-      output.facts({ name, kind: kindOf(listener), version, status, cursor, lag, ...more }),
+      output.facts({
+        name,
+        kind: kindOf(listener),
+        version,
+        status,
+        cursor,
+        lag,
+        lagSeconds,
+        ...more,
+      }),
       '',
       output.table(partitions, [
         { heading: 'PARTITION', value: (row) => row.partition, align: 'right' },
@@ -103,6 +113,16 @@ export function printListener(
         : ['', output.colors.red(`Last error, in partition ${partition}`), output.facts(error)]),
     ].join('\n'),
   )
+}
+
+/** How long the oldest event that was not handled has been waiting. */
+function behind({ lagSeconds }: ListenerStatus): string {
+  if (lagSeconds === 0) return '-'
+  if (lagSeconds < 60) return `${lagSeconds.toFixed(1)} s`
+  const minutes = Math.floor(lagSeconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`
 }
 
 /** The error of the first partition that has one. */

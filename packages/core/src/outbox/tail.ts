@@ -2,7 +2,7 @@ import type { Database } from '../database/pool.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import type { Doorbell, DoorbellOptions } from './doorbell.ts'
-import { readHorizon } from './horizon.ts'
+import { readHorizon, type Horizon } from './horizon.ts'
 import { readLastSettled, readPage } from './page.ts'
 import { wait } from './wait.ts'
 
@@ -28,6 +28,7 @@ export class Tail {
   readonly #schema: string
   readonly #doorbell: Doorbell
   readonly #hears: () => boolean
+  readonly #onLook: (horizon: Horizon) => void
   readonly #pollInterval: number
   readonly #safetyPoll: number
   /** The kept events, in order; they follow `#keptAfter` without a gap. */
@@ -46,11 +47,13 @@ export class Tail {
     doorbell: Doorbell,
     hears: () => boolean,
     options: DoorbellOptions,
+    onLook: (horizon: Horizon) => void = () => {},
   ) {
     this.#database = database
     this.#schema = schema
     this.#doorbell = doorbell
     this.#hears = hears
+    this.#onLook = onLook
     this.#pollInterval = options.pollInterval ?? 5
     this.#safetyPoll = options.safetyPoll ?? 1000
   }
@@ -123,6 +126,7 @@ export class Tail {
       const { armed } = this.#doorbell
       const horizon = await readHorizon(this.#database, this.#schema)
       this.#lastSequence = horizon.lastSequence
+      this.#onLook(horizon)
       const found = await this.#readUpTo(horizon.sequence)
       if (found > 0) {
         retry = firstRetry

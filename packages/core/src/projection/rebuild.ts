@@ -9,6 +9,7 @@ import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { noteRebuild } from '../telemetry/rebuild-span.ts'
 import {
   createShadowTables,
   dropShadowTables,
@@ -81,6 +82,7 @@ export async function trySwitch(
   if (before === undefined || before.rebuild_paused || before.error !== null) return false
   if (BigInt(before.live_cursor) - BigInt(before.cursor) > nearlyThere) return false
   const started = performance.now()
+  let goal = 0n
   try {
     const [switched] = await inTransaction(database, {}, async (transaction) => {
       const turn = await transaction.query(
@@ -89,7 +91,7 @@ export async function trySwitch(
       )
       if (turn.rows[0]?.['mine'] !== true) return false
       const old = await run(transaction, lockGeneration(schema), [name, before.generation])
-      const goal = old.rows.reduce((most, row) => {
+      goal = old.rows.reduce((most, row) => {
         const cursor = BigInt(row['cursor'] as string)
         return cursor > most ? cursor : most
       }, 0n)
@@ -126,6 +128,14 @@ export async function trySwitch(
         { listener: name, version: before.rebuild_version, held },
         `${name} was rebuilt; the switch held it for ${held} ms`,
       )
+      noteRebuild({
+        schema,
+        projection: name,
+        version: before.rebuild_version,
+        took: before.seconds * 1000 + held,
+        held: performance.now() - started,
+        through: goal,
+      })
     }
     return switched
   } catch (error) {

@@ -14,12 +14,17 @@ import {
 import { sweepStates } from '../database/sql/rebuild.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
+import { HorizonWatch } from '../outbox/horizon-watch.ts'
 import { Notifications } from '../outbox/notifications.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { Tail } from '../outbox/tail.ts'
 import type { InlineProjections } from '../projection/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { noticeMetering } from '../telemetry/meter.ts'
+import { detached } from '../telemetry/tracer.ts'
+import { observeRunner } from './observed-runner.ts'
 import { Partitions } from './partitions.ts'
 import { stopOnSignals } from './signals.ts'
 import { every, supervise } from './supervise.ts'
@@ -51,6 +56,7 @@ export interface RunnerEnvironment {
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly logger: Logger
+  readonly signals: CursorSignals
 }
 
 const maintenanceInterval = 60_000
@@ -72,6 +78,8 @@ export class Runner implements AsyncDisposable {
   readonly #partitions: Partitions
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
+  readonly #horizonWatch: HorizonWatch
+  readonly #stopObserving: () => void
   #restart: (() => void) | undefined
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
@@ -96,12 +104,14 @@ export class Runner implements AsyncDisposable {
       // Whatever cut this connection may have been the server's end: believe nothing from before.
       onDeaf: () => this.#restart?.(),
     })
+    this.#horizonWatch = new HorizonWatch(database, outbox.schema, logger)
     this.#tail = new Tail(
       database,
       outbox.schema,
       this.#doorbell,
       () => this.#notifications.hears,
       doorbellOptions,
+      (horizon) => this.#horizonWatch.saw(horizon),
     )
     this.#partitions = new Partitions({
       ...environment,
@@ -109,6 +119,14 @@ export class Runner implements AsyncDisposable {
       tail: this.#tail,
       leaseDuration: this.#leaseDuration,
       drainTimeout: options.drainTimeout ?? 30_000,
+    })
+    this.#stopObserving = observeRunner({
+      database,
+      schema: outbox.schema,
+      consumers: environment.consumers,
+      horizon: this.#horizonWatch,
+      doorbell: this.#doorbell,
+      hears: () => this.#notifications.hears,
     })
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
@@ -130,13 +148,15 @@ export class Runner implements AsyncDisposable {
     try {
       await requireMigrated(database, outbox.schema)
       await syncDefinitions({ ...environment, database })
-      const runner = new Runner({ ...environment, database }, options)
+      const runner = detached(() => new Runner({ ...environment, database }, options))
       await runner.#register()
-      runner.#loops = Promise.all([
-        runner.#supervise('the outbox reader', () => runner.#work()),
-        runner.#supervise('the heartbeat', () => runner.#beat()),
-        runner.#supervise('maintenance', () => runner.#maintain()),
-      ])
+      runner.#loops = detached(() =>
+        Promise.all([
+          runner.#supervise('the outbox reader', () => runner.#work()),
+          runner.#supervise('the heartbeat', () => runner.#beat()),
+          runner.#supervise('maintenance', () => runner.#maintain()),
+        ]),
+      )
       return runner
     } catch (error) {
       await database.close()
@@ -165,8 +185,10 @@ export class Runner implements AsyncDisposable {
   async #stop(): Promise<void> {
     this.#removeSignals()
     this.#abort.abort()
+    this.#stopObserving()
     await this.#loops
     await this.#notifications.close()
+    await this.#horizonWatch.idle()
     const { database, outbox, logger } = this.#environment
     try {
       await this.#doorbell.remove()
@@ -218,7 +240,14 @@ export class Runner implements AsyncDisposable {
 
   async #flush(signal: AbortSignal, session: AbortController): Promise<void> {
     try {
-      await every(flushInterval, signal, () => this.#partitions.flush())
+      const { signals } = this.#environment
+      for (let next = 0; !signal.aborted;) {
+        const due = performance.now() >= next
+        if (due) next = performance.now() + flushInterval
+        const demand = signals.takeDemand()
+        await this.#partitions.flush(due ? undefined : demand)
+        await signals.demanded(next - performance.now(), signal)
+      }
     } finally {
       session.abort()
     }
@@ -228,6 +257,7 @@ export class Runner implements AsyncDisposable {
     await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
       await this.#register()
       await this.#partitions.renew()
+      noticeMetering()
     })
   }
 
