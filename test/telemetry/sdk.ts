@@ -1,4 +1,4 @@
-import { context, metrics, propagation, trace } from '@opentelemetry/api'
+import { context, metrics, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import {
   AggregationTemporality,
@@ -8,19 +8,28 @@ import {
   type MetricData,
 } from '@opentelemetry/sdk-metrics'
 import {
-  TracerProvider,
   InMemorySpanExporter,
   SimpleSpanProcessor,
+  TracerProvider,
   type ReadableSpan,
 } from '@opentelemetry/sdk-trace'
-import { vi } from 'vitest'
+import { breachesOf } from './breaches.ts'
 
-/** An SDK that keeps what it is told. */
+/** An SDK that keeps what it is told, and when it is disposed of fails if that broke the contract. */
 export class Sdk implements AsyncDisposable {
   readonly #spans = new InMemorySpanExporter()
   readonly #metrics = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+  readonly #waiting = new Set<() => void>()
   readonly #tracing = new TracerProvider({
-    spanProcessors: [new SimpleSpanProcessor({ exporter: this.#spans })],
+    spanProcessors: [
+      new SimpleSpanProcessor({ exporter: this.#spans }),
+      {
+        onStart: () => {},
+        onEnd: () => this.#tell(),
+        forceFlush: async () => {},
+        shutdown: async () => {},
+      },
+    ],
   })
   readonly #metering = new MeterProvider({
     readers: [
@@ -38,22 +47,18 @@ export class Sdk implements AsyncDisposable {
     metrics.setGlobalMeterProvider(this.#metering)
   }
 
-  /** The spans that have ended, by their start. */
+  /** The spans that have ended, in that order. */
   get spans(): readonly ReadableSpan[] {
     return this.#spans.getFinishedSpans()
   }
 
   /** The spans of a name, as soon as there are so many. */
   async spansNamed(name: string, least = 1): Promise<readonly ReadableSpan[]> {
-    return vi.waitFor(
-      () => {
-        const found = this.spans.filter((span) => span.name === name)
-        if (found.length >= least) return found
-        const names = this.spans.map((span) => span.name)
-        throw new Error(`${found.length} spans are named ${name}, of ${names.join(', ')}`)
-      },
-      { timeout: 15_000, interval: 10 },
-    )
+    for (;;) {
+      const found = this.spans.filter((span) => span.name === name)
+      if (found.length >= least) return found
+      await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    }
   }
 
   /** The first span of a name. */
@@ -85,11 +90,20 @@ export class Sdk implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const breaches = breachesOf(this.spans, await this.collect())
     await this.#tracing.shutdown()
     await this.#metering.shutdown()
     trace.disable()
     metrics.disable()
     context.disable()
-    propagation.disable()
+    if (breaches.length > 0) throw new Error(breaches.join('\n'))
+  }
+
+  #tell(): void {
+    // The exporter is told in the same turn, by the processor before this one or later by its promise.
+    setImmediate(() => {
+      for (const resolve of this.#waiting) resolve()
+      this.#waiting.clear()
+    })
   }
 }

@@ -384,7 +384,8 @@ export class App implements AsyncDisposable {
       return await this.waitFor(listeners, sequence, options)
     } catch (error) {
       if (!isTidemarkError(error)) throw error
-      throw new TidemarkError(error.code, `the transaction has committed, but ${error.message}`, {
+      const reason = error.message.replace(`${error.code}: `, '')
+      throw new TidemarkError(error.code, `the transaction has committed, but ${reason}`, {
         details: { ...error.details, committed: true },
         cause: error,
       })
