@@ -86,12 +86,13 @@ BEGIN
     EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
                    :'schema', :'schema', name, lower, upper);
     EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', :'schema', name);
+    -- Whoever inserts into the partition itself is a publisher too.
+    EXECUTE format('CREATE TRIGGER register_publisher BEFORE INSERT ON %I.%I
+                    FOR EACH STATEMENT EXECUTE FUNCTION %I.register_publisher()', :'schema', name, :'schema');
     made := made + 1;
   END LOOP;
   RETURN made;
 END $$;
-
-SELECT :"schema".ensure_partitions();
 
 -- The doorbell ------------------------------------------------------------------------------------
 
@@ -139,6 +140,12 @@ END $$;
 CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
 
+-- A statement trigger fires for the table that the statement names: each partition needs its own.
+CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events_default
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
+
+SELECT :"schema".ensure_partitions();
+
 -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
 CREATE VIEW :"schema".publishers AS
   SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
@@ -154,10 +161,16 @@ CREATE VIEW :"schema".publishers AS
 CREATE FUNCTION :"schema".horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-  last_sequence := coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
+  last_sequence := pg_sequence_last_value(':"schema".events_sequence'::regclass);
+  -- What newer versions of Postgres answer who may not look: a reader would take it for an empty outbox.
+  IF last_sequence IS NULL THEN
+    RAISE insufficient_privilege USING
+      MESSAGE = 'permission denied for sequence events_sequence',
+      HINT = 'Readers of the outbox need SELECT on the sequence.';
+  END IF;
   SELECT min(p.floor) INTO lowest_floor FROM :"schema".publishers p;
   -- Whether last_sequence is as good as taken after the look: what a process must know before it sleeps.
-  still := last_sequence = coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
+  still := last_sequence = pg_sequence_last_value(':"schema".events_sequence'::regclass);
 END $$;
 
 -- Publishing with streams and idempotency keys ----------------------------------------------------

@@ -1,9 +1,9 @@
-import { defineProjection } from 'tidemark'
+import { defineListener, defineProjection } from 'tidemark'
 import { expect, test } from 'vitest'
 import { run } from '../../packages/core/src/database/executor.ts'
 import { Database } from '../../packages/core/src/database/pool.ts'
 import { advanceCursor, advanceState } from '../../packages/core/src/database/sql/cursors.ts'
-import { effectsOf, noted, recorder } from '../support/effects.ts'
+import { effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
@@ -91,4 +91,35 @@ test('a batch that was committed without the owner knowing it is not applied aga
   await app.waitFor(tally, three.sequence)
   expect(await effectsOf(database, 'ledger')).toEqual([one.sequence, three.sequence])
   expect(await app.read(tally)).toBe(2)
+})
+
+test('a process that starts does not wait for a batch that is under way', async () => {
+  const entered = Promise.withResolvers<void>()
+  const gate = Promise.withResolvers<void>()
+  const slow = defineListener('ledger').on(noted, async (event, { tx }) => {
+    await recordEffect(tx, 'ledger', event)
+    entered.resolve()
+    await gate.promise
+  })
+  await using first = appOn(database, [slow])
+  await first.start({ leaseDuration: 500, handleSignals: false })
+  const { sequence } = await first.publish(noted({ note: 'slow' }))
+  await entered.promise
+  // Until the batch has prolonged its lease from within, which is what takes the lock.
+  await expect
+    .poll(
+      async () =>
+        (
+          await database.query(
+            `select from pg_stat_activity where query like '%lease_until%' and state = 'idle in transaction'
+             and datname = current_database() and query not like '%cursor = $6%'`,
+          )
+        ).rowCount,
+    )
+    .toBeGreaterThan(0)
+  await using second = appOn(database, [slow])
+  await second.start({ leaseDuration: 500, handleSignals: false })
+  gate.resolve()
+  await first.waitFor(slow, sequence)
+  expect(await effectsOf(database, 'ledger')).toEqual([sequence])
 })

@@ -183,7 +183,9 @@ export function search(subject, { signal, explain = false } = {}) {
       )
       cpSync(join(directory, file), join(place, file))
       await execute('spin', ['-a', ...defines, file], place, signal)
-      const flags = breadthFirst ? ['-O0', '-DBFS'] : ['-O2', '-DNOREDUCE']
+      const flags = breadthFirst
+        ? ['-O0', '-DBFS']
+        : [subject.set === 'test' ? '-O1' : '-O2', '-DNOREDUCE']
       await execute(
         compiler,
         [...flags, '-w', '-DSAFETY', '-DNOFAIR', '-DMEMLIM=4096', '-o', 'pan', 'pan.c'],
@@ -192,7 +194,7 @@ export function search(subject, { signal, explain = false } = {}) {
       )
       const output = await execute(
         './pan',
-        breadthFirst ? ['-w20'] : ['-w22', `-m${subject.set === 'deep' ? 6_000_000 : 1_500_000}`],
+        breadthFirst ? ['-w20'] : ['-w22', `-m${depths[subject.set]}`],
         place,
         signal,
       )
@@ -220,6 +222,9 @@ async function explanation(file, defines, place, signal) {
   const steps = await execute('spin', ['-t', '-T', '-B', ...defines, file], place, signal)
   return steps.replace(/spin: warning.*\n/g, '').trim()
 }
+
+/** How deep a search may go: memory is taken for all of it at once. */
+const depths = { test: 300_000, usual: 1_500_000, deep: 6_000_000 }
 
 /** How the property that each model is about reads in the verifier's report. */
 const claims = { horizon: /~\(?seen/, doorbell: /asleep/, lease: /effects/ }

@@ -1,6 +1,6 @@
 import { toEventSequence } from 'tidemark'
 import { expect, test } from 'vitest'
-import { noted, notesOf, recorder } from '../support/effects.ts'
+import { committedEvents, effectsOf, noted, notesOf, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
@@ -134,3 +134,22 @@ for (const isolation of ['repeatable read', 'serializable'] as const) {
     expect(await notesOf(database, 'ledger')).toEqual(['rung'])
   })
 }
+
+test('who inserts into a partition itself is a publisher too, and is not skipped when it commits late', async () => {
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start({ handleSignals: false })
+  const late = await database.connect()
+  await late.query('begin')
+  const insert = (partition: string) =>
+    `insert into tidemark.${partition} (type, payload) values ('test.noted', '{"note": "direct"}') returning sequence`
+  await late.query(insert('events_0'))
+  const { rows } = await database.query<{ publishers: number }>(
+    'select count(*)::int as publishers from tidemark.publishers',
+  )
+  expect(rows).toEqual([{ publishers: 1 }])
+  const after = await app.publish(noted({ note: 'after' }))
+  await late.query('commit')
+  await late.end()
+  await app.waitFor('ledger', after.sequence)
+  expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
+})

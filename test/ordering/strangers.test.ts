@@ -1,5 +1,6 @@
 import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
+import { asleep } from '../support/doorbells.ts'
 import { noted, notesOf, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
@@ -58,6 +59,7 @@ test('a prepared transaction that did not publish holds nothing back', async () 
 test('a prepared transaction that published is waited for, also when its connection is gone', async () => {
   await using app = appOn(database, [recorder('ledger')])
   await app.start()
+  await asleep(database)
   {
     await using publisher = await SqlPublisher.open(database)
     await publisher.begin()

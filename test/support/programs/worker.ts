@@ -27,6 +27,9 @@ export interface WorkerReport {
 
 const options = JSON.parse(process.argv[2] ?? '{}') as WorkerOptions
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 function report(message: WorkerReport): void {
   process.send?.(message)
 }

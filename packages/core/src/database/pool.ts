@@ -7,6 +7,8 @@ import type { Statement } from './statement.ts'
 export interface ConnectionOptions {
   /** A Postgres URL. Defaults to what node-postgres reads from `PGHOST`, `PGUSER` and the like. */
   readonly connectionString?: string
+  /** How long a statement may take, in milliseconds, before its connection is given up. Defaults to no limit. */
+  readonly queryTimeout?: number
   /** Anything else that node-postgres takes: host, port, ssl, password functions, … */
   readonly connection?: pg.ClientConfig
   /** The most connections of the application's pool. Defaults to 10. */
@@ -49,6 +51,7 @@ export class Database implements PreparingExecutor {
     const config: pg.PoolConfig & { pipeline: boolean } = {
       ...clientConfig(options, applicationName),
       max: options.maxConnections ?? 10,
+      ...(options.queryTimeout === undefined ? {} : { query_timeout: options.queryTimeout }),
       pipeline: true,
     }
     this.pool = new pg.Pool(config)

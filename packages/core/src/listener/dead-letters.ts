@@ -9,7 +9,7 @@ import {
 import { describeError } from '../errors/postgres-error.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import type { Lease } from './lease.ts'
+import { leaseLost, type Lease } from './lease.ts'
 
 /** An event that a listener passes without handling it. */
 export interface SetAside {
@@ -67,7 +67,10 @@ export async function settleDeadLetters(
   settled: readonly EventSequence[],
 ): Promise<void> {
   for (const sequence of settled) {
-    await run(executor, deleteDeadLetter(schema), [lease.listener, lease.generation, sequence])
+    const values = [lease.listener, lease.generation, sequence]
+    const { rowCount } = await run(executor, deleteDeadLetter(schema), values)
+    // A retry does not move the cursor, so the fence alone does not tell that it was done already.
+    if (rowCount !== 1) throw leaseLost(lease)
   }
 }
 

@@ -51,7 +51,7 @@ async function replacePartitions(
 ): Promise<void> {
   const { rows } = await executor.query(
     `SELECT generation, resize_to, resize_at FROM "${schema}".listeners
-     WHERE name = $1 AND resize_to IS NOT NULL FOR UPDATE`,
+     WHERE name = $1 AND resize_to IS NOT NULL FOR NO KEY UPDATE`,
     [listener],
   )
   const [row] = rows

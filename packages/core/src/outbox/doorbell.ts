@@ -110,8 +110,8 @@ export class Doorbell {
     this.#wakeUps = 0
   }
 
-  /** Waits until it rings, at most `ms`. A ring since the last wait counts. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
+  /** Waits until it rings, at most `ms`; answers whether it did. A ring since the last wait counts. */
+  async wait(ms: number, signal: AbortSignal): Promise<boolean> {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
@@ -125,7 +125,9 @@ export class Doorbell {
       })
       this.#wake = undefined
     }
+    const rung = this.#rung
     this.#rung = false
+    return rung
   }
 
   /** Takes the row away, so that no publisher rings for nobody. */

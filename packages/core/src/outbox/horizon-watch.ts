@@ -68,6 +68,12 @@ export class HorizonWatch {
     }
   }
 
+  /** Nobody looks any more, so nobody knows. */
+  forget(): void {
+    this.#heldAt = undefined
+    this.#nextWarning = firstWarning
+  }
+
   /** Resolves when nothing of it is under way. */
   async idle(): Promise<void> {
     await this.#naming
@@ -78,8 +84,7 @@ export class HorizonWatch {
       const seconds = Math.round(this.age / 1000)
       this.#logger.info({ seconds }, `the horizon moves again, after ${seconds} s`)
     }
-    this.#heldAt = undefined
-    this.#nextWarning = firstWarning
+    this.forget()
   }
 
   async #name(floor: EventSequence, lastSequence: EventSequence): Promise<void> {

@@ -150,7 +150,9 @@ export class Tail {
         await this.#doorbell.wait(retry, signal)
         retry = Math.min(retry * 2, longestRetry)
       } else {
-        await this.#doorbell.wait(this.#safetyPoll, signal)
+        const rung = await this.#doorbell.wait(this.#safetyPoll, signal)
+        // Suspended for long, a process may have been taken for dead, and its doorbell for a dead one's.
+        if (!rung && !signal.aborted) await this.#doorbell.arm()
         retry = firstRetry
       }
     }

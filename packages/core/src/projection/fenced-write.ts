@@ -20,7 +20,9 @@ export async function fencedWrite(
     await write(database)
     return
   }
-  await inTransaction(database, {}, async (transaction) => {
+  // A process that is frozen in here must not keep the row of its cursor.
+  const idleTimeout = environment.leaseDuration
+  await inTransaction(database, { idleTimeout }, async (transaction) => {
     await write(transaction)
     await writeSetAside(transaction, outbox.schema, lease, batch.aside)
     await settleDeadLetters(transaction, outbox.schema, lease, batch.settled)

@@ -24,7 +24,7 @@ export async function resetProjection(
   { schema, inline }: ResetEnvironment,
 ): Promise<void> {
   const known = await executor.query(
-    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR UPDATE`,
+    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
     [projection.name],
   )
   if (known.rowCount === 0) {
@@ -40,7 +40,7 @@ export async function resetProjection(
 }
 
 /** Empties a projection's tables and state and sends its cursor to zero; whoever runs it loses the lease. */
-export async function emptyProjection(
+async function emptyProjection(
   executor: PreparingExecutor,
   schema: string,
   projection: Consumer,

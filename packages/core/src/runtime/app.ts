@@ -529,6 +529,7 @@ const appOptions = [
   'connectionString',
   'connection',
   'maxConnections',
+  'queryTimeout',
   'preparedStatements',
 ]
 

@@ -79,7 +79,7 @@ export class Runner implements AsyncDisposable {
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
   readonly #horizonWatch: HorizonWatch
-  readonly #stopObserving: () => void
+  #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
@@ -120,14 +120,6 @@ export class Runner implements AsyncDisposable {
       leaseDuration: this.#leaseDuration,
       drainTimeout: options.drainTimeout ?? 30_000,
     })
-    this.#stopObserving = observeRunner({
-      database,
-      schema: outbox.schema,
-      consumers: environment.consumers,
-      horizon: this.#horizonWatch,
-      doorbell: this.#doorbell,
-      hears: () => this.#notifications.hears,
-    })
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
       options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
@@ -142,26 +134,45 @@ export class Runner implements AsyncDisposable {
     const { connection, outbox, logger } = environment
     const { maxConnections = 10 } = options
     // A pool of its own: an application that uses up its connections must not stop its listeners.
-    const database = new Database({ ...connection, maxConnections }, 'tidemark worker', (error) =>
-      logger.debug({ err: error }, 'an idle connection was lost'),
+    let restart = (): void => {}
+    const database = new Database(
+      { ...connection, maxConnections, queryTimeout: queryTimeoutOf(environment.consumers) },
+      'tidemark worker',
+      (error) => {
+        logger.debug({ err: error }, 'an idle connection was lost')
+        // Without a LISTEN connection this is the only sign that the server may have gone and come back.
+        if (options.doorbell?.enabled === false) restart()
+      },
     )
     try {
       await requireMigrated(database, outbox.schema)
       await syncDefinitions({ ...environment, database })
       const runner = detached(() => new Runner({ ...environment, database }, options))
       await runner.#register()
-      runner.#loops = detached(() =>
-        Promise.all([
-          runner.#supervise('the outbox reader', () => runner.#work()),
-          runner.#supervise('the heartbeat', () => runner.#beat()),
-          runner.#supervise('maintenance', () => runner.#maintain()),
-        ]),
-      )
-      return runner
+      restart = () => runner.#restart?.()
+      return detached(() => runner.#run())
     } catch (error) {
       await database.close()
       throw error
     }
+  }
+
+  #run(): this {
+    const { database, outbox, consumers } = this.#environment
+    this.#stopObserving = observeRunner({
+      database,
+      schema: outbox.schema,
+      consumers,
+      horizon: this.#horizonWatch,
+      doorbell: this.#doorbell,
+      hears: () => this.#notifications.hears,
+    })
+    this.#loops = Promise.all([
+      this.#supervise('the outbox reader', () => this.#work()),
+      this.#supervise('the heartbeat', () => this.#beat()),
+      this.#supervise('maintenance', () => this.#maintain()),
+    ])
+    return this
   }
 
   /** The partitions that this process runs now, as `listener#partition`. */
@@ -227,7 +238,10 @@ export class Runner implements AsyncDisposable {
     const follower = new Follower(this.#tail, this.#doorbell, session)
     try {
       await every(this.#acquireInterval, signal, async () => {
-        if (this.#partitions.size === 0) await follower.pause()
+        if (this.#partitions.size === 0) {
+          await follower.pause()
+          this.#horizonWatch.forget()
+        }
         await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
@@ -283,6 +297,14 @@ export class Runner implements AsyncDisposable {
       await run(database, sweepStates(outbox.schema), [])
     })
   }
+}
+
+/**
+ * How long a statement of the runner may take. A connection whose other end has vanished without a word answers
+ * nothing, ever; no statement of a handler may take longer than the handler.
+ */
+function queryTimeoutOf(consumers: readonly Consumer[]): number {
+  return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
 }
 
 /** Follows the outbox only while this process runs something: a standby must not make publishers ring. */

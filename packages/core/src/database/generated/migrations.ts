@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '4e9b7e2e82fe2a6d4d533689df47fea35fbf6b9827abc15d7c8fbae37c875ad8',
+    checksum: 'd8c75a9accda4026e421cb016b8c2969ff3040dea6cbb8c25dd4edc0e3e05aef',
     sql: `-- breaking: no
 --
 -- The outbox, its readers' cursors and the doorbell.
@@ -109,12 +109,13 @@ BEGIN
     EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
                    :'schema', :'schema', name, lower, upper);
     EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', :'schema', name);
+    -- Whoever inserts into the partition itself is a publisher too.
+    EXECUTE format('CREATE TRIGGER register_publisher BEFORE INSERT ON %I.%I
+                    FOR EACH STATEMENT EXECUTE FUNCTION %I.register_publisher()', :'schema', name, :'schema');
     made := made + 1;
   END LOOP;
   RETURN made;
 END $$;
-
-SELECT :"schema".ensure_partitions();
 
 -- The doorbell ------------------------------------------------------------------------------------
 
@@ -162,6 +163,12 @@ END $$;
 CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
 
+-- A statement trigger fires for the table that the statement names: each partition needs its own.
+CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events_default
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
+
+SELECT :"schema".ensure_partitions();
+
 -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
 CREATE VIEW :"schema".publishers AS
   SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
@@ -177,10 +184,16 @@ CREATE VIEW :"schema".publishers AS
 CREATE FUNCTION :"schema".horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-  last_sequence := coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
+  last_sequence := pg_sequence_last_value(':"schema".events_sequence'::regclass);
+  -- What newer versions of Postgres answer who may not look: a reader would take it for an empty outbox.
+  IF last_sequence IS NULL THEN
+    RAISE insufficient_privilege USING
+      MESSAGE = 'permission denied for sequence events_sequence',
+      HINT = 'Readers of the outbox need SELECT on the sequence.';
+  END IF;
   SELECT min(p.floor) INTO lowest_floor FROM :"schema".publishers p;
   -- Whether last_sequence is as good as taken after the look: what a process must know before it sleeps.
-  still := last_sequence = coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
+  still := last_sequence = pg_sequence_last_value(':"schema".events_sequence'::regclass);
 END $$;
 
 -- Publishing with streams and idempotency keys ----------------------------------------------------

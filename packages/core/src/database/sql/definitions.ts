@@ -1,12 +1,13 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-// Locks the listener's row, so that processes that start together agree on what to do with it.
+// Locks the listener's row, so that processes that start together agree on what to do with it. No key is updated: a
+// long batch holds a key share lock on the row, and a process that starts must not wait for it.
 export const lockListener: SchemaStatement = statement(
   'lock_listener',
   (schema) => `
 INSERT INTO ${schema}.listeners AS l (name, kind, mode, version, definition, partitions)
 VALUES ($1::text, $2::text, $3::text, $4::integer, $5::jsonb, $6::integer)
-ON CONFLICT (name) DO UPDATE SET name = excluded.name
+ON CONFLICT (name) DO UPDATE SET updated_at = l.updated_at
 RETURNING l.kind, l.mode, l.version, l.generation, coalesce(l.resize_to, l.partitions) AS partitions,
   (xmax = 0) AS created`,
 )
