@@ -3,7 +3,8 @@
  *
  * - `packages/core/src/database/generated/migrations.ts` from `migrations/*.sql`, because published
  *   code carries its migrations as a module and reads no files at run time;
- * - `docs/errors.md` from the error code table, `packages/core/src/errors/codes.ts`.
+ * - `docs/errors.md` from the error code table, `packages/core/src/errors/codes.ts`;
+ * - the tables of `docs/telemetry.md` from the contracts in `packages/core/src/telemetry`.
  *
  * `node scripts/generate.ts` writes them; with `--check` it writes nothing and exits 1 if one is stale.
  */
@@ -14,6 +15,8 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type ErrorCodeEntry, errorCodes } from '../packages/core/src/errors/codes.ts'
+import { metricContracts } from '../packages/core/src/telemetry/metric-contracts.ts'
+import { spanContracts } from '../packages/core/src/telemetry/span-contracts.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
@@ -154,8 +157,47 @@ ${sections.join('\n')}`,
   }
 }
 
+/** A section for each span and metric: tables with sentences in their cells are read by nobody. */
+function spanSections(): string {
+  return Object.values(spanContracts)
+    .map(
+      ({ name, kind, description, context, attributes }) =>
+        `### \`${name}\`\n\n_${kind}_. ${description}\n\n${context}\n\nAttributes: ${codeList(attributes)}.\n`,
+    )
+    .join('\n')
+}
+
+function metricSections(): string {
+  return Object.entries(metricContracts)
+    .map(
+      ([name, { kind, unit, description, attributes }]) =>
+        `### \`${name}\`\n\n_${kind}_, in \`${unit}\`. ${description}\n\nAttributes: ${codeList(attributes)}.\n`,
+    )
+    .join('\n')
+}
+
+function codeList(names: readonly string[]): string {
+  return names.map((name) => `\`${name}\``).join(', ')
+}
+
+/** The page as it is, with what stands between its marks made anew. */
+async function telemetryPage(): Promise<GeneratedFile> {
+  const path = 'docs/telemetry.md'
+  let text = await readFile(join(root, path), 'utf8')
+  for (const [mark, section] of [
+    ['spans', spanSections()],
+    ['metrics', metricSections()],
+  ] as const) {
+    const [before, after] = text.split(`<!-- generated: ${mark} -->`)
+    const end = after?.indexOf('<!-- end -->') ?? -1
+    if (after === undefined || end < 0) throw new SourceError(`${path}: no mark for its ${mark}`)
+    text = `${before}<!-- generated: ${mark} -->\n\n${section}\n${after.slice(end)}`
+  }
+  return { path, text }
+}
+
 async function generate(): Promise<readonly GeneratedFile[]> {
-  return [migrationsModule(await readMigrations()), errorsPage(errorCodes)]
+  return [migrationsModule(await readMigrations()), errorsPage(errorCodes), await telemetryPage()]
 }
 
 /** Says whether the file on disk has exactly this text. */

@@ -7,6 +7,7 @@ import { euros } from './euros.ts'
 import { makeTables } from './migrate.ts'
 import { playScenario } from './scenario.ts'
 import { settled } from './settled.ts'
+import { startTelemetry } from './telemetry.ts'
 
 const customers = Number(process.argv[2] ?? 300)
 if (!Number.isSafeInteger(customers) || customers < 30) {
@@ -15,6 +16,9 @@ if (!Number.isSafeInteger(customers) || customers < 30) {
   )
   process.exit(2)
 }
+
+await using resources = new AsyncDisposableStack()
+resources.use(startTelemetry())
 
 console.log('Starting Postgres …')
 await using database = await createTestDatabase({ migrate: false })

@@ -78,6 +78,7 @@ export function printListeners(
       },
       { heading: 'CURSOR', value: (row) => row.cursor, align: 'right' },
       { heading: 'LAG', value: (row) => row.lag, align: 'right' },
+      { heading: 'BEHIND', value: behind, align: 'right' },
       { heading: 'PARTITIONS', value: (row) => partitionsOf(row), align: 'right' },
       { heading: 'RUN BY', value: (row) => runBy(row) },
       ...whereAny(listeners, ({ deadLetters }) => deadLetters > 0, {
@@ -118,6 +119,7 @@ export function printListener(
     status,
     cursor,
     lag,
+    behind: behind(listener),
     partitions: partitionsOf(listener),
     'dead letters': listener.deadLetters || null,
     rebuild: rebuildText(rebuild),
@@ -142,6 +144,16 @@ export function printListener(
         : ['', output.colors.red(`Last error, in partition ${partition}`), output.facts(error)]),
     ].join('\n'),
   )
+}
+
+/** How long the oldest event that was not handled has been waiting. */
+function behind({ lagSeconds }: ListenerStatus): string {
+  if (lagSeconds === 0) return '-'
+  if (lagSeconds < 60) return `${lagSeconds.toFixed(1)} s`
+  const minutes = Math.floor(lagSeconds / 60)
+  if (minutes < 60) return `${minutes} min`
+  const hours = Math.floor(minutes / 60)
+  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24)} d`
 }
 
 /** The error of the first partition that has one. */

@@ -121,6 +121,7 @@ export {
   type AppOptions,
   type Committed,
   type DecideOptions,
+  type ListenerReference,
   type Transaction,
   type TransactionOptions,
 } from './runtime/app.ts'

@@ -53,6 +53,15 @@ export class StoredEvent {
     return this.#row.id
   }
 
+  /** The trace that it was published in. */
+  get traceparent(): string | null {
+    return this.#row.traceparent
+  }
+
+  get tracestate(): string | null {
+    return this.#row.tracestate
+  }
+
   /** The ordering key: its own, or its stream. */
   get key(): string | null {
     return this.#row.key ?? this.#row.stream

@@ -33,6 +33,8 @@ export interface ListenerStatus {
   readonly cursor: EventSequence
   /** How many sequences it is behind the last one drawn: an upper bound of the events left to do. */
   readonly lag: bigint
+  /** The age of the oldest event after that cursor, in seconds; 0 when there is none, and for inline projections. */
+  readonly lagSeconds: number
   readonly partitions: readonly PartitionStatus[]
   /** While the number of partitions changes: to how many, and the sequence that all of them stop at first. */
   readonly resize: { readonly to: number; readonly at: EventSequence } | null
@@ -54,9 +56,17 @@ export class ListenerAdmin {
     const { rows } = await this.#database.query(`
       SELECT l.name, l.kind, l.mode, l.version, l.status, l.resize_to, l.resize_at, c.partition, c.cursor, c.attempts,
              c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error,
-             CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner
+             CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner, o.age
       FROM "${this.#schema}".listeners l
       LEFT JOIN "${this.#schema}".cursors c ON c.listener = l.name AND c.generation = l.generation
+      -- One row of the primary key's index for each listener.
+      LEFT JOIN LATERAL (
+        SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 AS age
+        FROM "${this.#schema}".events e
+        WHERE e.sequence > (SELECT min(m.cursor) FROM "${this.#schema}".cursors m
+                            WHERE m.listener = l.name AND m.generation = l.generation)
+        ORDER BY e.sequence LIMIT 1
+      ) o ON l.mode = 'async'
       ORDER BY l.name, c.partition`)
     const byName = Map.groupBy(rows as unknown as StatusRow[], (row) => row.name)
     return [...byName.values()].map((partitions) => toStatus(partitions, lastSequence))
@@ -180,10 +190,12 @@ interface StatusRow {
   readonly next_attempt_at: Date | null
   readonly halted_at: Date | null
   readonly last_error: ErrorDescription | null
+  readonly age: number | null
 }
 
 function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): ListenerStatus {
-  const { name, kind, mode, version, status, resize_to: to, resize_at: at } = rows[0] as StatusRow
+  const first = rows[0] as StatusRow
+  const { name, kind, mode, version, status, age, resize_to: to, resize_at: at } = first
   const partitions = rows
     .filter((row) => row.partition !== null)
     .map((row): PartitionStatus => ({
@@ -202,6 +214,8 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
     partitions[0]?.cursor ?? sequenceZero,
   )
   const lag = lastSequence > cursor ? lastSequence - cursor : 0n
+  // The server's clock may go back.
+  const lagSeconds = Math.max(0, age ?? 0)
   const resize = to === null || at === null ? null : { to, at: BigInt(at) as EventSequence }
-  return { name, kind, mode, version, status, cursor, lag, partitions, resize }
+  return { name, kind, mode, version, status, cursor, lag, lagSeconds, partitions, resize }
 }

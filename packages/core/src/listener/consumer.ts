@@ -4,6 +4,7 @@ import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import type { CursorSignals } from './cursor-signals.ts'
 import type { SetAside } from './dead-letters.ts'
 import type { FailureHandling } from './failure-policy.ts'
 import type { Lease } from './lease.ts'
@@ -42,6 +43,8 @@ export interface Environment {
   readonly outbox: Outbox
   readonly spawner: Spawner
   readonly logger: Logger
+  /** Those of this process who wait for a cursor to move. */
+  readonly signals: CursorSignals
   /** Called when a partition of a generation under construction has come to the end of the outbox. */
   onCaughtUp(consumer: Consumer): void
   /** How long a lease lasts, in milliseconds. */

@@ -8,10 +8,12 @@ import type { StoredEvent } from '../event/stored-event.ts'
 import { readEventsAt } from '../outbox/page.ts'
 import type { Slice } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
+import { countFailure } from '../telemetry/process-span.ts'
 import type { Batch, Consumer, Handling } from './consumer.ts'
 import { loadHeldKeys, loadRetries, parkRetry, type Retry, type SetAside } from './dead-letters.ts'
 import { recordFailedAttempt } from './failure.ts'
 import { leaseLost, type Lease } from './lease.ts'
+import { ObservedHandling } from './observed-handling.ts'
 import { PartitionReader, type ReaderEnvironment } from './partition-reader.ts'
 
 /**
@@ -54,7 +56,7 @@ export class PartitionRunner {
     this.lease = lease
     this.#environment = environment
     this.#reader = new PartitionReader(consumer, lease, environment)
-    this.#handling = consumer.begin(lease, environment)
+    this.#handling = new ObservedHandling(consumer, lease, environment)
     this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
   }
 
@@ -84,7 +86,8 @@ export class PartitionRunner {
         const slice = await this.#reader.next(alone)
         if (slice.events.length === 0) {
           lease.position = slice.through
-          if (!lease.live) await this.#reportCaughtUp(kill)
+          if (lease.live) this.#environment.signals.passed(lease.listener, lease.position)
+          else await this.#reportCaughtUp(kill)
           await this.#environment.tail.waitPast(lease.position, drain)
           continue
         }
@@ -211,6 +214,7 @@ export class PartitionRunner {
       error: failureOf(name, event, error),
       retryIn,
     })
+    countFailure('retries', outbox.schema, name, error)
     logger.warn(
       { ...describe(lease, event), attempts, retryIn, err: error },
       `${name} failed on event ${event.sequence}; it will be tried again`,
@@ -241,6 +245,7 @@ export class PartitionRunner {
         error: described,
         retryIn: null,
       })
+      countFailure('halts', outbox.schema, name, error)
       logger.error(
         fields,
         `${name} has halted on event ${event.sequence} after ${attempts} attempts`,

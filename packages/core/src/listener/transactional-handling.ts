@@ -12,6 +12,7 @@ import {
 } from '../outbox/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { countPublished } from '../telemetry/publish-span.ts'
 import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
 import { settleDeadLetters, writeSetAside } from './dead-letters.ts'
 import type { Handler } from './define-listener.ts'
@@ -49,7 +50,7 @@ export class TransactionalHandling implements Handling {
     const { through, aside, settled } = batch
     const { database, outbox, spawner, leaseDuration, logger } = this.#environment
     const lease = this.#lease
-    await publishingTransaction(
+    const [, published] = await publishingTransaction(
       database,
       outbox,
       { idleTimeout: leaseDuration },
@@ -86,6 +87,7 @@ export class TransactionalHandling implements Handling {
         await settleDeadLetters(transaction, outbox.schema, lease, settled)
       },
     )
+    countPublished(outbox.schema, published.events)
     lease.movedTo(through)
   }
 }

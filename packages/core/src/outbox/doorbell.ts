@@ -1,6 +1,7 @@
 import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { armDoorbell, removeDoorbell } from '../database/sql/doorbell.ts'
+import { countRing } from '../telemetry/doorbell-metrics.ts'
 
 /** When a process sleeps and when it polls. All times in milliseconds. */
 export interface DoorbellOptions {
@@ -79,6 +80,7 @@ export class Doorbell {
   /** Wakes the process, or keeps it from falling asleep. */
   ring(): void {
     this.#rung = true
+    countRing(this.#schema)
     this.count()
     this.#wake?.()
   }

@@ -5,6 +5,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { encodeValue } from '../event/codec.ts'
 import type { EventDraft } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
+import { activeTraceContext } from '../telemetry/trace-context.ts'
 import { currentCause } from './cause.ts'
 
 /** How an event is published. */
@@ -100,6 +101,7 @@ export function outgoingEvents(
   const { stream = null, key = null, idempotencyKey, metadata } = options
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
+  const { traceparent, tracestate } = activeTraceContext()
   const metadataJson = metadata === undefined ? null : encodeValue('the metadata', metadata).json
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
@@ -122,8 +124,8 @@ export function outgoingEvents(
       payloadMeta: payload.meta,
       correlationId: options.correlationId ?? cause?.correlationId ?? null,
       causationId: options.causationId ?? cause?.causationId ?? null,
-      traceparent: null,
-      tracestate: null,
+      traceparent,
+      tracestate,
       metadata: metadataJson,
     }
   })

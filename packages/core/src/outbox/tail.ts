@@ -30,6 +30,7 @@ export class Tail {
   readonly #schema: string
   readonly #doorbell: Doorbell
   readonly #hears: () => boolean
+  readonly #onLook: (horizon: Horizon) => void
   readonly #pollInterval: number
   readonly #safetyPoll: number
   readonly #mostBytes: number
@@ -50,12 +51,14 @@ export class Tail {
     hears: () => boolean,
     options: DoorbellOptions,
     mostBytes: number = defaultKeptBytes,
+    onLook: (horizon: Horizon) => void = () => {},
   ) {
     this.#database = database
     this.#schema = schema
     this.#doorbell = doorbell
     this.#hears = hears
     this.#mostBytes = mostBytes
+    this.#onLook = onLook
     this.#pollInterval = options.pollInterval ?? 5
     this.#safetyPoll = options.safetyPoll ?? 1000
   }
@@ -129,6 +132,7 @@ export class Tail {
       const { armed } = this.#doorbell
       const horizon = await readHorizon(this.#database, this.#schema)
       this.#note(horizon)
+      this.#onLook(horizon)
       const { found, full } = await this.#readUpTo(horizon.sequence)
       if (found) {
         retry = firstRetry

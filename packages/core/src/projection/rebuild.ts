@@ -10,6 +10,7 @@ import type { Consumer } from '../listener/consumer.ts'
 import { requireUnpruned } from '../outbox/pruned.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { noteRebuild } from '../telemetry/rebuild-span.ts'
 import {
   createShadowTables,
   dropShadowTables,
@@ -85,6 +86,7 @@ export async function trySwitch(
   if (before === undefined || before.rebuild_paused || before.error !== null) return false
   if (BigInt(before.live_cursor) - BigInt(before.cursor) > nearlyThere) return false
   const started = performance.now()
+  let goal = 0n
   try {
     const [switched] = await inTransaction(database, {}, async (transaction) => {
       const turn = await transaction.query(
@@ -93,7 +95,7 @@ export async function trySwitch(
       )
       if (turn.rows[0]?.['mine'] !== true) return false
       const old = await run(transaction, lockGeneration(schema), [name, before.generation])
-      const goal = old.rows.reduce((most, row) => {
+      goal = old.rows.reduce((most, row) => {
         const cursor = BigInt(row['cursor'] as string)
         return cursor > most ? cursor : most
       }, 0n)
@@ -130,6 +132,14 @@ export async function trySwitch(
         { listener: name, version: before.rebuild_version, held },
         `${name} was rebuilt; the switch held it for ${held} ms`,
       )
+      noteRebuild({
+        schema,
+        projection: name,
+        version: before.rebuild_version,
+        took: before.seconds * 1000 + held,
+        held: performance.now() - started,
+        through: goal,
+      })
     }
     return switched
   } catch (error) {

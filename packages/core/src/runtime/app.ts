@@ -13,11 +13,12 @@ import type { JobRunnerOptions } from '../job/job-runner.ts'
 import { JobSpawner } from '../job/job-spawner.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import { CursorSignals } from '../listener/cursor-signals.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
 import type { Spawn } from '../listener/spawning.ts'
-import { waitForCursor, type WaitOptions } from '../listener/wait-for.ts'
+import { checkWaitOptions, waitForCursors, type WaitOptions } from '../listener/wait-for.ts'
 import { OutboxAdmin } from '../outbox/admin.ts'
 import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
 import type { Entity } from '../outbox/define-entity.ts'
@@ -51,6 +52,7 @@ import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
+import { PublishSpan } from '../telemetry/publish-span.ts'
 import { collectDefinitions, type Definitions, type Module } from './modules.ts'
 import { Runner, type RunnerOptions } from './runner.ts'
 
@@ -87,10 +89,19 @@ export interface Transaction {
   readonly spawn: Spawn
 }
 
-/** How a transaction runs. */
-export interface TransactionOptions {
+/** A listener or projection, or its name. */
+export type ListenerReference = string | { readonly name: string }
+
+/** How a transaction runs, and what is waited for when it has committed. */
+export interface TransactionOptions extends WaitOptions {
   /** Defaults to the database's own default, normally `'read committed'`. */
   readonly isolation?: IsolationLevel
+  /**
+   * Listeners and projections that have handled the transaction's events when it returns: what they wrote can be read
+   * then. Defaults to none. `timeout`, `onTimeout` and `signal` are about this wait; the transaction has committed by
+   * then.
+   */
+  readonly waitFor?: ListenerReference | readonly ListenerReference[]
 }
 
 /** How a command is decided. */
@@ -103,6 +114,8 @@ export interface DecideOptions {
 export interface Committed<T> extends Published {
   /** What the function returned. */
   readonly result: T
+  /** Whether the listeners of `waitFor` have handled its events: false only with `onTimeout: 'return'`. */
+  readonly caughtUp: boolean
 }
 
 /** An application: its definitions, its outbox and its connections. Made by {@link defineApp}. */
@@ -128,6 +141,7 @@ export class App implements AsyncDisposable {
   readonly #outbox: Outbox
   readonly #coalescer: Coalescer
   readonly #spawner: JobSpawner
+  readonly #signals = new CursorSignals()
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
 
@@ -169,22 +183,38 @@ export class App implements AsyncDisposable {
    *
    * @returns what `work` returned, the events, and the sequence to wait for.
    * @throws TidemarkError TIDEMARK_STREAM_CONFLICT or TIDEMARK_DUPLICATE_EVENT, and whatever `work` throws; then
-   * nothing is kept.
+   * nothing is kept. With `waitFor` also TIDEMARK_WAIT_TIMEOUT, TIDEMARK_LISTENER_HALTED or
+   * TIDEMARK_UNKNOWN_LISTENER, with `committed: true` in their details: the transaction is kept.
+   *
+   * @example
+   * ```ts
+   * import { defineApp, defineEvent, defineProjection } from 'tidemark'
+   * import { z } from 'zod'
+   *
+   * const opened = defineEvent('accounts.opened', { payload: z.object({ id: z.string() }) })
+   * const count = defineProjection('count', { version: 1, initial: () => 0 }).on(opened, (n) => n + 1)
+   * const tidemark = defineApp({ modules: [{ opened, count }] })
+   *
+   * await tidemark.transaction(async (tx) => tx.publish(opened({ id: 'a-1' })), { waitFor: count, timeout: '2s' })
+   * console.log(await tidemark.read(count))
+   * ```
    */
   async transaction<T>(
     work: (tx: Transaction) => Promise<T>,
     options: TransactionOptions = {},
   ): Promise<Committed<T>> {
-    rejectUnknownOptions('transaction', options, ['isolation'])
+    const { isolation, waitFor = [], ...wait } = options
+    checkWaitOptions('transaction', wait, ['isolation', 'waitFor'])
     this.#requireOpen()
+    const span = new PublishSpan(this.schema)
     const [result, published] = await publishingTransaction(
       this.#database,
       this.#outbox,
-      options,
+      isolation === undefined ? {} : { isolation },
       async (transaction, buffer) => {
         const publish = (drafts: Drafts, publishOptions?: PublishOptions): void => {
           this.#requireKnown(drafts)
-          buffer.push(...outgoingEvents(drafts, publishOptions))
+          buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, publishOptions)))
         }
         const query = transaction.query.bind(transaction)
         const { spawn, flush } = this.#spawner.turn(transaction, { triggeredBy: 'system' })
@@ -199,8 +229,13 @@ export class App implements AsyncDisposable {
         await flush()
         return answer
       },
-    )
-    return { result, ...published }
+    ).catch((error: unknown) => {
+      span.fail(error)
+      throw error
+    })
+    span.end(published.events)
+    const caughtUp = await this.#waitAfterCommit(waitFor, published.sequence, wait)
+    return { result, ...published, caughtUp }
   }
 
   /**
@@ -232,12 +267,22 @@ export class App implements AsyncDisposable {
   ): Promise<PublishedEvent | PublishedEvent[]> {
     this.#requireOpen()
     this.#requireKnown(drafts)
+    const span = new PublishSpan(this.schema)
+    try {
+      const published = await span.run(typeOf(drafts), () => this.#publish(drafts, options))
+      span.end(published)
+      return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
+    } catch (error) {
+      span.fail(error)
+      throw error
+    }
+  }
+
+  async #publish(drafts: Drafts, options?: PublishNowOptions): Promise<PublishedEvent[]> {
     const events = outgoingEvents(drafts, options)
-    const published =
-      options?.tx === undefined
-        ? await this.#coalescer.publish(events)
-        : await this.#outbox.insert(executorOf(options.tx), events)
-    return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
+    return options?.tx === undefined
+      ? this.#coalescer.publish(events)
+      : this.#outbox.insert(executorOf(options.tx), events)
   }
 
   /**
@@ -336,6 +381,7 @@ export class App implements AsyncDisposable {
         spawner: this.#spawner,
         schedules: this.#definitions.schedules,
         logger: this.#logger,
+        signals: this.#signals,
       },
       options,
     )
@@ -344,20 +390,43 @@ export class App implements AsyncDisposable {
   }
 
   /**
-   * Waits until a listener or projection has handled everything up to `sequence`: what it wrote can be read then.
-   * An inline projection never needs waiting for, and nor does null, which is what {@link transaction} answers when
+   * Waits until listeners or projections have handled everything up to `sequence`: what they wrote can be read then.
+   * Where this process runs them it is woken by their commits; else it asks the database, every 50 ms at most. An
+   * inline projection never needs waiting for, and nor does null, which is what {@link transaction} answers when
    * nothing was published.
    *
+   * @returns whether they have: false only with `onTimeout: 'return'`.
    * @throws TidemarkError TIDEMARK_WAIT_TIMEOUT, TIDEMARK_LISTENER_HALTED or TIDEMARK_UNKNOWN_LISTENER.
    */
   async waitFor(
-    listener: string | { readonly name: string },
+    listeners: ListenerReference | readonly ListenerReference[],
     sequence: EventSequence | null,
-    options?: WaitOptions,
-  ): Promise<void> {
-    const name = typeof listener === 'string' ? listener : listener.name
-    if (sequence === null || this.#definitions.consumers.get(name)?.mode === 'inline') return
-    await waitForCursor(this.#database, this.schema, name, sequence, options)
+    options: WaitOptions = {},
+  ): Promise<boolean> {
+    checkWaitOptions('waitFor', options)
+    const names = namesOf(listeners).filter(
+      (name) => this.#definitions.consumers.get(name)?.mode !== 'inline',
+    )
+    if (sequence === null || names.length === 0) return true
+    return waitForCursors(this.#database, this.schema, this.#signals, names, sequence, options)
+  }
+
+  /** What fails here does not undo the transaction, and must not look as if it did. */
+  async #waitAfterCommit(
+    listeners: ListenerReference | readonly ListenerReference[],
+    sequence: EventSequence | null,
+    options: WaitOptions,
+  ): Promise<boolean> {
+    try {
+      return await this.waitFor(listeners, sequence, options)
+    } catch (error) {
+      if (!isTidemarkError(error)) throw error
+      const reason = error.message.replace(`${error.code}: `, '')
+      throw new TidemarkError(error.code, `the transaction has committed, but ${reason}`, {
+        details: { ...error.details, committed: true },
+        cause: error,
+      })
+    }
   }
 
   /**
@@ -482,6 +551,22 @@ export class App implements AsyncDisposable {
       )
     }
   }
+}
+
+function namesOf(listeners: ListenerReference | readonly ListenerReference[]): string[] {
+  const list = Array.isArray(listeners)
+    ? (listeners as readonly ListenerReference[])
+    : [listeners as ListenerReference]
+  return list.map((listener) => (typeof listener === 'string' ? listener : listener.name))
+}
+
+/** The type of what is published, if it is one; drafts have not been checked yet. */
+function typeOf(drafts: Drafts): string | undefined {
+  const [first, ...others] = Array.isArray(drafts)
+    ? (drafts as readonly EventDraft[])
+    : [drafts as EventDraft]
+  const type = first?.definition?.type
+  return others.every((draft) => draft?.definition?.type === type) ? type : undefined
 }
 
 const appOptions = [

@@ -144,10 +144,15 @@ export class Partitions {
     }
   }
 
-  /** Moves the stored cursors of idle partitions past events of other types, all in one statement. */
-  async flush(): Promise<void> {
+  /**
+   * Moves the stored cursors of idle partitions past events of other types, all in one statement.
+   *
+   * @param only - the listeners whose partitions are moved. Defaults to all.
+   */
+  async flush(only?: ReadonlySet<string>): Promise<void> {
     const { database, outbox } = this.#environment
     const idle = [...this.#running.values()].filter(({ runner: { lease } }) => {
+      if (only?.has(lease.listener) === false) return false
       return !lease.busy && lease.failedSequence === null && lease.position > lease.cursor
     })
     if (idle.length === 0) return
@@ -181,8 +186,12 @@ export class Partitions {
       const { lease } = running.runner
       const position = positions[index]
       if (position === undefined) continue
-      if (moved.has(key(lease.listener, lease.generation, lease.partition))) lease.cursor = position
-      else this.#giveUp(running)
+      if (moved.has(key(lease.listener, lease.generation, lease.partition))) {
+        lease.cursor = position
+        this.#environment.signals.moved(lease.listener, position)
+      } else {
+        this.#giveUp(running)
+      }
     }
   }
 
@@ -229,8 +238,9 @@ export class Partitions {
   }
 
   async #run(runner: PartitionRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
-    const { database, outbox, logger } = this.#environment
+    const { database, outbox, logger, signals } = this.#environment
     const { lease } = runner
+    const ended = signals.started(lease.listener)
     const fields = { listener: lease.listener, partition: lease.partition, epoch: lease.epoch }
     try {
       const stopped = await runner.run(drain, kill)
@@ -247,6 +257,7 @@ export class Partitions {
       // With the connection gone the lease cannot be given back either; then it expires.
       await release(database, outbox.schema, lease).catch(() => {})
     } finally {
+      ended()
       this.#running.delete(lease.id)
     }
   }

@@ -11,13 +11,18 @@ import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
 import { Scheduler } from '../job/scheduler.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
+import { HorizonWatch } from '../outbox/horizon-watch.ts'
 import { Notifications } from '../outbox/notifications.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { Tail } from '../outbox/tail.ts'
 import type { InlineProjections } from '../projection/inline.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { noticeMetering } from '../telemetry/meter.ts'
+import { detached } from '../telemetry/tracer.ts'
 import { Maintenance } from './maintenance.ts'
+import { observeRunner } from './observed-runner.ts'
 import { Partitions } from './partitions.ts'
 import { PublisherWatch } from './publisher-watch.ts'
 import { stopOnSignals } from './signals.ts'
@@ -73,6 +78,7 @@ export interface RunnerEnvironment {
   readonly spawner: JobSpawner
   readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
+  readonly signals: CursorSignals
 }
 
 const watchInterval = 1_000
@@ -106,6 +112,8 @@ export class Runner implements AsyncDisposable {
   readonly #jobs: JobWork | undefined
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
+  readonly #horizonWatch: HorizonWatch = new HorizonWatch()
+  #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
@@ -143,6 +151,7 @@ export class Runner implements AsyncDisposable {
       () => this.#notifications.hears,
       doorbellOptions,
       options.keptBytes,
+      (horizon) => this.#horizonWatch.saw(horizon),
     )
     this.#partitions = new Partitions({
       ...environment,
@@ -194,10 +203,10 @@ export class Runner implements AsyncDisposable {
     try {
       await requireMigrated(database, outbox.schema)
       await syncDefinitions({ ...environment, database })
-      const runner = new Runner({ ...environment, database }, options)
+      const runner = detached(() => new Runner({ ...environment, database }, options))
       await runner.#register()
       restart = () => runner.#restart?.()
-      return runner.#run()
+      return detached(() => runner.#run())
     } catch (error) {
       await database.close()
       throw error
@@ -205,6 +214,15 @@ export class Runner implements AsyncDisposable {
   }
 
   #run(): this {
+    const { database, outbox, consumers } = this.#environment
+    this.#stopObserving = observeRunner({
+      database,
+      schema: outbox.schema,
+      consumers,
+      horizon: this.#horizonWatch,
+      doorbell: this.#doorbell,
+      hears: () => this.#notifications.hears,
+    })
     this.#loops = Promise.all([
       this.#supervise('the outbox reader', () => this.#work()),
       this.#supervise('the heartbeat', () => this.#beat()),
@@ -236,6 +254,7 @@ export class Runner implements AsyncDisposable {
   async #stop(): Promise<void> {
     this.#removeSignals()
     this.#abort.abort()
+    this.#stopObserving()
     await this.#loops
     await this.#notifications.close()
     const { database, outbox, logger } = this.#environment
@@ -334,7 +353,10 @@ export class Runner implements AsyncDisposable {
     const follower = new Follower(this.#tail, this.#doorbell, session)
     try {
       await every(this.#acquireInterval, signal, async () => {
-        if (this.#partitions.size === 0) await follower.pause()
+        if (this.#partitions.size === 0) {
+          await follower.pause()
+          this.#horizonWatch.forget()
+        }
         await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
@@ -347,7 +369,14 @@ export class Runner implements AsyncDisposable {
 
   async #flush(signal: AbortSignal, session: AbortController): Promise<void> {
     try {
-      await every(flushInterval, signal, () => this.#partitions.flush())
+      const { signals } = this.#environment
+      for (let next = 0; !signal.aborted;) {
+        const due = performance.now() >= next
+        if (due) next = performance.now() + flushInterval
+        const demand = signals.takeDemand()
+        await this.#partitions.flush(due ? undefined : demand)
+        await signals.demanded(next - performance.now(), signal)
+      }
     } finally {
       session.abort()
     }
@@ -357,6 +386,7 @@ export class Runner implements AsyncDisposable {
     await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
       await this.#register()
       await this.#partitions.renew()
+      noticeMetering()
     })
   }
 

@@ -158,9 +158,9 @@ RETURNING crashes`,
 export const progressOf: SchemaStatement = statement(
   'progress_of',
   (schema) => `
-SELECT l.status, min(c.cursor) AS cursor, (array_agg(c.last_error) FILTER (WHERE c.last_error IS NOT NULL))[1] AS last_error
+SELECT l.name, l.status, min(c.cursor) AS cursor, (array_agg(c.last_error) FILTER (WHERE c.last_error IS NOT NULL))[1] AS last_error
 FROM ${schema}.listeners l
 LEFT JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
-WHERE l.name = $1::text
+WHERE l.name = ANY ($1::text[])
 GROUP BY l.name`,
 )
