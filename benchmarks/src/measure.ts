@@ -60,7 +60,7 @@ export function selectCases(cases: readonly Case[], only: string | undefined): r
 }
 
 /** The median and the extremes. */
-export function spread(values: readonly number[]): Spread {
+function spread(values: readonly number[]): Spread {
   return { median: quantile(values, 0.5), min: quantile(values, 0), max: quantile(values, 1) }
 }
 

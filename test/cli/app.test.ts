@@ -1,11 +1,15 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import { appConfig, appTables } from './app.ts'
-import { ProjectFolder, tidemark, tidemarkJson, TidemarkProcess, type Answer } from './tidemark.ts'
-
-// Each test runs a dozen processes, one after the other.
-vi.setConfig({ testTimeout: 120_000 })
+import {
+  ProjectFolder,
+  tidemark,
+  tidemarkJson,
+  TidemarkProcess,
+  TidemarkTask,
+  type Answer,
+} from './tidemark.ts'
 
 let database: TestDatabase
 let project: ProjectFolder
@@ -31,8 +35,8 @@ function callJson<T>(...args: string[]): Promise<{ code: number | null; value: T
 }
 
 /** Starts a worker, and waits until it runs. */
-async function startWorker(...args: string[]): Promise<TidemarkProcess> {
-  const worker = new TidemarkProcess(['worker', ...args], {
+async function startWorker(...args: string[]): Promise<TidemarkTask> {
+  const worker = new TidemarkTask(['worker', ...args], {
     cwd: project.path,
     env: { DATABASE_URL: database.url },
   })
@@ -64,7 +68,11 @@ interface ListenerJson {
 test.each(['SIGTERM', 'SIGINT'] as const)(
   'a worker handles what is published, and drains and exits 0 on %s',
   async (signal) => {
-    await using worker = await startWorker()
+    await using worker = new TidemarkProcess(['worker'], {
+      cwd: project.path,
+      env: { DATABASE_URL: database.url },
+    })
+    await worker.printed('stderr', 'the worker runs')
     const sequence = await publishNote('hello')
     expect((await call('wait', 'letters', sequence)).code).toBe(0)
     expect((await call('wait', 'notes', sequence)).code).toBe(0)
@@ -118,6 +126,10 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
       'migrations',
       'publishers',
       'listeners',
+      'runners',
+      'dead-letters',
+      'rebuilds',
+      'resizes',
       'cursors',
       'partitions',
     ]),
@@ -152,7 +164,7 @@ test('a paused listener waits until it is resumed; one that is sent back handles
   expect((await call('wait', 'letters', second)).code).toBe(0)
   const after = await database.query('select text from letters order by text')
   expect(after.rows).toEqual([{ text: 'first' }, { text: 'second' }, { text: 'second' }])
-  worker.child.kill('SIGTERM')
+  worker.stop()
   expect((await worker.answer()).code).toBe(0)
 })
 
@@ -177,7 +189,7 @@ test('a projection is reset with its rows counted first, and only with --yes', a
   })
   expect((await call('wait', 'notes', sequence)).code).toBe(0)
   expect((await database.query('select text from notes')).rows).toEqual([{ text: 'one' }])
-  worker.child.kill('SIGTERM')
+  worker.stop()
   expect((await worker.answer()).code).toBe(0)
   const wrongKind = await call('projection', 'show', 'letters')
   expect(wrongKind.code).toBe(exitCode.failure)
@@ -231,7 +243,7 @@ test('an inline projection sees what publish publishes', async () => {
   await call('wait', 'count', '1')
   const counted = await callJson<ListenerJson>('projection', 'show', 'count')
   expect(counted.value).toMatchObject({ name: 'count', state: { opened: 1 } })
-  worker.child.kill('SIGTERM')
+  worker.stop()
   await worker.answer()
 })
 
@@ -241,37 +253,4 @@ test('--schema moves the whole application', async () => {
   await call('publish', 'accounts.noted', '{"text":"there"}', ...other)
   expect((await callJson<unknown[]>('event', 'list', ...other)).value).toHaveLength(1)
   expect((await callJson<unknown[]>('event', 'list')).value).toEqual([])
-})
-
-test('a config that does not tell its options runs as it is, and is refused where they are needed', async () => {
-  const silent = appConfig.replace(
-    'export const options = {',
-    'const options = { connectionString: process.env.MY_URL,',
-  )
-  await using folder = await ProjectFolder.create({ 'tidemark.config.ts': silent })
-  const options = { cwd: folder.path, env: { MY_URL: database.url } }
-  expect(await tidemark(['event', 'list', '--json'], options)).toMatchObject({
-    code: 0,
-    stdout: '[]\n',
-  })
-  for (const command of [
-    ['migrate', 'up'],
-    ['event', 'list', '--schema', 'other'],
-  ]) {
-    const { code, stderr } = await tidemark(command, options)
-    expect([command, code]).toEqual([command, exitCode.usage])
-    expect(stderr).toContain('export const options')
-  }
-})
-
-test('an application that tells its own options needs no other export', async () => {
-  const telling = appConfig
-    .replace('export const options', 'const options')
-    .replace('defineApp(options)', 'Object.assign(defineApp(options), { options })')
-  await using folder = await ProjectFolder.create({ 'tidemark.config.ts': telling })
-  const { code } = await tidemark(['migrate', 'verify'], {
-    cwd: folder.path,
-    env: { DATABASE_URL: database.url },
-  })
-  expect(code).toBe(0)
 })

@@ -23,8 +23,7 @@ const notes = defineProjection('notes', { version: 1, tables: ['notes'] })
 const inlined = defineProjection('inlined', { version: 1, mode: 'inline', initial: () => 0 })
   .on(opened, (state) => state + 1)
 
-export const options = { modules: [{ opened, noted, letters, count, notes, inlined }] }
-export default defineApp(options)
+export default defineApp({ modules: [{ opened, noted, letters, count, notes, inlined }] })
 `
 
 /** The tables that the handlers of {@link appConfig} write. */

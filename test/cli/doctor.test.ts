@@ -76,17 +76,53 @@ test('a prepared publisher is named by its transaction id', async () => {
   }
 })
 
-test('a listener that nobody runs fails; one that is paused is a warning', async () => {
+test('a listener that no live process can run fails, by its version; one that is paused is a warning', async () => {
   await database.query(`insert into tidemark.listeners (name, kind) values ('orphan', 'listener')`)
   await database.query(`insert into tidemark.cursors (listener) values ('orphan')`)
-  const orphaned = await examine('listeners')
+  const orphaned = await examine('runners')
   expect(orphaned.code).toBe(exitCode.checkFailed)
   expect(orphaned.findings).toMatchObject([
-    { status: 'failed', summary: 'no process runs orphan, which is 0 behind' },
+    {
+      status: 'failed',
+      summary:
+        'nobody can run orphan (version 1, 1 partition), which is 0 behind: no live process defines it',
+    },
   ])
+  const register = `insert into tidemark.processes (id, hostname, pid, library, definitions)
+    values (gen_random_uuid(), 'host', 1, '0', $1)`
+  await database.query(register, [JSON.stringify([{ name: 'orphan', version: 2 }])])
+  const newer = await examine('runners')
+  expect(newer.findings[0]?.summary).toContain('live processes have version 2')
+  await database.query(register, [JSON.stringify([{ name: 'orphan', version: 1 }])])
+  const able = await examine('runners')
+  expect(able).toMatchObject({ code: 0, findings: [{ status: 'warning' }] })
+  expect(able.findings[0]?.summary).toContain('no process runs orphan at this moment')
+  await database.query(`update tidemark.processes set heartbeat_at = now() - interval '1 minute'`)
+  expect((await examine('runners')).code).toBe(exitCode.checkFailed)
   await database.query(`update tidemark.listeners set status = 'paused'`)
+  expect(await examine('runners')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
   const paused = await examine('listeners')
   expect(paused).toMatchObject({ code: 0, findings: [{ status: 'warning' }] })
+})
+
+test('a resize that does not end is a warning, with the partition that does not move', async () => {
+  await database.query(
+    `insert into tidemark.listeners (name, kind, partitions, resize_to, resize_at)
+     values ('wide', 'listener', 2, 3, 9)`,
+  )
+  await database.query(
+    `insert into tidemark.cursors (listener, partition, cursor) values ('wide', 0, 9), ('wide', 1, 4)`,
+  )
+  const { findings } = await examine('resizes')
+  expect(findings).toMatchObject([
+    {
+      status: 'warning',
+      summary: 'wide goes from 2 partitions to 3 once all have come to 9: 1 have not',
+    },
+  ])
+  expect(findings[0]?.remedy).toContain('Partition 1 does not move')
+  const { stdout } = await tidemark(['listener', 'list'], { env: { DATABASE_URL: database.url } })
+  expect(stdout).toContain('2 → 3')
 })
 
 test('a cursor beyond the last sequence fails, and the remedy mends it', async () => {

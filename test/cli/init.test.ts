@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
-import { ProjectFolder, tidemark, TidemarkProcess } from './tidemark.ts'
+import { ProjectFolder, tidemark, TidemarkTask } from './tidemark.ts'
 
 test('init writes a project that migrates, runs, publishes and projects as it says', async () => {
   await using database = await createTestDatabase({ migrate: false })
@@ -16,7 +16,7 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   expect(content).toMatchObject({ type: 'module', dependencies: { tidemark: expect.any(String) } })
 
   expect((await tidemark(['migrate', 'up'], options)).code).toBe(0)
-  await using worker = new TidemarkProcess(['worker'], options)
+  await using worker = new TidemarkTask(['worker'], options)
   await worker.printed('stderr', 'the worker runs')
   // What it tells people to do next is what is done here.
   const told = /npx tidemark (publish \S+) '(.*)'/u.exec(written.stderr)
@@ -25,7 +25,7 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   expect((await tidemark(['wait', 'accounts.open_accounts', '1'], options)).code).toBe(0)
   const shown = await tidemark(['projection', 'show', 'accounts.open_accounts'], options)
   expect(shown.stdout).toContain('{"open":1,"everOpened":1}')
-  worker.child.kill('SIGTERM')
+  worker.stop()
   expect((await worker.answer()).code).toBe(0)
 })
 

@@ -3,7 +3,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
-import { tidemark, tidemarkInProcess, tidemarkJson } from './tidemark.ts'
+import { tidemark, tidemarkJson, tidemarkProcess } from './tidemark.ts'
 
 interface Migration {
   readonly version: number
@@ -21,8 +21,8 @@ test('twenty processes that migrate up at once apply each migration once', async
   await using database = await createTestDatabase({ migrate: false })
   const argv = ['migrate', 'up', '--database-url', database.url, '--json']
   const answers = await Promise.all([
-    ...Array.from({ length: 4 }, () => tidemark(argv)),
-    ...Array.from({ length: 16 }, () => tidemarkInProcess(argv)),
+    ...Array.from({ length: 4 }, () => tidemarkProcess(argv)),
+    ...Array.from({ length: 16 }, () => tidemark(argv)),
   ])
   expect(answers.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, () => 0))
   const applied = answers.flatMap(

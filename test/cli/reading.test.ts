@@ -1,7 +1,7 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { tidemark, tidemarkJson, TidemarkProcess } from './tidemark.ts'
+import { tidemark, tidemarkJson, TidemarkProcess, TidemarkTask } from './tidemark.ts'
 
 let database: TestDatabase
 let environment: { env: Record<string, string> }
@@ -104,7 +104,7 @@ test('list and tail stop at a transaction that is still publishing, and tail goe
   await slow.query(`select tidemark.publish('slow', '1')`)
   await database.query(`select tidemark.publish('fast', '2')`)
   expect(await sequences()).toEqual([])
-  await using tail = new TidemarkProcess(
+  await using tail = new TidemarkTask(
     ['event', 'tail', '--after', '0', '--limit', '3', '--json'],
     environment,
   )

@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { exitCode } from '@tidemark/cli'
+import { exitCode, processIo } from '@tidemark/cli'
 import { useTestDatabase } from '@tidemark/testing/vitest'
-import { describe, expect, test } from 'vitest'
-import { ProjectFolder, tidemark, tidemarkInProcess } from './tidemark.ts'
+import { describe, expect, test, vi } from 'vitest'
+import { ProjectFolder, tidemark, tidemarkProcess } from './tidemark.ts'
 
 describe('wrong usage exits 2 and says what was meant', () => {
   test.each([
@@ -25,14 +25,14 @@ describe('wrong usage exits 2 and says what was meant', () => {
     [[], 'Usage: tidemark'],
     [['listener'], 'Usage: tidemark listener'],
   ])('%j', async (argv, told) => {
-    const { code, stdout, stderr } = await tidemarkInProcess(argv)
+    const { code, stdout, stderr } = await tidemark(argv)
     expect(stderr).toContain(told)
     expect({ code, stdout }).toEqual({ code: exitCode.usage, stdout: '' })
   })
 })
 
 test('the process exits with the code of the usage error', async () => {
-  const { code, stderr } = await tidemark(['migrate', 'upp'])
+  const { code, stderr } = await tidemarkProcess(['migrate', 'upp'])
   expect(stderr).toBe("error: unknown command 'upp'\n(Did you mean up?)\n")
   expect(code).toBe(exitCode.usage)
 })
@@ -41,7 +41,7 @@ test('help and version are results: stdout, exit 0', async () => {
   const help = await tidemark(['listener', 'reset', '--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
   expect(help.stdout).toContain('--database-url <url>')
-  const version = await tidemark(['--version'])
+  const version = await tidemarkProcess(['--version'])
   expect(version).toMatchObject({ code: 0, stderr: '' })
   expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/u)
 })
@@ -90,11 +90,16 @@ describe('on a database', () => {
   test('colours are for terminals, unless FORCE_COLOR asks; NO_COLOR wins', async () => {
     const escape = '\u001B['
     const call = async (env: Record<string, string>): Promise<string> =>
-      (await tidemark(['migrate', 'status'], { env: { DATABASE_URL: database.url, ...env } }))
-        .stdout
+      (
+        await tidemarkProcess(['migrate', 'status'], {
+          env: { DATABASE_URL: database.url, ...env },
+        })
+      ).stdout
     expect(await call({})).not.toContain(escape)
     expect(await call({ FORCE_COLOR: '1' })).toContain(escape)
-    expect(await call({ FORCE_COLOR: '1', NO_COLOR: '1' })).not.toContain(escape)
+    for (const name of ['FORCE_COLOR', 'NO_COLOR']) vi.stubEnv(name, '1')
+    expect(processIo().colors).toEqual({ stdout: false, stderr: false })
+    vi.unstubAllEnvs()
   })
 
   test('what others stored cannot steer the terminal', async () => {
@@ -120,7 +125,7 @@ describe('on a database', () => {
       env: { DATABASE_URL: url.href, PGHOST: '127.0.0.1', PGPORT: '1' },
     })
     expect(fromUrl.code).toBe(0)
-    const fromParts = await tidemark(status, {
+    const fromParts = await tidemarkProcess(status, {
       env: {
         PGHOST: url.searchParams.get('host') ?? url.hostname,
         PGPORT: url.port,

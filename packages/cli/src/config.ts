@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { App, AppOptions } from 'tidemark'
+import type { App } from 'tidemark'
 import { CliError, usageError } from './cli-error.ts'
 import type { CliIo } from './io.ts'
 
@@ -11,8 +11,6 @@ export interface Config {
   readonly path: string
   /** Its default export. */
   readonly app: App
-  /** What the application was made from; undefined when neither it nor the config says so. */
-  readonly options: AppOptions | undefined
 }
 
 const fileNames = [
@@ -41,12 +39,32 @@ export async function loadConfig(
       hint: 'Write `export default defineApp({ modules: [ … ] })`.',
     })
   }
-  return { path: shown, app: module.default, options: optionsOf(module, module.default, shown) }
+  return { path: shown, app: module.default }
+}
+
+/**
+ * Finds the config without loading it.
+ *
+ * @param given - what `--config` and `--no-config` say.
+ * @throws CliError when there is none.
+ */
+export function requireConfigPath(io: CliIo, given: string | boolean | undefined): string {
+  const path = typeof given === 'string' ? resolve(io.cwd, given) : findConfig(io.cwd)
+  if (given === false || path === undefined) throw noConfig()
+  if (!existsSync(path)) throw usageError(`there is no config at ${relative(io.cwd, path)}`)
+  return path
+}
+
+/** What a command says that cannot work without a config. */
+export function noConfig(): CliError {
+  return usageError(
+    'this needs the definitions of an application, and there is no tidemark.config.ts here or above',
+    'Run it in the project, name the file with --config, or write one with `tidemark init`.',
+  )
 }
 
 interface ConfigModule {
   readonly default?: unknown
-  readonly options?: unknown
 }
 
 async function importConfig(path: string, shown: string): Promise<ConfigModule> {
@@ -61,25 +79,6 @@ async function importConfig(path: string, shown: string): Promise<ConfigModule> 
   }
 }
 
-/** What the application was made from: as it says itself, or as the config exports it. */
-function optionsOf(module: ConfigModule, app: App, shown: string): AppOptions | undefined {
-  const options: unknown = Reflect.get(app, 'options') ?? module.options
-  if (options === undefined) return undefined
-  if (isAppOptions(options)) return options
-  throw new CliError(`${shown} exports \`options\` that are not those of an application`, {
-    hint: 'Export what you give to defineApp, or nothing by that name.',
-  })
-}
-
-function isAppOptions(value: unknown): value is AppOptions {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'modules' in value &&
-    Array.isArray(value.modules)
-  )
-}
-
 // By shape, not by class: the config may import another copy of the library than this package does.
 function isApp(value: unknown): value is App {
   const candidate = value as Partial<App> | null | undefined
@@ -87,7 +86,7 @@ function isApp(value: unknown): value is App {
     typeof candidate === 'object' &&
     typeof candidate?.transaction === 'function' &&
     typeof candidate.start === 'function' &&
-    typeof candidate.schema === 'string'
+    typeof candidate.options === 'object'
   )
 }
 

@@ -31,8 +31,10 @@ export function explain(error: unknown, schema: string): Explanation {
     const particulars = particularsOf(details)
     return { message, particulars, hint, exitCode: exitCodes[code] ?? exitCode.failure, stack }
   }
-  const message = known instanceof Error ? known.message || known.name : String(known)
+  const whole = known instanceof Error ? known.message || known.name : String(known)
   const hint = property(known, 'hint')
+  // Errors of @tidemark/testing have their hint in the message too.
+  const message = hint === undefined ? whole : whole.replace(`\n  Hint: ${hint}`, '')
   return { message, particulars: [], hint, exitCode: exitCode.failure, stack }
 }
 

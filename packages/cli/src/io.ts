@@ -13,10 +13,12 @@ export interface CliIo {
   readonly cwd: string
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean }
   /**
-   * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them. Only commands that have
-   * something to finish ask.
+   * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them, and of the end of a parent that
+   * it has a channel to. Only commands that have something to finish ask.
    */
   readonly stopSignal: () => AbortSignal
+  /** Called when a worker runs, for a parent that waits for it. Defaults to nothing. */
+  readonly ready?: () => void
 }
 
 /** The command line's surroundings in a process of its own. */
@@ -30,6 +32,8 @@ export function processIo(): CliIo {
     cwd: process.cwd(),
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
     stopSignal: onceStopped,
+    // What process managers that start a worker with a channel understand, and `tidemark dev`.
+    ready: () => void process.send?.('ready'),
   }
 }
 
@@ -41,14 +45,16 @@ function wantsColors(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && TERM !== 'dumb'
 }
 
-/** Aborts on the first SIGTERM or SIGINT; the next one does what it always does. */
+/** Aborts on the first SIGTERM or SIGINT; the next one does what it always does. Without its parent it ends too. */
 function onceStopped(): AbortSignal {
   const stopped = new AbortController()
   const signals = ['SIGTERM', 'SIGINT'] as const
   const onSignal = (): void => {
     for (const signal of signals) process.off(signal, onSignal)
+    process.off('disconnect', onSignal)
     stopped.abort()
   }
+  if (process.connected) process.on('disconnect', onSignal)
   for (const signal of signals) process.on(signal, onSignal)
   return stopped.signal
 }

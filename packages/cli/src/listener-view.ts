@@ -1,5 +1,6 @@
-import type { App, ListenerStatus, PartitionStatus } from 'tidemark'
-import type { Output } from './output.ts'
+import type { App, ListenerStatus, PartitionStatus, RebuildProgress } from 'tidemark'
+import type { Column, Output } from './output.ts'
+import { rebuildText } from './rebuild-view.ts'
 import { reading } from './rows.ts'
 
 /** A partition, with its owner as people know processes. */
@@ -8,9 +9,13 @@ export interface PartitionView extends PartitionStatus {
   readonly process: string | null
 }
 
-/** A listener, with its owners as people know processes. */
+/** A listener, with its owners as people know processes, and what else concerns it. */
 export interface ListenerView extends ListenerStatus {
   readonly partitions: readonly PartitionView[]
+  /** How many events it has set aside that are not given up. */
+  readonly deadLetters: number
+  /** The rebuild under way, if there is one. */
+  readonly rebuild: RebuildProgress | null
 }
 
 /** All listeners, or only projections, by name. */
@@ -20,19 +25,18 @@ export async function listListeners(
 ): Promise<ListenerView[]> {
   const listeners = await app.listeners.list()
   const wanted = listeners.filter((listener) => kind === undefined || listener.kind === kind)
-  return withProcesses(app, wanted)
+  return views(app, wanted)
 }
 
 /** @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER. */
 export async function getListener(app: App, name: string): Promise<ListenerView> {
-  const [view] = await withProcesses(app, [await app.listeners.get(name)])
+  const [view] = await views(app, [await app.listeners.get(name)])
   return view as ListenerView
 }
 
-async function withProcesses(
-  app: App,
-  listeners: readonly ListenerStatus[],
-): Promise<ListenerView[]> {
+async function views(app: App, listeners: readonly ListenerStatus[]): Promise<ListenerView[]> {
+  const rebuilds = await app.rebuilds.list()
+  const deadLetters = await app.deadLetters.count({ states: ['parked', 'waiting', 'retry'] })
   const rows = await reading(app, (query) =>
     query<{ id: string; process: string }>(
       `SELECT id, hostname || ':' || pid AS process FROM "${app.schema}".processes`,
@@ -46,6 +50,10 @@ async function withProcesses(
       // One that was swept from the table may still hold its lease for a moment.
       process: partition.owner && (processes.get(partition.owner) ?? partition.owner),
     })),
+    deadLetters: deadLetters
+      .filter(({ listener: name }) => name === listener.name)
+      .reduce((sum, { events }) => sum + events, 0),
+    rebuild: rebuilds.find(({ projection }) => projection === listener.name) ?? null,
   }))
 }
 
@@ -70,11 +78,30 @@ export function printListeners(
       },
       { heading: 'CURSOR', value: (row) => row.cursor, align: 'right' },
       { heading: 'LAG', value: (row) => row.lag, align: 'right' },
+      { heading: 'PARTITIONS', value: (row) => partitionsOf(row), align: 'right' },
       { heading: 'RUN BY', value: (row) => runBy(row) },
+      ...whereAny(listeners, ({ deadLetters }) => deadLetters > 0, {
+        heading: 'DEAD LETTERS',
+        value: (row) => row.deadLetters,
+        align: 'right',
+      }),
+      ...whereAny(listeners, ({ rebuild }) => rebuild !== null, {
+        heading: 'REBUILD',
+        value: (row) => rebuildText(row.rebuild),
+      }),
       { heading: 'LAST ERROR', value: (row) => lastErrorOf(row)?.message.slice(0, 80) },
     ],
     nothing,
   )
+}
+
+/** A column that is shown when some row has something to say in it. */
+function whereAny(
+  listeners: readonly ListenerView[],
+  says: (listener: ListenerView) => boolean,
+  column: Column<ListenerView>,
+): Column<ListenerView>[] {
+  return listeners.some(says) ? [column] : []
 }
 
 /** Prints one listener with its partitions. */
@@ -83,11 +110,23 @@ export function printListener(
   listener: ListenerView,
   more: Readonly<Record<string, unknown>> = {},
 ): void {
-  const { name, version, status, cursor, lag, partitions } = listener
+  const { name, version, status, cursor, lag, partitions, rebuild } = listener
+  const facts = {
+    name,
+    kind: kindOf(listener),
+    version,
+    status,
+    cursor,
+    lag,
+    partitions: partitionsOf(listener),
+    'dead letters': listener.deadLetters || null,
+    rebuild: rebuildText(rebuild),
+    'rebuild error': rebuild?.error?.message,
+  }
   const { partition, ...error } = errorFacts(listener)
   output.result({ ...listener, ...more }, () =>
     [
-      output.facts({ name, kind: kindOf(listener), version, status, cursor, lag, ...more }),
+      output.facts({ ...facts, ...more }),
       '',
       output.table(partitions, [
         { heading: 'PARTITION', value: (row) => row.partition, align: 'right' },
@@ -123,6 +162,11 @@ function errorFacts(listener: ListenerStatus): Record<string, unknown> & { parti
 
 function kindOf({ kind, mode }: ListenerStatus): string {
   return mode === 'inline' ? `inline ${kind}` : kind
+}
+
+/** How many there are, and how many there will be. */
+function partitionsOf({ partitions, resize }: ListenerView): string {
+  return resize === null ? String(partitions.length) : `${partitions.length} → ${resize.to}`
 }
 
 function runBy({ mode, partitions }: ListenerView): string {

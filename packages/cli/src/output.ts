@@ -114,8 +114,8 @@ export function count(value: number | bigint): string {
 }
 
 /** `1 event`, `2 events`. */
-export function plural(value: number | bigint, noun: string): string {
-  return `${count(value)} ${noun}${BigInt(value) === 1n ? '' : 's'}`
+export function plural(value: number | bigint, noun: string, nouns: string = `${noun}s`): string {
+  return `${count(value)} ${BigInt(value) === 1n ? noun : nouns}`
 }
 
 function ensureLine(text: string): string {

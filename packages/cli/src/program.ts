@@ -1,5 +1,10 @@
 import { Command, Option } from 'commander'
 import type { Context } from './command-run.ts'
+import { addDeadLetterDiscard } from './commands/dead-letter-discard.ts'
+import { addDeadLetterList } from './commands/dead-letter-list.ts'
+import { addDeadLetterRetry } from './commands/dead-letter-retry.ts'
+import { addDeadLetterShow } from './commands/dead-letter-show.ts'
+import { addDev } from './commands/dev.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addEventList } from './commands/event-list.ts'
 import { addEventShow } from './commands/event-show.ts'
@@ -10,12 +15,17 @@ import { addListenerPause } from './commands/listener-pause.ts'
 import { addListenerReset } from './commands/listener-reset.ts'
 import { addListenerResume } from './commands/listener-resume.ts'
 import { addListenerShow } from './commands/listener-show.ts'
+import { addListenerSkip } from './commands/listener-skip.ts'
 import { addMigrateSql } from './commands/migrate-sql.ts'
 import { addMigrateStatus } from './commands/migrate-status.ts'
 import { addMigrateUp } from './commands/migrate-up.ts'
 import { addMigrateVerify } from './commands/migrate-verify.ts'
+import { addProjectionCancel } from './commands/projection-cancel.ts'
 import { addProjectionList } from './commands/projection-list.ts'
+import { addProjectionPause } from './commands/projection-pause.ts'
+import { addProjectionRebuild } from './commands/projection-rebuild.ts'
 import { addProjectionReset } from './commands/projection-reset.ts'
+import { addProjectionResume } from './commands/projection-resume.ts'
 import { addProjectionShow } from './commands/projection-show.ts'
 import { addPublish } from './commands/publish.ts'
 import { addStreamShow } from './commands/stream-show.ts'
@@ -64,6 +74,7 @@ export function buildProgram(context: Context): Command {
     addMigrateSql,
     addMigrateVerify,
   ])
+  addDev(program, context)
   addWorker(program, context)
   addPublish(program, context)
   group('event', 'Read the outbox.', [addEventList, addEventShow, addEventTail])
@@ -73,12 +84,23 @@ export function buildProgram(context: Context): Command {
     addListenerShow,
     addListenerPause,
     addListenerResume,
+    addListenerSkip,
     addListenerReset,
   ])
   group('projection', 'Look at projections and derive them anew.', [
     addProjectionList,
     addProjectionShow,
+    addProjectionRebuild,
+    addProjectionPause,
+    addProjectionResume,
+    addProjectionCancel,
     addProjectionReset,
+  ])
+  group('dead-letter', 'Look at events that listeners have set aside, and decide about them.', [
+    addDeadLetterList,
+    addDeadLetterShow,
+    addDeadLetterRetry,
+    addDeadLetterDiscard,
   ])
   addWait(program, context)
   addDoctor(program, context)

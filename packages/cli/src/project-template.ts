@@ -4,16 +4,14 @@ export interface TemplateFile {
   readonly text: string
 }
 
-const config = `import { defineApp, type AppOptions } from 'tidemark'
+const config = `import { defineApp } from 'tidemark'
 import * as accounts from './accounts/index.ts'
 
-// The command line reads \`options\` to reach the database; workers run the default export.
-export const options = {
+// The command line and workers run it; where the database is, DATABASE_URL tells them.
+export default defineApp({
   modules: [accounts],
   ...(process.env['DATABASE_URL'] ? { connectionString: process.env['DATABASE_URL'] } : {}),
-} satisfies AppOptions
-
-export default defineApp(options)
+})
 `
 
 const events = `import { defineEvent } from 'tidemark'
@@ -60,6 +58,8 @@ export function packageFile(name: string, version: string): TemplateFile {
     type: 'module',
     engines: { node: '>=24' },
     dependencies: { '@tidemark/cli': `^${version}`, tidemark: `^${version}`, zod: '^4.0.0' },
+    // The Postgres of `tidemark dev`, and of tests.
+    devDependencies: { '@tidemark/testing': `^${version}` },
   }
   return { path: 'package.json', text: `${JSON.stringify(content, null, 2)}\n` }
 }

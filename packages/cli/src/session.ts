@@ -1,6 +1,5 @@
 import { defineApp, type App, type AppOptions, type ConnectionOptions, type Logger } from 'tidemark'
-import { usageError } from './cli-error.ts'
-import { loadConfig, type Config } from './config.ts'
+import { loadConfig, noConfig, type Config } from './config.ts'
 import { definitionsOf, type Definitions } from './definitions.ts'
 import type { CliIo } from './io.ts'
 
@@ -48,7 +47,7 @@ export class Session implements AsyncDisposable {
   /** The config's definitions; undefined without a config. */
   async definitions(): Promise<Definitions | undefined> {
     const config = await this.config()
-    return config === undefined ? undefined : definitionsOf(requireOptions(config))
+    return config === undefined ? undefined : definitionsOf(config.app.options)
   }
 
   /** How to reach the database without an application. */
@@ -61,7 +60,7 @@ export class Session implements AsyncDisposable {
     const config = await this.config()
     const names = { schema: schema ?? config?.app.schema ?? defaultSchema }
     if (databaseUrl !== undefined) return { connectionString: databaseUrl, ...names }
-    const options: ConnectionOptions = config === undefined ? {} : requireOptions(config)
+    const options: ConnectionOptions = config?.app.options ?? {}
     const { connectionString, connection } = options
     return {
       ...(connection === undefined ? {} : { connection }),
@@ -83,12 +82,7 @@ export class Session implements AsyncDisposable {
    * @param logger - where it logs unless the config says so itself.
    */
   async configuredApp(logger?: Logger): Promise<App> {
-    if ((await this.config()) === undefined) {
-      throw usageError(
-        'this needs the definitions of an application, and there is no tidemark.config.ts here or above',
-        'Run it in the project, name the file with --config, or write one with `tidemark init`.',
-      )
-    }
+    if ((await this.config()) === undefined) throw noConfig()
     this.#app ??= this.#makeApp(logger)
     return this.#app
   }
@@ -98,7 +92,7 @@ export class Session implements AsyncDisposable {
     const opened = await Promise.allSettled([this.#app, this.#config])
     const [app, config] = opened.map((one) => (one.status === 'fulfilled' ? one.value : undefined))
     await (app as App | undefined)?.close()
-    // The config's own application, where another was made in its place.
+    // The config's own application, which its module may have used.
     await (config as Config | undefined)?.app.close()
   }
 
@@ -120,17 +114,12 @@ export class Session implements AsyncDisposable {
     if (config === undefined) {
       return defineApp({ modules: [], ...this.#fallback({}), ...overrides })
     }
-    if (config.options === undefined) {
-      if (Object.keys(overrides).length > 0) requireOptions(config)
-      return config.app
-    }
-    const { options } = config
-    const changes: Partial<AppOptions> = {
+    const { options } = config.app
+    return remake(config.app, {
       ...this.#fallback(options),
       ...overrides,
       ...(logger === undefined || options.logger !== undefined ? {} : { logger }),
-    }
-    return Object.keys(changes).length === 0 ? config.app : remake(config.app, options, changes)
+    })
   }
 
   /** DATABASE_URL, for a config that says nothing about the connection. */
@@ -141,17 +130,9 @@ export class Session implements AsyncDisposable {
   }
 }
 
-/** The same application elsewhere. */
-function remake(app: App, options: AppOptions, changes: Partial<AppOptions>): App {
+/** The same application, perhaps elsewhere; never the config's own, which a module that is loaded again still has. */
+function remake(app: App, changes: Partial<AppOptions>): App {
   // With the constructor of the config's own copy of the library, which knows its definitions by their class.
   const Copy = app.constructor as new (options: AppOptions) => App
-  return new Copy({ ...options, ...changes })
-}
-
-function requireOptions({ path, options }: Config): AppOptions {
-  if (options !== undefined) return options
-  throw usageError(
-    `${path} does not export the \`options\` of its application, which this command needs`,
-    'Write `export const options = { modules: [ … ] } satisfies AppOptions` and `export default defineApp(options)`.',
-  )
+  return new Copy({ ...app.options, ...changes })
 }

@@ -51,8 +51,10 @@ export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/
 export type {
   DeadLetter,
   DeadLetterAdmin,
+  DeadLetterCount,
   DeadLetterSelection,
 } from './listener/dead-letter-admin.ts'
+export type { SkippedEvent } from './listener/skip.ts'
 export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
 export {
   defineListener,
@@ -62,7 +64,7 @@ export {
   type ListenerOptions,
 } from './listener/define-listener.ts'
 export type { FailureOptions, FailurePolicy, RetryOptions } from './listener/failure-policy.ts'
-export type { HandlerContext } from './listener/handler-context.ts'
+export type { HandlerContext, SendableQuery } from './listener/handler-context.ts'
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 

@@ -3,10 +3,14 @@ import { durationArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import type { Check, Finding, Patient } from '../doctor/check.ts'
 import { cursors } from '../doctor/cursors.ts'
+import { deadLetters } from '../doctor/dead-letters.ts'
 import { listeners } from '../doctor/listeners.ts'
 import { migrations } from '../doctor/migrations.ts'
 import { partitions } from '../doctor/partitions.ts'
 import { publishers } from '../doctor/publishers.ts'
+import { rebuilds } from '../doctor/rebuilds.ts'
+import { resizes } from '../doctor/resizes.ts'
+import { runners } from '../doctor/runners.ts'
 import { server } from '../doctor/server.ts'
 import { settings } from '../doctor/settings.ts'
 import { types } from '../doctor/types.ts'
@@ -19,14 +23,24 @@ interface Options {
 
 /** The checks that make sense of any database, and those that need Tidemark's tables. */
 const ofServer: readonly Check[] = [server, settings, migrations]
-const ofTables: readonly Check[] = [publishers, listeners, cursors, partitions, types]
+const ofTables: readonly Check[] = [
+  publishers,
+  listeners,
+  runners,
+  deadLetters,
+  rebuilds,
+  resizes,
+  cursors,
+  partitions,
+  types,
+]
 
 /** `tidemark doctor` */
 export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: server, settings, migrations, publishers, listeners, cursors, partitions, types. Changes nothing; exit 3 if a check fails.',
+      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, rebuilds, resizes, cursors, partitions and stored types. Changes nothing; exit 3 if a check fails.',
     )
     .addOption(
       new Option(

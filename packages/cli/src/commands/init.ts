@@ -46,7 +46,10 @@ function nextSteps(isProject: boolean): string {
   return [
     '',
     'Next:',
-    isProject ? '  npm install tidemark zod @tidemark/cli' : '  npm install',
+    ...(isProject
+      ? ['  npm install tidemark zod @tidemark/cli', '  npm install --save-dev @tidemark/testing']
+      : ['  npm install']),
+    '  npx tidemark dev    # on a Postgres of its own; or on yours:',
     '  export DATABASE_URL=postgres://localhost/app',
     '  npx tidemark migrate up',
     '  npx tidemark worker --log pretty',

@@ -4,7 +4,7 @@ import { findings, type Check, type Finding } from './check.ts'
 
 const { ok, warning, failed } = findings('listeners')
 
-/** Listeners that have halted, that keep failing, or that nobody runs. */
+/** Listeners that have halted, that keep failing, or that nobody ever started. */
 export const listeners: Check = {
   name: 'listeners',
   look: async ({ app, definitions }) => {
@@ -25,14 +25,14 @@ export const listeners: Check = {
       ok(
         all.length === 0
           ? 'none has been started yet'
-          : `${plural(all.length, 'listener')}, all run`,
+          : `${plural(all.length, 'listener')}, none halted`,
       ),
     ]
   },
 }
 
 function look(listener: ListenerView): readonly Finding[] {
-  const { name, status, lag, mode, partitions } = listener
+  const { name, status, lag, partitions } = listener
   if (status === 'paused') {
     return [
       warning(
@@ -44,11 +44,11 @@ function look(listener: ListenerView): readonly Finding[] {
   }
   const halted = partitions.filter(({ haltedAt }) => haltedAt !== null)
   const failing = partitions.filter(({ haltedAt, attempts }) => haltedAt === null && attempts > 0)
-  const findingsOfPartitions = [
+  return [
     ...halted.map((partition) =>
       failed(
         `${partitionName(listener, partition)} has halted at ${partition.cursor}${errorOf(partition)}`,
-        `Deploy a fix, then run \`tidemark listener resume ${name}\`. \`tidemark listener show ${name}\` has the whole error.`,
+        `Deploy a fix, then run \`tidemark listener resume ${name}\`; or \`tidemark listener skip ${name}\`. \`tidemark listener show ${name}\` has the whole error.`,
         listener,
       ),
     ),
@@ -58,16 +58,6 @@ function look(listener: ListenerView): readonly Finding[] {
         `Look at \`tidemark listener show ${name}\`.`,
         listener,
       ),
-    ),
-  ]
-  const orphans = partitions.filter(({ owner, haltedAt }) => owner === null && haltedAt === null)
-  if (mode === 'inline' || orphans.length === 0) return findingsOfPartitions
-  return [
-    ...findingsOfPartitions,
-    failed(
-      `no process runs ${orphans.length === partitions.length ? name : `${plural(orphans.length, 'partition')} of ${name}`}, which is ${count(lag)} behind`,
-      'Start a worker with its definition: `tidemark worker`.',
-      listener,
     ),
   ]
 }

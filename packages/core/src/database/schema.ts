@@ -22,7 +22,7 @@ export function requireSchemaName(name: string): string {
  * that applications use. A collision between two installs costs delay, never order: each would wait for
  * the other's publishers too.
  */
-export function namespaceOf(schema: string): number {
+function namespaceOf(schema: string): number {
   let hash = 0x811c9dc5 // FNV-1a: stable across versions, unlike hashtext()
   for (let index = 0; index < schema.length; index++) {
     hash = Math.imul(hash ^ schema.charCodeAt(index), 0x01000193)

@@ -1,11 +1,12 @@
 import type { Writable } from 'node:stream'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
+import { errorCodeOf, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { PreparingExecutor, QueryResult } from './executor.ts'
 import { kyselyOn } from './kysely.ts'
 import type { Database } from './pool.ts'
-import type { Statement } from './statement.ts'
+import { preparedName, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
@@ -31,6 +32,8 @@ export class OpenTransaction implements PreparingExecutor {
   #ended: string | undefined
   #destroyed = false
   #corked = false
+  /** The first statement's error that nobody may have waited for. */
+  #failure: unknown
 
   constructor(client: pg.PoolClient, prepares: boolean) {
     this.#client = client
@@ -46,15 +49,40 @@ export class OpenTransaction implements PreparingExecutor {
   async query(text: string, values: unknown[] = []): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    return this.#client.query(text, values)
+    return this.#note(this.#client.query(text, values))
+  }
+
+  /**
+   * Sends a statement whose answer nobody needs: it travels with the next ones, and COMMIT waits for it. When it fails,
+   * the transaction fails with its error.
+   */
+  send(text: string, values: unknown[] = []): void {
+    const name = this.#prepares ? preparedName(text) : undefined
+    const sent = name === undefined ? this.query(text, values) : this.run({ name, text }, values)
+    sent.catch(() => {})
+  }
+
+  /** The error of the first statement that failed; undefined when none did. */
+  get failure(): unknown {
+    return this.#failure
   }
 
   async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    return this.#prepares
-      ? this.#client.query({ name: statement.name, text: statement.text, values })
-      : this.#client.query(statement.text, values)
+    return this.#note(
+      this.#prepares
+        ? this.#client.query({ name: statement.name, text: statement.text, values })
+        : this.#client.query(statement.text, values),
+    )
+  }
+
+  /** Remembers what went wrong first: every later statement only says that the transaction is aborted. */
+  #note(answer: Promise<QueryResult>): Promise<QueryResult> {
+    answer.catch((error: unknown) => {
+      this.#failure ??= error
+    })
+    return answer
   }
 
   /** Cuts the connection: the server rolls back, and nothing that comes late can be written. */
@@ -137,14 +165,18 @@ export async function inTransaction<T, L = undefined>(
       throw new TidemarkError(
         'TIDEMARK_TRANSACTION_ABORTED',
         'a statement failed and its error was swallowed: Postgres rolled the transaction back',
+        transaction.failure === undefined ? {} : { cause: transaction.failure },
       )
     }
     return [result, await lastAnswer]
   } catch (error) {
     transaction.end('has been rolled back')
     if (transaction.destroyed) broken ??= new Error('the connection was cut')
+    // A plan that is older than a change of its table stays with the connection.
+    if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
-    throw error
+    // "The transaction is aborted" says nothing; what aborted it does.
+    throw errorCodeOf(error) === '25P02' ? (transaction.failure ?? error) : error
   } finally {
     client.off('error', onError)
     client.release(broken)

@@ -1,6 +1,8 @@
 /** What one error code means and what to do about it. `docs/errors.md` is generated from this table. */
 export interface ErrorCodeEntry {
   readonly summary: string
+  /** A message as the library words it, with names and numbers of one case. */
+  readonly example: string
   readonly remedy: string
 }
 
@@ -8,177 +10,224 @@ export interface ErrorCodeEntry {
 export const errorCodes = {
   TIDEMARK_INVALID_OPTION: {
     summary: 'An option is unknown, missing or has a value that cannot work.',
+    example: 'publish has no option "expectedversion"',
     remedy:
       'The message names the option, the value and, where one is close, the option that was meant.',
   },
   TIDEMARK_INVALID_SCHEMA_NAME: {
     summary: 'The name given for the Postgres schema is not a plain identifier.',
+    example: `"no-such" cannot name Tidemark's schema`,
     remedy:
       'Use letters, digits and underscores, starting with a letter or underscore, at most 40 characters.',
   },
   TIDEMARK_CONNECTION_FAILED: {
     summary: 'The server could not be reached, or it refused the connection.',
+    example: 'connect ECONNREFUSED 127.0.0.1:5432',
     remedy:
       'Check host, port, user, password and database, and that the server accepts connections.',
   },
   TIDEMARK_NO_CONNECTION: {
     summary:
       "All of the pool's connections were in use for too long, or the server did not answer.",
+    example: "none of the pool's 10 connections became free within 10000 ms",
     remedy: 'Raise `maxConnections`, keep transactions shorter, or limit how many run at once.',
   },
   TIDEMARK_MISSING_PRIVILEGE: {
     summary: 'The database user may not do what was asked.',
+    example: 'permission denied for database app',
     remedy:
       'Run the command as a user who owns the schema or may create it, or grant the privilege that the message names.',
   },
   TIDEMARK_MIGRATION_REQUIRED: {
     summary: "Tidemark's tables are missing or older than this version of the library needs.",
+    example: 'schema "tidemark" has no Tidemark tables',
     remedy: 'Run `tidemark migrate up` before the processes that use this version start.',
   },
   TIDEMARK_SCHEMA_TOO_NEW: {
     summary:
       'The database was migrated by a newer version, with a breaking migration that this version does not know.',
+    example:
+      'schema "tidemark" has the breaking migration 12 narrower, which this version does not know',
     remedy:
       'Deploy a version of Tidemark that knows the migration; this one refuses to start rather than damage data.',
   },
   TIDEMARK_MIGRATION_CHANGED: {
     summary: 'A migration that was applied differs from the one that this version carries.',
+    example:
+      'migration 1 outbox was applied to schema "tidemark" with another text than this version carries',
     remedy:
       'Never edit an applied migration. Restore the released package, or find out who changed the recorded checksum.',
   },
   TIDEMARK_MIGRATION_FAILED: {
     summary: 'A migration raised an error and was rolled back.',
+    example: 'relation "events" already exists',
     remedy: 'Read the cause; nothing of the failed migration was kept, the ones before it were.',
   },
   TIDEMARK_TRANSACTION_CLOSED: {
     summary: 'A transaction was used after it had ended.',
+    example: 'the transaction has been committed',
     remedy:
       'Await everything that uses `tx` or `db` before the transaction function or the handler returns.',
   },
   TIDEMARK_TRANSACTION_ABORTED: {
     summary:
       'A statement in the transaction failed, its error was swallowed, and Postgres rolled everything back at COMMIT.',
+    example: 'a statement failed and its error was swallowed: Postgres rolled the transaction back',
     remedy:
       'Let the error propagate, or run the statement that may fail in a savepoint of its own.',
   },
   TIDEMARK_NESTED_TRANSACTION: {
     summary: 'A transaction was begun on a `db` that is bound to a running transaction.',
+    example: 'this `db` is bound to a running transaction and cannot begin another',
     remedy: 'Use `db` directly: it is in a transaction already.',
   },
   TIDEMARK_INVALID_EXECUTOR: {
     summary: 'The `tx` option is not something that can run a query.',
+    example: 'the `tx` option is string, which cannot run a query',
     remedy: 'Pass a pg client, a Kysely transaction, or an object with `query(text, values)`.',
   },
   TIDEMARK_EVENT_DEFINITION: {
     summary: 'An event definition is incomplete or contradicts itself.',
+    example: 'defineEvent("accounts.opened") is at version 2 but cannot read version 1',
     remedy:
       'The message says what is missing, for instance the upcaster from one version to the next.',
   },
   TIDEMARK_EVENT_REDEFINED: {
     summary: 'Two definitions claim the same event type.',
+    example: 'two definitions claim the event type "accounts.opened" (versions 1 and 2)',
     remedy: 'Export one definition and import it wherever the event is published or handled.',
   },
   TIDEMARK_NAME_TAKEN: {
     summary: 'Two listeners or projections have the same name.',
+    example: 'two listeners or projections are named "balances"',
     remedy: 'Names are the identity of a cursor: give each its own.',
   },
   TIDEMARK_INVALID_EVENT: {
     summary: 'A payload does not satisfy the schema of its event.',
+    example:
+      'the payload of accounts.opened is invalid at amount: Invalid input: expected bigint, received number',
     remedy:
       'The details list each path and what was expected there. Nothing was sent to the database.',
   },
   TIDEMARK_PAYLOAD_NOT_STORABLE: {
     summary:
       'A payload holds something that jsonb cannot: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
+    example: 'the payload of accounts.opened cannot be stored: "note" contains a NUL character',
     remedy:
       'The message names the path. Encode binary data as base64 and replace what is not data.',
   },
   TIDEMARK_EVENT_UNREADABLE: {
     summary:
       'A stored event cannot be decoded, upcast or validated by the definition in this process.',
+    example:
+      'event 42 (accounts.opened, version 3) cannot be read: this process knows it up to version 2',
     remedy:
       'Deploy a definition that reads it (an upcaster, a wider schema), then resume the listener. The event is not skipped.',
   },
   TIDEMARK_STREAM_CONFLICT: {
     summary:
       'The stream is not at the version that the publisher expected: somebody appended first.',
+    example: 'accounts.opened was not published: stream "account-1" is at version 4, not 3',
     remedy: 'Load the stream again, decide again, and publish with its present version.',
   },
   TIDEMARK_DUPLICATE_EVENT: {
     summary: 'The idempotency key was used before.',
+    example: 'accounts.opened was not published: idempotency key "request-7" was used by event 42',
     remedy: 'The event is published already (`details.sequence`); nothing is left to do.',
   },
   TIDEMARK_PUBLISH_UNKNOWN: {
     summary:
       'The connection was lost while the event was being published: it may or may not be stored.',
+    example: 'the connection was lost while the event was being published',
     remedy: 'Publish again with the same `idempotencyKey`, which makes the retry safe.',
   },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
       "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",
+    example: 'the cursor of balances is at 500, but the last sequence is 42',
     remedy:
       'Find out what was lost. Then reset the listener to a sequence that exists, with `tidemark listener reset`.',
   },
   TIDEMARK_LEASE_LOST: {
     summary: 'Another process took over the listener partition; this batch was rolled back.',
+    example: 'balances (partition 0) is run by another process now',
     remedy:
       'Nothing: the new owner continues. If it happens often, look for event-loop stalls or raise `leaseDuration`.',
   },
   TIDEMARK_HANDLER_FAILED: {
     summary: 'A handler threw.',
+    example: 'letters failed on event 42 (accounts.opened): no such address',
     remedy:
       'Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.',
   },
   TIDEMARK_HANDLER_TIMEOUT: {
     summary:
       'A handler ran past its timeout; its connection was destroyed and its transaction rolled back.',
+    example: 'letters took more than 30000 ms for event 42 (accounts.opened)',
     remedy: 'Move slow and external work into a job, observe `signal`, or raise `handlerTimeout`.',
   },
   TIDEMARK_EVENT_KILLS: {
     summary: 'The process died three times while it handled the event.',
+    example: 'letters: the process died 3 times while it handled event 42 (accounts.opened)',
     remedy:
       'Look for memory exhaustion, a native crash or process.exit in the handler. The event was set aside by policy, or the listener halted.',
   },
   TIDEMARK_UNKNOWN_DEAD_LETTER: {
     summary: 'No dead letter matches.',
+    example: 'letters has no such dead letter',
     remedy: 'See what there is with `tidemark dead-letter list`.',
   },
   TIDEMARK_LISTENER_HALTED: {
     summary: 'The listener has halted on an event that it could not handle.',
+    example: 'letters has halted at 41 and will not reach 42',
     remedy:
       'Look at its last error (`tidemark listener show`), deploy a fix, then `tidemark listener resume`.',
   },
+  TIDEMARK_NOT_HALTED: {
+    summary: 'An event was to be skipped, but the listener has not halted on it.',
+    example: 'letters has not halted on an event',
+    remedy:
+      'Look at the listener (`tidemark listener show`): it may have been resumed meanwhile, or it waits for its next attempt.',
+  },
   TIDEMARK_UNKNOWN_LISTENER: {
     summary: 'No listener or projection has this name.',
+    example: 'no listener or projection is named "leters"',
     remedy:
       'Check the spelling against `tidemark listener list`; a listener appears once a process that defines it has started.',
   },
   TIDEMARK_WAIT_TIMEOUT: {
     summary: 'A listener did not reach the sequence in time.',
+    example: 'letters (active) is at 41, not yet at 42, after 10000 ms',
     remedy: 'The details say how far it has come and its status. Is a process running it?',
   },
   TIDEMARK_INVALID_STATE: {
     summary: 'The stored state of a projection does not satisfy its schema.',
+    example:
+      'the stored state of balances is invalid at balance: Invalid input: expected bigint, received string',
     remedy:
       'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
   },
   TIDEMARK_CANNOT_REBUILD: {
     summary:
       'A projection cannot be rebuilt beside its live tables, or its rebuild was replaced meanwhile.',
+    example: 'route_delays cannot be rebuilt: its tables are used by view daily_delays',
     remedy:
       'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
   },
   TIDEMARK_NO_REBUILD: {
     summary: 'The projection is not being rebuilt.',
+    example: 'balances is not being rebuilt',
     remedy: 'See what is with `tidemark projection list`.',
   },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',
+    example: 'balances is inline here, but async in the database',
     remedy:
       'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
   },
   TIDEMARK_CLOSED: {
     summary: 'The application was closed.',
+    example: 'the application is closed',
     remedy: 'Close it after everything that publishes or waits has finished.',
   },
 } as const

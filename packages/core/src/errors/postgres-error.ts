@@ -34,10 +34,15 @@ export function isConnectionError(error: unknown): boolean {
   )
 }
 
+/** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
+export function isStalePlan(error: unknown): boolean {
+  return errorCodeOf(error) === '0A000' && /cached plan/u.test((error as Error).message)
+}
+
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */
 export function isRetryableConflict(error: unknown): boolean {
   const code = errorCodeOf(error)
-  return code === '40001' || code === '40P01' || code === '55P03'
+  return code === '40001' || code === '40P01' || code === '55P03' || isStalePlan(error)
 }
 
 /** Flattens an error for storage and for logs: name, message, code, the causes behind it and the first stack. */

@@ -7,6 +7,7 @@ import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { readHorizon } from '../outbox/horizon.ts'
+import { skipHalted, type SkippedEvent } from './skip.ts'
 
 /** One partition of a listener, as operators see it. */
 export interface PartitionStatus {
@@ -33,6 +34,8 @@ export interface ListenerStatus {
   /** How many sequences it is behind the last one drawn: an upper bound of the events left to do. */
   readonly lag: bigint
   readonly partitions: readonly PartitionStatus[]
+  /** While the number of partitions changes: to how many, and the sequence that all of them stop at first. */
+  readonly resize: { readonly to: number; readonly at: EventSequence } | null
 }
 
 /** Looking at listeners and projections and steering them, from any process. */
@@ -49,7 +52,7 @@ export class ListenerAdmin {
   async list(): Promise<ListenerStatus[]> {
     const { lastSequence } = await readHorizon(this.#database, this.#schema)
     const { rows } = await this.#database.query(`
-      SELECT l.name, l.kind, l.mode, l.version, l.status, c.partition, c.cursor, c.attempts,
+      SELECT l.name, l.kind, l.mode, l.version, l.status, l.resize_to, l.resize_at, c.partition, c.cursor, c.attempts,
              c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error,
              CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner
       FROM "${this.#schema}".listeners l
@@ -94,6 +97,22 @@ export class ListenerAdmin {
        WHERE listener = $1`,
       `UPDATE ${schema}.listeners SET status = 'active', updated_at = clock_timestamp() WHERE name = $1`,
     ])
+  }
+
+  /**
+   * Lets a halted listener pass the event that it halted on, which is recorded as a dead letter in the state
+   * `skipped`, and go on with the next. Each of its partitions that has halted does so.
+   *
+   * @param sequence - only if it halted on this event: what an operator has looked at is what is skipped. Defaults to
+   * whatever it halted on.
+   * @throws TidemarkError TIDEMARK_NOT_HALTED, or TIDEMARK_UNKNOWN_LISTENER.
+   */
+  async skip(name: string, sequence?: EventSequence): Promise<SkippedEvent[]> {
+    await this.get(name)
+    const [skipped] = await inTransaction(this.#database, {}, (transaction) =>
+      skipHalted(transaction, this.#schema, name, sequence ?? null),
+    )
+    return skipped
   }
 
   /**
@@ -151,6 +170,8 @@ interface StatusRow {
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly status: ListenerStatus['status']
+  readonly resize_to: number | null
+  readonly resize_at: string | null
   readonly partition: number | null
   readonly cursor: string
   readonly owner: string | null
@@ -162,7 +183,7 @@ interface StatusRow {
 }
 
 function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): ListenerStatus {
-  const { name, kind, mode, version, status } = rows[0] as StatusRow
+  const { name, kind, mode, version, status, resize_to: to, resize_at: at } = rows[0] as StatusRow
   const partitions = rows
     .filter((row) => row.partition !== null)
     .map((row): PartitionStatus => ({
@@ -181,5 +202,6 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
     partitions[0]?.cursor ?? sequenceZero,
   )
   const lag = lastSequence > cursor ? lastSequence - cursor : 0n
-  return { name, kind, mode, version, status, cursor, lag, partitions }
+  const resize = to === null || at === null ? null : { to, at: BigInt(at) as EventSequence }
+  return { name, kind, mode, version, status, cursor, lag, partitions, resize }
 }

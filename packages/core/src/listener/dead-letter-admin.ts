@@ -24,8 +24,21 @@ export interface DeadLetterSelection {
   readonly listener: string
   readonly sequence?: EventSequence
   readonly key?: string
+  /** Only those in one of these states. */
+  readonly states?: readonly DeadLetter['state'][]
   /** The most. Defaults to 1000. */
   readonly limit?: number
+}
+
+/** How many dead letters a listener has in one state. */
+export interface DeadLetterCount {
+  readonly listener: string
+  readonly state: DeadLetter['state']
+  readonly events: number
+}
+
+function valuesOf({ listener, sequence, key, states }: Partial<DeadLetterSelection>): unknown[] {
+  return [listener ?? null, sequence ?? null, key ?? null, states ?? null]
 }
 
 /** Looking at dead letters, and deciding what becomes of them. */
@@ -41,17 +54,8 @@ export class DeadLetterAdmin {
   /** Dead letters in the order of their sequences, of one listener or of all. */
   async list(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetter[]> {
     const { rows } = await this.#database.query(
-      `SELECT d.* FROM "${this.#schema}".dead_letters d
-       JOIN "${this.#schema}".listeners l ON l.name = d.listener AND l.generation = d.generation
-       WHERE ($1::text IS NULL OR d.listener = $1) AND ($2::bigint IS NULL OR d.sequence = $2)
-         AND ($3::text IS NULL OR d.key = $3)
-       ORDER BY d.listener, d.sequence LIMIT $4`,
-      [
-        selection.listener ?? null,
-        selection.sequence ?? null,
-        selection.key ?? null,
-        selection.limit ?? 1000,
-      ],
+      `SELECT d.* FROM ${this.#selected} ORDER BY d.listener, d.sequence LIMIT $5`,
+      [...valuesOf(selection), selection.limit ?? 1000],
     )
     return rows.map((row) => ({
       listener: row['listener'] as string,
@@ -64,6 +68,20 @@ export class DeadLetterAdmin {
       attempts: row['attempts'] as number,
       error: row['error'] as ErrorDescription | null,
       createdAt: row['created_at'] as Date,
+    }))
+  }
+
+  /** How many there are, by listener and state. */
+  async count(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetterCount[]> {
+    const { rows } = await this.#database.query(
+      `SELECT d.listener, d.state, count(*) AS events FROM ${this.#selected}
+       GROUP BY d.listener, d.state ORDER BY d.listener, d.state`,
+      valuesOf(selection),
+    )
+    return rows.map((row) => ({
+      listener: row['listener'] as string,
+      state: row['state'] as DeadLetter['state'],
+      events: Number(row['events']),
     }))
   }
 
@@ -88,8 +106,16 @@ export class DeadLetterAdmin {
     return this.#change(selection, `state IN ('parked', 'waiting', 'retry')`, 'skipped')
   }
 
+  /** The FROM and WHERE of a selection among the live generations; its values come from valuesOf(). */
+  get #selected(): string {
+    return `"${this.#schema}".dead_letters d
+       JOIN "${this.#schema}".listeners l ON l.name = d.listener AND l.generation = d.generation
+       WHERE ($1::text IS NULL OR d.listener = $1) AND ($2::bigint IS NULL OR d.sequence = $2)
+         AND ($3::text IS NULL OR d.key = $3) AND ($4::text[] IS NULL OR d.state = ANY ($4))`
+  }
+
   async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
-    const { listener, sequence = null, key = null, limit = 1000 } = selection
+    const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
     const table = `"${this.#schema}".dead_letters`
     const [changed] = await inTransaction(this.#database, {}, async (transaction) => {
       // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
@@ -104,12 +130,12 @@ export class DeadLetterAdmin {
         `UPDATE ${table} d SET state = $5, updated_at = clock_timestamp()
          FROM (SELECT listener, generation, sequence FROM ${table}
                WHERE listener = $1 AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
-                 AND ($3::text IS NULL OR key = $3)
+                 AND ($3::text IS NULL OR key = $3) AND ($6::text[] IS NULL OR state = ANY ($6))
                ORDER BY sequence LIMIT $4 FOR UPDATE) AS chosen
          WHERE d.listener = chosen.listener AND d.generation = chosen.generation
            AND d.sequence = chosen.sequence
          RETURNING d.key, d.holds_key`,
-        [listener, sequence, key, limit, to],
+        [listener, sequence, key, limit, to, states],
       )
       const keys = rows.filter((row) => row['holds_key'] === true).map((row) => row['key'])
       if (keys.length > 0) {

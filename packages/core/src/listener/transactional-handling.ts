@@ -15,7 +15,7 @@ import type { Logger } from '../telemetry/logger.ts'
 import type { Batch, Consumer, Environment, Handling } from './consumer.ts'
 import { settleDeadLetters, writeSetAside } from './dead-letters.ts'
 import type { Handler } from './define-listener.ts'
-import type { HandlerContext } from './handler-context.ts'
+import type { HandlerContext, SendableQuery } from './handler-context.ts'
 import { fence, type Lease } from './lease.ts'
 import type { Db } from './register.ts'
 
@@ -146,6 +146,15 @@ export class BatchContext implements HandlerContext {
   }
 
   // Handlers destructure their context, so these must not depend on `this`.
+  readonly send = (query: string | SendableQuery, values?: unknown[]): void => {
+    if (typeof query === 'string') {
+      this.#transaction.send(query, values)
+    } else {
+      const { sql, parameters } = query.compile()
+      this.#transaction.send(sql, [...parameters])
+    }
+  }
+
   readonly publish = (drafts: Drafts, options?: PublishOptions): void => {
     this.#buffer.push(...outgoingEvents(drafts, options))
   }

@@ -10,6 +10,7 @@ import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import { byType } from '../listener/define-listener.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
+import type { SendableQuery } from '../listener/handler-context.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { InlineConsumers, InlineTurn } from '../outbox/inline.ts'
 import { readPage } from '../outbox/page.ts'
@@ -132,27 +133,36 @@ export class InlineProjections implements InlineConsumers {
     events: readonly RecordedEvent[],
   ): Promise<void> {
     const handlers = byType<TableHandler>(projection.handlers)
+    const sent: Promise<unknown>[] = []
     const context = {
       db: kyselyOn<never>(executor) as never,
       tx: executor,
+      send: (query: string | SendableQuery, values: unknown[] = []): void => {
+        const { sql, parameters } =
+          typeof query === 'string' ? { sql: query, parameters: values } : query.compile()
+        const answer = executor.query(sql, [...parameters])
+        answer.catch(() => {})
+        sent.push(answer)
+      },
       signal: AbortSignal.timeout(projection.handlerTimeout),
       replaying: false,
       logger: this.#logger,
     }
-    if (projection.batchHandler !== undefined) {
+    if (projection.batchHandler === undefined) {
+      for (const event of events) {
+        const handler = handlers.get(event.type) as unknown as (
+          event: RecordedEvent,
+          context: unknown,
+        ) => Promise<unknown> | void
+        await handler(event, context)
+      }
+    } else {
       await (projection.batchHandler as (events: unknown, context: unknown) => unknown)(
         events,
         context,
       )
-      return
     }
-    for (const event of events) {
-      const handler = handlers.get(event.type) as unknown as (
-        event: RecordedEvent,
-        context: unknown,
-      ) => Promise<unknown> | void
-      await handler(event, context)
-    }
+    await Promise.all(sent)
   }
 
   /** Makes the rows of projections that no process has started yet. */

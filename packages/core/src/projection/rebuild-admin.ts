@@ -1,6 +1,6 @@
 import { run, type PreparingExecutor } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
-import { lockGeneration } from '../database/sql/rebuild.ts'
+import { lockGeneration, rebuildProgress } from '../database/sql/rebuild.ts'
 import { inTransaction } from '../database/transaction.ts'
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
@@ -24,6 +24,7 @@ export interface RebuildProgress {
   /** How many seconds are left at that rate; null when it cannot be told. */
   readonly secondsLeft: number | null
   readonly startedAt: Date
+  /** What its last attempt failed with, whether it has halted or will try again. */
   readonly error: ErrorDescription | null
 }
 
@@ -40,22 +41,13 @@ export class RebuildAdmin {
   /** The rebuild of a projection; undefined when none is under way. */
   async progress(projection: string): Promise<RebuildProgress | undefined> {
     const row = await readProgress(this.#database, this.#schema, projection)
-    if (row === undefined) return undefined
-    const cursor = BigInt(row.cursor) as EventSequence
-    const liveCursor = BigInt(row.live_cursor) as EventSequence
-    const rate = row.seconds > 0 ? Number(cursor) / row.seconds : 0
-    return {
-      projection,
-      version: row.rebuild_version,
-      state: row.error !== null ? 'halted' : row.rebuild_paused ? 'paused' : 'running',
-      cursor,
-      liveCursor,
-      fraction: liveCursor === 0n ? 1 : Math.min(1, Number(cursor) / Number(liveCursor)),
-      rate,
-      secondsLeft: rate > 0 ? Math.max(0, Number(liveCursor - cursor) / rate) : null,
-      startedAt: row.rebuild_started_at,
-      error: row.error,
-    }
+    return row === undefined ? undefined : toProgress(row)
+  }
+
+  /** All rebuilds under way, by name. */
+  async list(): Promise<RebuildProgress[]> {
+    const { rows } = await run(this.#database, rebuildProgress(this.#schema), [null])
+    return (rows as unknown as ProgressRow[]).map(toProgress)
   }
 
   /** Stops a rebuild after the batches under way; it keeps what it has. */
@@ -93,6 +85,24 @@ export class RebuildAdmin {
       await run(transaction, lockGeneration(this.#schema), [projection, row.rebuild_generation])
       await change(transaction, row)
     })
+  }
+}
+
+function toProgress(row: ProgressRow): RebuildProgress {
+  const cursor = BigInt(row.cursor) as EventSequence
+  const liveCursor = BigInt(row.live_cursor) as EventSequence
+  const rate = row.seconds > 0 ? Number(cursor) / row.seconds : 0
+  return {
+    projection: row.projection,
+    version: row.rebuild_version,
+    state: row.halted ? 'halted' : row.rebuild_paused ? 'paused' : 'running',
+    cursor,
+    liveCursor,
+    fraction: liveCursor === 0n ? 1 : Math.min(1, Number(cursor) / Number(liveCursor)),
+    rate,
+    secondsLeft: rate > 0 ? Math.max(0, Number(liveCursor - cursor) / rate) : null,
+    startedAt: row.rebuild_started_at,
+    error: row.error,
   }
 }
 

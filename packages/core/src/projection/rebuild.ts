@@ -18,6 +18,7 @@ import {
 
 /** How far a rebuild has come, as the database tells it. */
 export interface ProgressRow {
+  readonly projection: string
   readonly generation: number
   readonly rebuild_generation: number
   readonly rebuild_version: number
@@ -28,6 +29,7 @@ export interface ProgressRow {
   readonly live_cursor: string
   readonly cursor: string
   readonly error: ErrorDescription | null
+  readonly halted: boolean
 }
 
 /**

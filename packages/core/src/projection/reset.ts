@@ -40,7 +40,7 @@ export async function resetProjection(
 }
 
 /** Empties a projection's tables and state and sends its cursor to zero; whoever runs it loses the lease. */
-export async function emptyProjection(
+async function emptyProjection(
   executor: PreparingExecutor,
   schema: string,
   projection: Consumer,

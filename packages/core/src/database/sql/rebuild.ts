@@ -1,19 +1,23 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-// How far both generations have come. The live one at its furthest, the new one at its last partition.
+// How far both generations have come. The live one at its furthest, the new one at its last partition. Of one
+// projection, or of all that are being rebuilt.
 export const rebuildProgress: SchemaStatement = statement(
   'rebuild_progress',
   (schema) => `
-SELECT l.generation, l.rebuild_generation, l.rebuild_version, l.rebuild_partitions, l.rebuild_paused,
+SELECT l.name AS projection, l.generation, l.rebuild_generation, l.rebuild_version, l.rebuild_partitions, l.rebuild_paused,
   l.rebuild_started_at, extract(epoch FROM clock_timestamp() - l.rebuild_started_at)::float8 AS seconds,
   coalesce((SELECT max(c.cursor) FROM ${schema}.cursors c
             WHERE c.listener = l.name AND c.generation = l.generation), 0) AS live_cursor,
   coalesce((SELECT min(c.cursor) FROM ${schema}.cursors c
             WHERE c.listener = l.name AND c.generation = l.rebuild_generation), 0) AS cursor,
   (SELECT c.last_error FROM ${schema}.cursors c
-   WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.last_error IS NOT NULL LIMIT 1) AS error
+   WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.last_error IS NOT NULL LIMIT 1) AS error,
+  EXISTS (SELECT FROM ${schema}.cursors c
+          WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.halted_at IS NOT NULL) AS halted
 FROM ${schema}.listeners l
-WHERE l.name = $1::text AND l.rebuild_generation IS NOT NULL`,
+WHERE ($1::text IS NULL OR l.name = $1::text) AND l.rebuild_generation IS NOT NULL
+ORDER BY l.name`,
 )
 
 // Holds one generation still: batches begin with an update of these rows.

@@ -1,0 +1,32 @@
+import { plural } from '../output.ts'
+import { rebuildText } from '../rebuild-view.ts'
+import { findings, type Check } from './check.ts'
+
+const { ok, warning, failed } = findings('rebuilds')
+
+/** Rebuilds that have halted, or that somebody has paused. */
+export const rebuilds: Check = {
+  name: 'rebuilds',
+  look: async ({ app }) => {
+    const all = await app.rebuilds.list()
+    const problems = all.flatMap((rebuild) => {
+      const { projection, state, error } = rebuild
+      const how = `the rebuild of ${projection} is ${rebuildText(rebuild)}`
+      if (state === 'paused') {
+        return [warning(how, `Run \`tidemark projection resume ${projection}\`.`, rebuild)]
+      }
+      if (state !== 'halted') return []
+      return [
+        failed(
+          error === null ? how : `${how}: ${error.message}`,
+          `Deploy a fix, then run \`tidemark projection resume ${projection}\`; or \`tidemark projection cancel ${projection}\`. The live one is untouched.`,
+          rebuild,
+        ),
+      ]
+    })
+    if (problems.length > 0) return problems
+    return [
+      ok(all.length === 0 ? 'none is under way' : `${plural(all.length, 'rebuild')} under way`),
+    ]
+  },
+}
