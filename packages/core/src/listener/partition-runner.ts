@@ -35,6 +35,8 @@ interface Failure {
   readonly error: unknown
 }
 
+// How soon a generation that has caught up tries again to become the live one, in milliseconds.
+const switchRetry = 1000
 // An event is taken for the killer of its process when that died so often while handling it.
 const mostCrashes = 3
 
@@ -85,7 +87,7 @@ export class PartitionRunner {
         if (slice.events.length === 0) {
           lease.position = slice.through
           if (!lease.live) await this.#reportCaughtUp(kill)
-          await this.#environment.tail.waitPast(lease.position, drain)
+          await this.#waitForMore(drain)
           continue
         }
         const stopped = await this.#exclusively(() => this.#step(slice, kill))
@@ -96,6 +98,15 @@ export class PartitionRunner {
       if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
       throw error
     }
+  }
+
+  /** A generation under construction looks again by itself: an attempt to switch may have failed, and nothing new come. */
+  async #waitForMore(drain: AbortSignal): Promise<void> {
+    const { tail } = this.#environment
+    const { lease } = this
+    if (lease.live) return tail.waitPast(lease.position, drain)
+    const enough = AbortSignal.any([drain, AbortSignal.timeout(switchRetry)])
+    await tail.waitPast(lease.position, enough)
   }
 
   /** A generation under construction shows at once how far it has come: the switch waits for that. */
