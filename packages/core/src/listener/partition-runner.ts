@@ -37,6 +37,8 @@ interface Failure {
   readonly error: unknown
 }
 
+// How soon a generation that has caught up tries again to become the live one, in milliseconds.
+const switchRetry = 1000
 // An event is taken for the killer of its process when that died so often while handling it.
 const mostCrashes = 3
 
@@ -88,7 +90,7 @@ export class PartitionRunner {
           lease.position = slice.through
           if (lease.live) this.#environment.signals.passed(lease.listener, lease.position)
           else await this.#reportCaughtUp(kill)
-          await this.#environment.tail.waitPast(lease.position, drain)
+          await this.#waitForMore(drain)
           continue
         }
         const stopped = await this.#exclusively(() => this.#step(slice, kill))
@@ -99,6 +101,15 @@ export class PartitionRunner {
       if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
       throw error
     }
+  }
+
+  /** A generation under construction looks again by itself: an attempt to switch may have failed, and nothing new come. */
+  async #waitForMore(drain: AbortSignal): Promise<void> {
+    const { tail } = this.#environment
+    const { lease } = this
+    if (lease.live) return tail.waitPast(lease.position, drain)
+    const enough = AbortSignal.any([drain, AbortSignal.timeout(switchRetry)])
+    await tail.waitPast(lease.position, enough)
   }
 
   /** A generation under construction shows at once how far it has come: the switch waits for that. */
