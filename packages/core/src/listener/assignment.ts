@@ -1,7 +1,12 @@
 /** A process that is alive, and what it can run. */
 export interface LiveProcess {
   readonly id: string
-  readonly definitions: readonly { readonly name: string; readonly version: number }[]
+  readonly definitions: readonly {
+    readonly name: string
+    readonly version: number
+    /** The types of event that it handles. */
+    readonly types?: readonly string[]
+  }[]
 }
 
 /** A partition that wants to be run. */
@@ -12,6 +17,8 @@ export interface AssignablePartition {
   readonly partition: number
   /** Whether it is of the live generation; false: of one that is being built. */
   readonly live: boolean
+  /** The types that whoever started last handles: who does not know them all would pass the others by. */
+  readonly types?: readonly string[] | null
   /** Who holds its lease now, if anybody does. */
   readonly owner: string | null
 }
@@ -30,11 +37,18 @@ export function assignPartitions(
   const runs = new Map(
     processes.map((process) => [
       process.id,
-      new Set(process.definitions.map(({ name, version }) => `${name}@${version}`)),
+      new Map(
+        process.definitions.map(({ name, version, types = [] }) => [
+          `${name}@${version}`,
+          new Set(types),
+        ]),
+      ),
     ]),
   )
-  const canRun = (id: string, { listener, version }: AssignablePartition): boolean =>
-    runs.get(id)?.has(`${listener}@${version}`) === true
+  const canRun = (id: string, { listener, version, types }: AssignablePartition): boolean => {
+    const known = runs.get(id)?.get(`${listener}@${version}`)
+    return known !== undefined && (types ?? []).every((type) => known.has(type))
+  }
   const quotas = fairQuotas(processes, partitions)
   const loads = new Map(processes.map((process) => [process.id, 0]))
   const assigned = new Map<AssignablePartition, string>()

@@ -117,6 +117,7 @@ export async function trySwitch(
         name,
         before.generation,
         before.rebuild_generation,
+        JSON.stringify({ types: [...projection.types] }),
       ])
       if (rowCount !== 1) {
         throw new TidemarkError(

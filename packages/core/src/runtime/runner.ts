@@ -392,7 +392,9 @@ export class Runner implements AsyncDisposable {
 
   async #register(): Promise<void> {
     const { database, outbox, consumers } = this.#environment
-    const listeners = consumers.map(({ name, kind, version }) => ({ name, kind, version }))
+    const listeners = consumers.map(({ name, kind, version, types }) => {
+      return { name, kind, version, types: [...types] }
+    })
     const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
     const definitions = [...listeners, ...jobs]
     await run(database, registerProcess(outbox.schema), [

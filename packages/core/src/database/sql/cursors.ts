@@ -13,6 +13,7 @@ SELECT
   (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,
      'version', CASE WHEN c.generation = l.generation THEN l.version ELSE l.rebuild_version END,
      'generation', c.generation, 'partition', c.partition, 'live', c.generation = l.generation,
+     'types', CASE WHEN c.generation = l.generation THEN l.definition -> 'types' END,
      'owner', CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END) ORDER BY c.listener, c.generation, c.partition), '[]')
    FROM ${schema}.listeners l
    JOIN ${schema}.cursors c ON c.listener = l.name
