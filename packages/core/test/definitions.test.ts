@@ -54,7 +54,7 @@ test('a value that cannot work is refused, and named', () => {
     [() => defineListener('l', { handlerTimeout: 'soon' as never }), /not a length of time/],
     [() => defineProjection('p', { version: 1 } as never), /neither state nor tables/],
     [() => defineProjection('p', { version: 1, tables: [] }), /neither state nor tables/],
-    [() => defineApp({ modules: [{}] }), /defines no event, listener or projection/],
+    [() => defineApp({ modules: [{}] }), /defines no event, listener, projection or job/],
     [() => defineApp({ modules: [counted], maxConnections: 1 }), /"maxConnections"/],
   ]
   for (const [work, message] of wrong) {

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type { Kysely } from 'kysely'
 import type pg from 'pg'
-import { errorCodeOf, isStalePlan } from '../errors/postgres-error.ts'
+import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { PreparingExecutor, QueryResult } from './executor.ts'
 import { kyselyOn } from './kysely.ts'
@@ -162,11 +162,7 @@ export async function inTransaction<T, L = undefined>(
     if (committed.command === 'ROLLBACK') {
       await began
       await lastAnswer
-      throw new TidemarkError(
-        'TIDEMARK_TRANSACTION_ABORTED',
-        'a statement failed and its error was swallowed: Postgres rolled the transaction back',
-        transaction.failure === undefined ? {} : { cause: transaction.failure },
-      )
+      throw aborted(transaction.failure)
     }
     return [result, await lastAnswer]
   } catch (error) {
@@ -176,11 +172,21 @@ export async function inTransaction<T, L = undefined>(
     if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
     // "The transaction is aborted" says nothing; what aborted it does.
-    throw errorCodeOf(error) === '25P02' ? (transaction.failure ?? error) : error
+    throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
     client.release(broken)
   }
+}
+
+/** What became of a transaction in which a statement failed and nobody cared; a conflict may be tried again as such. */
+function aborted(failure: unknown): unknown {
+  if (isRetryableConflict(failure)) return failure
+  return new TidemarkError(
+    'TIDEMARK_TRANSACTION_ABORTED',
+    'a statement failed and its error was swallowed: Postgres rolled the transaction back',
+    failure === undefined ? {} : { cause: failure },
+  )
 }
 
 function beginText({ isolation, idleTimeout }: BeginOptions): string {
