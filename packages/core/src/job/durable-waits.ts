@@ -101,7 +101,7 @@ export class DurableWaits implements JobWaits {
     const begun = this.memory.step(id)
     if (begun?.completedAt != null) return begun.output === true
     const { database, outbox } = this.attempt.environment
-    const { rows } = await run(database, progressOf(outbox.schema), [target])
+    const { rows } = await run(database, progressOf(outbox.schema), [[target]])
     const [row] = rows
     if (row === undefined) {
       throw new TidemarkError(
