@@ -115,17 +115,16 @@ export type { HeldLock, LockOptions, LockResult } from './job/with-lock.ts'
 export type { JobTransaction, TransactionalJobContext } from './job/transactional-context.ts'
 export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 
-export {
-  defineApp,
-  type App,
-  type AppOptions,
-  type Committed,
-  type DecideOptions,
-  type ListenerReference,
-  type Transaction,
-  type TransactionOptions,
-} from './runtime/app.ts'
+export type { AppOptions } from './runtime/app-options.ts'
+export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
 export type { Runner, RunnerOptions } from './runtime/runner.ts'
+export type {
+  Committed,
+  DecideOptions,
+  ListenerReference,
+  Transaction,
+  TransactionOptions,
+} from './runtime/transaction.ts'
 
 export { silentLogger, stderrLogger, type Logger } from './telemetry/logger.ts'

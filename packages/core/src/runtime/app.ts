@@ -1,15 +1,14 @@
 import { executorOf } from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
-import { Database, type ConnectionOptions } from '../database/pool.ts'
+import { Database } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
-import { inTransaction, type IsolationLevel } from '../database/transaction.ts'
+import { inTransaction } from '../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import { storedTypesOf, type EventDraft } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { JobAdmin } from '../job/job-admin.ts'
-import type { JobRunnerOptions } from '../job/job-runner.ts'
 import { JobSpawner } from '../job/job-spawner.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
@@ -17,10 +16,9 @@ import { CursorSignals } from '../listener/cursor-signals.ts'
 import { DeadLetterAdmin } from '../listener/dead-letter-admin.ts'
 import { lockDefinition } from '../listener/definition-row.ts'
 import type { Db } from '../listener/register.ts'
-import type { Spawn } from '../listener/spawning.ts'
 import { checkWaitOptions, waitForCursors, type WaitOptions } from '../listener/wait-for.ts'
 import { OutboxAdmin } from '../outbox/admin.ts'
-import { Coalescer, type PublishQueueOptions } from '../outbox/coalescer.ts'
+import { Coalescer } from '../outbox/coalescer.ts'
 import type { Entity } from '../outbox/define-entity.ts'
 import { keepSnapshot, loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
 import { Outbox } from '../outbox/outbox.ts'
@@ -31,7 +29,7 @@ import {
   type PublishNowOptions,
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
-import { publishingTransaction, type Published } from '../outbox/publishing-transaction.ts'
+import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import {
   readStoredTypes,
@@ -53,70 +51,17 @@ import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
 import { PublishSpan } from '../telemetry/publish-span.ts'
-import { collectDefinitions, type Definitions, type Module } from './modules.ts'
+import { checkAppOptions, type AppOptions } from './app-options.ts'
+import { collectDefinitions, type Definitions } from './modules.ts'
+import { checkRunnerOptions } from './runner-options.ts'
 import { Runner, type RunnerOptions } from './runner.ts'
-
-/** What an application is made of and where its database is. */
-export interface AppOptions extends ConnectionOptions {
-  /** The modules whose definitions make up the application. */
-  readonly modules: readonly Module[]
-  /** The schema of Tidemark's tables. Defaults to `tidemark`. */
-  readonly schema?: string
-  /** Where it logs. Defaults to warnings and errors as JSON lines on stderr. */
-  readonly logger?: Logger
-  /** How much may wait to be published without a transaction, before `publish` refuses more. */
-  readonly publishQueue?: PublishQueueOptions
-}
-
-/** What the function of a transaction works with. All of it ends with the transaction. */
-export interface Transaction {
-  /** Kysely, bound to the transaction. */
-  readonly db: Db
-  /** The plain executor beneath it: `query(text, values)`. */
-  readonly query: (
-    text: string,
-    values?: unknown[],
-  ) => Promise<{
-    readonly rows: readonly Record<string, unknown>[]
-    readonly rowCount: number | null
-  }>
-  /**
-   * Publishes when the transaction commits: the events are checked now and inserted just before COMMIT, so a
-   * conflict of `expectedVersion` or of an idempotency key fails the transaction then.
-   */
-  readonly publish: (drafts: Drafts, options?: PublishOptions) => void
-  /** Spawns a job that exists when the transaction has committed. */
-  readonly spawn: Spawn
-}
-
-/** A listener or projection, or its name. */
-export type ListenerReference = string | { readonly name: string }
-
-/** How a transaction runs, and what is waited for when it has committed. */
-export interface TransactionOptions extends WaitOptions {
-  /** Defaults to the database's own default, normally `'read committed'`. */
-  readonly isolation?: IsolationLevel
-  /**
-   * Listeners and projections that have handled the transaction's events when it returns: what they wrote can be read
-   * then. Defaults to none. `timeout`, `onTimeout` and `signal` are about this wait; the transaction has committed by
-   * then.
-   */
-  readonly waitFor?: ListenerReference | readonly ListenerReference[]
-}
-
-/** How a command is decided. */
-export interface DecideOptions {
-  /** How often it is decided at most, when others append meanwhile. Defaults to 5. */
-  readonly attempts?: number
-}
-
-/** A transaction that has committed. */
-export interface Committed<T> extends Published {
-  /** What the function returned. */
-  readonly result: T
-  /** Whether the listeners of `waitFor` have handled its events: false only with `onTimeout: 'return'`. */
-  readonly caughtUp: boolean
-}
+import type {
+  Committed,
+  DecideOptions,
+  ListenerReference,
+  Transaction,
+  TransactionOptions,
+} from './transaction.ts'
 
 /** An application: its definitions, its outbox and its connections. Made by {@link defineApp}. */
 export class App implements AsyncDisposable {
@@ -569,19 +514,6 @@ function typeOf(drafts: Drafts): string | undefined {
   return others.every((draft) => draft?.definition?.type === type) ? type : undefined
 }
 
-const appOptions = [
-  'modules',
-  'schema',
-  'logger',
-  'connectionString',
-  'listenConnectionString',
-  'connection',
-  'maxConnections',
-  'queryTimeout',
-  'preparedStatements',
-  'publishQueue',
-]
-
 /**
  * Defines an application: what the CLI and workers load, and what modules publish with. It connects when it is
  * first used.
@@ -601,58 +533,6 @@ const appOptions = [
  * ```
  */
 export function defineApp(options: AppOptions): App {
-  rejectUnknownOptions('defineApp', options, appOptions)
-  if (!Array.isArray(options.modules)) {
-    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp needs `modules`, a list', {
-      hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
-    })
-  }
-  if (options.maxConnections !== undefined) {
-    requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
-  }
-  if (options.publishQueue !== undefined) {
-    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, ['events', 'bytes'])
-    for (const [name, value] of Object.entries(options.publishQueue)) {
-      requireWhole('defineApp: publishQueue', name, value as number, 1)
-    }
-  }
+  checkAppOptions(options)
   return new App(options)
-}
-
-/** The options of a runner that are whole numbers, and the least that each may be. */
-const wholeRunnerOptions = new Map([
-  ['maxConnections', 4],
-  ['leaseDuration', 500],
-  ['acquireInterval', 0],
-  ['drainTimeout', 0],
-  ['keptBytes', 1],
-  ['publisherPatience', 0],
-  ['maintenanceInterval', 100],
-  ['partitionSize', 1],
-  ['keepIdempotencyKeys', 0],
-] as const)
-
-function checkRunnerOptions(options: RunnerOptions): void {
-  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell', 'jobs']
-  rejectUnknownOptions('start', options, known)
-  for (const [name, least] of wholeRunnerOptions) {
-    const value = options[name]
-    if (value !== undefined) requireWhole('start', name, value, least)
-  }
-  if (options.doorbell !== undefined) {
-    const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
-    rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
-  }
-  if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
-}
-
-function checkJobOptions(options: JobRunnerOptions): void {
-  rejectUnknownOptions('start: jobs', options, ['concurrency', 'connections', 'drainTimeout'])
-  const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
-  const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
-  for (const [queue, value] of Object.entries(byQueue)) {
-    requireWhole('start: jobs', queue, value, 1)
-  }
-  requireWhole('start: jobs', 'connections', connections, 1)
-  requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
 }
