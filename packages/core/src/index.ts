@@ -76,6 +76,7 @@ export type { HandlerContext, SendableQuery } from './listener/handler-context.t
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
+export type { Subscription, SubscriptionOptions } from './listener/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/spawning.ts'
 
 export { defineProjection } from './projection/define-projection.ts'
