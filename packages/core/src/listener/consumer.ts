@@ -62,12 +62,16 @@ export interface Batch {
   readonly aside: readonly SetAside[]
   /** Dead letters that `events` settles. */
   readonly settled: readonly EventSequence[]
+  /** Whether more events follow at once, so that what is folded in memory may be written together with them. */
+  readonly more: boolean
 }
 
 /** A consumer at work under one lease. */
 export interface Handling {
   /**
-   * Handles the events and moves the cursor, both in one transaction, or neither.
+   * Handles the events and moves the cursor, both in one transaction, or neither. Of a batch after which more follow it
+   * may do both later, together with the next ones: then the cursor has not moved. When it throws, it has forgotten
+   * what it has not written.
    *
    * @throws TidemarkError TIDEMARK_LEASE_LOST when the fence did not hold.
    */
