@@ -45,8 +45,12 @@ export interface Environment {
   readonly logger: Logger
   /** Those of this process who wait for a cursor to move. */
   readonly signals: CursorSignals
-  /** Called when a partition of a generation under construction has come to the end of the outbox. */
-  onCaughtUp(consumer: Consumer): void
+  /**
+   * Called when a partition of a generation under construction has come to the end of the outbox.
+   *
+   * @param rate - how many events it handles a second.
+   */
+  onCaughtUp(consumer: Consumer, rate: number): void
   /** How long a lease lasts, in milliseconds. */
   readonly leaseDuration: number
 }

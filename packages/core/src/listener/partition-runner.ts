@@ -133,7 +133,7 @@ export class PartitionRunner {
     if (through > lease.cursor) {
       await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
     }
-    this.#environment.onCaughtUp(this.#consumer)
+    this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
   }
 
   /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
@@ -161,6 +161,10 @@ export class PartitionRunner {
     const started = performance.now()
     const failure = await this.#process(events, through, kill, more)
     this.#pace.took(performance.now() - started, events.length)
+    // Under constant traffic there may be something new each time.
+    if (!more && !this.lease.live && failure === undefined) {
+      this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
+    }
     return failure === undefined ? undefined : this.#fail(failure, kill)
   }
 

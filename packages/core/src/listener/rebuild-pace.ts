@@ -3,6 +3,8 @@
 const target = 150
 // A batch that is a little faster or slower than the last one says nothing.
 const tolerance = 2
+// How much of what it knows of its rate goes with a slower batch.
+const forgetting = 0.02
 
 /**
  * How many events a batch of a generation under construction has. Nobody waits for its commits, so batches grow until
@@ -13,6 +15,7 @@ export class RebuildPace {
   readonly #least: number
   readonly #most: number
   #limit: number
+  #rate = 0
 
   /**
    * @param batchSize - the most events of a batch of the live generation, which the first one begins with.
@@ -29,8 +32,15 @@ export class RebuildPace {
     return this.#limit
   }
 
+  /** How many events it handles a second when there are many: what small batches show of that counts little. */
+  get rate(): number {
+    return this.#rate
+  }
+
   /** Notes what a batch took, in milliseconds. */
   took(duration: number, events: number): void {
+    const rate = (events * 1000) / Math.max(duration, 1)
+    this.#rate = Math.max(rate, this.#rate + (rate - this.#rate) * forgetting)
     if (duration > target * tolerance) {
       this.#limit = Math.max(this.#least, Math.floor(this.#limit / 2))
     } else if (events >= this.#limit && duration < target / tolerance) {
