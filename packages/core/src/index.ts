@@ -49,6 +49,7 @@ export type {
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
 export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
