@@ -51,6 +51,7 @@ export type {
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
 export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
@@ -77,6 +78,7 @@ export type { HandlerContext, SendableQuery } from './listener/handler-context.t
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
+export type { Subscription, SubscriptionOptions } from './listener/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/spawning.ts'
 
 export { defineProjection } from './projection/define-projection.ts'

@@ -222,11 +222,12 @@ export const errorCodes = {
       'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
   },
   TIDEMARK_EVENTS_PRUNED: {
-    summary: 'A projection was to be derived from zero, but events that it handles were pruned.',
+    summary:
+      'A projection was to be derived from zero, or a listener sent back, but events that it handles were pruned.',
     example:
       'dashboard cannot be derived from zero: events of its types below 10000000 were pruned',
     remedy:
-      'Attach the archived partitions again and delete their rows of `pruned_partitions`, or keep the projection as it is.',
+      'Attach the archived partitions again and delete their rows of `pruned_partitions`, or leave it where it is. `evenPruned` (`--even-pruned`) goes back all the same, to what is left.',
   },
   TIDEMARK_NO_REBUILD: {
     summary: 'The projection is not being rebuilt.',

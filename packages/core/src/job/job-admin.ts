@@ -18,6 +18,7 @@ import { decodeValue } from '../event/codec.ts'
 import { fromJson } from '../event/from-json.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnOptions } from '../listener/spawning.ts'
+import { inSpawnSpan } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { JobDefinition } from './define-job.ts'
 import { JobHandle, unknownJob } from './job-handle.ts'
@@ -108,8 +109,11 @@ export class JobAdmin {
     input: unknown,
     options?: SpawnOptions,
   ): Promise<JobHandle> {
-    const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
-    const { id, duplicate } = await this.#spawner.insertOne(this.#database, outgoing)
+    const { name } = this.#spawner.registry.require(job)
+    const { id, duplicate } = await inSpawnSpan(this.#schema, name, () => {
+      const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
+      return this.#spawner.insertOne(this.#database, outgoing)
+    })
     return new JobHandle(this.#database, this.#schema, id, duplicate)
   }
 

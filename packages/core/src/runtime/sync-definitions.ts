@@ -51,21 +51,22 @@ async function syncDefinition(
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {
-    const pruned = kind === 'projection' ? await prunedBelow(transaction, schema, consumer) : null
+    const fromNow = consumer.startFrom === 'now'
+    const pruned = fromNow ? null : await prunedBelow(transaction, schema, consumer)
     if (pruned !== null) {
-      logger.error(
+      const level = kind === 'projection' ? 'error' : 'warn'
+      logger[level](
         { listener: name, below: pruned },
-        `${name} is derived from what is left: events of its types below ${pruned} were pruned`,
+        `${name} begins with what is left: events of its types below ${pruned} were pruned`,
       )
     }
-    const start =
-      consumer.startFrom === 'now'
-        ? await readLastSettled(
-            transaction,
-            schema,
-            (await readHorizon(transaction, schema)).sequence,
-          )
-        : sequenceZero
+    const start = fromNow
+      ? await readLastSettled(
+          transaction,
+          schema,
+          (await readHorizon(transaction, schema)).sequence,
+        )
+      : sequenceZero
     for (let partition = 0; partition < consumer.partitions; partition++) {
       await run(transaction, createCursor(schema), [name, row.generation, partition, start])
     }
