@@ -40,7 +40,7 @@ loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
 /** Whether an address is one of this machine's own. */
-export function isLoopback(address: string | undefined): boolean {
+function isLoopback(address: string | undefined): boolean {
   if (address === undefined) return false
   const plain = address.replace(/^::ffff:/iu, '')
   const family = isIP(plain)

@@ -109,7 +109,7 @@ function jsonSchema(schema: z.ZodType | undefined): object | null {
     unrepresentable: 'any',
     // What `fromJson` makes of JSON.
     override: ({ zodSchema, jsonSchema: json }) => {
-      const { type } = (zodSchema as z.ZodType).def
+      const { type } = (zodSchema as unknown as z.ZodType).def
       if (type === 'date') Object.assign(json, { type: 'string', format: 'date-time' })
       if (type === 'bigint')
         Object.assign(json, { type: ['integer', 'string'], pattern: '^-?\\d+$' })
