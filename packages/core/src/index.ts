@@ -87,6 +87,7 @@ export type {
   KeyedProjectionOptions,
   KeyOptions,
 } from './projection/keyed-projection.ts'
+export type { KeyedTableOptions, MappedTable } from './projection/keyed-table.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
 export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'

@@ -240,6 +240,13 @@ export const errorCodes = {
     remedy:
       'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
   },
+  TIDEMARK_TABLE_MISMATCH: {
+    summary: 'The table that a keyed projection writes is not as its definition says.',
+    example:
+      'balances cannot write its table account_balances: it has no column "cent" (did you mean "cents"?)',
+    remedy:
+      'Change the table, or the `table` of the definition. When the mapping of a projection that has begun changes, raise its version: the rows are derived again.',
+  },
   TIDEMARK_UNKNOWN_JOB: {
     summary: 'No job has this id.',
     example: 'there is no job 01a20068-459c-7f5b-ac10-2fa5168fd22c',
