@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -29,19 +29,15 @@ class Collector {
 
   private constructor() {
     this.#server = createServer((request, response) => {
-      this.paths.add(request.url ?? '')
-      void json(request).then((body) => {
-        if (request.url === '/v1/traces') this.#take(body as Traces)
-        response.end('{}')
-      })
+      void this.#take(request).finally(() => response.end('{}'))
     })
   }
 
   static async start(): Promise<Collector> {
-    const collector = new Collector()
-    collector.#server.listen(0, '127.0.0.1')
-    await once(collector.#server, 'listening')
-    return collector
+    const started = new Collector()
+    started.#server.listen(0, '127.0.0.1')
+    await once(started.#server, 'listening')
+    return started
   }
 
   get url(): string {
@@ -54,7 +50,13 @@ class Collector {
     await once(this.#server, 'close')
   }
 
-  #take({ resourceSpans }: Traces): void {
+  async #take(request: IncomingMessage): Promise<void> {
+    this.paths.add(request.url ?? '')
+    const body = await json(request)
+    if (request.url === '/v1/traces') this.#remember(body as Traces)
+  }
+
+  #remember({ resourceSpans }: Traces): void {
     for (const { resource, scopeSpans } of resourceSpans) {
       const name = resource.attributes.find(({ key }) => key === 'service.name')
       this.services.add(name?.value.stringValue ?? '')
