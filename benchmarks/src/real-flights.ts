@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url'
+import type { TestDatabase } from '@tidemark/testing'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
-import { defineEvent, type EventDefinition } from 'tidemark'
+import { defineApp, defineEvent, type EventDefinition, type EventDraft } from 'tidemark'
 import { z } from 'zod'
 
 /** A US domestic flight of 2001, from the records that vega-datasets carries. */
@@ -62,4 +63,25 @@ export async function* readFlights(limit: number): AsyncGenerator<RealFlight> {
       }
     }
   }
+}
+
+const publishedAtOnce = 1000
+
+/** Publishes the first `count` flights; answers the last sequence. */
+export async function fillWithFlights(database: TestDatabase, count: number): Promise<bigint> {
+  await using app = defineApp({ modules: [realFlight], connectionString: database.url })
+  let last = 0n
+  let drafts: EventDraft[] = []
+  const flush = async (): Promise<void> => {
+    const published = await app.publish(drafts)
+    last = published.at(-1)?.sequence ?? last
+    drafts = []
+  }
+  for await (const flight of readFlights(count)) {
+    drafts.push(realFlight(flight))
+    if (drafts.length === publishedAtOnce) await flush()
+  }
+  if (drafts.length > 0) await flush()
+  await database.query('VACUUM ANALYZE tidemark.events')
+  return last
 }

@@ -1,11 +1,13 @@
-import { defineProjection, type KeyedProjection, type StateProjection, type TableProjection } from 'tidemark'
+import {
+  defineProjection,
+  type KeyedProjection,
+  type StateProjection,
+  type TableProjection,
+} from 'tidemark'
 import { realFlight } from './real-flights.ts'
 
 /** What is derived from the flights. */
-export type FlightProjection =
-  | StateProjection<Totals>
-  | KeyedProjection<Totals>
-  | TableProjection
+export type FlightProjection = StateProjection<Totals> | KeyedProjection<Totals> | TableProjection
 
 /** How many flights there were, and how late they were in sum, in minutes. */
 export interface Totals {
@@ -30,7 +32,10 @@ const upsertRoutes = `
   SET flights = r.flights + excluded.flights, delay = r.delay + excluded.delay, version = excluded.version`
 
 const initial = (): Totals => ({ flights: 0, delay: 0 })
-const add = (totals: Totals, { payload }: { readonly payload: { readonly delay: number } }): Totals => ({
+const add = (
+  totals: Totals,
+  { payload }: { readonly payload: { readonly delay: number } },
+): Totals => ({
   flights: totals.flights + 1,
   delay: totals.delay + payload.delay,
 })

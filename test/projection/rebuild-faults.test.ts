@@ -83,7 +83,10 @@ function expected(version: number, notes: readonly string[] = all) {
   return {
     list: notes,
     byDigit: Object.fromEntries(
-      [...'0123456789'].map((digit) => [digit, notes.filter((note) => note.endsWith(digit))]),
+      Array.from({ length: 10 }, (_, digit) => String(digit)).map((digit) => [
+        digit,
+        notes.filter((note) => note.endsWith(digit)),
+      ]),
     ),
     notes,
     versions: [version],
@@ -160,10 +163,9 @@ test('two processes rebuild at once, and twice: the same comes of it', async () 
   await makeTable()
   await using old = appOn(database, [deploy(1)])
   const last = await publish(old)
-  {
-    await using _runner = await old.start(runner)
-    for (const name of names) await old.waitFor(name, last)
-  }
+  const running = await old.start(runner)
+  for (const name of names) await old.waitFor(name, last)
+  await running.stop()
   const next = deploy(2, 3)
   await using one = appOn(database, [next])
   await using other = appOn(database, [next])

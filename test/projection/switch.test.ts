@@ -102,7 +102,9 @@ test('a long reader of the tables makes the switch try again, later each time, w
     )
     // Between two attempts the live one moves, and readers read.
     await old.waitFor('notes', await publish(old, 5), { timeout: '30s' })
-    const { rows } = await database.query('select count(*)::int, min(version) as version from notes')
+    const { rows } = await database.query(
+      'select count(*)::int, min(version) as version from notes',
+    )
     expect(rows).toEqual([{ count: 25, version: 1 }])
     await reader.query('commit')
     await rebuilt(app, 'notes')
@@ -158,10 +160,9 @@ test('a table that was changed during the rebuild is not replaced by a copy with
   await database.query(table)
   const log = new LogBook()
   await using app = appOn(database, [deploy(1)], { logger: log })
-  {
-    await using _runner = await app.start(runner)
-    await app.waitFor('notes', await publish(app, 20))
-  }
+  const running = await app.start(runner)
+  await app.waitFor('notes', await publish(app, 20))
+  await running.stop()
   await app.rebuild({ name: 'notes' })
   await database.query(`alter table notes add column note text default 'new'`)
   await app.start(runner)

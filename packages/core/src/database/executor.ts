@@ -48,7 +48,7 @@ export async function fetchRows(
   if ('fetch' in executor) return executor.fetch(statement, values)
   const { rows } = await executor.query(statement.text, values)
   return rows.map((row) =>
-    Object.values(row).map((value) => (value === null ? null : String(value))),
+    Object.values(row).map((value) => (value === null ? null : String(value as string | number))),
   )
 }
 

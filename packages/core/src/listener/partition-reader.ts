@@ -19,7 +19,6 @@ interface OwnPage {
   readonly upTo: EventSequence
 }
 
-
 /** Reads the events of one listener partition. */
 export class PartitionReader {
   readonly #consumer: Consumer

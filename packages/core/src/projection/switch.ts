@@ -5,6 +5,7 @@ import { inTransaction, type OpenTransaction } from '../database/transaction.ts'
 import { errorCodeOf } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import { definitionOf } from '../listener/definition-row.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { noteRebuild } from '../telemetry/rebuild-span.ts'
@@ -79,9 +80,10 @@ export async function trySwitch(
 async function replaceGeneration(
   transaction: OpenTransaction,
   schema: string,
-  { name, tables, types }: Consumer,
+  projection: Consumer,
   before: ProgressRow,
 ): Promise<void> {
+  const { name, tables } = projection
   await run(transaction, lockGeneration(schema), [name, before.rebuild_generation])
   if (tables.length > 0) {
     const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
@@ -97,7 +99,7 @@ async function replaceGeneration(
     name,
     before.generation,
     before.rebuild_generation,
-    JSON.stringify({ types: [...types] }),
+    definitionOf(projection),
   ])
   if (rowCount !== 1) {
     throw new TidemarkError(
