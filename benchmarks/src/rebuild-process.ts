@@ -31,7 +31,7 @@ export interface RebuildResult {
 
 /** Keeps what the log says of switches. */
 class SwitchLog implements Logger {
-  held: number | null = null
+  readonly #switched = Promise.withResolvers<number>()
   readonly attempts: number[] = []
 
   debug({ outcome, held }: { readonly outcome?: string; readonly held?: number }): void {
@@ -39,7 +39,12 @@ class SwitchLog implements Logger {
   }
 
   info({ held }: { readonly held?: number }): void {
-    if (held !== undefined) this.held = held
+    if (held !== undefined) this.#switched.resolve(held)
+  }
+
+  /** For how long the switch held the live generation, once it is over. */
+  get held(): Promise<number> {
+    return this.#switched.promise
   }
 
   warn(_: object, message: string): void {
@@ -75,10 +80,12 @@ async function rebuild(request: RebuildRequest): Promise<void> {
     cpuSeconds: (user + system) / 1e6,
     peakBytes: process.resourceUsage().maxRSS * 1024,
     baseBytes,
-    heldMs: logger.held,
+    heldMs: version === 1 ? null : await logger.held,
     attemptsMs: logger.attempts,
   }
-  await new Promise<void>((resolve) => process.send?.(result, () => resolve()))
+  await new Promise<void>((resolve) =>
+    process.send?.(result, undefined, undefined, () => resolve()),
+  )
   if (stay) await stopped
   await runner.stop()
 }

@@ -43,13 +43,15 @@ async function publish({ url, rate }: PublisherRequest): Promise<void> {
   await Promise.all(pending)
   await pool.end()
   const result: PublisherResult = { latencies }
-  await new Promise<void>((resolve) => process.send?.(result, () => resolve()))
+  await new Promise<void>((resolve) =>
+    process.send?.(result, undefined, undefined, () => resolve()),
+  )
 }
 
 function flight(n: number): RealFlight {
-  const delay = (n % 90) - 10
+  const late = (n % 90) - 10
   const route = { origin: 'SFO', destination: n % 2 === 0 ? 'LAX' : 'SEA', distance: 337 }
-  return { flight: 4_000_000 + n, departed: '2001-12-31T23:59', delay, ...route }
+  return { flight: 4_000_000 + n, departed: '2001-12-31T23:59', delay: late, ...route }
 }
 
 process.once('message', (request) => {
