@@ -17,6 +17,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from '../event/codec.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnOptions } from '../listener/spawning.ts'
+import { inSpawnSpan } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { JobDefinition } from './define-job.ts'
 import { JobHandle, unknownJob } from './job-handle.ts'
@@ -105,8 +106,11 @@ export class JobAdmin {
     input: unknown,
     options?: SpawnOptions,
   ): Promise<JobHandle> {
-    const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
-    const { id, duplicate } = await this.#spawner.insertOne(this.#database, outgoing)
+    const { name } = this.#spawner.registry.require(job)
+    const { id, duplicate } = await inSpawnSpan(this.#schema, name, () => {
+      const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
+      return this.#spawner.insertOne(this.#database, outgoing)
+    })
     return new JobHandle(this.#database, this.#schema, id, duplicate)
   }
 
