@@ -54,7 +54,9 @@ export async function graphile(
       )
       return rows[0]?.left ?? Number.NaN
     },
-    close: () => utils.release(),
+    close: async () => {
+      await utils.release()
+    },
   }
 }
 
