@@ -91,11 +91,7 @@ async function walPosition(database: TestDatabase): Promise<number> {
   return Number(rows[0]?.bytes)
 }
 
-async function requireDone(
-  database: TestDatabase,
-  queue: Queue,
-  effects: number,
-): Promise<void> {
+async function requireDone(database: TestDatabase, queue: Queue, effects: number): Promise<void> {
   const left = await queue.left()
   if (left !== 0) throw new Error(`${left} jobs are left`)
   const { rows } = await database.query<{ rows: number }>(

@@ -61,7 +61,8 @@ export class JobQueue {
             mostAhead,
             Math.floor((aheadFor / Math.max(least, this.#average)) * this.concurrency),
           )
-    const room = this.concurrency - this.#running - this.waiting + ahead - Math.max(0, unsettled - ahead)
+    const room =
+      this.concurrency - this.#running - this.waiting + ahead - Math.max(0, unsettled - ahead)
     // Claims that fetch a few at a time would cost as much as those that fetch many.
     return room < ahead / 4 ? 0 : Math.max(0, room)
   }
