@@ -81,6 +81,11 @@ test('a synchronous standby that is promoted under load: what was confirmed is t
     }
   })
   await half.promise
+  {
+    // A standby knows of no publisher: what it took for settled, a publisher may still commit before.
+    await using reader = appOn({ url: pair.standby.url(pair.name), schema: 'tidemark' }, [noted])
+    await expect(reader.events().next()).rejects.toMatchObject({ code: 'TIDEMARK_STANDBY' })
+  }
   await worker.reported('leaving')
   await pair.failOver()
   proxy.switchTo(pair.standby.url(pair.name))
