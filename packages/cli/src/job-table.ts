@@ -19,7 +19,7 @@ export function jobColumns({ colors }: Output): readonly Column<JobView>[] {
 }
 
 /** The colour of a status. */
-export function paintOf(colors: Output['colors'], status: JobStatus): (text: string) => string {
+function paintOf(colors: Output['colors'], status: JobStatus): (text: string) => string {
   const { red, yellow, green, cyan, dim } = colors
   return {
     scheduled: dim,
