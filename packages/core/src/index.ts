@@ -124,7 +124,8 @@ export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
-export type { Runner, RunnerOptions } from './runtime/runner.ts'
+export type { RunnerOptions } from './runtime/runner-options.ts'
+export type { Runner } from './runtime/runner.ts'
 export type {
   Committed,
   DecideOptions,

@@ -55,7 +55,8 @@ import { PublishSpan } from '../telemetry/publish-span.ts'
 import { checkAppOptions, type AppOptions } from './app-options.ts'
 import { collectDefinitions, type Definitions } from './modules.ts'
 import { checkRunnerOptions } from './runner-options.ts'
-import { Runner, type RunnerOptions } from './runner.ts'
+import type { RunnerOptions } from './runner-options.ts'
+import { Runner } from './runner.ts'
 import type {
   Committed,
   DecideOptions,
