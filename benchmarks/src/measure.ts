@@ -24,7 +24,8 @@ export interface Measured extends Spread {
 }
 
 /**
- * Measures the cases in turns, A B A B …: on a machine that others use too, neighbours in time are alike.
+ * Measures the cases in turns, A B, B A, A B, …: on a machine that others use too, neighbours in time are alike, and
+ * no case always comes after the same one.
  *
  * @param progress - told about each measurement.
  */
@@ -35,7 +36,7 @@ export async function interleave(
 ): Promise<Measured[]> {
   const rates = new Map(cases.map(({ name }): [string, number[]] => [name, []]))
   for (let round = 1; round <= runs; round++) {
-    for (const { name, measure } of cases) {
+    for (const { name, measure } of round % 2 === 1 ? cases : cases.toReversed()) {
       const rate = await measure()
       rates.get(name)?.push(rate)
       progress(`round ${round}/${runs}  ${name}: ${Math.round(rate).toLocaleString('en')}/s`)
@@ -43,8 +44,8 @@ export async function interleave(
   }
   return cases.map(({ name, against }): Measured => {
     const own = rates.get(name) ?? []
-    const theirs = against === undefined ? undefined : rates.get(against)
     const measured = { name, rates: own, ...spread(own) }
+    const theirs = against === undefined ? undefined : rates.get(against)
     if (against === undefined || theirs === undefined) return measured
     const ratios = own.map((rate, round) => rate / (theirs[round] as number))
     return { ...measured, ratio: { against, ...spread(ratios) } }
@@ -59,8 +60,24 @@ export function selectCases(cases: readonly Case[], only: string | undefined): r
   return cases.filter(({ name }) => needed.has(name))
 }
 
+/**
+ * One case as a share of another that was measured in the same rounds.
+ *
+ * @returns undefined if one of them was not measured.
+ */
+export function ratioOf(
+  measured: readonly Measured[],
+  name: string,
+  against: string,
+): Spread | undefined {
+  const own = measured.find((one) => one.name === name)?.rates
+  const theirs = measured.find((one) => one.name === against)?.rates
+  if (own === undefined || theirs === undefined) return undefined
+  return spread(own.map((rate, round) => rate / (theirs[round] as number)))
+}
+
 /** The median and the extremes. */
-function spread(values: readonly number[]): Spread {
+export function spread(values: readonly number[]): Spread {
   return { median: quantile(values, 0.5), min: quantile(values, 0), max: quantile(values, 1) }
 }
 
