@@ -1,5 +1,6 @@
-import { defineProjection, type EventSequence } from 'tidemark'
+import { defineEvent, defineProjection, toEventSequence, type EventSequence } from 'tidemark'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'
@@ -32,6 +33,8 @@ async function partitions(): Promise<string[]> {
   )
   return rows.map(({ name }) => name).filter((name) => name !== 'events_default')
 }
+
+const unrelated = defineEvent('test.unrelated', { payload: z.object({}) })
 
 const drafts = (count: number) => Array.from({ length: count }, () => noted({ note: 'n' }))
 
@@ -102,6 +105,64 @@ test('what a projection or a stream needs stays unless it is given up; then a re
   const all = await app.outbox.prune({ evenProjections: true, evenStreams: true })
   expect(all.partitions.map(({ partition }) => partition.name)).toEqual(['events_100'])
   await runner.stop()
+})
+
+test('a listener is not sent back to before pruned events that it handles, unless told', async () => {
+  await smallPartitions()
+  await using app = appOn(database, [recorder('ledger'), recorder('other', {}, unrelated)])
+  const runner = await app.start()
+  const published = await app.publish(drafts(250))
+  const last = published.at(-1)?.sequence ?? null
+  await app.waitFor(['ledger', 'other'], last)
+  await app.outbox.prune()
+  await expect(app.listeners.reset('ledger')).rejects.toMatchObject({
+    code: 'TIDEMARK_EVENTS_PRUNED',
+    details: { listener: 'ledger', after: 0n, below: 200n },
+  })
+  await expect(app.listeners.reset('ledger', toEventSequence(198))).rejects.toMatchObject({
+    code: 'TIDEMARK_EVENTS_PRUNED',
+  })
+  expect((await app.listeners.get('ledger')).cursor).toBe(last)
+  // It would not miss any: the pruned ones were not its own, or it has passed them.
+  await app.listeners.reset('other')
+  await app.listeners.reset('ledger', toEventSequence(199))
+  await app.waitFor(['ledger', 'other'], last)
+  expect(await effectsOf(database, 'ledger')).toHaveLength(250 + 51)
+  await app.listeners.reset('ledger', toEventSequence(0), { evenPruned: true })
+  await app.waitFor('ledger', last)
+  expect(await effectsOf(database, 'ledger')).toHaveLength(250 + 51 + 51)
+  await expect(
+    app.listeners.reset('ledger', toEventSequence(0), { evenPrund: true } as never),
+  ).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
+  await runner.stop()
+})
+
+test('a listener that is sent back and a prune that begins meanwhile do not pass each other', async () => {
+  await smallPartitions()
+  await using app = appOn(database, [recorder('ledger')])
+  const runner = await app.start()
+  const published = await app.publish(drafts(150))
+  await app.waitFor('ledger', published.at(-1)?.sequence ?? null)
+  await runner.stop()
+  // The reset is held in its middle, at the cursor's row.
+  const holder = await database.connect()
+  await holder.query('begin; select from tidemark.cursors for update')
+  const waiting = async (event: string) => {
+    const { rowCount } = await database.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event = $1`,
+      [event],
+    )
+    return rowCount
+  }
+  const back = app.listeners.reset('ledger')
+  await expect.poll(() => waiting('transactionid'), { timeout: 10_000, interval: 20 }).toBe(1)
+  const pruning = app.outbox.prune()
+  await expect.poll(() => waiting('advisory'), { timeout: 10_000, interval: 20 }).toBe(1)
+  await holder.query('commit')
+  await holder.end()
+  await back
+  expect((await pruning).partitions).toEqual([])
+  expect(await committedEvents(database)).toHaveLength(150)
 })
 
 test('nothing goes by time alone, nor while nobody reads, nor under a dead letter', async () => {

@@ -24,7 +24,14 @@ test.for([
     const { version, ...told } = await observe(preload)
     expect(String(version)).toMatch(new RegExp(`^${line.replace('.', '\\.')}\\.`, 'u'))
     expect(told).toEqual({
-      spans: ['process ledger', 'publish test.noted', 'set aside ledger'],
+      spans: [
+        'job mail',
+        'process ledger',
+        'publish test.noted',
+        'set aside ledger',
+        'spawn mail',
+        'step deliver',
+      ],
       linked: true,
       metrics: [
         'messaging.client.consumed.messages',
@@ -36,6 +43,9 @@ test.for([
         'tidemark.doorbell.state',
         'tidemark.doorbell.wake_ups',
         'tidemark.horizon.age',
+        'tidemark.job.claim.latency',
+        'tidemark.job.duration',
+        'tidemark.jobs',
         'tidemark.listener.lag',
         'tidemark.listener.lag_time',
       ],

@@ -1,4 +1,5 @@
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
+export { rejectUnknownOptions } from './errors/options.ts'
 export type { ErrorDescription } from './errors/postgres-error.ts'
 export {
   isTidemarkError,
@@ -27,6 +28,7 @@ export {
   type PayloadOf,
   type Upcaster,
 } from './event/define-event.ts'
+export { fromJson } from './event/from-json.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
@@ -49,6 +51,7 @@ export type {
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
 export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
 export type { Published } from './outbox/publishing-transaction.ts'
@@ -75,6 +78,7 @@ export type { HandlerContext, SendableQuery } from './listener/handler-context.t
 export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
 export type { WaitOptions } from './listener/wait-for.ts'
 
+export type { Subscription, SubscriptionOptions } from './listener/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/spawning.ts'
 
 export { defineProjection } from './projection/define-projection.ts'
@@ -83,6 +87,7 @@ export type {
   KeyedProjectionOptions,
   KeyOptions,
 } from './projection/keyed-projection.ts'
+export type { KeyedTableOptions, MappedTable } from './projection/keyed-table.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
 export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'

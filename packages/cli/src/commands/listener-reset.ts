@@ -9,6 +9,7 @@ import { countEvents } from '../stored-events.ts'
 
 interface Options {
   readonly to?: EventSequence
+  readonly evenPruned?: boolean
   readonly yes?: boolean
 }
 
@@ -24,6 +25,10 @@ export function addListenerReset(parent: Command, context: Context): void {
       '--to <sequence>',
       'the sequence to go on after (default: 0, everything again)',
       sequenceArgument,
+    )
+    .option(
+      '--even-pruned',
+      'even where events that it handles were pruned: it is given what is left',
     )
     .option('--yes', 'do it')
     .action(
@@ -44,7 +49,7 @@ export function addListenerReset(parent: Command, context: Context): void {
             ? `it handles ${plural(events, 'event')} of the outbox again, where it has handlers for them`
             : `it never sees ${plural(events, 'event')} of the outbox that lie between`
         requireConfirmation(options.yes, `this sends ${name} from ${cursor} to ${to}: ${effect}`)
-        await app.listeners.reset(name, to)
+        await app.listeners.reset(name, to, { evenPruned: options.evenPruned ?? false })
         output.result(
           { name, from: cursor, to, events },
           () => `${name} went from ${cursor} to ${to}: ${effect}.`,

@@ -9,6 +9,7 @@ import { reading } from '../rows.ts'
 import { countEvents } from '../stored-events.ts'
 
 interface Options {
+  readonly evenPruned?: boolean
   readonly yes?: boolean
 }
 
@@ -20,6 +21,10 @@ export function addProjectionReset(parent: Command, context: Context): void {
       'Empty a projection and derive it again from sequence zero, in place: readers see it grow. Needs its definition from the config.',
     )
     .argument('<name>', 'the projection')
+    .option(
+      '--even-pruned',
+      'even where events that it handles were pruned: it is derived from what is left',
+    )
     .option('--yes', 'do it')
     .action(
       running<Options, [string]>(context, async ({ options, session, output }, name) => {
@@ -44,7 +49,7 @@ export function addProjectionReset(parent: Command, context: Context): void {
             : 'by whoever runs it; until then it is behind'
         const effect = `deletes ${emptied} and derives it again from ${plural(events, 'event')} of the outbox, ${replay}`
         requireConfirmation(options.yes, `this ${effect}`)
-        await app.reset({ name })
+        await app.reset({ name }, { evenPruned: options.evenPruned ?? false })
         output.result(
           { name, from: cursor, tables: rows, events },
           () => `${name} was reset: this ${effect}.`,

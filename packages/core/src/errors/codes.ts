@@ -222,11 +222,12 @@ export const errorCodes = {
       'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
   },
   TIDEMARK_EVENTS_PRUNED: {
-    summary: 'A projection was to be derived from zero, but events that it handles were pruned.',
+    summary:
+      'A projection was to be derived from zero, or a listener sent back, but events that it handles were pruned.',
     example:
       'dashboard cannot be derived from zero: events of its types below 10000000 were pruned',
     remedy:
-      'Attach the archived partitions again and delete their rows of `pruned_partitions`, or keep the projection as it is.',
+      'Attach the archived partitions again and delete their rows of `pruned_partitions`, or leave it where it is. `evenPruned` (`--even-pruned`) goes back all the same, to what is left.',
   },
   TIDEMARK_NO_REBUILD: {
     summary: 'The projection is not being rebuilt.',
@@ -238,6 +239,13 @@ export const errorCodes = {
     example: 'balances is inline here, but async in the database',
     remedy:
       'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
+  },
+  TIDEMARK_TABLE_MISMATCH: {
+    summary: 'The table that a keyed projection writes is not as its definition says.',
+    example:
+      'balances cannot write its table account_balances: it has no column "cent" (did you mean "cents"?)',
+    remedy:
+      'Change the table, or the `table` of the definition. When the mapping of a projection that has begun changes, raise its version: the rows are derived again.',
   },
   TIDEMARK_UNKNOWN_JOB: {
     summary: 'No job has this id.',
@@ -306,6 +314,23 @@ export const errorCodes = {
     summary: 'A lock was not renewed in time and may be held by another by now.',
     example: 'the lock "rates" was not renewed in time',
     remedy: 'Observe `signal` and stop; raise `ttl` if the event loop is often busy for that long.',
+  },
+  TIDEMARK_STANDBY: {
+    summary: 'The outbox was to be read in order on a standby.',
+    example: 'the server is a standby: transactions that publish cannot be seen there',
+    remedy:
+      'Read it on the primary. A standby serves everything else: streams, projections, and queries of your own.',
+  },
+  TIDEMARK_REQUEST_INVALID: {
+    summary: 'A request to the HTTP API says something that it does not understand.',
+    example: 'the query is invalid at limit: Too big: expected number to be <=1000',
+    remedy: 'The OpenAPI document of the API, at `openapi.json`, says what each request takes.',
+  },
+  TIDEMARK_REQUEST_DENIED: {
+    summary: 'A request to the HTTP API is not allowed.',
+    example: 'no one may spawn here',
+    remedy:
+      'Without an `authorize` hook only clients on the same machine are served. A browser must send JSON, from an origin that is allowed.',
   },
   TIDEMARK_CLOSED: {
     summary: 'The application was closed.',

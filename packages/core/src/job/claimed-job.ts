@@ -19,4 +19,9 @@ export interface ClaimedJob {
   readonly correlation_id: string | null
   readonly causation_id: string | null
   readonly requested: 'pause' | 'cancel' | null
+  /** The context that it was spawned in. Only for who traces. */
+  readonly traceparent?: string | null
+  readonly tracestate?: string | null
+  /** How many milliseconds it has waited to be claimed. Only for who measures. */
+  readonly waited?: number
 }

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { currentCause, type Cause } from '../outbox/cause.ts'
+import { beginAttempt } from '../telemetry/job-span.ts'
 import type { Attempt } from './attempt.ts'
 import { decodeInput, encodeOutput } from './job-codec.ts'
 import type { Job } from './job-context.ts'
@@ -10,6 +11,20 @@ import { Suspension } from './suspension.ts'
 
 /** Runs one attempt of a job that works outside of a transaction. Never throws. */
 export async function execute(attempt: Attempt): Promise<Outcome> {
+  const span = beginAttempt(attempt.environment.outbox.schema, attempt.job, attempt.definition.name)
+  const outcome = await (span === undefined
+    ? attemptOnce(attempt)
+    : span.run(() => attemptOnce(attempt)))
+  span?.end(outcome.kind === 'committed' ? 'completed' : outcome.kind, errorOf(outcome))
+  return outcome
+}
+
+/** What an outcome failed with, for telemetry. */
+export function errorOf(outcome: Outcome): unknown {
+  return outcome.kind === 'failed' || outcome.kind === 'retried' ? outcome.error : undefined
+}
+
+async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   let context: RunContext | undefined
   const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
   try {

@@ -2,6 +2,7 @@ import { run } from '../database/executor.ts'
 import {
   anyWaits,
   claimJobs,
+  claimObservedJobs,
   jobsOfProcess,
   nextJobDue,
   parkUnknown,
@@ -16,6 +17,7 @@ import { describeError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import { wait } from '../outbox/wait.ts'
+import { countRescued, isObserved } from '../telemetry/job-span.ts'
 import { Attempt } from './attempt.ts'
 import type { ClaimedJob } from './claimed-job.ts'
 import { Completions } from './completions.ts'
@@ -183,7 +185,8 @@ export class JobRunner {
       if (want === 0) continue
       wanted += want
       const values = [process, queue.name, queue.names, want]
-      const { rows } = await run(database, claimJobs(outbox.schema), values)
+      const claim = isObserved() ? claimObservedJobs : claimJobs
+      const { rows } = await run(database, claim(outbox.schema), values)
       found += rows.length
       queue.add(rows as unknown as ClaimedJob[])
       if (this.#draining) await this.#releaseWaiting()
@@ -355,6 +358,7 @@ export class JobRunner {
       JSON.stringify(describeError(error)),
     ])
     if (rows.length === 0) return
+    countRescued(outbox.schema, rows.length)
     logger.warn({ jobs: rows.length }, `${rows.length} jobs of a silent process are run again`)
     this.#wake.ring()
   }

@@ -32,8 +32,8 @@ const columns: readonly Column[] = [
   (job) => job.triggeredBy,
   (job) => job.correlationId,
   (job) => job.causationId,
-  () => null,
-  () => null,
+  (job) => job.traceparent,
+  (job) => job.tracestate,
   (job) => job.parent,
 ]
 

@@ -3,6 +3,7 @@ import { encodeValue } from '../event/codec.ts'
 import { milliseconds } from '../listener/backoff.ts'
 import type { SpawnOptions, SpawnOrigin } from '../listener/spawning.ts'
 import { currentCause } from '../outbox/cause.ts'
+import { activeTraceContext } from '../telemetry/trace-context.ts'
 import type { JobDefinition } from './define-job.ts'
 import { parseInput } from './job-codec.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
@@ -26,6 +27,8 @@ export interface OutgoingJob {
   readonly correlationId: string | null
   readonly causationId: string | null
   readonly parent: string | null
+  readonly traceparent: string | null
+  readonly tracestate: string | null
 }
 
 const optionNames = [
@@ -79,5 +82,6 @@ export function outgoingJob(
     correlationId: cause?.correlationId ?? null,
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,
+    ...activeTraceContext(),
   }
 }

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Duration } from '../listener/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../listener/spawning.ts'
+import { inStepSpan, type ToldAttempt } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { DurableWaits } from './durable-waits.ts'
 import type { JobContext, JobProgress, JobVariables } from './job-context.ts'
@@ -71,9 +72,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   async #runStep<T>(id: string, work: (signal: AbortSignal) => Promise<T> | T): Promise<T> {
     this.attempt.throwIfInterrupted()
     const startedAt = new Date()
-    const output = await work(this.attempt.signal)
-    await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
-    return output
+    return inStepSpan(this.#told, id, async () => {
+      const output = await work(this.attempt.signal)
+      await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
+      return output
+    })
   }
 
   readonly progress = (progress: JobProgress): void => {
@@ -93,7 +96,8 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     const { step } = options
     const stored = step === undefined ? undefined : this.memory.step(step)
     if (stored?.completedAt != null) return stored.output as T
-    return runJobTransaction(this.attempt, this.memory, work, step)
+    const run = (): Promise<T> => runJobTransaction(this.attempt, this.memory, work, step)
+    return step === undefined ? run() : inStepSpan(this.#told, step, run)
   }
 
   readonly spawn = ((
@@ -111,6 +115,12 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
     await this.#reports?.flush()
+  }
+
+  get #told(): ToldAttempt {
+    const { job, definition, environment } = this.attempt
+    const { id, attempt } = job
+    return { id, attempt, name: definition.name, schema: environment.outbox.schema }
   }
 
   #report(): JobReports {

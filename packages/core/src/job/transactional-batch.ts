@@ -7,9 +7,10 @@ import type { Spawn } from '../listener/spawning.ts'
 import { currentCause } from '../outbox/cause.ts'
 import { outgoingEvents, type OutgoingEvent } from '../outbox/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/publishing-transaction.ts'
+import { beginAttempt, type AttemptSpan } from '../telemetry/job-span.ts'
 import type { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
-import { causeOf, outcomeOf, startedJob } from './execution.ts'
+import { causeOf, errorOf, outcomeOf, startedJob } from './execution.ts'
 import { encodeOutput } from './job-codec.ts'
 import { jobOrigin } from './job-transaction.ts'
 import type { Outcome } from './settlement.ts'
@@ -47,7 +48,8 @@ async function commitTogether(
 ): Promise<ReadonlyMap<Attempt, Outcome>> {
   const { transactions, outbox, leaseDuration } = environment
   const outcomes = new Map<Attempt, Outcome>()
-  await publishingTransaction(
+  const spans = new Map<Attempt, AttemptSpan>()
+  const committing = publishingTransaction(
     transactions,
     outbox,
     { idleTimeout: leaseDuration },
@@ -62,7 +64,11 @@ async function commitTogether(
             outcomes.set(attempt, { kind: 'lost' })
             continue
           }
-          const done = await executeOne(attempt, transaction, alone)
+          const span = beginAttempt(outbox.schema, attempt.job, attempt.definition.name)
+          if (span !== undefined) spans.set(attempt, span)
+          const execute = (): ReturnType<typeof executeOne> =>
+            executeOne(attempt, transaction, alone)
+          const done = await (span === undefined ? execute() : span.run(execute))
           if ('outcome' in done) {
             outcomes.set(attempt, done.outcome)
             continue
@@ -77,6 +83,20 @@ async function commitTogether(
       }
     },
   )
+  try {
+    await committing
+  } catch (error) {
+    for (const [attempt, span] of spans) {
+      // One that is alone has ended; several are run again, one by one.
+      span.end(attempts.length === 1 ? outcomeOf(attempt, error).kind : 'rolled back', error)
+    }
+    throw error
+  }
+  // What each did is known when all have committed.
+  for (const [attempt, span] of spans) {
+    const outcome = outcomes.get(attempt) ?? { kind: 'lost' }
+    span.end(outcome.kind === 'committed' ? 'completed' : outcome.kind, errorOf(outcome))
+  }
   return outcomes
 }
 

@@ -1,12 +1,13 @@
-import { run } from '../database/executor.ts'
+import { run, type Executor } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { rewindCursors } from '../database/sql/definitions.ts'
 import { inTransaction } from '../database/transaction.ts'
-import { closest } from '../errors/options.ts'
+import { closest, rejectUnknownOptions } from '../errors/options.ts'
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { readHorizon } from '../outbox/horizon.ts'
+import { requireUnprunedAfter, type GoBackOptions } from '../outbox/pruned.ts'
 import { skipHalted, type SkippedEvent } from './skip.ts'
 
 /** One partition of a listener, as operators see it. */
@@ -130,8 +131,15 @@ export class ListenerAdmin {
    * not undo what its handlers wrote: a projection has a `reset` of its own that does.
    *
    * @param to - the sequence to go on after. Defaults to zero: everything again.
+   * @throws TidemarkError TIDEMARK_EVENTS_PRUNED when events that it handles were pruned after that sequence, unless
+   * `evenPruned` is true; TIDEMARK_CURSOR_AHEAD beyond the last sequence; TIDEMARK_UNKNOWN_LISTENER.
    */
-  async reset(name: string, to: EventSequence = sequenceZero): Promise<void> {
+  async reset(
+    name: string,
+    to: EventSequence = sequenceZero,
+    options: GoBackOptions = {},
+  ): Promise<void> {
+    rejectUnknownOptions('listeners.reset', options, ['evenPruned'])
     const { kind } = await this.get(name)
     if (kind === 'projection') {
       throw new TidemarkError(
@@ -153,6 +161,9 @@ export class ListenerAdmin {
       )
     }
     await inTransaction(this.#database, {}, async (transaction) => {
+      // Before anything else is locked, as whoever prunes does.
+      const handles = { name, types: await this.#typesOf(transaction, name) }
+      await requireUnprunedAfter(transaction, this.#schema, handles, to, options)
       await run(transaction, rewindCursors(this.#schema), [name, to])
       // What was set aside behind the new cursor comes by again.
       await transaction.query(
@@ -164,6 +175,15 @@ export class ListenerAdmin {
         [name],
       )
     })
+  }
+
+  /** What the listener handles, as the latest process that started it wrote it down. */
+  async #typesOf(executor: Executor, name: string): Promise<Set<string>> {
+    const { rows } = await executor.query(
+      `SELECT definition -> 'types' AS types FROM "${this.#schema}".listeners WHERE name = $1`,
+      [name],
+    )
+    return new Set((rows[0]?.['types'] as string[] | null | undefined) ?? [])
   }
 
   async #steer(name: string, statements: (schema: string) => readonly string[]): Promise<void> {

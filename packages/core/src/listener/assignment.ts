@@ -27,64 +27,131 @@ export interface AssignablePartition {
  * Decides which process runs which partition. Every process computes it from the same rows and acts on its own
  * part; leases keep them apart while they disagree.
  *
- * Loads differ by one at most, as far as the processes can run the same listeners, and a partition stays with its
- * owner unless that owner has more than its share.
+ * Loads are as even as they can be: no chain of moves, each to a process that can run what it is given, would take
+ * one from a process and give it to another that has at least two less. That is optimal (Harvey, Ladner, Lovász and
+ * Tamir, "Semi-matchings for bipartite graphs and load balancing", 2006). A partition stays with its owner unless
+ * it has to move for that.
  */
 export function assignPartitions(
   processes: readonly LiveProcess[],
   partitions: readonly AssignablePartition[],
 ): ReadonlyMap<AssignablePartition, string> {
-  const runs = new Map(
-    processes.map((process) => [
-      process.id,
-      new Map(
-        process.definitions.map(({ name, version, types = [] }) => [
-          `${name}@${version}`,
-          new Set(types),
-        ]),
-      ),
-    ]),
-  )
-  const canRun = (id: string, { listener, version, types }: AssignablePartition): boolean => {
-    const known = runs.get(id)?.get(`${listener}@${version}`)
-    return known !== undefined && (types ?? []).every((type) => known.has(type))
-  }
-  const quotas = fairQuotas(processes, partitions)
-  const loads = new Map(processes.map((process) => [process.id, 0]))
-  const assigned = new Map<AssignablePartition, string>()
-  const give = (partition: AssignablePartition, id: string): void => {
-    assigned.set(partition, id)
-    loads.set(id, (loads.get(id) ?? 0) + 1)
-  }
-
+  const able = ableProcesses(processes, partitions)
+  const loads = new Loads(processes.map(({ id }) => id))
+  // Who stays is decided before who comes.
   for (const partition of partitions) {
     const { owner } = partition
-    if (owner === null || !canRun(owner, partition)) continue
-    if ((loads.get(owner) ?? 0) < (quotas.get(owner) ?? 0)) give(partition, owner)
+    if (owner !== null && able.get(partition)?.includes(owner) === true)
+      loads.give(partition, owner)
   }
   for (const partition of partitions) {
-    if (assigned.has(partition)) continue
-    let least: string | undefined
-    for (const { id } of processes) {
-      if (!canRun(id, partition)) continue
-      if (least === undefined || (loads.get(id) ?? 0) < (loads.get(least) ?? 0)) least = id
-    }
-    if (least !== undefined) give(partition, least)
+    if (loads.ownerOf.has(partition)) continue
+    const least = loads.leastOf(able.get(partition) ?? [])
+    if (least !== undefined) loads.give(partition, least)
   }
-  return assigned
+  while (moveOne(loads, able));
+  return loads.ownerOf
 }
 
-/** An equal share for each process; what is left over goes to those who hold the most already. */
-function fairQuotas(
+/** Which processes can run each partition, in the order of the processes. */
+function ableProcesses(
   processes: readonly LiveProcess[],
   partitions: readonly AssignablePartition[],
-): ReadonlyMap<string, number> {
-  const held = new Map(processes.map((process) => [process.id, 0]))
-  for (const { owner } of partitions) {
-    if (owner !== null && held.has(owner)) held.set(owner, (held.get(owner) ?? 0) + 1)
+): ReadonlyMap<AssignablePartition, readonly string[]> {
+  const runs = processes.map(({ id, definitions }) => ({
+    id,
+    types: new Map(
+      definitions.map(({ name, version, types = [] }) => [`${name}@${version}`, new Set(types)]),
+    ),
+  }))
+  return new Map(
+    partitions.map((partition) => {
+      const { listener, version, types } = partition
+      const can = runs.filter((process) => {
+        const known = process.types.get(`${listener}@${version}`)
+        return known !== undefined && (types ?? []).every((type) => known.has(type))
+      })
+      return [partition, can.map(({ id }) => id)]
+    }),
+  )
+}
+
+/** Who has what, while it is being decided. */
+class Loads {
+  readonly ownerOf = new Map<AssignablePartition, string>()
+  readonly #held: ReadonlyMap<string, Set<AssignablePartition>>
+
+  constructor(ids: readonly string[]) {
+    this.#held = new Map(ids.map((id) => [id, new Set()]))
   }
-  const share = Math.floor(partitions.length / Math.max(1, processes.length))
-  const left = partitions.length - share * processes.length
-  const byHeld = processes.toSorted((a, b) => (held.get(b.id) ?? 0) - (held.get(a.id) ?? 0))
-  return new Map(byHeld.map((process, index) => [process.id, share + (index < left ? 1 : 0)]))
+
+  /** The processes, those with the most first. */
+  byLoad(): string[] {
+    return [...this.#held.keys()].toSorted((a, b) => this.of(b) - this.of(a))
+  }
+
+  of(id: string): number {
+    return this.heldBy(id).size
+  }
+
+  heldBy(id: string): ReadonlySet<AssignablePartition> {
+    return this.#held.get(id) ?? new Set()
+  }
+
+  leastOf(ids: readonly string[]): string | undefined {
+    let least: string | undefined
+    for (const id of ids) if (least === undefined || this.of(id) < this.of(least)) least = id
+    return least
+  }
+
+  give(partition: AssignablePartition, id: string): void {
+    const before = this.ownerOf.get(partition)
+    if (before !== undefined) this.#held.get(before)?.delete(partition)
+    this.#held.get(id)?.add(partition)
+    this.ownerOf.set(partition, id)
+  }
+}
+
+/** A step of a chain of moves: the process was reached by taking this partition from the one before. */
+interface Step {
+  readonly partition: AssignablePartition
+  readonly from: string
+}
+
+/**
+ * Finds the shortest chain of moves from a process to one that has at least two less, and makes them. Answers false
+ * when there is none left.
+ */
+function moveOne(loads: Loads, able: ReadonlyMap<AssignablePartition, readonly string[]>): boolean {
+  // Whatever can be reached from where the search began without success leads nowhere from there either: others may
+  // begin with less, and would need somebody with less still.
+  const hopeless = new Set<string>()
+  for (const source of loads.byLoad()) {
+    if (hopeless.has(source)) continue
+    const reached = new Map<string, Step | undefined>([[source, undefined]])
+    for (const [from] of reached) {
+      if (loads.of(from) <= loads.of(source) - 2) {
+        for (let to = from, step = reached.get(to); step !== undefined; step = reached.get(to)) {
+          loads.give(step.partition, to)
+          to = step.from
+        }
+        return true
+      }
+      for (const partition of newcomersFirst(loads.heldBy(from), from)) {
+        for (const to of able.get(partition) ?? []) {
+          if (!reached.has(to)) reached.set(to, { partition, from })
+        }
+      }
+    }
+    for (const id of reached.keys()) hopeless.add(id)
+  }
+  return false
+}
+
+/** What a process does not run yet is moved at no cost. */
+function newcomersFirst(
+  held: ReadonlySet<AssignablePartition>,
+  id: string,
+): readonly AssignablePartition[] {
+  return [...held].toSorted((a, b) => Number(a.owner === id) - Number(b.owner === id))
 }

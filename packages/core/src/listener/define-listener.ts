@@ -12,6 +12,8 @@ import type { Consumer, Environment, Handling } from './consumer.ts'
 import { failureHandling, type FailureHandling, type FailureOptions } from './failure-policy.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Lease } from './lease.ts'
+import type { Spawnable } from './spawning.ts'
+import { spawnedBy, spawningHandler, Subscription } from './subscription.ts'
 import { applyEach, TransactionalHandling } from './transactional-handling.ts'
 
 /** How a listener runs. */
@@ -78,19 +80,47 @@ export class Listener implements Consumer {
   }
 
   /**
-   * Adds a handler for an event, or for each of several.
+   * Adds a handler for an event, or for each of several; without a handler, say what the event is to do:
+   * `.on(opened).spawn(sendEmail, (event) => …)`.
    *
    * @throws TidemarkError TIDEMARK_INVALID_OPTION when the listener handles the event already.
    */
   on<Definition extends AnyEvent>(
     definition: Definition | readonly Definition[],
     handler: Handler<Definition>,
-  ): Listener {
+  ): Listener
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+  ): Subscription<Definition>
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+    handler?: Handler<Definition>,
+  ): Listener | Subscription<Definition> {
+    if (handler === undefined) {
+      return new Subscription(this.name, (rule) => {
+        let handlers = this.#handlers
+        for (const event of Array.isArray(definition)
+          ? (definition as Definition[])
+          : [definition]) {
+          const before = [...handlers].find(([{ type }]) => type === (event as Definition)?.type)
+          const spawning = spawningHandler(before?.[1], rule)
+          if (before === undefined || spawnedBy(before[1]) === undefined) {
+            handlers = withHandler(this.name, handlers, event, spawning)
+          } else handlers = new Map([...handlers, [before[0], spawning]])
+        }
+        return new Listener(this.name, this.#options, handlers)
+      })
+    }
     return new Listener(
       this.name,
       this.#options,
       withHandler(this.name, this.#handlers, definition, handler as unknown as Handler),
     )
+  }
+
+  /** The jobs that its subscriptions spawn. */
+  get spawns(): readonly Spawnable[] {
+    return [...this.#handlers.values()].flatMap((handler) => spawnedBy(handler) ?? [])
   }
 
   get events(): readonly EventDefinition[] {

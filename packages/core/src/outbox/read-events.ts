@@ -1,11 +1,12 @@
 import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
 import { readStream } from '../database/sql/streams.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { StoredEvent, type EventRow } from '../event/stored-event.ts'
 import { readHorizon } from './horizon.ts'
-import { readPage } from './page.ts'
+import { pageBytes, readPage } from './page.ts'
 import { wait } from './wait.ts'
 
 const pageSize = 500
@@ -25,6 +26,8 @@ export interface ReadOptions {
 /**
  * The events of the outbox in the order of their sequences, up to the horizon: none that is read has one before it
  * that commits later.
+ *
+ * @throws TidemarkError TIDEMARK_STANDBY on a standby.
  */
 export async function* outboxEvents(
   executor: Executor | PreparingExecutor,
@@ -34,6 +37,7 @@ export async function* outboxEvents(
 ): AsyncGenerator<RecordedEvent> {
   const { follow = false, types, signal } = options
   let after = options.after ?? sequenceZero
+  await requirePrimary(executor)
   for (;;) {
     const { sequence: upTo } = await readHorizon(executor, schema)
     for (;;) {
@@ -48,6 +52,16 @@ export async function* outboxEvents(
   }
 }
 
+// Publishers register with locks, which a standby does not have: it would take every number drawn for settled.
+async function requirePrimary(executor: Executor): Promise<void> {
+  const { rows } = await executor.query('SELECT pg_is_in_recovery() AS standby')
+  if (rows[0]?.['standby'] !== true) return
+  throw new TidemarkError(
+    'TIDEMARK_STANDBY',
+    'the server is a standby: transactions that publish cannot be seen there',
+  )
+}
+
 /** The events of a stream in the order of its versions, after the given one. */
 export async function* streamEvents(
   executor: Executor | PreparingExecutor,
@@ -57,12 +71,13 @@ export async function* streamEvents(
   after: bigint = 0n,
 ): AsyncGenerator<RecordedEvent> {
   for (let version = after; ;) {
-    const { rows } = await run(executor, readStream(schema), [stream, version, pageSize])
+    const values = [stream, version, pageSize, pageBytes]
+    const { rows } = await run(executor, readStream(schema), values)
     for (const row of rows as unknown as EventRow[]) {
       const event = new StoredEvent(row).decode(registry)
       version = event.streamVersion ?? version
       yield event
     }
-    if (rows.length < pageSize) return
+    if (rows.length < pageSize && Number(rows.at(-1)?.['bytes'] ?? 0) < pageBytes) return
   }
 }

@@ -4,7 +4,7 @@ import { deleteKeyedStates } from '../database/sql/keyed-states.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
-import { requireUnpruned } from '../outbox/pruned.ts'
+import { requireUnpruned, type GoBackOptions } from '../outbox/pruned.ts'
 import type { InlineProjection, InlineProjections } from './inline.ts'
 
 /** What a reset works with. */
@@ -23,6 +23,7 @@ export async function resetProjection(
   executor: PreparingExecutor,
   projection: Consumer,
   { schema, inline }: ResetEnvironment,
+  options: GoBackOptions = {},
 ): Promise<void> {
   const known = await executor.query(
     `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
@@ -34,7 +35,7 @@ export async function resetProjection(
       `no process has started ${projection.name} yet`,
     )
   }
-  await requireUnpruned(executor, schema, projection)
+  await requireUnpruned(executor, schema, projection, options)
   await emptyProjection(executor, schema, projection)
   if (projection.mode === 'inline') {
     await inline.replay(executor, projection as Consumer & InlineProjection)

@@ -29,6 +29,7 @@ import {
   type PublishNowOptions,
   type PublishOptions,
 } from '../outbox/outgoing-event.ts'
+import type { GoBackOptions } from '../outbox/pruned.ts'
 import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import {
@@ -401,15 +402,15 @@ export class App implements AsyncDisposable {
   /**
    * Empties a projection and derives it again from sequence zero, in place: readers see it grow.
    *
-   * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet, or TIDEMARK_EVENTS_PRUNED when
+   * events that it handles were pruned, unless `evenPruned` is true.
    */
-  async reset(projection: { readonly name: string }): Promise<void> {
+  async reset(projection: { readonly name: string }, options: GoBackOptions = {}): Promise<void> {
+    rejectUnknownOptions('reset', options, ['evenPruned'])
     const consumer = this.#projectionNamed(projection.name)
+    const environment = { schema: this.schema, inline: this.#inline }
     await inTransaction(this.#database, {}, (transaction) =>
-      resetProjection(transaction, consumer, {
-        schema: this.schema,
-        inline: this.#inline,
-      }),
+      resetProjection(transaction, consumer, environment, options),
     )
   }
 

@@ -49,7 +49,7 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
       if (isEventDefinition(definition)) registry.add(definition)
       else if (isJobDefinition(definition)) jobs.add(definition)
       else if (isScheduleDefinition(definition)) addSchedule(schedules, jobs, definition)
-      else addConsumer(consumers, registry, definition)
+      else addConsumer(consumers, registry, jobs, definition)
     }
   }
   return { registry, consumers, jobs, schedules: [...schedules.values()] }
@@ -58,6 +58,7 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
 function addConsumer(
   consumers: Map<string, Consumer>,
   registry: EventRegistry,
+  jobs: JobRegistry,
   consumer: Consumer,
 ): void {
   const known = consumers.get(consumer.name)
@@ -72,6 +73,8 @@ function addConsumer(
   }
   consumers.set(consumer.name, consumer)
   for (const definition of consumer.events) registry.add(definition)
+  if (!(consumer instanceof Listener)) return
+  for (const job of consumer.spawns) if (isJobDefinition(job)) jobs.add(job)
 }
 
 function addSchedule(

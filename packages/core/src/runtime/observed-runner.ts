@@ -1,4 +1,6 @@
+import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
+import { countOpenJobs } from '../database/sql/job-admin.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { Doorbell } from '../outbox/doorbell.ts'
@@ -15,6 +17,8 @@ export interface ObservedRunner {
   readonly consumers: readonly Consumer[]
   readonly horizon: HorizonWatch
   readonly doorbell: Doorbell
+  /** Whether jobs run here. */
+  readonly jobs: boolean
   hears(): boolean
 }
 
@@ -26,6 +30,12 @@ export function observeRunner(runner: ObservedRunner): () => void {
     observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
     show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
     await observeListeners(runner, show)
+    if (!runner.jobs) return
+    const { rows } = await run(runner.database, countOpenJobs(schema), [])
+    for (const row of rows) {
+      const { status, jobs } = row as { status: string; jobs: number }
+      show('tidemark.jobs', jobs, { [attribute.schema]: schema, [attribute.jobStatus]: status })
+    }
   })
 }
 

@@ -221,6 +221,7 @@ export class Runner implements AsyncDisposable {
       consumers,
       horizon: this.#horizonWatch,
       doorbell: this.#doorbell,
+      jobs: this.#jobs !== undefined,
       hears: () => this.#notifications.hears,
     })
     this.#loops = Promise.all([

@@ -25,6 +25,10 @@ export const attribute = {
   version: 'tidemark.projection.version',
   outcome: 'tidemark.dead_letter.state',
   doorbell: 'tidemark.doorbell.state',
+  job: 'tidemark.job.name',
+  jobOutcome: 'tidemark.job.outcome',
+  jobStatus: 'tidemark.job.status',
+  step: 'tidemark.job.step',
 } as const
 
 /** What `messaging.system` says. */

@@ -19,6 +19,8 @@ export type CounterName =
   | 'tidemark.listener.halts'
   | 'tidemark.dead_letters'
   | 'tidemark.doorbell.wake_ups'
+  | 'tidemark.job.retries'
+  | 'tidemark.job.rescued'
 
 /** Metrics that are distributions. */
 export type HistogramName =
@@ -27,6 +29,8 @@ export type HistogramName =
   | 'tidemark.batch.size'
   | 'tidemark.rebuild.duration'
   | 'tidemark.rebuild.switch.duration'
+  | 'tidemark.job.duration'
+  | 'tidemark.job.claim.latency'
 
 /** Metrics that are looked at when they are collected. */
 export type GaugeName =
@@ -35,6 +39,7 @@ export type GaugeName =
   | 'tidemark.horizon.age'
   | 'tidemark.rebuild.progress'
   | 'tidemark.doorbell.state'
+  | 'tidemark.jobs'
 
 const { system, operationName, destination, listener, errorType } = convention
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -139,6 +144,39 @@ export const metricContracts: Readonly<
     description:
       '1 for what the process does now, 0 for the others: `armed` (publishers ring), `awake`, `polling` (too many rings), `deaf` (no LISTEN connection).',
     attributes: [attribute.schema, attribute.doorbell],
+  },
+  'tidemark.jobs': {
+    kind: 'gauge',
+    unit: '{job}',
+    description:
+      'Jobs that have not finished, and those that have failed: `scheduled`, `queued`, `parked` (queued behind a key or a limit, or of a type that nobody runs), `running`, `paused`, `failed`.',
+    attributes: [attribute.schema, attribute.jobStatus],
+  },
+  'tidemark.job.claim.latency': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'From when a job might have run to its claim.',
+    attributes: [attribute.schema, attribute.job],
+    buckets: [...seconds, 60, 300, 3600],
+  },
+  'tidemark.job.duration': {
+    kind: 'histogram',
+    unit: 's',
+    description: 'How long an attempt took, by how it ended.',
+    attributes: [attribute.schema, attribute.job, attribute.jobOutcome, errorType],
+    buckets: [...seconds, 60, 300, 3600],
+  },
+  'tidemark.job.retries': {
+    kind: 'counter',
+    unit: '{attempt}',
+    description: 'Attempts that failed and are made again.',
+    attributes: [attribute.schema, attribute.job, errorType],
+  },
+  'tidemark.job.rescued': {
+    kind: 'counter',
+    unit: '{job}',
+    description: 'Jobs taken from processes that were not heard of any more.',
+    attributes: [attribute.schema],
   },
   'tidemark.doorbell.wake_ups': {
     kind: 'counter',

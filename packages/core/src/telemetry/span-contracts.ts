@@ -12,7 +12,15 @@ export interface SpanContract {
 }
 
 /** The kinds of spans. */
-export type SpanName = 'publish' | 'process' | 'set aside' | 'rebuild' | 'switch'
+export type SpanName =
+  | 'publish'
+  | 'process'
+  | 'set aside'
+  | 'rebuild'
+  | 'switch'
+  | 'spawn'
+  | 'job'
+  | 'step'
 
 const { system, operationName, operationType, listener, partition, batchSize, errorType } =
   convention
@@ -86,6 +94,55 @@ export const spanContracts: Readonly<Record<SpanName, SpanContract>> = {
       'A whole rebuild, whichever processes ran it; made by the one that switched to it.',
     context: 'A trace of its own.',
     attributes: [listener, attribute.schema, attribute.version, attribute.lastSequence],
+  },
+  spawn: {
+    name: 'spawn {job}',
+    kind: 'producer',
+    description:
+      '`jobs.spawn`, until its job is committed. What a transaction or a handler spawns has none.',
+    context:
+      'Child of the active span. Its own context is stored in `traceparent` and `tracestate` of the job; without it, that of the active span.',
+    attributes: [
+      system,
+      operationName,
+      operationType,
+      convention.messageId,
+      attribute.job,
+      attribute.schema,
+      errorType,
+    ],
+  },
+  job: {
+    name: 'job {job}',
+    kind: 'consumer',
+    description:
+      'One attempt, as its process saw it end; its function runs inside, and what it publishes and spawns carries its context.',
+    context: 'A trace of its own, linked to the context in which the job was spawned.',
+    attributes: [
+      system,
+      operationName,
+      operationType,
+      convention.messageId,
+      attribute.job,
+      attribute.jobOutcome,
+      attribute.attempt,
+      attribute.schema,
+      errorType,
+    ],
+  },
+  step: {
+    name: 'step {step}',
+    kind: 'internal',
+    description: 'A step that was run, until its output was stored; one that is passed has none.',
+    context: 'Child of the `job` span.',
+    attributes: [
+      convention.messageId,
+      attribute.job,
+      attribute.step,
+      attribute.attempt,
+      attribute.schema,
+      errorType,
+    ],
   },
   switch: {
     name: 'switch {projection}',
