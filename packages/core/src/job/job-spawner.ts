@@ -35,6 +35,7 @@ const columns: readonly Column[] = [
   (job) => job.traceparent,
   (job) => job.tracestate,
   (job) => job.parent,
+  (job) => job.rateKey,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */

@@ -10,6 +10,7 @@ import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
 import { Scheduler } from '../job/scheduler.ts'
+import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
@@ -203,6 +204,8 @@ export class Runner implements AsyncDisposable {
     try {
       await requireMigrated(database, outbox.schema)
       await syncDefinitions({ ...environment, database })
+      if (options.jobs !== false)
+        await syncLimits(database, outbox.schema, environment.spawner.registry)
       const runner = detached(() => new Runner({ ...environment, database }, options))
       await runner.#register()
       restart = () => runner.#restart?.()
