@@ -8,8 +8,8 @@ const source = '@tidemark/source'
 const conditions = [source, 'node', 'development|production']
 
 /** One project for each folder with tests: `npm test -- --project flights`. */
-const folders = [...globSync('{packages,examples}/*/test'), 'test'].filter((path) =>
-  existsSync(path),
+const folders = [...globSync('{packages,examples}/*/test'), 'benchmarks/test', 'test'].filter(
+  (path) => existsSync(path),
 )
 
 const projects = folders.toSorted().map((folder) => ({

@@ -8,10 +8,11 @@ export function insertSql(table: string): string {
 
 /**
  * The tables that bound what publishing can reach. `plain` has the columns, defaults and primary key of the
- * outbox, and nothing that makes it one; `notifying` is the same with a NOTIFY in each commit.
+ * outbox, and nothing that makes it one; `notifying` is the same with a NOTIFY in each commit, and `locking` with a
+ * lock that all publishers share and that is held until the commit, which is another way to keep order.
  */
 export async function createPlainTables(database: TestDatabase): Promise<void> {
-  for (const table of ['plain', 'notifying']) {
+  for (const table of ['plain', 'notifying', 'locking']) {
     await database.query(`
       CREATE SEQUENCE ${table}_sequence CACHE 1;
       CREATE TABLE ${table} (LIKE tidemark.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
@@ -23,7 +24,13 @@ export async function createPlainTables(database: TestDatabase): Promise<void> {
       PERFORM pg_notify('bench', '');
       RETURN NULL;
     END $$;
-    CREATE TRIGGER ring BEFORE INSERT ON notifying FOR EACH STATEMENT EXECUTE FUNCTION ring()`)
+    CREATE TRIGGER ring BEFORE INSERT ON notifying FOR EACH STATEMENT EXECUTE FUNCTION ring();
+    CREATE FUNCTION take_turns() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM pg_advisory_xact_lock(1);
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER take_turns BEFORE INSERT ON locking FOR EACH STATEMENT EXECUTE FUNCTION take_turns()`)
 }
 
 /** Connections as the library opens them: statements are sent without waiting for the answer to the last one. */

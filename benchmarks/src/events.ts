@@ -1,7 +1,8 @@
 import { defineEvent, type EventDefinition } from 'tidemark'
 import { z } from 'zod'
 
-interface Flight {
+/** The payload of most events here. */
+export interface Flight {
   flight: string
   origin: string
   destination: string

@@ -1,11 +1,12 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineListener, type DoorbellOptions, type EventSequence } from 'tidemark'
+import { defineBenchmark, type Benchmark } from './benchmark.ts'
 import { flightArrived } from './events.ts'
+import { presentLatency } from './latency-report.ts'
 import { loadInAnotherProcess } from './load-process.ts'
 import type { LoadRequest } from './load.ts'
 import { quantile } from './measure.ts'
-import { whole, type Report, type Table } from './report.ts'
-import type { Bench } from './server.ts'
+import { delayCommits, type Bench } from './server.ts'
 
 const doorbells: Readonly<Record<string, DoorbellOptions>> = {
   'adaptive doorbell': {},
@@ -14,81 +15,100 @@ const doorbells: Readonly<Record<string, DoorbellOptions>> = {
   'NOTIFY in each commit': { maxWakeUps: Number.MAX_SAFE_INTEGER },
 }
 
-/** Events a second; null for as many as the clients can publish. */
-const rates: readonly (number | null)[] = [5, 50, 1000, null]
+/** Events a second, null for as many as the clients can publish; and how many times longer than others they take. */
+const rates: readonly { readonly rate: number | null; readonly longer: number }[] = [
+  { rate: 5, longer: 2.5 },
+  { rate: 50, longer: 2 },
+  { rate: 1000, longer: 1 },
+  { rate: null, longer: 0.6 },
+]
 
-interface Latency {
+/** With commits that were made slower: what is measured at the target's rate. */
+const slowRate = 50
+
+/** One rate with one kind of wake-up. */
+export interface Latency {
+  readonly commitDelay: number
   readonly doorbell: string
   readonly rate: number | null
   readonly published: number
   readonly publishedPerSecond: number
-  /** Milliseconds, of all runs together. */
+  /** Milliseconds, of all rounds together. */
   readonly p50: number
   readonly p95: number
   readonly p99: number
   readonly max: number
 }
 
+/** The results of the benchmark. */
+export interface LatencyResults {
+  readonly clients: number
+  readonly latencies: readonly Latency[]
+}
+
 /**
  * From the commit of the publisher to the commit of a listener's effect, both by the server's own record of when
  * each transaction committed. The publisher is a process of its own.
  */
-export async function latency({ options, server, progress }: Bench): Promise<Report> {
-  const results: Latency[] = []
-  const seconds = options.seconds * 3
-  for (const rate of rates) {
-    const name = rate === null ? 'saturated' : `${rate} a second`
-    if (options.only !== undefined && !name.includes(options.only)) continue
-    const samples = new Map<string, Sample[]>()
-    for (let round = 1; round <= options.runs; round++) {
-      for (const [doorbell, doorbellOptions] of Object.entries(doorbells)) {
-        await using database = await createTestDatabase({ server })
-        const sample = await measure(database, doorbellOptions, {
-          rate,
-          seconds,
-          clients: options.clients,
-        })
-        samples.set(doorbell, [...(samples.get(doorbell) ?? []), sample])
-        const p50 = quantile(sample.latencies, 0.5).toFixed(1)
-        progress(`round ${round}/${options.runs}  ${name}, ${doorbell}: p50 ${p50} ms`)
-      }
-    }
-    for (const [doorbell, all] of samples) {
-      const latencies = all.flatMap((sample) => sample.latencies)
-      results.push({
-        doorbell,
-        rate,
-        published: latencies.length,
-        publishedPerSecond: quantile(
-          all.map((sample) => sample.perSecond),
-          0.5,
-        ),
-        p50: quantile(latencies, 0.5),
-        p95: quantile(latencies, 0.95),
-        p99: quantile(latencies, 0.99),
-        max: quantile(latencies, 1),
-      })
+export const latency: Benchmark = defineBenchmark<LatencyResults>({
+  summary: 'commit to effect committed, at 5, 50, 1,000 and saturated events a second',
+  minutes: 5,
+  defaults: { runs: 3, commitDelays: [0, 2] },
+  // The server's own record of when each transaction committed.
+  settings: { track_commit_timestamp: 'on' },
+  run: measureLatency,
+  present: presentLatency,
+})
+
+async function measureLatency(bench: Bench): Promise<LatencyResults> {
+  const { options, server } = bench
+  const latencies: Latency[] = []
+  for (const commitDelay of options.commitDelays) {
+    await delayCommits(server, commitDelay)
+    for (const each of rates) {
+      if (commitDelay > 0 && each.rate !== slowRate) continue
+      const name = each.rate === null ? 'saturated' : `${each.rate} a second`
+      if (options.only !== undefined && !name.includes(options.only)) continue
+      const found = await measureRate(bench, each, `commits +${commitDelay} ms, ${name}`)
+      latencies.push(...found.map((one) => ({ commitDelay, ...one })))
     }
   }
-  return { name: 'latency', tables: [table(results, options.clients)], results }
+  return { clients: options.clients, latencies }
 }
 
-function table(results: readonly Latency[], clients: number): Table {
-  const ms = (value: number): string => `${value.toFixed(1)} ms`
-  return {
-    title: `latency: commit to effect committed; saturated: ${clients} clients`,
-    columns: ['rate', 'wake-up', 'events', 'published/s', 'p50', 'p95', 'p99', 'max'],
-    rows: results.map((result) => [
-      result.rate === null ? 'saturated' : `${result.rate}/s`,
-      result.doorbell,
-      whole(result.published),
-      whole(result.publishedPerSecond),
-      ms(result.p50),
-      ms(result.p95),
-      ms(result.p99),
-      ms(result.max),
-    ]),
+async function measureRate(
+  { options, server, progress }: Bench,
+  { rate, longer }: (typeof rates)[number],
+  name: string,
+): Promise<Omit<Latency, 'commitDelay'>[]> {
+  const { runs, clients } = options
+  const load = { rate, seconds: options.seconds * longer, clients }
+  const samples = new Map<string, Sample[]>()
+  for (let round = 1; round <= runs; round++) {
+    for (const [doorbell, doorbellOptions] of Object.entries(doorbells)) {
+      await using database = await createTestDatabase({ server })
+      const sample = await measure(database, doorbellOptions, load)
+      samples.set(doorbell, [...(samples.get(doorbell) ?? []), sample])
+      const p50 = quantile(sample.latencies, 0.5).toFixed(1)
+      progress(`round ${round}/${runs}  ${name}, ${doorbell}: p50 ${p50} ms`)
+    }
   }
+  return [...samples].map(([doorbell, all]) => {
+    const latencies = all.flatMap((sample) => sample.latencies)
+    return {
+      doorbell,
+      rate,
+      published: latencies.length,
+      publishedPerSecond: quantile(
+        all.map((sample) => sample.perSecond),
+        0.5,
+      ),
+      p50: quantile(latencies, 0.5),
+      p95: quantile(latencies, 0.95),
+      p99: quantile(latencies, 0.99),
+      max: quantile(latencies, 1),
+    }
+  })
 }
 
 interface Sample {

@@ -11,36 +11,51 @@ type DataListener = (data: Buffer) => void
 const readyForQuery = 0x5a
 const errorResponse = 0x45
 
+/** A statement and its values: the bytes of its execution, made once. */
+export class LeanStatement {
+  readonly name: string
+  readonly sql: string
+  readonly values: readonly string[]
+  readonly request: Buffer
+
+  constructor(name: string, sql: string, values: readonly string[]) {
+    this.name = name
+    this.sql = sql
+    this.values = values
+    this.request = execution(name, values)
+  }
+}
+
 /**
- * A connection that runs one prepared statement over and over with the same values, and does next to nothing
- * itself: what is measured is the server. node-postgres connects and prepares; then the bytes of one execution,
- * made once, are written to its socket, and the answers are only counted.
+ * A connection that runs a prepared statement over and over with the same values, and does next to nothing
+ * itself: what is measured is the server. node-postgres connects and prepares; then the bytes of one execution
+ * are written to its socket, and the answers are only counted.
  */
 export class LeanClient implements AsyncDisposable {
   readonly #client: pg.Client
   readonly #stream: Socket
-  readonly #request: Buffer
 
-  private constructor(client: pg.Client, request: Buffer) {
+  private constructor(client: pg.Client) {
     this.#client = client
     this.#stream = (client as unknown as Inside).connection.stream
-    this.#request = request
   }
 
-  /** Connects, and runs the statement once to prepare it. */
-  static async connect(url: string, sql: string, values: readonly string[]): Promise<LeanClient> {
+  /** Connects, and runs each of the statements once to prepare it. */
+  static async connect(url: string, statements: readonly LeanStatement[]): Promise<LeanClient> {
     const client = new pg.Client({ connectionString: url })
     await client.connect()
-    await client.query({ name: 'lean', text: sql, values: [...values] })
-    return new LeanClient(client, execution('lean', values))
+    for (const { name, sql, values } of statements) {
+      await client.query({ name, text: sql, values: [...values] })
+    }
+    return new LeanClient(client)
   }
 
   /**
-   * Runs the statement, one execution after the other, while `more` says so.
+   * Runs a statement that was prepared, one execution after the other, while `more` says so.
    *
    * @returns how often it was run.
    */
-  async run(more: () => boolean): Promise<number> {
+  async run({ request }: LeanStatement, more: () => boolean): Promise<number> {
     const stream = this.#stream
     const driver = stream.listeners('data') as DataListener[]
     stream.removeAllListeners('data')
@@ -52,11 +67,11 @@ export class LeanClient implements AsyncDisposable {
       done += executions
       if (failed) finished.reject(new Error('the statement failed'))
       else if (executions === 0) return
-      else if (more()) stream.write(this.#request)
+      else if (more()) stream.write(request)
       else finished.resolve(done)
     }
     stream.on('data', onData)
-    stream.write(this.#request)
+    stream.write(request)
     try {
       return await finished.promise
     } finally {
@@ -70,19 +85,25 @@ export class LeanClient implements AsyncDisposable {
   }
 }
 
-/**
- * How often the clients together run their statement a second.
- *
- * @param clients - all of them with the same or with different statements.
- */
-export async function leanRate(clients: readonly LeanClient[], seconds: number): Promise<number> {
+/** How often the clients together run the statement in that time, and how long it took in the end. */
+export async function leanRun(
+  clients: readonly LeanClient[],
+  statement: LeanStatement,
+  seconds: number,
+): Promise<{ readonly executions: number; readonly seconds: number }> {
   const started = performance.now()
   const end = started + seconds * 1000
   const counts = await Promise.all(
-    clients.map((client) => client.run(() => performance.now() < end)),
+    clients.map((client) => client.run(statement, () => performance.now() < end)),
   )
-  const total = counts.reduce((sum, count) => sum + count, 0)
-  return total / ((performance.now() - started) / 1000)
+  const executions = counts.reduce((sum, count) => sum + count, 0)
+  return { executions, seconds: (performance.now() - started) / 1000 }
+}
+
+/** How often the clients together run the statement a second. */
+export async function leanRate(...run: Parameters<typeof leanRun>): Promise<number> {
+  const { executions, seconds } = await leanRun(...run)
+  return executions / seconds
 }
 
 /** Splits the answers into messages, which may be cut anywhere. */

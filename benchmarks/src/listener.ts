@@ -1,11 +1,15 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineListener, type EventSequence, type Listener } from 'tidemark'
+import { defineBenchmark, type Benchmark, type Presentation } from './benchmark.ts'
+import { ratesChart } from './chart.ts'
 import { pipeliningClients } from './database.ts'
+import { openEmmett, type Emmett } from './emmett.ts'
 import { flight, flightArrived } from './events.ts'
-import { interleave, selectCases, type Case } from './measure.ts'
+import { interleave, ratioOf, selectCases, type Case, type Measured } from './measure.ts'
 import { fill } from './outbox.ts'
-import { ratesTable, type Report } from './report.ts'
+import { ratesTable, whole } from './report.ts'
 import type { Bench } from './server.ts'
+import { atLeast } from './targets.ts'
 
 const batch = 500
 
@@ -63,12 +67,36 @@ const throughDb: Define = (name, begun) =>
 
 const empty: Define = (name, begun) => defineListener(name).on(flightArrived, begun)
 
+interface ListenerResults {
+  readonly events: number
+  readonly rates: readonly Measured[]
+}
+
+const driver = `driver: upserts, ${batch} a transaction`
+const sent = `send (pipelined), batches of ${batch}`
+const peer = 'emmett: consumer, empty handler'
+
 /**
  * A listener that is behind and upserts one row for each event, against the driver that runs the same statements,
- * 500 a transaction, each awaited.
+ * 500 a transaction, each awaited; and against the consumer of a peer that does nothing.
  */
-export async function listener({ options, server, progress }: Bench): Promise<Report> {
-  const events = options.events ?? 20_000
+export const listener: Benchmark = defineBenchmark<ListenerResults>({
+  summary: 'one upsert an event, beside the driver doing the same and the consumer of emmett',
+  minutes: 3,
+  run: measureListener,
+  present: ({ events, rates }): Presentation => {
+    const title = `events a second, ${whole(events)} events, one upsert each`
+    const ratio = ratioOf(rates, sent, peer)
+    return {
+      tables: [ratesTable(title, rates)],
+      charts: [ratesChart('rates', `A listener: ${title}`, rates)],
+      targets: ratio === undefined ? [] : [atLeast('listener', 10, ratio)],
+    }
+  },
+})
+
+async function measureListener({ options, server, progress }: Bench): Promise<ListenerResults> {
+  const events = options.events ?? 10_000
   await using database = await createTestDatabase({ server })
   await database.query(
     'CREATE TABLE route_delays (route text PRIMARY KEY, flights integer NOT NULL, delay integer NOT NULL) WITH (fillfactor = 50)',
@@ -77,6 +105,14 @@ export async function listener({ options, server, progress }: Bench): Promise<Re
   const last = (await fill(publisher, database, events, (n) =>
     flightArrived(flight(n)),
   )) as EventSequence
+  await using emmett = await openEmmett(database.url, 10)
+  for (let n = 0; n < events; n += 1000) {
+    const size = Math.min(1000, events - n)
+    await emmett.append(
+      0,
+      Array.from({ length: size }, (_, i) => flight(n + i)),
+    )
+  }
 
   let run = 0
   const measure = async (define: Define, upserts: boolean): Promise<number> => {
@@ -85,7 +121,6 @@ export async function listener({ options, server, progress }: Bench): Promise<Re
     if (upserts) await requireFlights(database, events)
     return rate
   }
-  const driver = `driver: upserts, ${batch} a transaction`
   const cases: readonly Case[] = [
     {
       name: driver,
@@ -95,17 +130,13 @@ export async function listener({ options, server, progress }: Bench): Promise<Re
       },
     },
     {
-      name: 'tx.query, batches of 500',
+      name: `tx.query, batches of ${batch}`,
       against: driver,
       measure: () => measure(throughTx(batch), true),
     },
+    { name: sent, against: driver, measure: () => measure(pipelined, true) },
     {
-      name: 'send (pipelined), batches of 500',
-      against: driver,
-      measure: () => measure(pipelined, true),
-    },
-    {
-      name: 'db (Kysely), batches of 500',
+      name: `db (Kysely), batches of ${batch}`,
       against: driver,
       measure: () => measure(throughDb, true),
     },
@@ -115,14 +146,32 @@ export async function listener({ options, server, progress }: Bench): Promise<Re
       measure: () => measure(throughTx(1), true),
     },
     {
-      name: 'empty handler, batches of 500',
+      name: `empty handler, batches of ${batch}`,
       against: driver,
       measure: () => measure(empty, false),
     },
+    {
+      name: peer,
+      against: driver,
+      measure: () => consumerRate(emmett, `bench_${run++}`, events),
+    },
   ]
-  const results = await interleave(selectCases(cases, options.only), options.runs, progress)
-  const title = `listener: events a second, ${events.toLocaleString('en')} events, one upsert each`
-  return { name: 'listener', tables: [ratesTable(title, results)], results }
+  const rates = await interleave(selectCases(cases, options.only), options.runs, progress)
+  return { events, rates }
+}
+
+/** From the first event to the last one. */
+async function consumerRate(emmett: Emmett, name: string, events: number): Promise<number> {
+  let started = Number.NaN
+  let ended = Number.NaN
+  let handled = 0
+  await emmett.consume(name, () => {
+    if (handled === 0) started = performance.now()
+    handled += 1
+    if (handled === events) ended = performance.now()
+  })
+  if (handled !== events) throw new Error(`the consumer handled ${handled} of ${events} events`)
+  return handled / ((ended - started) / 1000)
 }
 
 async function listenerRate(

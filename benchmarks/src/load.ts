@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { insertSql } from './database.ts'
 import { flight } from './events.ts'
-import { LeanClient, leanRate } from './lean-client.ts'
+import { LeanClient, LeanStatement, leanRun } from './lean-client.ts'
 
 /** What the publishing process is to do. */
 export interface LoadRequest {
@@ -48,17 +48,16 @@ async function publishAtFullSpeed(
 ): Promise<LoadResult> {
   await using disposables = new AsyncDisposableStack()
   const values = [type, JSON.stringify(flight(1))]
-  const opened = Array.from({ length: clients }, () =>
-    LeanClient.connect(url, insertSql('tidemark.events'), values),
-  )
+  const insert = new LeanStatement('insert', insertSql('tidemark.events'), values)
+  const opened = Array.from({ length: clients }, () => LeanClient.connect(url, [insert]))
   const lean = (await Promise.all(opened)).map((client) => disposables.use(client))
-  const started = performance.now()
-  const rate = await leanRate(lean, seconds)
-  const elapsed = (performance.now() - started) / 1000
+  const run = await leanRun(lean, insert, seconds)
   // Each client published one event more, when it prepared its statement.
-  return { published: Math.round(rate * elapsed) + clients, seconds: elapsed }
+  return { published: run.executions + clients, seconds: run.seconds }
 }
 
+// Whoever asked has the answer, or is gone.
+process.once('disconnect', () => process.exit())
 process.once('message', (message) => {
   const { url, rate, seconds, clients } = message as LoadRequest
   const publishing =

@@ -43,8 +43,8 @@ export async function interleave(
   }
   return cases.map(({ name, against }): Measured => {
     const own = rates.get(name) ?? []
-    const theirs = against === undefined ? undefined : rates.get(against)
     const measured = { name, rates: own, ...spread(own) }
+    const theirs = against === undefined ? undefined : rates.get(against)
     if (against === undefined || theirs === undefined) return measured
     const ratios = own.map((rate, round) => rate / (theirs[round] as number))
     return { ...measured, ratio: { against, ...spread(ratios) } }
@@ -59,8 +59,24 @@ export function selectCases(cases: readonly Case[], only: string | undefined): r
   return cases.filter(({ name }) => needed.has(name))
 }
 
+/**
+ * One case as a share of another that was measured in the same rounds.
+ *
+ * @returns undefined if one of them was not measured.
+ */
+export function ratioOf(
+  measured: readonly Measured[],
+  name: string,
+  against: string,
+): Spread | undefined {
+  const own = measured.find((one) => one.name === name)?.rates
+  const theirs = measured.find((one) => one.name === against)?.rates
+  if (own === undefined || theirs === undefined) return undefined
+  return spread(own.map((rate, round) => rate / (theirs[round] as number)))
+}
+
 /** The median and the extremes. */
-function spread(values: readonly number[]): Spread {
+export function spread(values: readonly number[]): Spread {
   return { median: quantile(values, 0.5), min: quantile(values, 0), max: quantile(values, 1) }
 }
 

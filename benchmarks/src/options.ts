@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util'
 
-/** What a benchmark run is asked to do. */
+/** How a benchmark is to measure. */
 export interface BenchOptions {
-  /** Which benchmarks, in order. */
-  readonly names: readonly string[]
   /** How many clients or callers publish at once. */
   readonly clients: number
+  /** The numbers of publishers that are compared. */
+  readonly publishers: readonly number[]
+  /** The numbers of listeners that are compared. */
+  readonly listeners: readonly number[]
   /** How long one measurement of one case lasts, where it is bounded by time. */
   readonly seconds: number
   /** How long the soak lasts. */
@@ -14,40 +16,44 @@ export interface BenchOptions {
   readonly runs: number
   /** How many events there are to read, where a measurement is bounded by events; undefined for each benchmark's own. */
   readonly events: number | undefined
-  /** How much longer a commit takes than the disk needs, in milliseconds. */
-  readonly commitDelay: number
+  /** How much longer a commit takes than the disk needs, in milliseconds: each of these, one after the other. */
+  readonly commitDelays: readonly number[]
   /** Only the cases whose name contains this. */
   readonly only: string | undefined
-  readonly json: boolean
 }
+
+/** What holds where neither the command line nor the benchmark says otherwise. */
+export const defaultOptions: BenchOptions = {
+  clients: 32,
+  publishers: [1, 8, 32, 64],
+  listeners: [1, 10, 30, 100],
+  seconds: 3,
+  minutes: 10,
+  runs: 5,
+  events: undefined,
+  commitDelays: [0],
+  only: undefined,
+}
+
+/** What the command line asks for. */
+export type Request =
+  | { readonly kind: 'help'; readonly names: readonly string[] }
+  | {
+      readonly kind: 'measure'
+      readonly names: readonly string[]
+      readonly options: Partial<BenchOptions>
+      readonly json: boolean
+      readonly write: boolean
+      /** The folder for the results; undefined for the usual one. */
+      readonly out: string | undefined
+    }
+  /** Draws the charts of results again. */
+  | { readonly kind: 'plot'; readonly names: readonly string[] }
+  /** Prints results as Markdown, or puts them into the page. */
+  | { readonly kind: 'tables'; readonly names: readonly string[]; readonly write: boolean }
 
 /** A mistake of whoever runs the benchmarks, told without a stack. */
 export class UsageError extends Error {}
-
-/** The help text. */
-const usage = `Usage: npm run bench -- <name>… [options]
-
-Names:
-  publish    one event a transaction, coalesced and bulk publishing, against a bare INSERT
-  tail       following the outbox with 1 and with 30 listeners, against the driver's read
-  listener   one upsert an event, against the driver doing the same
-  replay     a state projection from sequence zero, against the driver's read
-  latency    commit to effect committed, at fixed rates
-  jobs       durable jobs, empty and with one row each, against graphile-worker
-  claims     what a claim costs beside jobs that cannot be claimed, and how soon a job starts
-  soak       rollbacks, two workers, a connection killed each second: once and in order, memory flat
-  all        all of them but the soak
-
-Options:
-  --clients n         clients or callers that publish at once (default 32)
-  --seconds n         length of one measurement that is bounded by time (default 3; latency: times 3)
-  --minutes n         length of the soak (default 10)
-  --runs n            measurements of each case, taking turns: A B A B … (default 5)
-  --events n          events of one measurement that is bounded by events
-  --commit-delay 2ms  makes every commit that much slower, as a slower disk would
-  --only text         only the cases whose name contains the text, and what they are compared with
-  --json              print JSON instead of tables
-`
 
 /**
  * Reads the command line.
@@ -56,25 +62,48 @@ Options:
  * @param known - the names of the benchmarks.
  * @throws UsageError
  */
-export function parseOptions(args: readonly string[], known: readonly string[]): BenchOptions {
+export function parseRequest(args: readonly string[], known: readonly string[]): Request {
   const { values, positionals } = parse(args)
-  if (values.help === true || positionals.length === 0) throw new UsageError(usage)
-  const names = positionals.includes('all') ? known.filter((name) => name !== 'soak') : positionals
-  const stray = names.find((name) => !known.includes(name))
+  const [first, ...rest] = positionals
+  const verb = first === 'plot' || first === 'tables' ? first : 'measure'
+  const names = namesOf(verb === 'measure' ? positionals : rest, known)
+  const write = values.write === true
+  if (values.help === true) return { kind: 'help', names }
+  if (verb === 'plot') return { kind: verb, names: names.length === 0 ? known : names }
+  if (verb === 'tables') return { kind: verb, names: names.length === 0 ? known : names, write }
+  if (names.length === 0) throw new UsageError('')
+  return {
+    kind: 'measure',
+    names,
+    options: optionsOf(values),
+    json: values.json === true,
+    write,
+    out: values.out,
+  }
+}
+
+function namesOf(names: readonly string[], known: readonly string[]): readonly string[] {
+  const stray = names.find((name) => name !== 'all' && !known.includes(name))
   if (stray !== undefined) {
     throw new UsageError(`there is no benchmark "${stray}": it is one of ${known.join(', ')}, all`)
   }
-  return {
-    names,
-    clients: positive('clients', values.clients) ?? 32,
-    seconds: positive('seconds', values.seconds) ?? 3,
-    minutes: positive('minutes', values.minutes) ?? 10,
-    runs: positive('runs', values.runs) ?? 5,
+  return names.includes('all') ? known : names
+}
+
+function optionsOf(values: ReturnType<typeof parse>['values']): Partial<BenchOptions> {
+  const delay = values['commit-delay']?.replaceAll('ms', '')
+  const options = {
+    clients: positive('clients', values.clients),
+    publishers: list('publishers', values.publishers, 1),
+    listeners: list('listeners', values.listeners, 1),
+    seconds: positive('seconds', values.seconds),
+    minutes: positive('minutes', values.minutes),
+    runs: positive('runs', values.runs),
     events: positive('events', values.events),
-    commitDelay: positive('commit-delay', values['commit-delay']?.replace(/ms$/u, '')) ?? 0,
+    commitDelays: list('commit-delay', delay, 0),
     only: values.only,
-    json: values.json === true,
   }
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
 }
 
 function parse(args: readonly string[]) {
@@ -84,6 +113,8 @@ function parse(args: readonly string[]) {
       allowPositionals: true,
       options: {
         clients: { type: 'string' },
+        publishers: { type: 'string' },
+        listeners: { type: 'string' },
         seconds: { type: 'string' },
         minutes: { type: 'string' },
         runs: { type: 'string' },
@@ -91,6 +122,8 @@ function parse(args: readonly string[]) {
         'commit-delay': { type: 'string' },
         only: { type: 'string' },
         json: { type: 'boolean' },
+        write: { type: 'boolean' },
+        out: { type: 'string' },
         help: { type: 'boolean', short: 'h' },
       },
     })
@@ -104,4 +137,13 @@ function positive(name: string, text: string | undefined): number | undefined {
   const value = Number(text)
   if (Number.isFinite(value) && value > 0) return value
   throw new UsageError(`--${name} must be a number above zero, not "${text}"`)
+}
+
+function list(name: string, text: string | undefined, least: number): number[] | undefined {
+  if (text === undefined) return undefined
+  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)))
+  if (numbers.every((value) => Number.isFinite(value) && value >= least)) return numbers
+  throw new UsageError(
+    `--${name} must be numbers from ${least} on, separated by commas, not "${text}"`,
+  )
 }

@@ -1,10 +1,13 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineProjection, type EventSequence, type StateProjection } from 'tidemark'
+import { defineBenchmark, type Benchmark, type Presentation } from './benchmark.ts'
+import { ratesChart } from './chart.ts'
 import { booking, flight, flightArrived, seatBooked } from './events.ts'
-import { interleave, selectCases, type Case, type Measured } from './measure.ts'
+import { interleave, ratioOf, selectCases, type Case, type Measured } from './measure.ts'
 import { driverReadRate, fill } from './outbox.ts'
-import { ratesTable, type Report } from './report.ts'
+import { ratesTable, whole } from './report.ts'
 import type { Bench } from './server.ts'
+import { atLeast } from './targets.ts'
 
 /** The library's own page size, so that both make as many round trips. Other sizes were not compared. */
 const driverPage = 1000
@@ -25,10 +28,37 @@ const overBookings: Fold = (name) =>
     total: state.total + Number(payload.fare),
   }))
 
+interface ReplayResults {
+  readonly events: number
+  readonly payloads: readonly { readonly title: string; readonly rates: readonly Measured[] }[]
+}
+
+const driver = 'driver: read'
+const projected = 'state projection'
+
 /** A state projection that is derived from sequence zero, against the driver that reads the same rows. */
-export async function replay({ options, server, progress }: Bench): Promise<Report> {
+export const replay: Benchmark = defineBenchmark<ReplayResults>({
+  summary: "a state projection from sequence zero, beside the driver's read",
+  minutes: 2,
+  run: measureReplay,
+  present: ({ events, payloads }): Presentation => {
+    const plain =
+      payloads[0] === undefined ? undefined : ratioOf(payloads[0].rates, projected, driver)
+    return {
+      tables: payloads.map(({ title, rates }) =>
+        ratesTable(`events a second, ${whole(events)} events, ${title}`, rates),
+      ),
+      charts: payloads.map(({ title, rates }, index) =>
+        ratesChart(index === 0 ? 'plain' : 'rich', `Replay: ${title}`, rates),
+      ),
+      targets: plain === undefined ? [] : [atLeast('replay', 0.6, plain)],
+    }
+  },
+})
+
+async function measureReplay({ options, server, progress }: Bench): Promise<ReplayResults> {
   const events = options.events ?? 200_000
-  const tables = [
+  const kinds = [
     {
       title: 'plain JSON payloads',
       draft: (n: number) => flightArrived(flight(n)),
@@ -40,8 +70,8 @@ export async function replay({ options, server, progress }: Bench): Promise<Repo
       fold: overBookings,
     },
   ]
-  const measured: (readonly [string, readonly Measured[]])[] = []
-  for (const { title, draft, fold } of tables) {
+  const payloads: ReplayResults['payloads'][number][] = []
+  for (const { title, draft, fold } of kinds) {
     await using database = await createTestDatabase({ server })
     await using publisher = defineApp({
       modules: [flightArrived, seatBooked],
@@ -51,28 +81,19 @@ export async function replay({ options, server, progress }: Bench): Promise<Repo
     let run = 0
     const cases: readonly Case[] = [
       {
-        name: 'driver: read',
+        name: driver,
         measure: () => driverReadRate(database, { after: 0n, upTo: last, page: driverPage }),
       },
       {
-        name: 'state projection',
-        against: 'driver: read',
+        name: projected,
+        against: driver,
         measure: () => replayRate(database, fold(`replay_${run++}`), last as EventSequence, events),
       },
     ]
-    const results = await interleave(selectCases(cases, options.only), options.runs, progress)
-    measured.push([title, results])
+    const rates = await interleave(selectCases(cases, options.only), options.runs, progress)
+    payloads.push({ title, rates })
   }
-  return {
-    name: 'replay',
-    tables: measured.map(([title, results]) =>
-      ratesTable(
-        `replay: events a second, ${events.toLocaleString('en')} events, ${title}`,
-        results,
-      ),
-    ),
-    results: Object.fromEntries(measured),
-  }
+  return { events, payloads }
 }
 
 // From the start of a process: its connections and leases are part of the time.

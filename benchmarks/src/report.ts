@@ -1,6 +1,6 @@
-import { arch, cpus, platform, release } from 'node:os'
+import type { Presentation } from './benchmark.ts'
 import type { Measured } from './measure.ts'
-import type { BenchOptions } from './options.ts'
+import type { BenchRecord } from './record.ts'
 
 /** One table of a report: lines of cells under headings. */
 export interface Table {
@@ -10,33 +10,10 @@ export interface Table {
   readonly notes?: readonly string[]
 }
 
-/** What one benchmark found: for people as tables, for programs as it is. */
-export interface Report {
+/** What one benchmark found: for people as tables and charts, for programs as it is. */
+export interface Report extends Presentation {
   readonly name: string
-  readonly tables: readonly Table[]
   readonly results: unknown
-}
-
-/** What the figures depend on. */
-export interface Conditions {
-  readonly date: string
-  readonly command: string
-  readonly node: string
-  readonly postgres: string
-  readonly system: string
-  readonly cores: number
-}
-
-/** Describes this run. */
-export function conditions(postgres: string): Conditions {
-  return {
-    date: new Date().toISOString().slice(0, 10),
-    command: `npm run bench -- ${process.argv.slice(2).join(' ')}`,
-    node: process.versions.node,
-    postgres,
-    system: `${platform()} ${release()} ${arch()}`,
-    cores: cpus().length,
-  }
 }
 
 /** A table of rates and of the shares that they are of their limits. */
@@ -65,17 +42,17 @@ export function fraction(value: number): string {
   return value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }
 
-/** The report as text. */
-export function render(
-  where: Conditions,
-  options: BenchOptions,
-  reports: readonly Report[],
-): string {
-  const { date, command, node, postgres, system, cores } = where
-  const delay = options.commitDelay === 0 ? '' : `, commits ${options.commitDelay} ms slower`
-  const head = `${command}\n${date}, Node ${node}, Postgres ${postgres}${delay}, ${cores} cores, ${system}; medians of ${options.runs} rounds`
-  const tables = reports.flatMap((report) => report.tables.map(renderTable))
-  return `${[head, ...tables].join('\n\n')}\n`
+/** One line: when, on what, with what the figures were measured. */
+export function describe({ conditions, options }: BenchRecord): string {
+  const { date, commit, modified, node, postgres, system, cores, load } = conditions
+  const at = commit === null ? '' : ` at ${commit}${modified ? ', with changes,' : ''}`
+  return `${date} UTC${at} on ${cores} cores (${system}), Node ${node}, Postgres ${postgres}; load ${load} at the start; rounds: ${options.runs}`
+}
+
+/** The report as text for a terminal. */
+export function render(record: BenchRecord, { tables }: Presentation): string {
+  const head = `${record.conditions.command}\n${describe(record)}`
+  return `${[head, ...tables.map(renderTable)].join('\n\n')}\n`
 }
 
 function renderTable({ title, columns, rows, notes = [] }: Table): string {
@@ -93,5 +70,10 @@ function renderTable({ title, columns, rows, notes = [] }: Table): string {
 
 // Figures to the right, words to the left.
 function pad(cell: string, width: number): string {
-  return /^[\d.,]+( [a-zµ/]+)?$/u.test(cell) ? cell.padStart(width) : cell.padEnd(width)
+  return isFigure(cell) ? cell.padStart(width) : cell.padEnd(width)
+}
+
+/** Whether a cell holds a figure, with or without its unit or range. */
+export function isFigure(cell: string): boolean {
+  return /^[\d.,]+( [a-zµ/]+)?( \([^)]*\)| – [\d.,]+)?$/u.test(cell)
 }

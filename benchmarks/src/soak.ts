@@ -5,16 +5,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, isTidemarkError, silentLogger, type App } from 'tidemark'
+import { defineBenchmark, type Benchmark } from './benchmark.ts'
 import { flight, flightArrived } from './events.ts'
-import { whole, type Report } from './report.ts'
 import type { Bench } from './server.ts'
+import { presentSoak } from './soak-report.ts'
 import type { SoakSample } from './soak-worker.ts'
 
 const publishers = 8
-const megabyte = 1024 * 1024
 
 /** What the publishers did. */
-interface Published {
+export interface Published {
   events: number
   rolledBack: number
   /** Calls whose connection was killed, and that were made again with the same idempotency key. */
@@ -28,12 +28,38 @@ interface Worker {
   readonly samples: number[]
 }
 
+/** A process's memory. */
+export interface Memory {
+  readonly process: string
+  /** Bytes of RSS, once a second. */
+  readonly samples: readonly number[]
+}
+
+/** The results of the benchmark. */
+export interface SoakResults {
+  readonly minutes: number
+  readonly publishers: number
+  readonly published: Published
+  readonly killed: number
+  /** Whether the listeners came to the end within two minutes after the last event. */
+  readonly settled: boolean
+  readonly found: Found
+  readonly memory: readonly Memory[]
+}
+
 /**
  * Publishers that roll back now and then, two workers, and each second a connection that is killed, for as long as
  * asked. At the end every event has taken effect once and in order, and nothing is left open.
  */
-export async function soak(bench: Bench): Promise<Report> {
-  const { options, server, progress } = bench
+export const soak: Benchmark = defineBenchmark<SoakResults>({
+  summary:
+    'rollbacks, two workers, a connection killed each second: once and in order, memory flat',
+  minutes: 11,
+  run: measureSoak,
+  present: presentSoak,
+})
+
+async function measureSoak({ options, server, progress }: Bench): Promise<SoakResults> {
   await using database = await createTestDatabase({ server })
   await database.query(
     'CREATE TABLE effects (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sequence bigint NOT NULL)',
@@ -42,6 +68,7 @@ export async function soak(bench: Bench): Promise<Report> {
   const published: Published = { events: 0, rolledBack: 0, repeated: 0 }
   const own: number[] = []
   let killed = 0
+  let settled: boolean
   try {
     await using app = defineApp({
       connectionString: database.url,
@@ -59,56 +86,26 @@ export async function soak(bench: Bench): Promise<Report> {
       own.push(process.memoryUsage.rss())
       killed += await killOne(database)
       if (second % 30 === 0) {
-        progress(`${second} s: ${whole(published.events)} events, ${killed} connections killed`)
+        progress(`${second} s: ${published.events} events, ${killed} connections killed`)
       }
     }
     await load
-    await settle(database)
+    settled = await settle(database)
   } finally {
     for (const { child } of workers) if (child.connected) child.send('stop')
     await Promise.all(workers.map(({ ended }) => ended))
   }
-  const found = await examine(database)
-  const problems = [
-    ...(found.missing > 0 ? [`${found.missing} events were skipped`] : []),
-    ...(found.twice > 0 ? [`${found.twice} events took effect twice`] : []),
-    ...(found.disorder > 0 ? [`${found.disorder} events came out of order`] : []),
-    ...(found.counted === found.events ? [] : [`the projection counted ${found.counted}`]),
-    ...(found.connections > 0 ? [`${found.connections} connections were left open`] : []),
-    ...(found.skips > 0 ? [`the skip detector found ${found.skips}`] : []),
-  ]
-  if (problems.length > 0) throw new Error(`the soak failed: ${problems.join(', ')}`)
-  const memory = [
-    { name: 'publishing process', samples: own },
-    ...workers.map(({ samples }, index) => ({ name: `worker ${index + 1}`, samples })),
-  ].map(({ name, samples }) => ({ name, ...growth(samples), samples }))
-  const minutes = options.minutes
   return {
-    name: 'soak',
-    tables: [
-      {
-        title: `soak: ${minutes} minutes, ${publishers} publishers, 2 workers, a connection killed each second`,
-        columns: ['', 'count'],
-        rows: [
-          ['events, each once and in order', whole(found.events)],
-          ['events a second', whole(found.events / (minutes * 60))],
-          ['transactions rolled back', whole(published.rolledBack)],
-          ['connections killed', whole(killed)],
-          ['publishes repeated after that', whole(published.repeated)],
-          ['horizons sampled, none passed by an event', whole(found.samples)],
-          ['connections left open', '0'],
-        ],
-      },
-      {
-        title: 'memory, MiB of RSS: medians of the first, second and last quarter of the time',
-        columns: ['process', 'first', 'second', 'last', 'most'],
-        rows: memory.map(({ name, first, second, last, most }) => [
-          name,
-          ...[first, second, last, most].map((bytes) => whole(bytes / megabyte)),
-        ]),
-      },
+    minutes: options.minutes,
+    publishers,
+    published,
+    killed,
+    settled,
+    found: await examine(database),
+    memory: [
+      { process: 'publishing process', samples: own },
+      ...workers.map(({ samples }, index) => ({ process: `worker ${index + 1}`, samples })),
     ],
-    results: { published, killed, found, memory },
   }
 }
 
@@ -179,26 +176,33 @@ async function killOne(database: TestDatabase): Promise<number> {
   return rowCount ?? 0
 }
 
-/** Waits until the listeners have handled everything. */
-async function settle(database: TestDatabase): Promise<void> {
+/** Waits until the listeners have handled everything, for two minutes at most; answers whether they have. */
+async function settle(database: TestDatabase): Promise<boolean> {
   const deadline = performance.now() + 120_000
   for (;;) {
     const { rows } = await database.query<{ done: boolean }>(`
       SELECT bool_and(c.cursor >= (SELECT max(sequence) FROM tidemark.events)) AS done
       FROM tidemark.cursors c`)
-    if (rows[0]?.done === true) return
-    if (performance.now() > deadline) throw new Error('the soak failed: the listeners stand still')
+    if (rows[0]?.done === true) return true
+    if (performance.now() > deadline) return false
     await delay(100)
   }
 }
 
-interface Found {
+/** What the database says in the end. */
+export interface Found {
   readonly events: number
+  /** Events without an effect. */
   readonly missing: number
+  /** Effects beyond the first of an event. */
   readonly twice: number
+  /** Effects that committed after that of a later event. */
   readonly disorder: number
+  /** How many events the projection counted. */
   readonly counted: number
+  /** Connections that are still open. */
   readonly connections: number
+  /** Horizons that the skip detector kept, and those that an event passed. */
   readonly samples: number
   readonly skips: number
 }
@@ -219,19 +223,4 @@ async function examine(database: TestDatabase): Promise<Found> {
       (SELECT coalesce(max(id), 0)::integer FROM tidemark.horizon_samples) AS samples,
       (SELECT count(*)::integer FROM tidemark.horizon_samples WHERE late IS NOT NULL) AS skips`)
   return rows[0] as Found
-}
-
-/** The medians of the quarters of the time: memory that is not given back shows in the last one. */
-function growth(samples: readonly number[]): Record<'first' | 'second' | 'last' | 'most', number> {
-  const quarter = Math.max(1, Math.floor(samples.length / 4))
-  return {
-    first: median(samples.slice(0, quarter)),
-    second: median(samples.slice(quarter, 2 * quarter)),
-    last: median(samples.slice(-quarter)),
-    most: Math.max(0, ...samples),
-  }
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >>> 1] ?? 0
 }

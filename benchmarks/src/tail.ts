@@ -1,162 +1,207 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
-import { defineApp, defineListener, toEventSequence, type Listener } from 'tidemark'
-import { flight, flightArrived } from './events.ts'
+import { defineBenchmark, type Benchmark, type Presentation } from './benchmark.ts'
+import { lineChart, ratesChart } from './chart.ts'
+import { burstOf, follow, type Followed, type Publish } from './following.ts'
 import { loadInAnotherProcess } from './load-process.ts'
-import { interleave, quantile, selectCases, type Case } from './measure.ts'
+import { interleave, quantile, selectCases, spread, type Case, type Measured } from './measure.ts'
 import { driverReadRate, rowsRead } from './outbox.ts'
-import { fraction, ratesTable, type Report } from './report.ts'
+import { fraction, ratesTable, whole, type Table } from './report.ts'
 import type { Bench } from './server.ts'
+import { atMost, type Reached } from './targets.ts'
 
-/** What a burst of events cost a process to read. */
-interface Burst {
-  readonly events: number
-  readonly rowsRead: number
-  readonly cpuSeconds: number
-  /** Events a second until the last listener had handled the last event. */
-  readonly rate: number
+/** Events a second of the steady load. */
+const steadyRate = 500
+
+interface Round extends Followed {
+  /** Rows of the outbox that the server read for them. */
+  readonly reads: number
 }
 
-const listenerCounts = [1, 30]
-const steadyRate = 1000
+interface Load {
+  readonly load: 'a burst' | 'steady'
+  readonly listeners: number
+  readonly rounds: readonly Round[]
+}
+
+interface TailResults {
+  readonly burst: number
+  readonly steadyRate: number
+  readonly rates: readonly Measured[]
+  readonly loads: readonly Load[]
+}
 
 /**
- * A process whose listeners are all at the end of the outbox gets a burst of events, committed at once by somebody
- * else: how fast it comes through, and how often each event is read and how much processor time it takes.
+ * A process whose listeners are all at the end of the outbox gets events from somebody else, in a burst or steadily:
+ * how fast they come through, how often each is read and how much processor time it takes.
  */
-export async function tail({ options, server, progress }: Bench): Promise<Report> {
-  const events = options.events ?? 50_000
+export const tail: Benchmark = defineBenchmark<TailResults>({
+  summary: "following the outbox with 1 to 100 listeners in a process, beside the driver's read",
+  minutes: 3,
+  defaults: { runs: 3, seconds: 5, events: 20_000 },
+  run: measureTail,
+  present,
+})
+
+const name = (count: number): string => `${count} listener${count === 1 ? '' : 's'}`
+
+async function measureTail({ options, server, progress }: Bench): Promise<TailResults> {
+  const events = options.events ?? 20_000
+  const counts = options.listeners
   await using database = await createTestDatabase({ server })
-  const bursts = new Map(listenerCounts.map((count): [number, Burst[]] => [count, []]))
+  const bursts = new Map(counts.map((count): [number, Round[]] => [count, []]))
   let run = 0
   let last = { after: 0n, upTo: 0n }
   const cases: readonly Case[] = [
-    ...listenerCounts.map((count): Case => ({
-      name: `tail: ${count} listener${count === 1 ? '' : 's'}`,
-      against: count === 1 ? 'driver: read' : 'tail: 1 listener',
+    ...counts.map((count): Case => ({
+      name: name(count),
+      against: 'driver: read',
       measure: async () => {
         const publish = burstOf(database, events)
-        const { burst, after } = await follow(database, count, events, `burst_${run++}`, publish)
+        const followed = await followAndCount(database, count, events, `burst_${run++}`, publish)
+        const after = BigInt(followed.after)
         last = { after, upTo: after + BigInt(events) }
-        bursts.get(count)?.push(burst)
-        return burst.rate
+        bursts.get(count)?.push(followed)
+        return followed.rate
       },
     })),
     { name: 'driver: read', measure: () => driverReadRate(database, { ...last, page: 1000 }) },
   ]
-  const results = await interleave(selectCases(cases, options.only), options.runs, progress)
-  const costs = [...bursts].flatMap(([count, all]) =>
-    all.length === 0 ? [] : [costOf('a burst', count, all)],
-  )
-  for (const count of listenerCounts) {
-    const steady = { url: database.url, rate: steadyRate, seconds: options.seconds, clients: 1 }
-    const publish = (): Promise<unknown> => loadInAnotherProcess(steady)
-    const total = Math.round(steadyRate * options.seconds)
-    const { burst } = await follow(database, count, total, `steady_${count}`, publish)
-    costs.push(costOf(`${steadyRate} a second`, count, [burst]))
-    progress(`${steadyRate} a second, ${count} listeners`)
-  }
-  const size = events.toLocaleString('en')
-  return {
-    name: 'tail',
-    tables: [
-      ratesTable(
-        `tail: events a second through all listeners, bursts of ${size} events, empty handlers`,
-        results,
-      ),
-      {
-        title: 'tail: what an event costs',
-        columns: [
-          'published as',
-          'listeners',
-          'rows read per event',
-          'processor time per event and listener',
-        ],
-        rows: costs.map((cost) => [
-          cost.load,
-          String(cost.listeners),
-          fraction(cost.readsPerEvent),
-          `${fraction(cost.cpuMicroseconds)} µs`,
-        ]),
-      },
-    ],
-    results: { rates: results, costs },
-  }
-}
-
-function costOf(load: string, listeners: number, bursts: readonly Burst[]) {
-  const median = (pick: (burst: Burst) => number): number => quantile(bursts.map(pick), 0.5)
-  return {
-    load,
+  const rates = await interleave(selectCases(cases, options.only), options.runs, progress)
+  const steady = await measureSteady(database, options, progress)
+  const loads = [...bursts].map(([listeners, rounds]): Load => ({
+    load: 'a burst',
     listeners,
-    readsPerEvent: median((burst) => burst.rowsRead / burst.events),
-    cpuMicroseconds: median((burst) => (burst.cpuSeconds * 1e6) / burst.events / listeners),
+    rounds,
+  }))
+  return {
+    burst: events,
+    steadyRate,
+    rates,
+    loads: [...loads, ...steady].filter(({ rounds }) => rounds.length > 0),
   }
 }
 
-/** Publishes the events that the listeners are to follow; answers when the last of them has committed. */
-type Publish = () => Promise<unknown>
-
-async function follow(
+/** The server knows what an application's sessions read when they have ended: there must be no others. */
+async function followAndCount(
   database: TestDatabase,
-  count: number,
+  listeners: number,
   events: number,
   run: string,
   publish: Publish,
-): Promise<{ burst: Burst; after: bigint }> {
+): Promise<Round> {
   const before = await rowsRead(database)
-  const listeners = Array.from(
-    { length: count },
-    (_, n) => new Countdown(`tail_${run}_${n}`, events),
-  )
-  const { rows } = await database.query<{ after: string }>(
-    `SELECT last_value AS after FROM tidemark.events_sequence`,
-  )
-  const after = toEventSequence(rows[0]?.after ?? 0)
-  let rate = 0
-  let cpuSeconds = 0
-  {
-    await using app = defineApp({
-      modules: listeners.map(({ definition }) => definition),
-      connectionString: database.url,
-    })
-    await app.start({ handleSignals: false })
-    await Promise.all(listeners.map(({ definition }) => app.waitFor(definition, after)))
-    const cpu = process.cpuUsage()
-    await publish()
-    const committed = performance.now()
-    await Promise.all(listeners.map(({ done }) => done))
-    rate = events / ((performance.now() - committed) / 1000)
-    const { user, system } = process.cpuUsage(cpu)
-    cpuSeconds = (user + system) / 1e6
+  const followed = await follow(database, listeners, events, run, publish)
+  return { ...followed, reads: (await rowsRead(database)) - before }
+}
+
+async function measureSteady(
+  database: TestDatabase,
+  { listeners, runs, seconds, clients }: Bench['options'],
+  progress: Bench['progress'],
+): Promise<Load[]> {
+  const rounds = new Map(listeners.map((count): [number, Round[]] => [count, []]))
+  const load = { url: database.url, rate: steadyRate, seconds, clients }
+  const events = Math.round(steadyRate * seconds)
+  for (let round = 1; round <= runs; round++) {
+    for (const count of listeners) {
+      const publish = (): Promise<unknown> => loadInAnotherProcess(load)
+      const followed = await followAndCount(
+        database,
+        count,
+        events,
+        `steady_${round}_${count}`,
+        publish,
+      )
+      rounds.get(count)?.push(followed)
+      const reads = fraction(readsPerEvent(followed))
+      progress(
+        `round ${round}/${runs}  ${steadyRate} a second, ${name(count)}: ${reads} reads an event`,
+      )
+    }
   }
-  // The server has counted what the application's sessions read, now that they have ended.
+  return [...rounds].map(([count, all]): Load => ({
+    load: 'steady',
+    listeners: count,
+    rounds: all,
+  }))
+}
+
+const readsPerEvent = ({ reads, events }: Round): number => reads / events
+
+const median = (load: Load, pick: (round: Round) => number): number =>
+  quantile(load.rounds.map(pick), 0.5)
+
+/** Microseconds of the process for each event that one listener handled. */
+const cost = (load: Load): number =>
+  median(load, ({ cpuSeconds, events }) => (cpuSeconds * 1e6) / events / load.listeners)
+
+function present({ burst, steadyRate: rate, rates, loads }: TailResults): Presentation {
+  const titles = { 'a burst': `a burst of ${whole(burst)}`, steady: `${rate} a second` }
+  const costs: Table = {
+    title: 'what an event costs a process',
+    columns: [
+      'published as',
+      'listeners',
+      'event reads a second',
+      'event reads per event',
+      'processor time per event and listener',
+    ],
+    rows: loads.map((load) => [
+      titles[load.load],
+      String(load.listeners),
+      whole(median(load, ({ reads, seconds }) => reads / seconds)),
+      fraction(median(load, readsPerEvent)),
+      `${fraction(cost(load))} µs`,
+    ]),
+  }
+  const steady = loads.filter(({ load }) => load === 'steady')
+  const axis = { title: 'listeners in the process' }
   return {
-    burst: { events, rowsRead: (await rowsRead(database)) - before, cpuSeconds, rate },
-    after,
+    tables: [
+      ratesTable(
+        `events a second through all listeners, bursts of ${whole(burst)} events, empty handlers`,
+        rates,
+      ),
+      costs,
+    ],
+    charts: [
+      ratesChart('bursts', `A burst of ${whole(burst)} events, through all listeners`, rates),
+      lineChart('reads', `Event reads a second, ${rate} events published a second`, {
+        x: axis,
+        y: { title: 'event reads a second' },
+        points: [
+          ...steady.map((load) => ({
+            series: 'read from the outbox',
+            x: load.listeners,
+            y: median(load, ({ reads, seconds }) => reads / seconds),
+          })),
+          ...steady.map((load) => ({
+            series: 'published',
+            x: load.listeners,
+            y: median(load, ({ events, seconds }) => events / seconds),
+          })),
+        ],
+      }),
+      lineChart('cpu', 'Processor time per event and listener', {
+        x: axis,
+        y: { title: 'µs', scale: 'log' },
+        points: loads.map((load) => ({
+          series: titles[load.load],
+          x: load.listeners,
+          y: cost(load),
+        })),
+      }),
+    ],
+    targets: targetsOf(steady),
   }
 }
 
-function burstOf(database: TestDatabase, events: number): Publish {
-  return () =>
-    database.query(
-      `INSERT INTO tidemark.events (type, payload)
-       SELECT 'bench.flight_arrived', $1::jsonb FROM generate_series(1, $2::integer)`,
-      [JSON.stringify(flight(1)), events],
-    )
-}
-
-/** A listener with an empty handler, and the moment at which it has seen so many events. */
-class Countdown {
-  readonly definition: Listener
-  readonly done: Promise<void>
-
-  constructor(name: string, events: number) {
-    const all = Promise.withResolvers<void>()
-    let left = events
-    this.done = all.promise
-    this.definition = defineListener(name, { startFrom: 'now' }).on(flightArrived, () => {
-      left -= 1
-      if (left === 0) all.resolve()
-    })
-  }
+/** Reads per event of thirty listeners, as a multiple of those of one, in each round. */
+function targetsOf(steady: readonly Load[]): Reached[] {
+  const one = steady.find(({ listeners }) => listeners === 1)?.rounds
+  const thirty = steady.find(({ listeners }) => listeners === 30)?.rounds
+  if (one === undefined || thirty === undefined) return []
+  const ratios = thirty.map((round, n) => readsPerEvent(round) / readsPerEvent(one[n] as Round))
+  // Reads that have nothing to do with listeners differ by some per cent from round to round.
+  return [atMost('listeners-reads', 1.1, spread(ratios))]
 }

@@ -164,3 +164,21 @@ test('there is nothing to retry or discard: that is an error that says so', asyn
     })
   }
 })
+
+test('dead letters of a generation under construction are neither listed nor touched', async () => {
+  const listener = ledger(new Set(['a1']))
+  await using app = appOn(database, [listener])
+  await app.start({ handleSignals: false })
+  await app.waitFor(listener, await publish(app, 'a1', 'a2'))
+  await database.query(
+    `insert into tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state)
+     select listener, generation + 1, sequence, type, event_id, key, holds_key, state from tidemark.dead_letters`,
+  )
+  expect(await states(app)).toEqual(['a1 parked', 'a2 waiting'])
+  expect(await app.deadLetters.discard({ listener: 'ledger' })).toBe(2)
+  expect(await states(app)).toEqual(['a1 skipped', 'a2 skipped'])
+  const { rows } = await database.query<{ state: string }>(
+    'select state from tidemark.dead_letters where generation = 2 order by sequence',
+  )
+  expect(rows.map(({ state }) => state)).toEqual(['parked', 'waiting'])
+})

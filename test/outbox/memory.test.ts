@@ -70,3 +70,17 @@ test('a transaction of 100,000 events passes three listeners in a heap of 128 MB
   console.log(`a transaction of 100,000 events: at most ${report.peak} MiB of memory`)
   expect(report.inOrder).toBe(true)
 })
+
+test('a stream of 150 events of 1 MB, and the outbox, are iterated in a heap of 96 MB', async () => {
+  await using app = appOn(database, [blob])
+  const text = randomBytes(megabyte / 2).toString('hex')
+  for (let n = 0; n < 150; n += 10) {
+    const drafts = Array.from({ length: 10 }, (_, i) => blob({ n: n + i, text }))
+    await app.publish(drafts, { stream: 'large' })
+  }
+  for (const iterate of ['outbox', { stream: 'large' }] as const) {
+    const report = await readWithin(96, { listeners: 0, events: 150, iterate })
+    console.log(`150 events of 1 MB, iterated: at most ${report.peak} MiB of memory`)
+    expect(report.inOrder).toBe(true)
+  }
+})

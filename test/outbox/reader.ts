@@ -7,6 +7,8 @@ export interface ReaderRequest {
   readonly listeners: number
   /** How many events each listener has to see. */
   readonly events: number
+  /** Read the outbox, or a stream of this name, as an iterable instead. */
+  readonly iterate?: 'outbox' | { readonly stream: string }
 }
 
 /** What it found. */
@@ -15,6 +17,23 @@ export interface ReaderReport {
   readonly inOrder: boolean
   /** The most memory that the process ever had, in MiB. */
   readonly peak: number
+}
+
+async function iterate({ url, events, iterate: what }: ReaderRequest): Promise<ReaderReport> {
+  await using app = defineApp({ connectionString: url, modules: [blob], logger: silentLogger })
+  let next = 0
+  let inOrder = true
+  const all = typeof what === 'object' ? app.stream(what.stream) : app.events()
+  for await (const event of all) {
+    if ((event.payload as { n: number }).n !== next) inOrder = false
+    next += 1
+  }
+  return { inOrder: inOrder && next === events, peak: peak() }
+}
+
+/** The most memory that the process ever had, in MiB. */
+function peak(): number {
+  return Math.round(process.resourceUsage().maxRSS / 1024)
 }
 
 async function read({ url, listeners, events }: ReaderRequest): Promise<ReaderReport> {
@@ -33,11 +52,13 @@ async function read({ url, listeners, events }: ReaderRequest): Promise<ReaderRe
   await using app = defineApp({ connectionString: url, modules, logger: silentLogger })
   await app.start()
   await Promise.all(all.map(({ done }) => done))
-  return { inOrder, peak: Math.round(process.resourceUsage().maxRSS / 1024) }
+  return { inOrder, peak: peak() }
 }
 
-process.once('message', (request) => {
-  read(request as ReaderRequest).then(
+process.once('message', (message) => {
+  const request = message as ReaderRequest
+  const reading = request.iterate === undefined ? read(request) : iterate(request)
+  reading.then(
     (report) => process.send?.(report, undefined, undefined, () => process.disconnect()),
     (error: unknown) => {
       process.stderr.write(`${String(error)}\n`)

@@ -185,7 +185,9 @@ test('a runner that dies in the middle of a rebuild leaves the live projection a
     await app.start(runner)
     await gate.reached()
     await cutAll()
-    expect(await readAll(old, first)).toEqual(live)
+    // The pool may not have heard yet that a connection of its own was cut too.
+    const read = await readAll(old, first).catch(() => readAll(old, first))
+    expect(read).toEqual(live)
   }
   expect(await old.rebuilds.progress('lines')).toMatchObject({ version: 2, state: 'running' })
   await gate.open()

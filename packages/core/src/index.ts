@@ -1,4 +1,5 @@
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
+export { rejectUnknownOptions } from './errors/options.ts'
 export type { ErrorDescription } from './errors/postgres-error.ts'
 export {
   isTidemarkError,
@@ -27,6 +28,7 @@ export {
   type PayloadOf,
   type Upcaster,
 } from './event/define-event.ts'
+export { fromJson } from './event/from-json.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
@@ -85,6 +87,7 @@ export type {
   KeyedProjectionOptions,
   KeyOptions,
 } from './projection/keyed-projection.ts'
+export type { KeyedTableOptions, MappedTable } from './projection/keyed-table.ts'
 export type { ProjectionOptions } from './projection/projection.ts'
 export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
 export type { KeyedState, KeyPage } from './projection/read.ts'

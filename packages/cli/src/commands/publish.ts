@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { App, EventSequence, PublishOptions } from 'tidemark'
+import { fromJson, type App, type EventSequence, type PublishOptions } from 'tidemark'
 import { expectedVersionArgument } from '../arguments.ts'
 import { usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import type { Definitions } from '../definitions.ts'
-import { parsePayload, withSchemaTypes } from '../payload.ts'
+import { parseJson } from '../json-argument.ts'
 import { reading } from '../rows.ts'
 
 interface Options {
@@ -35,7 +35,7 @@ export function addPublish(parent: Command, context: Context): void {
       running<Options, [string, string]>(
         context,
         async ({ options, session, output, io }, type, given) => {
-          const payload = parsePayload(given === '-' ? await io.stdin() : given)
+          const payload = parseJson('the payload', given === '-' ? await io.stdin() : given)
           const definitions = await session.definitions()
           const app = await session.app()
           const validated = definitions !== undefined
@@ -77,7 +77,7 @@ async function publishDefined(
       `It defines ${[...events.keys()].toSorted().join(', ') || 'none'}. --no-config publishes without a check.`,
     )
   }
-  const draft = definition(withSchemaTypes(definition, payload) as never)
+  const draft = definition(fromJson(definition.schema, payload) as never)
   return (await app.publish(draft, options)).sequence
 }
 

@@ -5,6 +5,7 @@ import { durationArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import { workerLogger, type LogFormat } from '../log.ts'
 import type { Place } from '../session.ts'
+import { startTelemetry } from '../telemetry.ts'
 
 interface Options {
   readonly migrate?: boolean
@@ -33,6 +34,8 @@ export function addWorker(parent: Command, context: Context): void {
     .action(
       running<Options, []>(context, async ({ options, session, io }) => {
         const logger = workerLogger(io, options.log)
+        // Before the config: what its modules make may ask for a tracer when they are loaded.
+        await using _ = await startTelemetry(process.env, logger)
         const app = await session.configuredApp(logger)
         const stopped = io.stopSignal()
         if (options.migrate === true) await migrate(await session.place(), logger)

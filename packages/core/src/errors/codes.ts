@@ -240,6 +240,13 @@ export const errorCodes = {
     remedy:
       'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
   },
+  TIDEMARK_TABLE_MISMATCH: {
+    summary: 'The table that a keyed projection writes is not as its definition says.',
+    example:
+      'balances cannot write its table account_balances: it has no column "cent" (did you mean "cents"?)',
+    remedy:
+      'Change the table, or the `table` of the definition. When the mapping of a projection that has begun changes, raise its version: the rows are derived again.',
+  },
   TIDEMARK_UNKNOWN_JOB: {
     summary: 'No job has this id.',
     example: 'there is no job 01a20068-459c-7f5b-ac10-2fa5168fd22c',
@@ -307,6 +314,17 @@ export const errorCodes = {
     summary: 'A lock was not renewed in time and may be held by another by now.',
     example: 'the lock "rates" was not renewed in time',
     remedy: 'Observe `signal` and stop; raise `ttl` if the event loop is often busy for that long.',
+  },
+  TIDEMARK_REQUEST_INVALID: {
+    summary: 'A request to the HTTP API says something that it does not understand.',
+    example: 'the query is invalid at limit: Too big: expected number to be <=1000',
+    remedy: 'The OpenAPI document of the API, at `openapi.json`, says what each request takes.',
+  },
+  TIDEMARK_REQUEST_DENIED: {
+    summary: 'A request to the HTTP API is not allowed.',
+    example: 'no one may spawn here',
+    remedy:
+      'Without an `authorize` hook only clients on the same machine are served. A browser must send JSON, from an origin that is allowed.',
   },
   TIDEMARK_CLOSED: {
     summary: 'The application was closed.',

@@ -2,7 +2,16 @@ import { TidemarkError } from './tidemark-error.ts'
 
 /**
  * Throws TIDEMARK_INVALID_OPTION for the first key of `options` that is not in `known`, with the known
- * key that is closest to it.
+ * key that is closest to it. For packages that build on this one.
+ *
+ * @param where - what takes the options, for the message.
+ *
+ * @example
+ * ```ts
+ * import { rejectUnknownOptions } from 'tidemark'
+ *
+ * rejectUnknownOptions('createReport', { title: 'Day' }, ['title', 'rows'])
+ * ```
  */
 export function rejectUnknownOptions(
   where: string,

@@ -15,6 +15,7 @@ import { requireWhole } from '../errors/options.ts'
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from '../event/codec.ts'
+import { fromJson } from '../event/from-json.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnOptions } from '../listener/spawning.ts'
 import { inSpawnSpan } from '../telemetry/job-span.ts'
@@ -62,6 +63,8 @@ export interface JobAttempt {
 
 /** A line of a job's log. */
 export interface JobLogLine {
+  /** Grows with every line: what to read on after. */
+  readonly number: bigint
   readonly at: Date
   readonly level: string
   readonly message: string
@@ -112,6 +115,22 @@ export class JobAdmin {
       return this.#spawner.insertOne(this.#database, outgoing)
     })
     return new JobHandle(this.#database, this.#schema, id, duplicate)
+  }
+
+  /**
+   * Spawns a job by its name with what a request or a command line can say: in the input a whole number or a text that
+   * is one becomes a bigint, and an ISO time a Date, where the schema expects them.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB.
+   */
+  async spawnJson(name: string, json: unknown, options?: SpawnOptions): Promise<JobHandle> {
+    const { schemas } = this.#spawner.registry.require(name)
+    return this.spawn(name, fromJson(schemas.input, json), options)
+  }
+
+  /** The types of jobs that this application defines: those that can be spawned by their names here. */
+  defined(): readonly PublishedJobType[] {
+    return this.#spawner.registry.publish()
   }
 
   /**
@@ -237,13 +256,27 @@ export class JobAdmin {
     }))
   }
 
-  /** What a job has logged, in order. */
-  async logs(id: string, options: { readonly limit?: number } = {}): Promise<JobLogLine[]> {
+  /**
+   * What a job has logged, in order.
+   *
+   * @param options.after - only lines after this one: the number of the last line of the page before.
+   * @param options.limit - the most. Defaults to 1,000.
+   */
+  async logs(
+    id: string,
+    options: { readonly after?: bigint; readonly limit?: number } = {},
+  ): Promise<JobLogLine[]> {
+    const { after = 0n, limit = 1000 } = options
+    requireWhole('jobs.logs', 'limit', limit, 1)
     const { rows } = await this.#database.query(
-      `SELECT at, level, message, fields FROM "${this.#schema}".job_logs WHERE job = $1 ORDER BY number LIMIT $2`,
-      [id, options.limit ?? 1000],
+      `SELECT number, at, level, message, fields FROM "${this.#schema}".job_logs
+       WHERE job = $1 AND number > $2 ORDER BY number LIMIT $3`,
+      [id, after, limit],
     )
-    return rows as unknown as JobLogLine[]
+    return rows.map((row) => ({
+      ...(row as unknown as JobLogLine),
+      number: BigInt(row['number'] as string),
+    }))
   }
 
   /** The types of jobs that processes have published, and how many live processes run each. */

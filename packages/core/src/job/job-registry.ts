@@ -125,5 +125,15 @@ export class JobRegistry {
 
 function jsonSchema(schema: z.ZodType | undefined): object | null {
   if (schema === undefined) return null
-  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+  return z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+    // What `fromJson` makes of JSON.
+    override: ({ zodSchema, jsonSchema: json }) => {
+      const { type } = (zodSchema as unknown as z.ZodType).def
+      if (type === 'date') Object.assign(json, { type: 'string', format: 'date-time' })
+      if (type === 'bigint')
+        Object.assign(json, { type: ['integer', 'string'], pattern: '^-?\\d+$' })
+    },
+  })
 }

@@ -1,3 +1,4 @@
+import type { Executor } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import type { EventDefinition } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
@@ -33,6 +34,14 @@ export interface Consumer {
    * handled by the same partition, and wait behind each other.
    */
   keyOf?(event: RecordedEvent): string | null
+  /** What is written down beside its types: it changes with its version only. */
+  readonly mapping?: object | undefined
+  /**
+   * Checks that the database has what it needs, before it is written down or run.
+   *
+   * @throws TidemarkError TIDEMARK_TABLE_MISMATCH.
+   */
+  check?(executor: Executor): Promise<void>
   /** Starts handling under a lease. */
   begin(lease: Lease, environment: Environment): Handling
 }

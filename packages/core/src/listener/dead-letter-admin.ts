@@ -41,7 +41,7 @@ function valuesOf({ listener, sequence, key, states }: Partial<DeadLetterSelecti
   return [listener ?? null, sequence ?? null, key ?? null, states ?? null]
 }
 
-/** Looking at dead letters, and deciding what becomes of them. */
+/** Looking at dead letters of the live generations, and deciding what becomes of them. */
 export class DeadLetterAdmin {
   readonly #database: Database
   readonly #schema: string
@@ -114,22 +114,28 @@ export class DeadLetterAdmin {
          AND ($3::text IS NULL OR d.key = $3) AND ($4::text[] IS NULL OR d.state = ANY ($4))`
   }
 
+  // One under construction has dead letters of its own, which count when it has become the live one.
+  get #live(): string {
+    return `(SELECT l.generation FROM "${this.#schema}".listeners l WHERE l.name = $1)`
+  }
+
   async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
     const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
     const table = `"${this.#schema}".dead_letters`
+    const live = this.#live
     const [changed] = await inTransaction(this.#database, {}, async (transaction) => {
       // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
       // first. Cursors are locked before dead letters, as in a batch. What is tried again may have ended its process
       // before: it gets a new chance.
       await transaction.query(
-        `UPDATE "${this.#schema}".cursors SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
-         WHERE listener = $1`,
+        `UPDATE "${this.#schema}".cursors c SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
+         WHERE c.listener = $1 AND c.generation = ${live}`,
         [listener],
       )
       const { rows } = await transaction.query(
         `UPDATE ${table} d SET state = $5, updated_at = clock_timestamp()
          FROM (SELECT listener, generation, sequence FROM ${table}
-               WHERE listener = $1 AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
+               WHERE listener = $1 AND generation = ${live} AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
                  AND ($3::text IS NULL OR key = $3) AND ($6::text[] IS NULL OR state = ANY ($6))
                ORDER BY sequence LIMIT $4 FOR UPDATE) AS chosen
          WHERE d.listener = chosen.listener AND d.generation = chosen.generation
@@ -141,7 +147,7 @@ export class DeadLetterAdmin {
       if (keys.length > 0) {
         await transaction.query(
           `UPDATE ${table} SET state = 'retry', updated_at = clock_timestamp()
-           WHERE listener = $1 AND holds_key AND key = ANY ($2::text[]) AND state IN ('parked', 'waiting')`,
+           WHERE listener = $1 AND generation = ${live} AND holds_key AND key = ANY ($2::text[]) AND state IN ('parked', 'waiting')`,
           [listener, keys],
         )
       }

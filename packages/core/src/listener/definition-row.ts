@@ -10,8 +10,15 @@ export interface DefinitionRow {
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly generation: number
+  /** What its table was written by so far, if it has one. */
+  readonly mapping: object | null
   /** How many partitions it has, or will have when a change under way is over. */
   readonly partitions: number
+}
+
+/** What is written down of a definition: the types that it handles, and what its table is written by. */
+export function definitionOf({ types, mapping }: Consumer): string {
+  return JSON.stringify({ types: [...types], mapping })
 }
 
 /** Makes sure that a listener has a row and locks it until the transaction ends. */
@@ -20,9 +27,8 @@ export async function lockDefinition(
   schema: string,
   consumer: Consumer,
 ): Promise<DefinitionRow> {
-  const { name, kind, mode, version, types, partitions } = consumer
-  const definition = JSON.stringify({ types: [...types] })
-  const values = [name, kind, mode, version, definition, partitions]
+  const { name, kind, mode, version, partitions } = consumer
+  const values = [name, kind, mode, version, definitionOf(consumer), partitions]
   const { rows } = await run(executor, lockListener(schema), values)
   return rows[0] as unknown as DefinitionRow
 }

@@ -5,14 +5,23 @@ import { insertEvents } from '../database/sql/insert-events.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+import { bytesOf } from './publish-call.ts'
 
 /** Whether the event needs the streams or the idempotency keys, and with them an answer before COMMIT. */
 export function needsAppend(event: OutgoingEvent): boolean {
   return event.stream !== null || event.idempotencyKey !== null
 }
 
+// Neither a string of JavaScript nor a value of Postgres can be as large as many large events together.
+const statementBytes = 16 * 1024 * 1024
+
+/** Whether the events are few and small enough for one statement. */
+export function fitsOneStatement(events: readonly OutgoingEvent[]): boolean {
+  return events.length === 1 || bytesOf(events) <= statementBytes
+}
+
 /**
- * Inserts events in one statement: all of them, or none.
+ * Inserts events in one statement, or several if they are large: all of them, or none, in the executor's transaction.
  *
  * @throws TidemarkError TIDEMARK_STREAM_CONFLICT or TIDEMARK_DUPLICATE_EVENT; the transaction is still usable.
  */
@@ -21,14 +30,41 @@ export async function append(
   schema: string,
   events: readonly OutgoingEvent[],
 ): Promise<PublishedEvent[]> {
-  const [first] = events
-  if (first === undefined) return []
+  if (events.length === 0) return []
   if (events.some(needsAppend)) return appendChecked(executor, schema, events)
+  if (fitsOneStatement(events)) return insert(executor, schema, events)
+  const all: PublishedEvent[] = []
+  for (const part of statementsOf(events)) all.push(...(await insert(executor, schema, part)))
+  return all
+}
+
+async function insert(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  events: readonly OutgoingEvent[],
+): Promise<PublishedEvent[]> {
   const { rows } =
     events.length === 1
-      ? await run(executor, insertEvent(schema), valuesOf(first))
+      ? await run(executor, insertEvent(schema), valuesOf(events[0] as OutgoingEvent))
       : await run(executor, insertEvents(schema), columnsOf(events, plainColumns))
   return events.map((event, index) => published(event, rows[index]))
+}
+
+/** Divides large events among statements; each has at least one. */
+function* statementsOf(events: readonly OutgoingEvent[]): Generator<readonly OutgoingEvent[]> {
+  let part: OutgoingEvent[] = []
+  let bytes = 0
+  for (const event of events) {
+    const size = bytesOf([event])
+    if (part.length > 0 && bytes + size > statementBytes) {
+      yield part
+      part = []
+      bytes = 0
+    }
+    part.push(event)
+    bytes += size
+  }
+  yield part
 }
 
 type Column = (event: OutgoingEvent) => unknown

@@ -105,7 +105,7 @@ export class Coalescer {
 
   #accept(call: PublishCall): void {
     if (this.#outbox.isPlain(call.events)) this.#plain.push(call)
-    else if (this.#outbox.runsInline(call.events)) this.#inline.push(call)
+    else if (this.#outbox.needsTransaction(call.events)) this.#inline.push(call)
     else if (this.#waitsBehindOthers(call)) this.#hold(call)
     else this.#checked.push(call)
   }

@@ -19,5 +19,6 @@ export interface InlineConsumers {
 
 /** The turn of one publishing transaction. */
 export interface InlineTurn {
+  /** Applies the next of its events; they come in the order of their sequences. */
   apply(events: readonly StoredEvent[]): Promise<void>
 }

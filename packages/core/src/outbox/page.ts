@@ -28,7 +28,7 @@ export interface Page {
 }
 
 // What is read at once, and what is read ahead, is held in memory: twice this for each partition that is behind.
-const pageBytes = 4 * 1024 * 1024
+export const pageBytes: number = 4 * 1024 * 1024
 
 /** Reads a page in the order of sequences: at most `limit` events, and about 4 MiB, but at least one event. */
 export async function readPage(
@@ -50,13 +50,16 @@ export async function readPage(
   return { events, full: events.length === limit || before >= pageBytes }
 }
 
-/** Reads single events, in the order of sequences. */
+/**
+ * Reads single events, in the order of sequences: the first of them, as many as a page holds, but at least one if there
+ * is one.
+ */
 export async function readEventsAt(
   executor: Executor | PreparingExecutor,
   schema: string,
   sequences: readonly EventSequence[],
 ): Promise<StoredEvent[]> {
-  const { rows } = await run(executor, readEvents(schema), [sequences])
+  const { rows } = await run(executor, readEvents(schema), [sequences, pageBytes])
   return (rows as unknown as EventRow[]).map((row) => new StoredEvent(row))
 }
 

@@ -16,7 +16,8 @@ const overhead = 200
 /** About how many bytes the events take, here and on the wire. */
 export function bytesOf(events: readonly OutgoingEvent[]): number {
   let bytes = 0
-  for (const event of events) bytes += event.payload.length + overhead
+  for (const event of events)
+    bytes += event.payload.length + (event.payloadMeta?.length ?? 0) + overhead
   return bytes
 }
 

@@ -5,7 +5,7 @@ import type { EventRegistry } from '../event/registry.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { StoredEvent, type EventRow } from '../event/stored-event.ts'
 import { readHorizon } from './horizon.ts'
-import { readPage } from './page.ts'
+import { pageBytes, readPage } from './page.ts'
 import { wait } from './wait.ts'
 
 const pageSize = 500
@@ -57,12 +57,13 @@ export async function* streamEvents(
   after: bigint = 0n,
 ): AsyncGenerator<RecordedEvent> {
   for (let version = after; ;) {
-    const { rows } = await run(executor, readStream(schema), [stream, version, pageSize])
+    const values = [stream, version, pageSize, pageBytes]
+    const { rows } = await run(executor, readStream(schema), values)
     for (const row of rows as unknown as EventRow[]) {
       const event = new StoredEvent(row).decode(registry)
       version = event.streamVersion ?? version
       yield event
     }
-    if (rows.length < pageSize) return
+    if (rows.length < pageSize && Number(rows.at(-1)?.['bytes'] ?? 0) < pageBytes) return
   }
 }

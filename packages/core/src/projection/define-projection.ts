@@ -2,6 +2,7 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../errors/optio
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { checkRunOptions, runOptions } from '../listener/define-listener.ts'
 import { KeyedProjection, type KeyedProjectionOptions } from './keyed-projection.ts'
+import { checkTableOptions } from './keyed-table.ts'
 import { StateProjection, type StateProjectionOptions } from './state-projection.ts'
 import { TableProjection, type TableProjectionOptions } from './table-projection.ts'
 
@@ -53,12 +54,19 @@ export function defineProjection<State>(
     'initial',
     'state',
     'keyed',
+    'table',
     'cacheSize',
     'tables',
     ...runOptions,
   ])
   requireWhole(where, 'version', options.version, 1)
   checkRunOptions(where, options)
+  if ('table' in options && !('keyed' in options && options.keyed)) {
+    throw invalid(
+      `${where} has a "table" but is not keyed`,
+      'Add `keyed: true` for a row of each key, or write `tables: ["…"]` yourself in handlers.',
+    )
+  }
   if ('tables' in options && 'initial' in options) {
     throw invalid(
       `${where} has both "initial" and "tables"`,
@@ -90,6 +98,7 @@ function keyedProjection<State>(
   options: KeyedProjectionOptions<State>,
 ): KeyedProjection<State> {
   if (options.cacheSize !== undefined) requireWhole(where, 'cacheSize', options.cacheSize, 0)
+  if (options.table !== undefined) checkTableOptions(where, options.table)
   if (options.mode === 'inline') {
     throw invalid(
       `${where} is keyed and cannot be inline`,

@@ -64,17 +64,17 @@ export class InlineProjections implements InlineConsumers {
       ;({ rows } = await run(executor, lockInline(this.#schema), [names]))
     }
     const locked = new Map(rows.map((row) => [row['name'] as string, row]))
+    let states: Map<string, EncodedValue | null> | undefined
     return {
       apply: async (stored: readonly StoredEvent[]): Promise<void> => {
+        states ??= new Map(
+          projections.map((one) => [one.name, storedState(one, locked.get(one.name))]),
+        )
         const events = stored.map((event) => event.decode(this.#registry))
         for (const projection of projections) {
           const mine = events.filter((event) => projection.types.has(event.type))
-          await this.apply(
-            executor,
-            projection,
-            mine,
-            storedState(projection, locked.get(projection.name)),
-          )
+          const before = states.get(projection.name) ?? null
+          states.set(projection.name, await this.apply(executor, projection, mine, before))
         }
       },
     }

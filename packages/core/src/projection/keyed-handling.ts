@@ -6,6 +6,7 @@ import type { Batch, Environment, Handling } from '../listener/consumer.ts'
 import { fence, type Lease } from '../listener/lease.ts'
 import { fencedWrite } from './fenced-write.ts'
 import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
+import { shadowSchemaOf, useShadow } from './shadow-tables.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 
 /** A key's state in memory; undefined: it has none. */
@@ -103,6 +104,8 @@ export class KeyedHandling<State> implements Handling {
     const removed = [...changed].filter(([, { value }]) => value === undefined).map(([key]) => key)
     const encoded = written.map(([, { value }]) => encodeState(this.#projection, value as State))
     const owner = [lease.listener, lease.generation]
+    const { table } = this.#projection
+    const shadow = shadowSchemaOf(outbox.schema, lease.listener, lease.generation)
     await fencedWrite(this.#environment, lease, batch, false, async (executor) => {
       // Sent together: when the fence does not hold, all of it is rolled back.
       await Promise.all([
@@ -116,6 +119,15 @@ export class KeyedHandling<State> implements Handling {
             written.map(([, { sequence }]) => sequence),
           ]),
         removed.length > 0 && run(executor, deleteKeys(outbox.schema), [...owner, removed]),
+        // Behind the fence, which waits for a switch under way: by then the name means the right table.
+        table !== undefined && !lease.live && useShadow(executor, shadow),
+        table !== undefined &&
+          written.length > 0 &&
+          table.write(
+            executor,
+            written.map(([key, { value }]) => ({ key, state: value as State })),
+          ),
+        table !== undefined && removed.length > 0 && table.remove(executor, removed),
       ])
     })
   }

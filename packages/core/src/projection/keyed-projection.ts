@@ -1,10 +1,12 @@
 import type { z } from 'zod'
+import type { Executor } from '../database/executor.ts'
 import type { EventDefinition } from '../event/define-event.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { Consumer, Environment, Handling } from '../listener/consumer.ts'
 import { withHandler, type EventOf } from '../listener/define-listener.ts'
 import type { Lease } from '../listener/lease.ts'
 import { KeyedHandling } from './keyed-handling.ts'
+import { KeyedTable, type KeyedTableOptions } from './keyed-table.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 
 /** A projection with one state per key: loaded, folded and written per batch, not per event. */
@@ -16,6 +18,11 @@ export interface KeyedProjectionOptions<State> extends ProjectionOptions {
   readonly state?: z.ZodType<State>
   /** Among how many partitions its events are divided, by the events' own keys. Defaults to 1. */
   readonly partitions?: number
+  /**
+   * A table of yours whose rows are made of the states, for SQL: a typed column for each part that is worth one.
+   * Defaults to none.
+   */
+  readonly table?: KeyedTableOptions<State>
   /** How many states a process keeps in memory. Defaults to 10000. */
   readonly cacheSize?: number
 }
@@ -34,8 +41,10 @@ export interface KeyOptions<Definition> {
 
 /** A projection with one state per key. Immutable: `.on` answers a new one. */
 export class KeyedProjection<State> extends Projection<KeyedReducer<State>> implements Consumer {
-  readonly tables: readonly string[] = []
+  readonly tables: readonly string[]
   readonly options: KeyedProjectionOptions<State>
+  /** The table that its states are mapped onto, if there is one. */
+  readonly table: KeyedTable<State> | undefined
 
   constructor(
     name: string,
@@ -44,6 +53,13 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
   ) {
     super(name, options, 1000, handlers)
     this.options = options
+    this.table = options.table === undefined ? undefined : new KeyedTable(name, options.table)
+    this.tables = this.table === undefined ? [] : [this.table.name]
+  }
+
+  /** What its table is written by. */
+  get mapping(): object | undefined {
+    return this.table?.mapping
   }
 
   /**
@@ -63,6 +79,10 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
   keyOf(event: RecordedEvent): string | null {
     const reducer = [...this.handlers].find(([definition]) => definition.type === event.type)?.[1]
     return reducer?.key(event) ?? null
+  }
+
+  async check(executor: Executor): Promise<void> {
+    await this.table?.check(executor, this.options.initial)
   }
 
   begin(lease: Lease, environment: Environment): Handling {

@@ -7,6 +7,7 @@ import { errorCodeOf, type ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
+import { definitionOf } from '../listener/definition-row.ts'
 import { requireUnpruned } from '../outbox/pruned.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -117,7 +118,7 @@ export async function trySwitch(
         name,
         before.generation,
         before.rebuild_generation,
-        JSON.stringify({ types: [...projection.types] }),
+        definitionOf(projection),
       ])
       if (rowCount !== 1) {
         throw new TidemarkError(

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { createCursor, updateListener } from '../database/sql/definitions.ts'
@@ -5,7 +6,7 @@ import { inTransaction, type OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero } from '../event/sequence.ts'
 import type { Consumer } from '../listener/consumer.ts'
-import { lockDefinition } from '../listener/definition-row.ts'
+import { definitionOf, lockDefinition, type DefinitionRow } from '../listener/definition-row.ts'
 import { beginResize } from '../listener/resize.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Outbox } from '../outbox/outbox.ts'
@@ -29,7 +30,7 @@ export interface SyncEnvironment {
  * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
  * beside the live one. What a newer process defined is left alone.
  *
- * @throws TidemarkError TIDEMARK_MODE_CHANGED, or TIDEMARK_CANNOT_REBUILD.
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_CANNOT_REBUILD.
  */
 export async function syncDefinitions(environment: SyncEnvironment): Promise<void> {
   // By name: processes that start together take the rows in one order.
@@ -51,6 +52,7 @@ async function syncDefinition(
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {
+    await consumer.check?.(transaction)
     const fromNow = consumer.startFrom === 'now'
     const pruned = fromNow ? null : await prunedBelow(transaction, schema, consumer)
     if (pruned !== null) {
@@ -88,9 +90,11 @@ async function syncDefinition(
     )
     return
   }
+  await consumer.check?.(transaction)
   if (row.version < version) {
     if (await raiseVersion(transaction, consumer, environment)) return
   }
+  await requireSameMapping(transaction, schema, consumer, row)
   if (row.partitions !== consumer.partitions) {
     await beginResize(transaction, schema, name, consumer.partitions)
     logger.info(
@@ -98,8 +102,39 @@ async function syncDefinition(
       `${name} gets ${consumer.partitions} partitions`,
     )
   }
-  const definition = JSON.stringify({ types: [...consumer.types] })
+  const definition = definitionOf(consumer)
   await run(transaction, updateListener(schema), [name, kind, mode, version, definition])
+}
+
+/** The rows that a table has so far were written by the mapping that it had so far. */
+async function requireSameMapping(
+  transaction: OpenTransaction,
+  schema: string,
+  { name, version, mapping }: Consumer,
+  row: DefinitionRow,
+): Promise<void> {
+  if (row.version < version || isDeepStrictEqual(row.mapping, mapping ?? null)) return
+  if (!(await hasBegun(transaction, schema, name))) return
+  throw new TidemarkError(
+    'TIDEMARK_TABLE_MISMATCH',
+    `${name} is mapped onto a table otherwise than when its rows were written`,
+    {
+      hint: `Raise its version to ${version + 1}: all rows are derived again, beside the live ones.`,
+      details: { projection: name, mapping, stored: row.mapping },
+    },
+  )
+}
+
+async function hasBegun(
+  transaction: OpenTransaction,
+  schema: string,
+  listener: string,
+): Promise<boolean> {
+  const { rows } = await transaction.query(
+    `SELECT FROM "${schema}".cursors WHERE listener = $1 AND cursor > 0 LIMIT 1`,
+    [listener],
+  )
+  return rows.length > 0
 }
 
 /**
@@ -113,11 +148,7 @@ async function raiseVersion(
 ): Promise<boolean> {
   const { schema } = outbox
   const fields = { listener: consumer.name, version: consumer.version }
-  const { rows } = await transaction.query(
-    `SELECT FROM "${schema}".cursors WHERE listener = $1 AND cursor > 0 LIMIT 1`,
-    [consumer.name],
-  )
-  if (rows.length === 0) return false
+  if (!(await hasBegun(transaction, schema, consumer.name))) return false
   if (consumer.mode === 'inline') {
     await resetProjection(transaction, consumer, { schema, inline })
     logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)

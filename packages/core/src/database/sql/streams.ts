@@ -1,13 +1,19 @@
 import { statement, type SchemaStatement } from '../statement.ts'
-import { eventColumns } from './read-page.ts'
+import { eventColumns, eventSize } from './read-page.ts'
 
-// A stream in the order of its versions, by the partial index on (stream, stream_version).
+// A stream in the order of its versions, by the partial index on (stream, stream_version). A page ends as those of the
+// outbox do.
 export const readStream: SchemaStatement = statement(
   'read_stream',
   (schema) => `
-SELECT ${eventColumns} FROM ${schema}.events
-WHERE stream = $1::text AND stream_version > $2::bigint
-ORDER BY stream_version LIMIT $3::integer`,
+SELECT ${eventColumns}, bytes FROM (
+  SELECT ${eventColumns}, ${eventSize} AS size,
+    sum(${eventSize}) OVER (ORDER BY stream_version ROWS UNBOUNDED PRECEDING) AS bytes
+  FROM ${schema}.events
+  WHERE stream = $1::text AND stream_version > $2::bigint
+  ORDER BY stream_version LIMIT $3::integer) AS p
+WHERE bytes - size < $4::bigint
+ORDER BY stream_version`,
 )
 
 export const readSnapshot: SchemaStatement = statement(

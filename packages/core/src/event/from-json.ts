@@ -1,27 +1,22 @@
-import type { EventDefinition } from 'tidemark'
-import { usageError } from './cli-error.ts'
-
-/** Reads a payload that was given as JSON. */
-export function parsePayload(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw usageError(
-      `the payload is not JSON: ${reason}`,
-      'Quote it for your shell, as in \'{"id":"a-1"}\', or give - and pipe it in.',
-    )
-  }
-}
+import type { z } from 'zod'
 
 /**
  * Gives a JSON value the types that a schema asks for and JSON does not have: a bigint or a Date where the schema
  * expects one and the JSON has a whole number or a text that is one. Everything else is left for the schema to judge.
+ *
+ * @example
+ * ```ts
+ * import { fromJson } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const schema = z.object({ amount: z.bigint(), day: z.date() })
+ * schema.parse(fromJson(schema, { amount: '5', day: '2026-01-31' }))
+ * ```
  */
-export function withSchemaTypes({ schema }: EventDefinition, payload: unknown): unknown {
-  const parsed = schema.safeParse(payload)
-  if (parsed.success) return payload
-  let converted = structuredClone(payload)
+export function fromJson(schema: z.ZodType, json: unknown): unknown {
+  const parsed = schema.safeParse(json)
+  if (parsed.success) return json
+  let converted = structuredClone(json)
   for (const issue of parsed.error.issues) {
     if (issue.code !== 'invalid_type') continue
     if (issue.expected === 'bigint') converted = converting(converted, issue.path, toBigint)

@@ -1,0 +1,31 @@
+import { reporting, type Benchmark } from './benchmark.ts'
+import { claims } from './claims.ts'
+import { growth } from './growth.ts'
+import { jobs } from './jobs.ts'
+import { latency } from './latency.ts'
+import { listener } from './listener.ts'
+import { publish } from './publish.ts'
+import { replay } from './replay.ts'
+import { soak } from './soak.ts'
+import { tail } from './tail.ts'
+
+/** The benchmarks, in the order in which `all` runs them. */
+export const catalog: Readonly<Record<string, Benchmark>> = {
+  publish,
+  growth,
+  tail,
+  listener,
+  replay,
+  latency,
+  jobs: reporting(
+    'durable jobs, empty and with one row each, beside graphile-worker and pg-boss',
+    5,
+    jobs,
+  ),
+  claims: reporting(
+    'what a claim costs beside jobs that cannot be claimed, and how soon a job starts',
+    2,
+    claims,
+  ),
+  soak,
+}

@@ -1,0 +1,73 @@
+import { BlockList, isIP } from 'node:net'
+import { TidemarkError, type JobView } from 'tidemark'
+
+/** Who is at the other end of the connection, as the server that accepted it says. */
+export interface Peer {
+  /** The address of the socket, as in `socket.remoteAddress`; never what a header says. */
+  readonly address?: string | undefined
+}
+
+/** What a request wants to do. */
+export type JobAction =
+  | 'describe'
+  | 'types'
+  | 'list'
+  | 'read'
+  | 'spawn'
+  | 'cancel'
+  | 'pause'
+  | 'resume'
+  | 'retry'
+  | 'reprioritise'
+
+/** A request, and what it wants. */
+export interface JobAccess {
+  /** For its headers: the body has not been read. */
+  readonly request: Request
+  readonly action: JobAction
+  /** The job that it is about; null when it is about none, or about one that does not exist. */
+  readonly job: JobView | null
+  /** The name of the type of job that it is about, if it is about one. */
+  readonly type: string | null
+  readonly peer: Peer
+}
+
+/** Says whether a request may; with a Response of its own, what is answered instead (a 401, say). */
+export type Authorize = (access: JobAccess) => boolean | Response | Promise<boolean | Response>
+
+const loopback = new BlockList()
+loopback.addSubnet('127.0.0.0', 8, 'ipv4')
+loopback.addAddress('::1', 'ipv6')
+
+/** Whether an address is one of this machine's own. */
+function isLoopback(address: string | undefined): boolean {
+  if (address === undefined) return false
+  const plain = address.replace(/^::ffff:/iu, '')
+  const family = isIP(plain)
+  return family !== 0 && loopback.check(plain, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+const forwarded = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via']
+
+/**
+ * What is allowed without a hook: everything to clients on this machine, nothing to others.
+ *
+ * A request that a proxy on this machine passes on comes from this machine, too: the headers that proxies add refuse
+ * it. And so does a name in the URL that is not this machine's: a foreign page can let its own name point here.
+ */
+export function authorizeLoopback({ request, peer }: JobAccess): boolean {
+  const name = new URL(request.url).hostname.replace(/^\[(.*)\]$/u, '$1')
+  const local = name === 'localhost' || name.endsWith('.localhost') || isLoopback(name)
+  return (
+    isLoopback(peer.address) && local && forwarded.every((header) => !request.headers.has(header))
+  )
+}
+
+/** The error of a request that is not allowed. */
+export function denied(message: string, hint?: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_REQUEST_DENIED',
+    message,
+    hint === undefined ? undefined : { hint },
+  )
+}

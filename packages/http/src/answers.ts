@@ -1,0 +1,137 @@
+import { z } from 'zod'
+import { jobStatuses } from './requests.ts'
+
+const time = z.iso.datetime()
+const json = z.unknown()
+const status = z.enum(jobStatuses)
+
+interface ErrorShape {
+  readonly name: string
+  readonly message: string
+  readonly code?: string | undefined
+  readonly hint?: string | undefined
+  readonly cause?: ErrorShape | undefined
+}
+
+const described: z.ZodType<ErrorShape> = z
+  .object({
+    name: z.string(),
+    message: z.string(),
+    code: z.string().optional(),
+    hint: z.string().optional(),
+    get cause() {
+      return described.optional()
+    },
+  })
+  .describe('An error, without its stack.')
+
+const job = z.object({
+  id: z.uuid(),
+  name: z.string().describe('Its type.'),
+  queue: z.string(),
+  status,
+  parked: z
+    .enum(['new', 'key', 'type'])
+    .nullable()
+    .describe(
+      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it; `new`: nobody has looked yet.',
+    ),
+  requested: z.enum(['pause', 'cancel']).nullable().describe('What was asked of a running job.'),
+  priority: z.int().describe('Lower runs first.'),
+  attempt: z.int(),
+  input: json,
+  output: json.optional(),
+  error: described.nullable().describe('Of the last attempt that failed.'),
+  waiting: z.record(z.string(), json).nullable().describe('What it waits for.'),
+  progress: json,
+  uniqueKey: z.string().nullable(),
+  concurrencyKey: z.string().nullable(),
+  triggeredBy: z.string(),
+  correlationId: z.string().nullable(),
+  causationId: z.string().nullable(),
+  parent: z.uuid().nullable(),
+  process: z.uuid().nullable().describe('The process that runs it.'),
+  createdAt: time,
+  runAt: time.nullable().describe('When it may run next; null: when what it waits for is there.'),
+  startedAt: time.nullable(),
+  finishedAt: time.nullable(),
+})
+
+/** What requests are answered with: a component of the OpenAPI document each. */
+export const answers: Readonly<Record<string, z.ZodType>> = {
+  Error: described,
+  Job: job,
+  JobPage: z.object({
+    jobs: z.array(job),
+    next: z.uuid().nullable().describe('What to give as `after` for the next page.'),
+  }),
+  Spawned: z.object({
+    id: z.uuid(),
+    duplicate: z.boolean().describe('Whether it was there already.'),
+  }),
+  Steered: z.object({
+    id: z.uuid(),
+    status: status.describe('`running` when it was asked and has not heard of it yet.'),
+  }),
+  Result: z.object({ status, output: json.optional() }),
+  Attempts: z.object({
+    attempts: z.array(
+      z.object({
+        token: z.string(),
+        attempt: z.int(),
+        outcome: z.string(),
+        triggeredBy: z.string(),
+        process: z.uuid().nullable(),
+        startedAt: time.nullable(),
+        finishedAt: time.nullable(),
+        duration: z.number().nullable().describe('In milliseconds.'),
+        error: described.nullable(),
+      }),
+    ),
+  }),
+  Steps: z.object({
+    steps: z.array(
+      z.object({ id: z.string(), output: json.optional(), startedAt: time, completedAt: time }),
+    ),
+  }),
+  Logs: z.object({
+    lines: z.array(
+      z.object({
+        number: z.string().describe('What to give as `after` for the lines that follow.'),
+        at: time,
+        level: z.string(),
+        message: z.string(),
+        fields: json,
+      }),
+    ),
+  }),
+  Types: z.object({
+    types: z.array(
+      z.object({
+        name: z.string(),
+        kind: z.literal('job'),
+        version: z.int(),
+        description: z.string().optional(),
+        aliases: z.array(z.string()),
+        queue: z.string(),
+        input: z.record(z.string(), json).nullable().describe('JSON Schema.'),
+        output: z.record(z.string(), json).nullable().describe('JSON Schema.'),
+        state: z.record(z.string(), json).nullable().describe('JSON Schema.'),
+        processes: z.int().describe('How many live processes run it.'),
+        spawnable: z.boolean().describe('Whether this API can spawn it.'),
+      }),
+    ),
+  }),
+  Progress: z.object({ status, attempt: z.int(), progress: json }),
+  Problem: z
+    .object({
+      type: z.string(),
+      title: z.string(),
+      status: z.int(),
+      detail: z.string().optional(),
+      code: z.string().optional(),
+      hint: z.string().optional(),
+      details: json.optional(),
+    })
+    .describe('RFC 9457.'),
+}

@@ -1,0 +1,109 @@
+import type { JobStatus } from 'tidemark'
+import { z } from 'zod'
+
+/** All statuses of a job. */
+export const jobStatuses: readonly JobStatus[] = [
+  'scheduled',
+  'queued',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+]
+
+const time = z.iso.datetime({ offset: true })
+const text = z.string().min(1).max(1000)
+const limit = z.coerce.number().int().min(1).max(1000)
+const duration = z.union([z.int().min(0), z.string().regex(/^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/u)])
+
+/** A request to spawn: the input, and what the options of `spawn` are in JSON. */
+export interface SpawnBody {
+  readonly input?: unknown
+  readonly delay?: number | string | undefined
+  readonly runAt?: string | undefined
+  readonly priority?: number | undefined
+  readonly queue?: string | undefined
+  readonly uniqueKey?: string | undefined
+  readonly onDuplicate?: 'keep' | 'replace' | 'fail' | undefined
+  readonly concurrencyKey?: string | undefined
+  readonly id?: string | undefined
+}
+
+export const spawnBody: z.ZodType<SpawnBody> = z.strictObject({
+  input: z.unknown().optional(),
+  delay: duration.optional().describe('How long it waits at least: `5m`, or milliseconds.'),
+  runAt: time.optional().describe('When it runs at the earliest.'),
+  priority: z.int32().optional().describe('Lower runs first.'),
+  queue: text.optional(),
+  uniqueKey: text.optional().describe('At most one unfinished job has it.'),
+  onDuplicate: z
+    .enum(['keep', 'replace', 'fail'])
+    .optional()
+    .describe('What happens when an unfinished job has the unique key. Defaults to `keep`.'),
+  concurrencyKey: text.optional(),
+  id: z.uuid().optional().describe('The id of the job: spawning it again changes nothing.'),
+})
+
+export const patchBody: z.ZodType<{ readonly priority: number }> = z.strictObject({
+  priority: z.int32().describe('Lower runs first.'),
+})
+
+/** An empty object, or nothing. */
+export const emptyBody: z.ZodType<object> = z.strictObject({})
+
+/** What a list is asked by. */
+export interface ListQuery {
+  readonly status?: readonly JobStatus[] | undefined
+  readonly name?: string | undefined
+  readonly queue?: string | undefined
+  readonly uniqueKey?: string | undefined
+  readonly concurrencyKey?: string | undefined
+  readonly parent?: string | undefined
+  readonly since?: string | undefined
+  readonly after?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export const listQuery: z.ZodType<ListQuery> = z.strictObject({
+  status: z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',') : value),
+      z.array(z.enum(jobStatuses)).min(1),
+    )
+    .optional()
+    .describe('One, or several with commas between them.'),
+  name: text.optional(),
+  queue: text.optional(),
+  uniqueKey: text.optional(),
+  concurrencyKey: text.optional(),
+  parent: z.uuid().optional().describe('Only jobs that this one spawned.'),
+  since: time.optional().describe('Only jobs that were spawned then or later.'),
+  after: z.uuid().optional().describe('Only jobs before this one: `next` of the page before.'),
+  limit: limit.optional().describe('The most. Defaults to 100.'),
+})
+
+/** What the lines of a log are asked by. */
+export interface LogQuery {
+  readonly after?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export const logQuery: z.ZodType<LogQuery> = z.strictObject({
+  after: z
+    .string()
+    .regex(/^\d{1,18}$/u)
+    .optional()
+    .describe('Only lines after this one, by its number.'),
+  limit: limit.optional().describe('The most. Defaults to 1,000.'),
+})
+
+export const resultQuery: z.ZodType<{ readonly wait?: number | undefined }> = z.strictObject({
+  wait: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(60)
+    .optional()
+    .describe('How long to wait for the end of the job, in seconds. Defaults to not at all.'),
+})

@@ -1,0 +1,63 @@
+import { defineListener, type RecordedEvent } from 'tidemark'
+import { expect, test } from 'vitest'
+import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { appOn } from '../support/test-app.ts'
+
+const database = useFreshDatabase()
+const leaseDuration = 1_000
+
+/** A listener whose handler waits, once it has written, until it is let go. */
+function slow(by: string) {
+  const entered = Promise.withResolvers<void>()
+  const released = Promise.withResolvers<void>()
+  const handled: bigint[] = []
+  const listener = defineListener('slow').on(noted, async (event: RecordedEvent, { tx }) => {
+    await recordEffect(tx, 'slow', event, by)
+    handled.push(event.sequence)
+    entered.resolve()
+    await released.promise
+  })
+  return { listener, entered: entered.promise, release: released.resolve, handled }
+}
+
+async function leases(condition: string): Promise<number | null> {
+  const { rowCount } = await database.query(`select from tidemark.cursors where ${condition}`)
+  return rowCount
+}
+
+test('a drain that takes longer than the lease loses nothing and does nothing twice', async () => {
+  const one = slow('first')
+  const two = slow('second')
+  two.release()
+  await using first = appOn(database, [one.listener, recorder('quick')])
+  await using second = appOn(database, [two.listener, recorder('quick')])
+  const options = { leaseDuration, acquireInterval: 50, handleSignals: false }
+  const draining = await first.start(options)
+  const published = await first.publish([noted({ note: 'a' }), noted({ note: 'b' })])
+  await one.entered
+  await first.waitFor('quick', published[1]?.sequence ?? null)
+  await using runner = await second.start(options)
+  let stopped = false
+  const stop = draining.stop().then(() => (stopped = true))
+
+  // What has nothing to finish is handed over at once; the batch keeps its partition long after its lease is over.
+  await expect.poll(() => runner.partitions, { timeout: 10_000 }).toContain('quick#0')
+  await expect
+    .poll(() => leases(`listener = 'slow' and lease_until < clock_timestamp() - interval '3 s'`), {
+      timeout: 30_000,
+    })
+    .toBe(1)
+  expect(stopped).toBe(false)
+  expect(two.handled).toEqual([])
+
+  one.release()
+  await stop
+  const last = await second.publish(noted({ note: 'c' }))
+  await second.waitFor(['slow', 'quick'], last.sequence)
+  const committed = await committedEvents(database)
+  expect(await effectsOf(database, 'slow')).toEqual(committed)
+  expect(await effectsOf(database, 'quick')).toEqual(committed)
+  expect(one.handled).toEqual(published.map(({ sequence }) => sequence))
+  expect(two.handled).toEqual([last.sequence])
+})
