@@ -5,6 +5,7 @@ import type { Upcaster } from '../event/define-event.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
+import { lifecycleOf, type JobTransition } from './lifecycle.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
 import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
@@ -52,6 +53,11 @@ export interface JobOptions<
    * Defaults to no limit.
    */
   readonly limit?: JobLimit<z.output<Input>>
+  /**
+   * Publishes an event for each transition of a job, or for those in the list, in the commit that makes it: subscribe
+   * to `jobCompleted`, `jobFailed` and so on. Defaults to none.
+   */
+  readonly lifecycle?: boolean | readonly JobTransition[]
   /** Does the work, outside of a transaction. */
   readonly run?: (
     job: Job<z.output<Input>>,
@@ -89,6 +95,8 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   readonly timeout: number
   readonly concurrency: number
   readonly limit: DeclaredLimit | undefined
+  /** The transitions that are published; null: none. */
+  readonly lifecycle: readonly JobTransition[] | null
   /** The queue, where it was given with its limits. */
   readonly definedQueue: QueueDefinition | undefined
   readonly schemas: JobSchemas
@@ -126,6 +134,7 @@ const known = [
   'concurrencyKey',
   'concurrency',
   'limit',
+  'lifecycle',
   'run',
   'transact',
 ]
@@ -196,6 +205,7 @@ export function defineJob<
     timeout: milliseconds(options.timeout ?? '15m'),
     concurrency,
     limit,
+    lifecycle: lifecycleOf(where, options.lifecycle),
     schemas: { input: options.input, output: options.output, state: options.state },
     upcast,
     upcastState: options.upcastState ?? {},

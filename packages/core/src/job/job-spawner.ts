@@ -36,6 +36,7 @@ const columns: readonly Column[] = [
   (job) => job.tracestate,
   (job) => job.parent,
   (job) => job.rateKey,
+  (job) => job.lifecycle,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */

@@ -29,6 +29,8 @@ export interface OutgoingJob {
   readonly parent: string | null
   /** Null: its type has no limit. */
   readonly rateKey: string | null
+  /** The transitions that are published, with commas between them. */
+  readonly lifecycle: string | null
   readonly traceparent: string | null
   readonly tracestate: string | null
 }
@@ -85,6 +87,7 @@ export function outgoingJob(
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,
     rateKey: definition.limit === undefined ? null : definition.rateKey(input),
+    lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
 }

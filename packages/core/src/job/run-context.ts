@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Duration } from '../listener/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../listener/spawning.ts'
+import { currentCause } from '../outbox/cause.ts'
 import { inStepSpan, type ToldAttempt } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { DurableWaits } from './durable-waits.ts'
@@ -10,6 +11,12 @@ import { JobReports } from './job-reports.ts'
 import { executorOfJobTransaction, runJobTransaction } from './job-transaction.ts'
 import { Suspension } from './suspension.ts'
 import type { JobTransaction } from './transactional-context.ts'
+
+/** Runs `work` so that what it publishes says by which step. */
+function inStep<T>(step: string, work: () => T): T {
+  const cause = currentCause.getStore()
+  return cause === undefined ? work() : currentCause.run({ ...cause, step }, work)
+}
 
 /** The context of one attempt. Jobs may destructure it. */
 export class RunContext extends DurableWaits implements JobContext<unknown> {
@@ -73,7 +80,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.attempt.throwIfInterrupted()
     const startedAt = new Date()
     return inStepSpan(this.#told, id, async () => {
-      const output = await work(this.attempt.signal)
+      const output = await inStep(id, () => work(this.attempt.signal))
       await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
       return output
     })
@@ -97,7 +104,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     const stored = step === undefined ? undefined : this.memory.step(step)
     if (stored?.completedAt != null) return stored.output as T
     const run = (): Promise<T> => runJobTransaction(this.attempt, this.memory, work, step)
-    return step === undefined ? run() : inStepSpan(this.#told, step, run)
+    return step === undefined ? run() : inStepSpan(this.#told, step, () => inStep(step, run))
   }
 
   readonly spawn = ((

@@ -102,7 +102,9 @@ export function outgoingEvents(
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
-  const metadataJson = metadata === undefined ? null : encodeValue('the metadata', metadata).json
+  const headers =
+    cause?.step === undefined ? metadata : { 'tidemark.step': cause.step, ...metadata }
+  const metadataJson = headers === undefined ? null : encodeValue('the metadata', headers).json
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
     const { definition } = draft
