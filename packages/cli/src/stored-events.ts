@@ -1,4 +1,5 @@
 import type { App, EventSequence } from 'tidemark'
+import { CliError } from './cli-error.ts'
 import { reading, type Query } from './rows.ts'
 
 /** An event as it is stored. */
@@ -107,9 +108,16 @@ export async function countEvents(
 /** The sequence up to which every publisher's outcome is settled. */
 async function readHorizon(app: App, query: Query): Promise<EventSequence> {
   // least() passes over the null that means "nobody publishes".
-  const [row] = await query<{ horizon: string }>(
-    `SELECT least(last_sequence, lowest_floor) AS horizon FROM "${app.schema}".horizon()`,
+  const [row] = await query<{ horizon: string; standby: boolean }>(
+    `SELECT least(last_sequence, lowest_floor) AS horizon, pg_is_in_recovery() AS standby
+     FROM "${app.schema}".horizon()`,
   )
+  if (row?.standby === true) {
+    throw new CliError(
+      'the server is a standby: transactions that publish cannot be seen there, so nothing is known to be settled',
+      { hint: 'Read the outbox on the primary.' },
+    )
+  }
   return BigInt(row?.horizon ?? 0) as EventSequence
 }
 

@@ -315,6 +315,12 @@ export const errorCodes = {
     example: 'the lock "rates" was not renewed in time',
     remedy: 'Observe `signal` and stop; raise `ttl` if the event loop is often busy for that long.',
   },
+  TIDEMARK_STANDBY: {
+    summary: 'The outbox was to be read in order on a standby.',
+    example: 'the server is a standby: transactions that publish cannot be seen there',
+    remedy:
+      'Read it on the primary. A standby serves everything else: streams, projections, and queries of your own.',
+  },
   TIDEMARK_REQUEST_INVALID: {
     summary: 'A request to the HTTP API says something that it does not understand.',
     example: 'the query is invalid at limit: Too big: expected number to be <=1000',
