@@ -24,7 +24,7 @@ test('every transition of a job is an event, whoever makes it', async () => {
     retry: { attempts: 2, backoff: () => 1 },
     run: async (job, ctx) => {
       if (job.input.waits) {
-        await ctx.sleep('nap', 1)
+        await ctx.sleep('nap', '1s')
         const asked = new Promise((resolve) => ctx.signal.addEventListener('abort', resolve))
         void latch.pass()
         await asked
