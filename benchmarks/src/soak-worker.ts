@@ -34,6 +34,8 @@ async function work(url: string): Promise<void> {
   await runner.stop()
 }
 
+// Whoever started it is gone, and with it the server.
+process.once('disconnect', () => process.exit())
 process.once('message', (url) => {
   work(url as string).then(
     () => process.disconnect(),

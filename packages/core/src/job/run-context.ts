@@ -12,12 +12,6 @@ import { executorOfJobTransaction, runJobTransaction } from './job-transaction.t
 import { Suspension } from './suspension.ts'
 import type { JobTransaction } from './transactional-context.ts'
 
-/** Runs `work` so that what it publishes says by which step. */
-function inStep<T>(step: string, work: () => T): T {
-  const cause = currentCause.getStore()
-  return cause === undefined ? work() : currentCause.run({ ...cause, step }, work)
-}
-
 /** The context of one attempt. Jobs may destructure it. */
 export class RunContext extends DurableWaits implements JobContext<unknown> {
   readonly #running = new Map<string, Promise<unknown>>()
@@ -80,7 +74,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.attempt.throwIfInterrupted()
     const startedAt = new Date()
     return inStepSpan(this.#told, id, async () => {
-      const output = await inStep(id, () => work(this.attempt.signal))
+      const output = await withinStep(id, () => work(this.attempt.signal))
       await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
       return output
     })
@@ -104,7 +98,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     const stored = step === undefined ? undefined : this.memory.step(step)
     if (stored?.completedAt != null) return stored.output as T
     const run = (): Promise<T> => runJobTransaction(this.attempt, this.memory, work, step)
-    return step === undefined ? run() : inStepSpan(this.#told, step, () => inStep(step, run))
+    return step === undefined ? run() : inStepSpan(this.#told, step, () => withinStep(step, run))
   }
 
   readonly spawn = ((
@@ -134,4 +128,10 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.#reports ??= new JobReports(this.attempt, this.memory)
     return this.#reports
   }
+}
+
+/** What is published meanwhile says which step it is of, so that a trace can tell. */
+function withinStep<T>(step: string, work: () => T): T {
+  const cause = currentCause.getStore()
+  return cause === undefined ? work() : currentCause.run({ ...cause, step }, work)
 }

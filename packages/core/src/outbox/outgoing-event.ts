@@ -102,9 +102,8 @@ export function outgoingEvents(
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
-  const headers =
-    cause?.step === undefined ? metadata : { 'tidemark.step': cause.step, ...metadata }
-  const metadataJson = headers === undefined ? null : encodeValue('the metadata', headers).json
+  const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
+  const metadataJson = marked === undefined ? null : encodeValue('the metadata', marked).json
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
     const { definition } = draft
