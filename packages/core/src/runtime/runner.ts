@@ -116,6 +116,8 @@ export class Runner implements AsyncDisposable {
   readonly #horizonWatch: HorizonWatch = new HorizonWatch()
   #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
+  /** Projections that become inline when no older process runs any more. */
+  #waiting: readonly Consumer[] = []
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
@@ -203,10 +205,13 @@ export class Runner implements AsyncDisposable {
     )
     try {
       await requireMigrated(database, outbox.schema)
-      await syncDefinitions({ ...environment, database })
-      if (options.jobs !== false)
+      const silence = options.leaseDuration ?? 10_000
+      const waiting = await syncDefinitions({ ...environment, database, silence })
+      if (options.jobs !== false) {
         await syncLimits(database, outbox.schema, environment.spawner.registry)
+      }
       const runner = detached(() => new Runner({ ...environment, database }, options))
+      runner.#waiting = waiting
       await runner.#register()
       restart = () => runner.#restart?.()
       return detached(() => runner.#run())
@@ -361,6 +366,7 @@ export class Runner implements AsyncDisposable {
           await follower.pause()
           this.#horizonWatch.forget()
         }
+        if (this.#waiting.length > 0) await this.#syncWaiting()
         await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
@@ -369,6 +375,16 @@ export class Runner implements AsyncDisposable {
       await follower.pause()
     }
     follower.throwIfFailed()
+  }
+
+  async #syncWaiting(): Promise<void> {
+    const { logger } = this.#environment
+    const environment = { ...this.#environment, silence: this.#leaseDuration }
+    try {
+      this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
+    } catch (error) {
+      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
+    }
   }
 
   async #flush(signal: AbortSignal, session: AbortController): Promise<void> {

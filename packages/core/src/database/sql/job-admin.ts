@@ -23,7 +23,7 @@ UNION ALL SELECT 'parked', (SELECT count(*) FROM ${schema}.jobs WHERE parked = '
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE status = 'queued' AND parked = 'limit')::integer
-UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running'
+UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running' AND process IS NOT NULL
 UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 'paused'
 UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
 )

@@ -299,8 +299,8 @@ BEGIN
     UPDATE :"schema".jobs j
     SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
         started_at = clock_timestamp()
-    WHERE j.id = ANY (ARRAY(
-      SELECT q.id FROM :"schema".jobs q
+    WHERE j.ctid = ANY (ARRAY(
+      SELECT q.ctid FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
