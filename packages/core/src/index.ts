@@ -109,6 +109,7 @@ export { defineJob, type JobDefinition, type JobOptions } from './job/define-job
 export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
 export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
 export type { JobHandle, JobReport, JobResultOptions } from './job/job-handle.ts'
+export type { JobTraceNode } from './job/job-trace.ts'
 export type { FinishedStep } from './job/job-memory.ts'
 export type { PublishedJobType } from './job/job-registry.ts'
 export type { JobRunnerOptions } from './job/job-runner.ts'

@@ -115,7 +115,13 @@ export class App implements AsyncDisposable {
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
-    this.jobs = new JobAdmin(this.#database, this.schema, this.#spawner, this.#logger)
+    this.jobs = new JobAdmin(
+      this.#database,
+      this.schema,
+      this.#spawner,
+      this.#logger,
+      this.#definitions.schedules,
+    )
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 

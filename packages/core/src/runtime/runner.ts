@@ -115,6 +115,8 @@ export class Runner implements AsyncDisposable {
   readonly #horizonWatch: HorizonWatch = new HorizonWatch()
   #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
+  /** Projections that become inline when no older process runs any more. */
+  #waiting: readonly Consumer[] = []
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
@@ -202,8 +204,10 @@ export class Runner implements AsyncDisposable {
     )
     try {
       await requireMigrated(database, outbox.schema)
-      await syncDefinitions({ ...environment, database })
+      const silence = options.leaseDuration ?? 10_000
+      const waiting = await syncDefinitions({ ...environment, database, silence })
       const runner = detached(() => new Runner({ ...environment, database }, options))
+      runner.#waiting = waiting
       await runner.#register()
       restart = () => runner.#restart?.()
       return detached(() => runner.#run())
@@ -358,6 +362,7 @@ export class Runner implements AsyncDisposable {
           await follower.pause()
           this.#horizonWatch.forget()
         }
+        if (this.#waiting.length > 0) await this.#syncWaiting()
         await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
@@ -366,6 +371,16 @@ export class Runner implements AsyncDisposable {
       await follower.pause()
     }
     follower.throwIfFailed()
+  }
+
+  async #syncWaiting(): Promise<void> {
+    const { logger } = this.#environment
+    const environment = { ...this.#environment, silence: this.#leaseDuration }
+    try {
+      this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
+    } catch (error) {
+      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
+    }
   }
 
   async #flush(signal: AbortSignal, session: AbortController): Promise<void> {

@@ -22,7 +22,7 @@ UNION ALL SELECT 'queued', count(*)::integer FROM ${schema}.jobs WHERE status = 
 UNION ALL SELECT 'parked', (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'new')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')::integer
-UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running'
+UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running' AND process IS NOT NULL
 UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 'paused'
 UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
 )

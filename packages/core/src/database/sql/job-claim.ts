@@ -57,7 +57,7 @@ export const rescueJobs: SchemaStatement = statement(
   (schema) => `
 WITH dead AS (
   SELECT j.id, j.process, j.token, j.attempt, j.started_at, j.triggered_by FROM ${schema}.jobs j
-  WHERE j.status = 'running' AND NOT EXISTS (
+  WHERE j.status = 'running' AND j.process IS NOT NULL AND NOT EXISTS (
     SELECT FROM ${schema}.processes p
     WHERE p.id = j.process AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms')
   LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
