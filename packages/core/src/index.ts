@@ -41,6 +41,12 @@ export {
   type EntityReducer,
 } from './outbox/define-entity.ts'
 export type { LoadedEntity } from './outbox/load-entity.ts'
+export type {
+  InspectedEvent,
+  InspectedPage,
+  InspectedStream,
+  InspectOptions,
+} from './outbox/inspect.ts'
 export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
