@@ -130,6 +130,7 @@ export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
+export type { Repair, RepairName } from './runtime/repair.ts'
 export type { Runner, RunnerOptions } from './runtime/runner.ts'
 export type {
   Committed,
