@@ -111,6 +111,22 @@ export {
   type ScheduleDefinition,
   type ScheduleOptions,
 } from './job/define-schedule.ts'
+export { defineQueue, type QueueDefinition } from './job/define-queue.ts'
+export {
+  jobCancelled,
+  jobCompleted,
+  jobFailed,
+  jobPaused,
+  jobRescued,
+  jobResumed,
+  jobRetried,
+  jobSpawned,
+  jobStarted,
+  jobSuspended,
+  type JobTransition,
+  type JobTransitionPayload,
+} from './job/lifecycle.ts'
+export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/limit.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
 export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
 export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'

@@ -113,6 +113,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   readonly snooze = async (delay: Duration): Promise<never> =>
     this.suspend(new Suspension(delay, { for: 'snooze' }))
 
+  /** Whether the job has said anything about itself. */
+  get hasReports(): boolean {
+    return this.#reports !== undefined
+  }
+
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
     await this.#reports?.flush()

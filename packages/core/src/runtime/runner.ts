@@ -10,6 +10,7 @@ import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
 import { Scheduler } from '../job/scheduler.ts'
+import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
@@ -115,6 +116,8 @@ export class Runner implements AsyncDisposable {
   readonly #horizonWatch: HorizonWatch = new HorizonWatch()
   #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
+  /** Projections that become inline when no older process runs any more. */
+  #waiting: readonly Consumer[] = []
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
@@ -202,8 +205,13 @@ export class Runner implements AsyncDisposable {
     )
     try {
       await requireMigrated(database, outbox.schema)
-      await syncDefinitions({ ...environment, database })
+      const silence = options.leaseDuration ?? 10_000
+      const waiting = await syncDefinitions({ ...environment, database, silence })
+      if (options.jobs !== false) {
+        await syncLimits(database, outbox.schema, environment.spawner.registry)
+      }
       const runner = detached(() => new Runner({ ...environment, database }, options))
+      runner.#waiting = waiting
       await runner.#register()
       restart = () => runner.#restart?.()
       return detached(() => runner.#run())
@@ -358,6 +366,7 @@ export class Runner implements AsyncDisposable {
           await follower.pause()
           this.#horizonWatch.forget()
         }
+        if (this.#waiting.length > 0) await this.#syncWaiting()
         await this.#partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
@@ -366,6 +375,16 @@ export class Runner implements AsyncDisposable {
       await follower.pause()
     }
     follower.throwIfFailed()
+  }
+
+  async #syncWaiting(): Promise<void> {
+    const { logger } = this.#environment
+    const environment = { ...this.#environment, silence: this.#leaseDuration }
+    try {
+      this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
+    } catch (error) {
+      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
+    }
   }
 
   async #flush(signal: AbortSignal, session: AbortController): Promise<void> {
