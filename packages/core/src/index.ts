@@ -41,6 +41,12 @@ export {
   type EntityReducer,
 } from './outbox/define-entity.ts'
 export type { LoadedEntity } from './outbox/load-entity.ts'
+export type {
+  InspectedEvent,
+  InspectedPage,
+  InspectedStream,
+  InspectOptions,
+} from './outbox/inspect.ts'
 export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
@@ -140,6 +146,7 @@ export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
+export type { Repair, RepairName } from './runtime/repair.ts'
 export type { Runner, RunnerOptions } from './runtime/runner.ts'
 export type {
   Committed,
