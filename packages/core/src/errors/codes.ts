@@ -236,9 +236,9 @@ export const errorCodes = {
   },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',
-    example: 'balances is inline here, but async in the database',
+    example: 'balances is inline at version 1 here, but async at version 1 in the database',
     remedy:
-      'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
+      'Both advance the same cursor in different ways. Raise its `version`: it is derived again in the new mode.',
   },
   TIDEMARK_TABLE_MISMATCH: {
     summary: 'The table that a keyed projection writes is not as its definition says.',

@@ -8,6 +8,7 @@ import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
+import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell } from '../outbox/doorbell.ts'
@@ -68,6 +69,8 @@ export class Runner implements AsyncDisposable {
   readonly #horizonWatch: HorizonWatch = new HorizonWatch()
   #stopObserving: () => void = () => {}
   #restart: (() => void) | undefined
+  /** Projections that become inline when no older process runs any more. */
+  #waiting: readonly Consumer[] = []
   #loops: Promise<unknown> = Promise.resolve()
   #stopped: Promise<void> | undefined
 
@@ -155,8 +158,13 @@ export class Runner implements AsyncDisposable {
     )
     try {
       await requireMigrated(database, outbox.schema)
-      await syncDefinitions({ ...environment, database })
+      const silence = options.leaseDuration ?? 10_000
+      const waiting = await syncDefinitions({ ...environment, database, silence })
+      if (options.jobs !== false) {
+        await syncLimits(database, outbox.schema, environment.spawner.registry)
+      }
       const runner = detached(() => new Runner({ ...environment, database }, options))
+      runner.#waiting = waiting
       await runner.#register()
       restart = () => runner.#restart?.()
       return detached(() => runner.#run())
@@ -251,12 +259,24 @@ export class Runner implements AsyncDisposable {
       horizonWatch: this.#horizonWatch,
       signals: this.#environment.signals,
       acquireInterval: this.#acquireInterval,
+      beforeBalance: () => this.#syncWaiting(),
     })
     this.#restart = () => session.end()
     try {
       await session.run(this.#abort.signal)
     } finally {
       this.#restart = undefined
+    }
+  }
+
+  async #syncWaiting(): Promise<void> {
+    if (this.#waiting.length === 0) return
+    const { logger } = this.#environment
+    const environment = { ...this.#environment, silence: this.#leaseDuration }
+    try {
+      this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
+    } catch (error) {
+      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
     }
   }
 

@@ -14,6 +14,8 @@ export interface SessionEnvironment {
   readonly horizonWatch: HorizonWatch
   readonly signals: CursorSignals
   readonly acquireInterval: number
+  /** Done each time before partitions are taken or given up. */
+  beforeBalance(): Promise<void>
 }
 
 const flushInterval = 200
@@ -55,6 +57,7 @@ export class Session {
           await follower.pause()
           horizonWatch.forget()
         }
+        await this.#environment.beforeBalance()
         await partitions.balance(() => follower.follow(signal))
         follower.throwIfFailed()
       })
