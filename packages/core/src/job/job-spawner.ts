@@ -35,6 +35,8 @@ const columns: readonly Column[] = [
   (job) => job.traceparent,
   (job) => job.tracestate,
   (job) => job.parent,
+  (job) => job.rateKey,
+  (job) => job.lifecycle,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */

@@ -46,6 +46,7 @@ import { stderrLogger, type Logger } from '../telemetry/logger.ts'
 import { checkAppOptions, type AppOptions } from './app-options.ts'
 import { collectDefinitions, type Definitions } from './modules.ts'
 import { Publishing } from './publishing.ts'
+import { repair, type Repair } from './repair.ts'
 import { checkRunnerOptions } from './runner-options.ts'
 import { Runner, type RunnerOptions } from './runner.ts'
 import type {
@@ -401,6 +402,18 @@ export class App implements AsyncDisposable {
     rejectUnknownOptions('storedTypes', options, ['pages'])
     if (options.pages !== undefined) requireWhole('storedTypes', 'pages', options.pages, 1)
     return readStoredTypes(this.#database, this.schema, this.#definitions.registry, options)
+  }
+
+  /**
+   * Repairs what needs no decision: partitions of the outbox that should be there by now, rows of processes that are
+   * dead, and what is left of rebuilds that are over. Workers do most of it by themselves, in time.
+   *
+   * @param options.dryRun - only says what it would do. Defaults to false.
+   */
+  async repair(options: { readonly dryRun?: boolean } = {}): Promise<readonly Repair[]> {
+    rejectUnknownOptions('repair', options, ['dryRun'])
+    this.#requireOpen()
+    return repair(this.#database, this.schema, { dryRun: options.dryRun ?? false })
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */

@@ -10,6 +10,7 @@ import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRunner, type JobRunnerOptions } from '../job/job-runner.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
 import { Scheduler } from '../job/scheduler.ts'
+import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { CursorSignals } from '../listener/cursor-signals.ts'
 import { Doorbell, type DoorbellOptions } from '../outbox/doorbell.ts'
@@ -206,6 +207,9 @@ export class Runner implements AsyncDisposable {
       await requireMigrated(database, outbox.schema)
       const silence = options.leaseDuration ?? 10_000
       const waiting = await syncDefinitions({ ...environment, database, silence })
+      if (options.jobs !== false) {
+        await syncLimits(database, outbox.schema, environment.spawner.registry)
+      }
       const runner = detached(() => new Runner({ ...environment, database }, options))
       runner.#waiting = waiting
       await runner.#register()
