@@ -56,7 +56,8 @@ export type {
   PublishOptions,
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
-export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/prune-plan.ts'
+export type { Pruned } from './outbox/prune.ts'
 export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
