@@ -42,7 +42,7 @@ export async function follow(
     modules: listeners.map(({ definition }) => definition),
     connectionString: database.url,
   })
-  await app.start({ handleSignals: false })
+  await app.start({ handleSignals: false, maintenanceInterval: 3_600_000 })
   const start = toEventSequence(after)
   await Promise.all(listeners.map(({ definition }) => app.waitFor(definition, start)))
   const cpu = process.cpuUsage()

@@ -52,7 +52,7 @@ const options = `Options:
   --listeners n,n…     tail: the numbers of listeners (default ${say('listeners')})
   --seconds n          length of one measurement that is bounded by time (default ${say('seconds')})
   --minutes n          length of the soak (default ${say('minutes')})
-  --runs n             measurements of each case, taking turns: A B A B … (default ${say('runs')})
+  --runs n             measurements of each case, taking turns: A B, B A, … (default ${say('runs')})
   --events n           events of one measurement that is bounded by events
   --commit-delay n,n…  how much slower each commit is than the disk, in ms (default ${say('commitDelays')})
   --only text          only the cases whose name contains the text, and what they are compared with

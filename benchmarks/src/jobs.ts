@@ -1,190 +1,123 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
-import { Logger, makeWorkerUtils, run as runGraphile, type RunnerOptions } from 'graphile-worker'
-import { PgBoss } from 'pg-boss'
-import { defineApp, defineJob, type JobDefinition } from 'tidemark'
-import { z } from 'zod'
-import { interleave, selectCases, type Case } from './measure.ts'
-import { ratesTable, type Report } from './report.ts'
+import { ratesChart } from './chart.ts'
+import { cpuTimeOf, type CpuTime } from './cpu-time.ts'
+import { graphile, graphileBatched, pgBoss } from './job-peers.ts'
+import { concurrency, tidemark, type Queue, type Task } from './job-queue.ts'
+import { interleave, quantile, ratioOf, selectCases, type Case, type Measured } from './measure.ts'
+import { ratesTable, type Report, type Table } from './report.ts'
 import type { Bench } from './server.ts'
+import { atLeast, type Reached } from './targets.ts'
 
-const effects = 'CREATE TABLE job_effects (n integer NOT NULL)'
-const input = z.object({ n: z.number() })
-const statement = 'INSERT INTO job_effects (n) VALUES ($1::integer)'
+const nothing: Task = () => {}
+const oneRow: Task = async (n, sql) => {
+  await sql.query('INSERT INTO job_effects (n) VALUES ($1::integer)', [n])
+}
+
+const batched = 'graphile-worker: empty, batched (localQueue 500, completeJobBatchDelay 0)'
+const empty = 'tidemark: empty, history kept'
+const transactional = 'tidemark: one row each, in the commit of the job (transact)'
+
+interface Cost extends CpuTime {
+  readonly walBytes: number
+}
 
 /**
  * Jobs from a full queue to an empty one: jobs that do nothing, and jobs whose one effect is a row that commits with
- * them. Peers with the same connections and the same number of jobs side by side; each case starts with an empty
- * database.
+ * them. Peers with the same connections and the same number of jobs side by side; each case starts with a database of
+ * its own. Of each, also what a job costs: processor time and log, which other load on the machine does not change.
  */
 export async function jobs({ options, server, progress }: Bench): Promise<Report> {
-  const count = options.events ?? 50_000
-  const withDatabase = async (
-    work: (database: TestDatabase) => Promise<number>,
-  ): Promise<number> => {
-    await using database = await createTestDatabase({ server })
-    await database.query(effects)
-    return count / (await work(database))
-  }
-  const batched = 'graphile-worker: empty, batched (localQueue 500, completeJobBatchDelay 0)'
-  const byDefault = 'graphile-worker: empty, default'
+  const count = options.events ?? 30_000
+  const costs = new Map<string, Cost[]>()
+  const measured = (
+    name: string,
+    prepare: (database: TestDatabase) => Promise<Queue>,
+    effects = 0,
+    against?: string,
+  ): Case => ({
+    name,
+    ...(against === undefined ? {} : { against }),
+    measure: async () => {
+      await using database = await createTestDatabase({ server })
+      await database.query('CREATE TABLE job_effects (n integer NOT NULL)')
+      const queue = await prepare(database)
+      const { seconds, cost } = await emptied(database, queue)
+      await requireDone(database, queue, effects)
+      await queue.close()
+      if (cost !== undefined) costs.set(name, [...(costs.get(name) ?? []), cost])
+      return count / seconds
+    },
+  })
   const effect = 'graphile-worker: one row each'
   const cases: readonly Case[] = [
-    { name: byDefault, measure: () => withDatabase((db) => graphile(db, count, 'empty', {})) },
-    {
-      name: batched,
-      measure: () =>
-        withDatabase((db) =>
-          graphile(db, count, 'empty', {
-            preset: {
-              worker: {
-                localQueue: { size: 500 },
-                completeJobBatchDelay: 0,
-                failJobBatchDelay: 0,
-              },
-            },
-          }),
-        ),
-    },
-    {
-      name: 'tidemark: empty, history kept',
-      against: batched,
-      measure: () => withDatabase((db) => tidemark(db, count, empty())),
-    },
-    {
-      name: 'pg-boss: empty, batches of 500',
-      measure: () => withDatabase((db) => pgBoss(db, count)),
-    },
-    { name: effect, measure: () => withDatabase((db) => graphile(db, count, 'effect', {})) },
-    {
-      name: 'tidemark: one row each, in the commit of the job (transact)',
-      against: effect,
-      measure: () => withDatabase((db) => tidemark(db, count, transactional(), true)),
-    },
+    measured(batched, (db) => graphile(db, count, nothing, graphileBatched)),
+    measured(empty, (db) => tidemark(db, count, nothing, 'run'), 0, batched),
+    measured('graphile-worker: empty, default', (db) => graphile(db, count, nothing)),
+    measured('pg-boss: empty, batches of 500', (db) => pgBoss(db, count)),
+    measured(effect, (db) => graphile(db, count, oneRow), count),
+    measured(transactional, (db) => tidemark(db, count, oneRow, 'transact'), count, effect),
   ]
   const results = await interleave(selectCases(cases, options.only), options.runs, progress)
   const title = `jobs: jobs a second, ${count.toLocaleString('en')} queued jobs, ${concurrency} side by side`
-  return { name: 'jobs', tables: [ratesTable(title, results)], results }
+  return {
+    name: 'jobs',
+    tables: [ratesTable(title, results), costTable(costs, count)],
+    charts: [ratesChart('rates', title, results)],
+    targets: targetsOf(results),
+    results: { rates: results, costs: Object.fromEntries(costs) },
+  }
 }
 
-const concurrency = 24
-// How often the queue is looked at, to see whether it is empty.
-const look = 10
-const quiet = new Logger(() => () => {})
+function targetsOf(results: readonly Measured[]): Reached[] {
+  const ratio = ratioOf(results, empty, batched)
+  const rate = results.find(({ name }) => name === transactional)
+  return [
+    ...(ratio === undefined ? [] : [atLeast('jobs-empty', 1, ratio)]),
+    // Ten times what a peer says of itself.
+    ...(rate === undefined ? [] : [atLeast('jobs-effect', 7_700, rate)]),
+  ]
+}
 
-const empty = (): JobDefinition => defineJob('empty', { input, run: () => {} })
-
-const transactional = (): JobDefinition =>
-  defineJob('effect', {
-    input,
-    transact: async (job, { tx }) => void (await tx.query(statement, [job.input.n])),
-  })
-
-/** Seconds from the start of a worker to the end of the last job. */
-async function tidemark(
+/** From the start of a worker to the end of the last job, with the worker stopped. */
+async function emptied(
   database: TestDatabase,
-  count: number,
-  job: JobDefinition,
-  withEffects = false,
-): Promise<number> {
-  await using app = defineApp({ modules: [job], connectionString: database.url })
-  await app.transaction(async ({ spawn }) => {
-    for (let n = 0; n < count; n++) await spawn(job, { n })
-  })
+  queue: Queue,
+): Promise<{ seconds: number; cost: Cost | undefined }> {
+  const before = await walPosition(database)
   const started = performance.now()
-  await app.start({ handleSignals: false, jobs: { concurrency } })
-  await untilDone(async () => {
-    const { rows } = await database.query<{ left: number }>(
-      `SELECT count(*)::integer AS left FROM (
-         SELECT FROM tidemark.jobs WHERE status IN ('queued', 'running') LIMIT 1) AS one`,
-    )
-    return rows[0]?.left === 0
-  })
+  const cpu = await cpuTimeOf(database, () => queue.run())
   const seconds = (performance.now() - started) / 1000
-  if (withEffects) await requireEffects(database, count)
-  return seconds
+  const walBytes = (await walPosition(database)) - before
+  return { seconds, cost: cpu === undefined ? undefined : { ...cpu, walBytes } }
 }
 
-async function graphile(
-  database: TestDatabase,
-  count: number,
-  task: 'empty' | 'effect',
-  options: Partial<RunnerOptions>,
-): Promise<number> {
-  const utils = await makeWorkerUtils({ connectionString: database.url })
-  await utils.migrate()
-  await database.query(
-    `SELECT graphile_worker.add_job($1, json_build_object('n', n)) FROM generate_series(1, $2::integer) AS n`,
-    [task, count],
+async function walPosition(database: TestDatabase): Promise<number> {
+  const { rows } = await database.query<{ bytes: string }>(
+    `SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS bytes`,
   )
-  const started = performance.now()
-  const runner = await runGraphile({
-    connectionString: database.url,
-    concurrency,
-    maxPoolSize: 10,
-    noHandleSignals: true,
-    pollInterval: 1000,
-    logger: quiet,
-    taskList: {
-      empty: () => {},
-      effect: async (payload, helpers) => {
-        await helpers.query(statement, [(payload as { n: number }).n])
-      },
-    },
-    ...options,
-  })
-  await untilDone(async () => {
-    const { rows } = await database.query<{ left: number }>(
-      `SELECT count(*)::integer AS left FROM (SELECT FROM graphile_worker._private_jobs LIMIT 1) AS one`,
-    )
-    return rows[0]?.left === 0
-  })
-  const seconds = (performance.now() - started) / 1000
-  await runner.stop()
-  await utils.release()
-  if (task === 'effect') await requireEffects(database, count)
-  return seconds
+  return Number(rows[0]?.bytes)
 }
 
-/** With its own batches; its completed jobs stay in its table, as here. */
-async function pgBoss(database: TestDatabase, count: number): Promise<number> {
-  const boss = new PgBoss({
-    connectionString: database.url,
-    max: 10,
-    supervise: false,
-    schedule: false,
-  })
-  boss.on('error', () => {})
-  await boss.start()
-  await boss.createQueue('empty')
-  for (let start = 0; start < count; start += 1000) {
-    const page = Array.from({ length: Math.min(1000, count - start) }, (_, n) => ({
-      data: { n: start + n },
-    }))
-    await boss.insert('empty', page)
-  }
-  const started = performance.now()
-  let left = count
-  const done = Promise.withResolvers<void>()
-  for (let worker = 0; worker < 4; worker++) {
-    await boss.work('empty', { batchSize: 500, pollingIntervalSeconds: 0.5 }, async (batch) => {
-      left -= batch.length
-      if (left <= 0) done.resolve()
-    })
-  }
-  await done.promise
-  const seconds = (performance.now() - started) / 1000
-  await boss.stop({ graceful: true, close: true })
-  return seconds
-}
-
-async function untilDone(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await delay(look)
-}
-
-async function requireEffects(database: TestDatabase, count: number): Promise<void> {
+async function requireDone(database: TestDatabase, queue: Queue, effects: number): Promise<void> {
+  const left = await queue.left()
+  if (left !== 0) throw new Error(`${left} jobs are left`)
   const { rows } = await database.query<{ rows: number }>(
     'SELECT count(*)::integer AS rows FROM job_effects',
   )
-  if (rows[0]?.rows !== count) throw new Error(`${rows[0]?.rows} effects of ${count} jobs`)
+  if (rows[0]?.rows !== effects) throw new Error(`${rows[0]?.rows} effects of ${effects} jobs`)
+}
+
+function costTable(costs: ReadonlyMap<string, readonly Cost[]>, count: number): Table {
+  const median = (values: readonly number[]): number => quantile(values, 0.5) / count
+  return {
+    title: 'jobs: processor time and log a job, medians',
+    columns: ['case', 'worker µs', 'server µs', 'both µs', 'WAL bytes'],
+    rows: [...costs].map(([name, of]) => [
+      name,
+      (median(of.map(({ client }) => client)) * 1000).toFixed(0),
+      (median(of.map(({ server }) => server)) * 1000).toFixed(0),
+      (median(of.map(({ client, server }) => client + server)) * 1000).toFixed(0),
+      median(of.map(({ walBytes }) => walBytes)).toFixed(0),
+    ]),
+  }
 }

@@ -24,7 +24,8 @@ export interface Measured extends Spread {
 }
 
 /**
- * Measures the cases in turns, A B A B …: on a machine that others use too, neighbours in time are alike.
+ * Measures the cases in turns, A B, B A, A B, …: on a machine that others use too, neighbours in time are alike, and
+ * no case always comes after the same one.
  *
  * @param progress - told about each measurement.
  */
@@ -35,7 +36,7 @@ export async function interleave(
 ): Promise<Measured[]> {
   const rates = new Map(cases.map(({ name }): [string, number[]] => [name, []]))
   for (let round = 1; round <= runs; round++) {
-    for (const { name, measure } of cases) {
+    for (const { name, measure } of round % 2 === 1 ? cases : cases.toReversed()) {
       const rate = await measure()
       rates.get(name)?.push(rate)
       progress(`round ${round}/${runs}  ${name}: ${Math.round(rate).toLocaleString('en')}/s`)

@@ -18,10 +18,10 @@ function scripted(rates: Readonly<Record<string, readonly number[]>>, against?: 
 }
 
 describe('measuring in turns', () => {
-  it('takes a round of all cases before the next one', async () => {
-    const { order, cases } = scripted({ a: [1, 2], b: [3, 4] })
-    await interleave(cases, 2, () => {})
-    expect(order).toEqual(['a', 'b', 'a', 'b'])
+  it('takes a round of all cases before the next one, and every other round backwards', async () => {
+    const { order, cases } = scripted({ a: [1, 2, 3], b: [4, 5, 6] })
+    await interleave(cases, 3, () => {})
+    expect(order).toEqual(['a', 'b', 'b', 'a', 'a', 'b'])
   })
 
   it('compares within a round, so that a slow round changes no ratio', async () => {

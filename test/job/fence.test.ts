@@ -18,7 +18,6 @@ import {
 } from '../../packages/core/src/database/sql/job-memory.ts'
 import {
   completeJobs,
-  completeSilentJobs,
   fenceJob,
   fenceJobs,
   settleJob,
@@ -59,8 +58,8 @@ const writes: readonly {
   },
   {
     what: 'complete silently',
-    statement: completeSilentJobs,
-    values: (id, token) => [[id], [token]],
+    statement: completeJobs,
+    values: (id, token) => [[id], [token], null, null],
   },
   {
     what: 'fail',

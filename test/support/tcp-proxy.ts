@@ -13,7 +13,7 @@ interface Pair {
 export class TcpProxy implements AsyncDisposable {
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
-  readonly #target: URL
+  #target: URL
   #frozen = false
 
   private constructor(target: string) {
@@ -52,6 +52,15 @@ export class TcpProxy implements AsyncDisposable {
   freezeAll(): number {
     this.#frozen = true
     return this.freeze(/^/)
+  }
+
+  /** Cuts all connections; new ones go to another server, as after a failover. */
+  switchTo(url: string): void {
+    this.#target = new URL(url)
+    for (const { client, server } of this.#pairs) {
+      client.destroy()
+      server.destroy()
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

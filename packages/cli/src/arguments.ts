@@ -48,3 +48,22 @@ export function expectedVersionArgument(text: string): bigint | 'none' | 'any' {
 export function collected(text: string, before: readonly string[] = []): readonly string[] {
   return [...before, text]
 }
+
+/** Reads a whole number, perhaps a negative one. */
+export function integerArgument(text: string): number {
+  if (/^-?\d{1,9}$/u.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number.')
+}
+
+/** Reads the id of a job. */
+export function uuidArgument(text: string): string {
+  if (/^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/iu.test(text)) return text.toLowerCase()
+  throw new InvalidArgumentError('It must be an id, a UUID.')
+}
+
+/** Reads a moment. */
+export function timeArgument(text: string): Date {
+  const time = new Date(text)
+  if (/^\d{4}-\d\d-\d\d/u.test(text) && !Number.isNaN(time.getTime())) return time
+  throw new InvalidArgumentError('It must be a time, such as 2026-01-31T12:00:00Z.')
+}

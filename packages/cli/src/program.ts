@@ -10,6 +10,15 @@ import { addEventList } from './commands/event-list.ts'
 import { addEventShow } from './commands/event-show.ts'
 import { addEventTail } from './commands/event-tail.ts'
 import { addInit } from './commands/init.ts'
+import { addJobCancel } from './commands/job-cancel.ts'
+import { addJobList } from './commands/job-list.ts'
+import { addJobPause } from './commands/job-pause.ts'
+import { addJobResume } from './commands/job-resume.ts'
+import { addJobRetry } from './commands/job-retry.ts'
+import { addJobShow } from './commands/job-show.ts'
+import { addJobSpawn } from './commands/job-spawn.ts'
+import { addJobTrace } from './commands/job-trace.ts'
+import { addJobTypes } from './commands/job-types.ts'
 import { addListenerList } from './commands/listener-list.ts'
 import { addListenerPause } from './commands/listener-pause.ts'
 import { addListenerReset } from './commands/listener-reset.ts'
@@ -31,6 +40,10 @@ import { addProjectionReset } from './commands/projection-reset.ts'
 import { addProjectionResume } from './commands/projection-resume.ts'
 import { addProjectionShow } from './commands/projection-show.ts'
 import { addPublish } from './commands/publish.ts'
+import { addScheduleList } from './commands/schedule-list.ts'
+import { addSchedulePause } from './commands/schedule-pause.ts'
+import { addScheduleResume } from './commands/schedule-resume.ts'
+import { addScheduleRun } from './commands/schedule-run.ts'
 import { addStreamShow } from './commands/stream-show.ts'
 import { addWait } from './commands/wait.ts'
 import { addWorker } from './commands/worker.ts'
@@ -109,6 +122,23 @@ export function buildProgram(context: Context): Command {
     addDeadLetterShow,
     addDeadLetterRetry,
     addDeadLetterDiscard,
+  ])
+  group('job', 'Look at jobs, spawn them and steer them.', [
+    addJobList,
+    addJobShow,
+    addJobTypes,
+    addJobSpawn,
+    addJobRetry,
+    addJobCancel,
+    addJobPause,
+    addJobResume,
+    addJobTrace,
+  ])
+  group('schedule', 'Look at schedules and steer them.', [
+    addScheduleList,
+    addScheduleRun,
+    addSchedulePause,
+    addScheduleResume,
   ])
   addWait(program, context)
   addDoctor(program, context)

@@ -236,9 +236,9 @@ export const errorCodes = {
   },
   TIDEMARK_MODE_CHANGED: {
     summary: 'A projection changed between inline and async.',
-    example: 'balances is inline here, but async in the database',
+    example: 'balances is inline at version 1 here, but async at version 1 in the database',
     remedy:
-      'Both advance the same cursor in different ways: reset the projection when no publisher runs the old code.',
+      'Both advance the same cursor in different ways. Raise its `version`: it is derived again in the new mode.',
   },
   TIDEMARK_TABLE_MISMATCH: {
     summary: 'The table that a keyed projection writes is not as its definition says.',
@@ -314,6 +314,12 @@ export const errorCodes = {
     summary: 'A lock was not renewed in time and may be held by another by now.',
     example: 'the lock "rates" was not renewed in time',
     remedy: 'Observe `signal` and stop; raise `ttl` if the event loop is often busy for that long.',
+  },
+  TIDEMARK_STANDBY: {
+    summary: 'The outbox was to be read in order on a standby.',
+    example: 'the server is a standby: transactions that publish cannot be seen there',
+    remedy:
+      'Read it on the primary. A standby serves everything else: streams, projections, and queries of your own.',
   },
   TIDEMARK_REQUEST_INVALID: {
     summary: 'A request to the HTTP API says something that it does not understand.',

@@ -18,7 +18,7 @@ export class Attempt {
   /** Whether it was completed in a transaction of its own that has committed. */
   completed = false
   readonly #transactions = new Set<OpenTransaction>()
-  readonly #cut = Promise.withResolvers<never>()
+  #cut: PromiseWithResolvers<never> | undefined
   #controller: AbortController | undefined
   #interruption: Interruption | undefined
   #over = false
@@ -27,7 +27,6 @@ export class Attempt {
     this.job = job
     this.definition = definition
     this.environment = environment
-    this.#cut.promise.catch(() => {})
   }
 
   /** The parameters that every fenced statement begins with. */
@@ -50,8 +49,16 @@ export class Attempt {
     return this.#controller.signal
   }
 
-  /** Rejects when the attempt is cut off. */
+  /** Rejects when the attempt is cut off. Made when it is first asked for: most jobs end before they wait. */
   get cut(): Promise<never> {
+    if (this.#cut === undefined) {
+      this.#cut = Promise.withResolvers<never>()
+      this.#cut.promise.catch(() => {})
+      const interruption = this.#interruption
+      if (interruption !== undefined && cutsOff(interruption)) {
+        this.#cut.reject(this.#error(interruption))
+      }
+    }
     return this.#cut.promise
   }
 
@@ -67,7 +74,7 @@ export class Attempt {
       for (const transaction of this.#transactions) {
         transaction.destroy(`was cut off: ${interruption}`)
       }
-      this.#cut.reject(error)
+      this.#cut?.reject(error)
     }
     this.#controller?.abort(error)
   }

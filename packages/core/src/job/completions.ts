@@ -1,5 +1,5 @@
 import { run } from '../database/executor.ts'
-import { completeJobs, completeSilentJobs } from '../database/sql/job-settle.ts'
+import { completeJobs } from '../database/sql/job-settle.ts'
 import { isConnectionError } from '../errors/postgres-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
 import { wait } from '../outbox/wait.ts'
@@ -109,14 +109,13 @@ export class Completions {
     const sorted = batch.toSorted((a, b) => (a.attempt.job.id < b.attempt.job.id ? -1 : 1))
     const ids = sorted.map(({ attempt }) => attempt.job.id)
     const tokens = sorted.map(({ attempt }) => attempt.job.token)
-    const { rowCount } = sorted.some(({ output }) => output !== null)
-      ? await run(database, completeJobs(outbox.schema), [
-          ids,
-          tokens,
-          sorted.map(({ output }) => output?.json ?? null),
-          sorted.map(({ output }) => output?.meta ?? null),
-        ])
-      : await run(database, completeSilentJobs(outbox.schema), [ids, tokens])
+    const silent = sorted.every(({ output }) => output === null)
+    const { rowCount } = await run(database, completeJobs(outbox.schema), [
+      ids,
+      tokens,
+      silent ? null : sorted.map(({ output }) => output?.json ?? null),
+      silent ? null : sorted.map(({ output }) => output?.meta ?? null),
+    ])
     const lost = batch.length - (rowCount ?? 0)
     if (lost > 0)
       logger.warn({ jobs: lost }, `${lost} completions came too late and were not written`)

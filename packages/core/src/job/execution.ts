@@ -29,11 +29,11 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
   try {
     const job = startedJob(attempt)
-    const memory = await JobMemory.load(attempt)
+    const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
     const ctx = (context = new RunContext(attempt, memory))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isPromise(output) ? await Promise.race([output, attempt.cut]) : output
-    await context.flush()
+    if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
     if (attempt.suspension !== undefined) return suspended(attempt.suspension)
     return { kind: 'completed', output: encodeOutput(attempt.definition, value) }

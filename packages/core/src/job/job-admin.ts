@@ -21,10 +21,12 @@ import type { SpawnOptions } from '../listener/spawning.ts'
 import { inSpawnSpan } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { JobDefinition } from './define-job.ts'
+import type { ScheduleDefinition } from './define-schedule.ts'
 import { JobHandle, unknownJob } from './job-handle.ts'
 import type { FinishedStep } from './job-memory.ts'
 import type { PublishedJobType } from './job-registry.ts'
 import type { JobSpawner } from './job-spawner.ts'
+import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
@@ -85,8 +87,14 @@ export class JobAdmin {
   readonly #schema: string
   readonly #spawner: JobSpawner
 
-  constructor(database: Database, schema: string, spawner: JobSpawner, logger: Logger) {
-    this.schedules = new ScheduleAdmin(database, schema)
+  constructor(
+    database: Database,
+    schema: string,
+    spawner: JobSpawner,
+    logger: Logger,
+    schedules: readonly ScheduleDefinition[],
+  ) {
+    this.schedules = new ScheduleAdmin(database, schema, spawner, schedules)
     this.#logger = logger
     this.#database = database
     this.#schema = schema
@@ -277,6 +285,23 @@ export class JobAdmin {
       ...(row as unknown as JobLogLine),
       number: BigInt(row['number'] as string),
     }))
+  }
+
+  /**
+   * What led to a job and what came of it: the chain from event to job to step to event, as a tree in the order of
+   * reading. The SQL function `job_trace` answers the same.
+   *
+   * @param options.around - how long before its spawn and after its end to look. Defaults to an hour; the cost grows
+   * with how much happens in that time.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB.
+   */
+  async trace(
+    id: string,
+    options: { readonly around?: Duration } = {},
+  ): Promise<readonly JobTraceNode[]> {
+    const nodes = await readJobTrace(this.#database, this.#schema, id, options.around ?? '1h')
+    if (nodes.length === 0) throw unknownJob(id)
+    return nodes
   }
 
   /** The types of jobs that processes have published, and how many live processes run each. */

@@ -56,14 +56,17 @@ export class JobMemory {
     this.#attempt = attempt
   }
 
+  /** Of a first attempt: there is nothing to read. */
+  static fresh(attempt: Attempt): JobMemory {
+    const memory = new JobMemory(attempt)
+    memory.#state = decodeJobState(attempt.definition, undefined)
+    return memory
+  }
+
   /** @throws TidemarkError TIDEMARK_INVALID_STATE. */
   static async load(attempt: Attempt): Promise<JobMemory> {
     const memory = new JobMemory(attempt)
-    const { definition, job, environment } = attempt
-    if (!job.resumes) {
-      memory.#state = decodeJobState(definition, undefined)
-      return memory
-    }
+    const { job, environment } = attempt
     const { database, outbox } = environment
     const { rows } = await run(database, readMemory(outbox.schema), [job.id])
     memory.#remember(rows[0] as unknown as MemoryRow)

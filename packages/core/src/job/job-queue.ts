@@ -49,7 +49,10 @@ export class JobQueue {
     return this.#batchSize
   }
 
-  /** How many more jobs are worth claiming. */
+  /**
+   * How many more jobs are worth claiming. As many as are fetched ahead may wait for their completion to be written: the
+   * next ones are claimed meanwhile.
+   */
   wanted(unsettled: number): number {
     const ahead =
       this.#average === undefined
@@ -58,7 +61,8 @@ export class JobQueue {
             mostAhead,
             Math.floor((aheadFor / Math.max(least, this.#average)) * this.concurrency),
           )
-    const room = this.concurrency - this.#running - this.waiting + ahead - unsettled
+    const room =
+      this.concurrency - this.#running - this.waiting + ahead - Math.max(0, unsettled - ahead)
     // Claims that fetch a few at a time would cost as much as those that fetch many.
     return room < ahead / 4 ? 0 : Math.max(0, room)
   }

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Duration } from '../listener/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../listener/spawning.ts'
+import { currentCause } from '../outbox/cause.ts'
 import { inStepSpan, type ToldAttempt } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import { DurableWaits } from './durable-waits.ts'
@@ -73,7 +74,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.attempt.throwIfInterrupted()
     const startedAt = new Date()
     return inStepSpan(this.#told, id, async () => {
-      const output = await work(this.attempt.signal)
+      const output = await withinStep(id, () => work(this.attempt.signal))
       await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
       return output
     })
@@ -97,7 +98,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     const stored = step === undefined ? undefined : this.memory.step(step)
     if (stored?.completedAt != null) return stored.output as T
     const run = (): Promise<T> => runJobTransaction(this.attempt, this.memory, work, step)
-    return step === undefined ? run() : inStepSpan(this.#told, step, run)
+    return step === undefined ? run() : inStepSpan(this.#told, step, () => withinStep(step, run))
   }
 
   readonly spawn = ((
@@ -111,6 +112,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
 
   readonly snooze = async (delay: Duration): Promise<never> =>
     this.suspend(new Suspension(delay, { for: 'snooze' }))
+
+  /** Whether the job has said anything about itself. */
+  get hasReports(): boolean {
+    return this.#reports !== undefined
+  }
 
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
@@ -127,4 +133,10 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.#reports ??= new JobReports(this.attempt, this.memory)
     return this.#reports
   }
+}
+
+/** What is published meanwhile says which step it is of, so that a trace can tell. */
+function withinStep<T>(step: string, work: () => T): T {
+  const cause = currentCause.getStore()
+  return cause === undefined ? work() : currentCause.run({ ...cause, step }, work)
 }

@@ -1,7 +1,11 @@
 import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { setScheduleStatus } from '../database/sql/job-schedule.ts'
+import { closest } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { ScheduleDefinition } from './define-schedule.ts'
+import { JobHandle } from './job-handle.ts'
+import type { JobSpawner } from './job-spawner.ts'
 
 /** A schedule as operators see it. */
 export interface ScheduleView {
@@ -34,9 +38,19 @@ export class ScheduleAdmin {
   readonly #database: Database
   readonly #schema: string
 
-  constructor(database: Database, schema: string) {
+  readonly #spawner: JobSpawner
+  readonly #definitions: ReadonlyMap<string, ScheduleDefinition>
+
+  constructor(
+    database: Database,
+    schema: string,
+    spawner: JobSpawner,
+    definitions: readonly ScheduleDefinition[],
+  ) {
     this.#database = database
     this.#schema = schema
+    this.#spawner = spawner
+    this.#definitions = new Map(definitions.map((definition) => [definition.name, definition]))
   }
 
   /** All schedules that any process ever started, by name. */
@@ -56,6 +70,38 @@ export class ScheduleAdmin {
       [name, options.limit ?? 100],
     )
     return rows as unknown as ScheduleTick[]
+  }
+
+  /**
+   * Spawns the job of a schedule now, beside its ticks and whatever its policies say.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when this application defines no such schedule.
+   */
+  async run(name: string, options: { readonly triggeredBy?: string } = {}): Promise<JobHandle> {
+    const schedule = this.#definitions.get(name)
+    if (schedule === undefined) {
+      const meant = closest(name, [...this.#definitions.keys()])
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_OPTION',
+        `this application defines no schedule "${name}"`,
+        {
+          hint:
+            meant === undefined
+              ? 'What its job is given is in the definition: run it where that is.'
+              : `Did you mean "${meant}"?`,
+          details: { name },
+        },
+      )
+    }
+    const { triggeredBy = `schedule:${name}` } = options
+    const job = this.#spawner.prepare(
+      schedule.job,
+      schedule.inputOf(new Date()),
+      { triggeredBy },
+      { triggeredBy },
+    )
+    const { id, duplicate } = await this.#spawner.insertOne(this.#database, job)
+    return new JobHandle(this.#database, this.#schema, id, duplicate)
   }
 
   /** Lets ticks pass without firing; they are recorded. */

@@ -10,6 +10,8 @@ export interface DefinitionRow {
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly generation: number
+  /** The version that is being built beside the live one; null: none is. */
+  readonly rebuildVersion: number | null
   /** What its table was written by so far, if it has one. */
   readonly mapping: object | null
   /** How many partitions it has, or will have when a change under way is over. */

@@ -4,6 +4,8 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 export interface Cause {
   readonly causationId: string
   readonly correlationId: string
+  /** The step of the job that publishes. */
+  readonly step?: string
 }
 
 /** The cause of whatever is published in the present asynchronous context. */

@@ -102,7 +102,8 @@ export function outgoingEvents(
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
-  const metadataJson = metadata === undefined ? null : encodeValue('the metadata', metadata).json
+  const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
+  const metadataJson = marked === undefined ? null : encodeValue('the metadata', marked).json
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
     const { definition } = draft

@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
 import { readStream } from '../database/sql/streams.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventRow } from '../event/event-row.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
@@ -26,6 +27,8 @@ export interface ReadOptions {
 /**
  * The events of the outbox in the order of their sequences, up to the horizon: none that is read has one before it
  * that commits later.
+ *
+ * @throws TidemarkError TIDEMARK_STANDBY on a standby.
  */
 export async function* outboxEvents(
   executor: Executor | PreparingExecutor,
@@ -35,6 +38,7 @@ export async function* outboxEvents(
 ): AsyncGenerator<RecordedEvent> {
   const { follow = false, types, signal } = options
   let after = options.after ?? sequenceZero
+  await requirePrimary(executor)
   for (;;) {
     const { sequence: upTo } = await readHorizon(executor, schema)
     for (;;) {
@@ -47,6 +51,16 @@ export async function* outboxEvents(
     if (!follow || signal?.aborted === true) return
     await wait(followInterval, signal)
   }
+}
+
+// Publishers register with locks, which a standby does not have: it would take every number drawn for settled.
+async function requirePrimary(executor: Executor): Promise<void> {
+  const { rows } = await executor.query('SELECT pg_is_in_recovery() AS standby')
+  if (rows[0]?.['standby'] !== true) return
+  throw new TidemarkError(
+    'TIDEMARK_STANDBY',
+    'the server is a standby: transactions that publish cannot be seen there',
+  )
 }
 
 /** The events of a stream in the order of its versions, after the given one. */

@@ -1,4 +1,10 @@
-import { run, type Executor, type PreparingExecutor, type Row } from '../database/executor.ts'
+import {
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type QueryResult,
+  type Row,
+} from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
 import { createCursor } from '../database/sql/definitions.ts'
 import { advanceInline, lockInline } from '../database/sql/inline.ts'
@@ -58,20 +64,18 @@ export class InlineProjections implements InlineConsumers {
   ): Promise<InlineTurn> {
     const projections = [...new Set([...types].flatMap((type) => this.#byType.get(type) ?? []))]
     const names = projections.map((projection) => projection.name)
-    let { rows } = await run(executor, lockInline(this.#schema), [names])
-    if (rows.length < names.length) {
+    let locked = await this.#lockRows(executor, names)
+    if (locked.size < names.length) {
       await this.#create(executor, projections)
-      ;({ rows } = await run(executor, lockInline(this.#schema), [names]))
+      locked = await this.#lockRows(executor, names)
     }
-    const locked = new Map(rows.map((row) => [row['name'] as string, row]))
+    const here = projections.filter((one) => !isLeftToWorkers(one, locked.get(one.name)))
     let states: Map<string, EncodedValue | null> | undefined
     return {
       apply: async (stored: readonly StoredEvent[]): Promise<void> => {
-        states ??= new Map(
-          projections.map((one) => [one.name, storedState(one, locked.get(one.name))]),
-        )
+        states ??= new Map(here.map((one) => [one.name, storedState(one, locked.get(one.name))]))
         const events = stored.map((event) => event.decode(this.#registry))
-        for (const projection of projections) {
+        for (const projection of here) {
           const mine = events.filter((event) => projection.types.has(event.type))
           const before = states.get(projection.name) ?? null
           states.set(projection.name, await this.apply(executor, projection, mine, before))
@@ -166,19 +170,54 @@ export class InlineProjections implements InlineConsumers {
     await Promise.all(sent)
   }
 
+  /**
+   * Takes the rows of projections by their names, and answers what is in them.
+   *
+   * A row that was waited for may be gone then, because a switch took its place, and only another statement sees the
+   * new one. It has to come before the next name: everybody takes them in one order. So there are two statements for
+   * each, sent together.
+   */
+  async #lockRows(
+    executor: Executor | PreparingExecutor,
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, Row>> {
+    const lock = lockInline(this.#schema)
+    const locked = new Map<string, Row>()
+    const note = ({ rows }: QueryResult): void => {
+      for (const row of rows) locked.set(row['name'] as string, row)
+    }
+    if (names.length === 1) note(await run(executor, lock, [names]))
+    if (locked.size === names.length) return locked
+    const twice = names.toSorted().flatMap((name) => [name, name])
+    for (const result of await Promise.all(twice.map((name) => run(executor, lock, [[name]])))) {
+      note(result)
+    }
+    return locked
+  }
+
   /** Makes the rows of projections that no process has started yet. */
   async #create(
     executor: Executor | PreparingExecutor,
     projections: readonly InlineProjection[],
   ): Promise<void> {
     for (const projection of projections.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
-      await lockDefinition(executor, this.#schema, projection)
-      const values = [projection.name, 1, 0, sequenceZero]
+      const { generation } = await lockDefinition(executor, this.#schema, projection)
+      const values = [projection.name, generation, 0, sequenceZero]
       const { rowCount } = await run(executor, createCursor(this.#schema), values)
       // Another publisher may have made it, and replayed it, while this one waited for the row.
       if (rowCount === 1) await this.replay(executor, projection)
     }
   }
+}
+
+/**
+ * Whether the projection is still an async one, which becomes inline when no older process runs any more; or is one
+ * again by a newer version. Either way workers handle the event; the lock on the row orders it before or after the
+ * change.
+ */
+function isLeftToWorkers({ version }: InlineProjection, row: Row | undefined): boolean {
+  if (row?.['mode'] !== 'async') return false
+  return row['version'] !== version || ((row['rebuild_version'] as number | null) ?? 0) > version
 }
 
 /**

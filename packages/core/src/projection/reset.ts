@@ -17,7 +17,8 @@ export interface ResetEnvironment {
  * Empties a projection and sends it back to sequence zero, in the caller's transaction. An async one is replayed by
  * whoever runs it, and readers see it grow. An inline one is replayed here and now: its publishers wait.
  *
- * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet, or TIDEMARK_EVENTS_PRUNED.
+ * @throws TidemarkError TIDEMARK_UNKNOWN_LISTENER when no process has started it yet, TIDEMARK_MODE_CHANGED or
+ * TIDEMARK_EVENTS_PRUNED.
  */
 export async function resetProjection(
   executor: PreparingExecutor,
@@ -26,13 +27,21 @@ export async function resetProjection(
   options: GoBackOptions = {},
 ): Promise<void> {
   const known = await executor.query(
-    `SELECT rebuild_generation FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
+    `SELECT mode FROM "${schema}".listeners WHERE name = $1 FOR NO KEY UPDATE`,
     [projection.name],
   )
   if (known.rowCount === 0) {
     throw new TidemarkError(
       'TIDEMARK_UNKNOWN_LISTENER',
       `no process has started ${projection.name} yet`,
+    )
+  }
+  const mode = known.rows[0]?.['mode']
+  if (mode !== projection.mode) {
+    throw new TidemarkError(
+      'TIDEMARK_MODE_CHANGED',
+      `${projection.name} is ${projection.mode} here, but ${String(mode)} in the database`,
+      { details: { projection: projection.name, mode: projection.mode, stored: mode } },
     )
   }
   await requireUnpruned(executor, schema, projection, options)
@@ -43,7 +52,7 @@ export async function resetProjection(
 }
 
 /** Empties a projection's tables and state and sends its cursor to zero; whoever runs it loses the lease. */
-async function emptyProjection(
+export async function emptyProjection(
   executor: PreparingExecutor,
   schema: string,
   projection: Consumer,

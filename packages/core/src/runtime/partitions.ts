@@ -84,7 +84,8 @@ export class Partitions {
     for (const [partition, owner] of assigned) {
       const mine = running.get(placeOf(partition))
       if (owner !== process) mine?.drain.abort()
-      else if (mine === undefined) wanted.push(partition)
+      // One that is inline here was so elsewhere too: until the rebuild of a newer version ends nobody runs it.
+      else if (mine === undefined && this.#consumers.has(partition.listener)) wanted.push(partition)
     }
     if (wanted.length === 0) return
     const leases = await acquire(database, outbox.schema, process, leaseDuration, wanted)

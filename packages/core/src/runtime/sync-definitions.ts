@@ -12,6 +12,12 @@ import { readHorizon } from '../outbox/horizon.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import { readLastSettled } from '../outbox/page.ts'
 import { prunedBelow } from '../outbox/pruned.ts'
+import {
+  becomeAsync,
+  becomeInline,
+  mayChangeMode,
+  runsElsewhere,
+} from '../projection/change-mode.ts'
 import type { InlineProjection, InlineProjections } from '../projection/inline.ts'
 import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
@@ -24,29 +30,35 @@ export interface SyncEnvironment {
   readonly inline: InlineProjections
   readonly consumers: readonly Consumer[]
   readonly logger: Logger
+  /** For how many milliseconds a process may be silent before it counts as dead. */
+  readonly silence: number
 }
 
 /**
  * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
- * beside the live one. What a newer process defined is left alone.
+ * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end:
+ * to be tried again.
  *
  * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_CANNOT_REBUILD.
  */
-export async function syncDefinitions(environment: SyncEnvironment): Promise<void> {
+export async function syncDefinitions(environment: SyncEnvironment): Promise<readonly Consumer[]> {
   // By name: processes that start together take the rows in one order.
   const sorted = [...environment.consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const waiting: Consumer[] = []
   for (const consumer of sorted) {
-    await inTransaction(environment.database, {}, (transaction) =>
+    const waits = await inTransaction(environment.database, {}, (transaction) =>
       syncDefinition(transaction, consumer, environment),
     )
+    if (waits[0]) waiting.push(consumer)
   }
+  return waiting
 }
 
 async function syncDefinition(
   transaction: OpenTransaction,
   consumer: Consumer,
   environment: SyncEnvironment,
-): Promise<void> {
+): Promise<boolean> {
   const { logger, outbox, inline } = environment
   const { schema } = outbox
   const row = await lockDefinition(transaction, schema, consumer)
@@ -74,25 +86,20 @@ async function syncDefinition(
     }
     // Publishers take its events from here on; those before are taken now.
     if (mode === 'inline') await inline.replay(transaction, consumer as Consumer & InlineProjection)
-    return
+    return false
   }
-  if (row.mode !== mode) {
-    throw new TidemarkError(
-      'TIDEMARK_MODE_CHANGED',
-      `${name} is ${mode} here, but ${row.mode} in the database`,
-      { details: { projection: name, mode, stored: row.mode } },
-    )
-  }
-  if (row.version > version) {
+  const changes = row.mode !== mode
+  if (changes ? !mayChangeMode(consumer, row) : row.version > version) {
     logger.warn(
       { listener: name, version, stored: row.version },
-      `${name} is at version ${row.version} already; this process leaves it to newer ones`,
+      `${name} is at version ${row.rebuildVersion ?? row.version} already; this process leaves it to newer ones`,
     )
-    return
+    return false
   }
   await consumer.check?.(transaction)
+  if (changes) return changeMode(transaction, consumer, row, environment)
   if (row.version < version) {
-    if (await raiseVersion(transaction, consumer, environment)) return
+    if (await raiseVersion(transaction, consumer, environment)) return false
   }
   await requireSameMapping(transaction, schema, consumer, row)
   if (row.partitions !== consumer.partitions) {
@@ -104,6 +111,35 @@ async function syncDefinition(
   }
   const definition = definitionOf(consumer)
   await run(transaction, updateListener(schema), [name, kind, mode, version, definition])
+  return false
+}
+
+/** Answers whether it has to wait until no process runs the older version any more. */
+async function changeMode(
+  transaction: OpenTransaction,
+  consumer: Consumer,
+  row: DefinitionRow,
+  { logger, outbox, inline, silence }: SyncEnvironment,
+): Promise<boolean> {
+  const { schema } = outbox
+  const { name, mode, version } = consumer
+  const fields = { listener: name, version, mode }
+  if (mode === 'async') {
+    await becomeAsync(transaction, schema, consumer)
+    logger.info(fields, `${name} is rebuilt as version ${version}, which is async`)
+    return false
+  }
+  if (await runsElsewhere(transaction, schema, consumer, silence)) {
+    logger.debug(fields, `${name} becomes inline when no process runs an older version any more`)
+    return true
+  }
+  const projection = consumer as Consumer & InlineProjection
+  if (!(await becomeInline(transaction, projection, row.generation, { schema, inline }))) {
+    logger.warn(fields, `${name} becomes inline when a transaction that published before has ended`)
+    return true
+  }
+  logger.info(fields, `${name} is inline as version ${version}`)
+  return false
 }
 
 /** The rows that a table has so far were written by the mapping that it had so far. */

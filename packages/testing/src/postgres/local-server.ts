@@ -183,7 +183,9 @@ export class LocalServer implements PostgresServer {
   async #isReady({ pid, running }: GuardedProcess): Promise<boolean> {
     const text = await readFile(join(this.#cluster.data, 'postmaster.pid'), 'utf8').catch(() => '')
     const lines = text.split('\n')
-    return running && Number(lines[0]) === pid && lines[7]?.trim() === 'ready'
+    // A standby says so, as soon as it can be read.
+    const state = lines[7]?.trim() ?? ''
+    return running && Number(lines[0]) === pid && /^(?:ready|standby)$/u.test(state)
   }
 
   async #failToStart(what: string): Promise<never> {

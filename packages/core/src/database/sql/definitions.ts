@@ -9,7 +9,7 @@ INSERT INTO ${schema}.listeners AS l (name, kind, mode, version, definition, par
 VALUES ($1::text, $2::text, $3::text, $4::integer, $5::jsonb, $6::integer)
 ON CONFLICT (name) DO UPDATE SET updated_at = l.updated_at
 RETURNING l.kind, l.mode, l.version, l.generation, coalesce(l.resize_to, l.partitions) AS partitions,
-  l.definition -> 'mapping' AS mapping,
+  l.definition -> 'mapping' AS mapping, l.rebuild_version AS "rebuildVersion",
   (xmax = 0) AS created`,
 )
 

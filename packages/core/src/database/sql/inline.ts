@@ -5,7 +5,7 @@ import { statement, type SchemaStatement } from '../statement.ts'
 export const lockInline: SchemaStatement = statement(
   'lock_inline',
   (schema) => `
-SELECT l.name, l.mode, l.version, c.state::text AS state, c.state_meta::text AS state_meta
+SELECT l.name, l.mode, l.version, l.rebuild_version, c.state::text AS state, c.state_meta::text AS state_meta
 FROM ${schema}.listeners l
 JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation AND c.partition = 0
 WHERE l.name = ANY ($1::text[])

@@ -2,26 +2,12 @@ import { statement, type SchemaStatement } from '../statement.ts'
 
 // INVARIANT: every statement here is fenced by id, token and the status 'running'.
 
-// Completed jobs of a process, many at once. Those that are not answered were somebody else's by then.
+// Completed jobs of a process, many at once. Those that are not answered were somebody else's by then. A function,
+// because its settings pin the plan: see the migration.
 export const completeJobs: SchemaStatement = statement(
   'complete_jobs',
-  (schema) => `
-UPDATE ${schema}.jobs j
-SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-  requested = NULL
-FROM unnest($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS u (id, token, output, output_meta)
-WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-RETURNING j.id`,
-)
-
-// The same for jobs without an output, which are most.
-export const completeSilentJobs: SchemaStatement = statement(
-  'complete_silent_jobs',
-  (schema) => `
-UPDATE ${schema}.jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
-WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-RETURNING j.id`,
+  (schema) =>
+    `SELECT id FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS id`,
 )
 
 // How an attempt ends that did not complete its job: the job's new status, and the attempt's place in the history.
@@ -40,6 +26,7 @@ WITH settled AS (
     run_at = CASE WHEN $4::float8 IS NULL THEN j.run_at
       WHEN $4::float8 = 'infinity' THEN 'infinity' ELSE clock_timestamp() + $4::float8 * interval '1 ms' END,
     attempt = j.attempt - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
+    parked = CASE WHEN $3::text = 'queued' AND j.limited THEN 'new' ELSE j.parked END,
     error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
   WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
   RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at
@@ -65,8 +52,5 @@ SELECT id FROM ${schema}.jobs WHERE id = $1::uuid AND token = $2::bigint AND sta
 // The same for a batch. In the order of ids, as everybody who locks several.
 export const fenceJobs: SchemaStatement = statement(
   'fence_jobs',
-  (schema) => `
-SELECT j.id FROM ${schema}.jobs j
-JOIN unnest($1::uuid[], $2::bigint[]) AS u (id, token) ON j.id = u.id AND j.token = u.token
-WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j`,
+  (schema) => `SELECT id FROM ${schema}.fence_jobs($1::uuid[], $2::bigint[]) AS id`,
 )

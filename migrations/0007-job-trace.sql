@@ -1,0 +1,85 @@
+-- breaking: no
+--
+-- What led to a job, and what came of it: the chain from event to job to step to event, readable in SQL.
+
+-- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
+-- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
+-- search along the primary key: no index on the time is paid for by publishers.
+CREATE FUNCTION :"schema".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  low    bigint;
+  high   bigint;
+  middle bigint;
+  found  bigint;
+  at     timestamptz;
+BEGIN
+  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM :"schema".events e;
+  WHILE low < high LOOP
+    middle := low + (high - low) / 2;
+    SELECT e.sequence, e.recorded_at INTO found, at FROM :"schema".events e
+      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
+    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
+  END LOOP;
+  RETURN coalesce(low, 0);
+END $$;
+
+-- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
+-- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
+-- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
+-- by their parents only.
+CREATE FUNCTION :"schema".job_trace(job uuid, around interval DEFAULT '1 hour')
+RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
+  ended_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+  subject :"schema".jobs%ROWTYPE;
+  chain   text;
+  began   timestamptz;
+  ended   timestamptz;
+BEGIN
+  SELECT j.* INTO subject FROM :"schema".jobs j WHERE j.id = job_trace.job;
+  IF NOT FOUND THEN RETURN; END IF;
+  -- What a job without a correlation causes has the job's id as its own.
+  chain := coalesce(subject.correlation_id, subject.id::text);
+  began := subject.created_at - around;
+  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  RETURN QUERY
+    WITH RECURSIVE found_jobs AS (
+      SELECT j.* FROM :"schema".jobs j
+      WHERE j.id = subject.id
+        OR (j.correlation_id = chain
+            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
+        OR j.parent = subject.id
+    ), found_steps AS (
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
+    ), nodes AS (
+      SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
+        e.recorded_at AS ended_at, coalesce(
+          (SELECT s.job || '#' || s.step FROM found_steps s
+           WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
+          e.causation_id) AS cause
+      FROM :"schema".events e
+      WHERE e.sequence >= :"schema".sequence_at(began - interval '1 minute')
+        AND e.sequence < :"schema".sequence_at(ended + interval '1 minute')
+        AND (e.correlation_id = chain OR e.id::text = chain)
+      UNION ALL
+      SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
+      FROM found_jobs j
+      UNION ALL
+      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+        s.started_at, s.completed_at, s.job::text
+      FROM found_steps s
+    ), tree AS (
+      SELECT 0 AS depth, n.*, ARRAY[to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id] AS place
+      FROM nodes n WHERE n.cause IS NULL OR NOT EXISTS (SELECT FROM nodes c WHERE c.id = n.cause)
+      UNION ALL
+      SELECT t.depth + 1, n.*, t.place || (to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id)
+      FROM tree t JOIN nodes n ON n.cause = t.id
+      WHERE NOT n.id = ANY (SELECT right(p, length(n.id)) FROM unnest(t.place) AS p)
+    )
+    SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
+END $$;
