@@ -60,7 +60,8 @@ export function addBench(parent: Command, context: Context): void {
           await using schema = await ThrowAwaySchema.create(connection)
           output.note(`Measuring in schema "${schema.name}", which is dropped at the end.`)
           for (const { name, run } of stages) {
-            if (stopped.aborted || (options.only?.includes(name) ?? true) === false) continue
+            const wanted = options.only === undefined || options.only.includes(name)
+            if (stopped.aborted || !wanted) continue
             output.note(`${name} …`)
             findings.push(...(await run(schema, { duration: options.duration, stopped })))
           }
