@@ -96,10 +96,12 @@ async function publishing(schema: ThrowAwaySchema, limits: Limits): Promise<Find
 /** How fast a listener whose handler does nothing reads what was published before. */
 async function listening(schema: ThrowAwaySchema, limits: Limits): Promise<Finding[]> {
   let handled = 0
+  const begun = Promise.withResolvers<void>()
   const full = Promise.withResolvers<void>()
   let last: EventSequence | undefined
   const listener = defineListener('bench.listener').on(ticked, (event) => {
     handled += 1
+    begun.resolve()
     if (event.sequence === last) full.resolve()
   })
   await using app = appIn(schema, [ticked, listener])
@@ -107,29 +109,26 @@ async function listening(schema: ThrowAwaySchema, limits: Limits): Promise<Findi
   if (events.length === 0) return []
   last = (await app.publish(ticked({ n: 0 }))).sequence
   const runner = await app.start({ handleSignals: false, jobs: false })
-  const started = performance.now()
-  const over = AbortSignal.any([limits.stopped, AbortSignal.timeout(limits.duration)])
-  await Promise.race([full.promise, aborted(over)])
-  const seconds = (performance.now() - started) / 1000
-  const rate = handled / seconds
+  const rate = await rateOf(() => handled, begun.promise, full.promise, limits)
   await runner.stop()
   return [{ what: 'a listener that catches up', rate, p50: null, p99: null }]
 }
 
 async function jobs(schema: ThrowAwaySchema, limits: Limits): Promise<Finding[]> {
   let done = 0
-  let all = Infinity
+  let all = 0
+  const begun = Promise.withResolvers<void>()
   const empty = Promise.withResolvers<void>()
   const nothing = defineJob('bench.nothing', {
     input: z.object({ n: z.number() }),
     run: () => {
       done += 1
+      begun.resolve()
       if (done >= all) empty.resolve()
     },
   })
   await using app = appIn(schema, [nothing])
   const third = { ...limits, duration: limits.duration / 3 }
-  all = 0
   const spawned = await countAll(
     `spawn jobs, ${jobsAtOnce} in a transaction`,
     third,
@@ -143,10 +142,7 @@ async function jobs(schema: ThrowAwaySchema, limits: Limits): Promise<Finding[]>
     },
   )
   const runner = await app.start({ handleSignals: false })
-  const started = performance.now()
-  const over = AbortSignal.any([limits.stopped, AbortSignal.timeout(third.duration)])
-  await Promise.race([empty.promise, aborted(over)])
-  const rate = (done / (performance.now() - started)) * 1000
+  const rate = await rateOf(() => done, begun.promise, empty.promise, third)
   await runner.stop()
   // What is left would stand before those whose time is taken.
   await app.transaction(async (tx) => tx.query(`DELETE FROM "${schema.name}".jobs`))
@@ -155,6 +151,21 @@ async function jobs(schema: ThrowAwaySchema, limits: Limits): Promise<Finding[]>
     (await app.jobs.spawn(nothing, { n: 1 })).result({ timeout: '30s' }),
   )
   return [spawned, { what: 'jobs that do nothing', rate, p50: null, p99: null }, one]
+}
+
+/** How many a second from the first one on: how long a runner takes to start does not count. */
+async function rateOf(
+  counted: () => number,
+  begun: Promise<void>,
+  over: Promise<void>,
+  { duration, stopped }: Limits,
+): Promise<number> {
+  await Promise.race([begun, aborted(stopped)])
+  const before = counted()
+  const started = performance.now()
+  const end = AbortSignal.any([stopped, AbortSignal.timeout(duration)])
+  await Promise.race([over, aborted(end)])
+  return ((counted() - before) / (performance.now() - started)) * 1000
 }
 
 function aborted(signal: AbortSignal): Promise<void> {
