@@ -56,7 +56,8 @@ export type {
   PublishOptions,
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
-export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/prune-plan.ts'
+export type { Pruned } from './outbox/prune.ts'
 export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
@@ -147,7 +148,8 @@ export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
 export type { Repair, RepairName } from './runtime/repair.ts'
-export type { Runner, RunnerOptions } from './runtime/runner.ts'
+export type { RunnerOptions } from './runtime/runner-options.ts'
+export type { Runner } from './runtime/runner.ts'
 export type {
   Committed,
   DecideOptions,
