@@ -41,6 +41,12 @@ export {
   type EntityReducer,
 } from './outbox/define-entity.ts'
 export type { LoadedEntity } from './outbox/load-entity.ts'
+export type {
+  InspectedEvent,
+  InspectedPage,
+  InspectedStream,
+  InspectOptions,
+} from './outbox/inspect.ts'
 export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
@@ -50,7 +56,8 @@ export type {
   PublishOptions,
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
-export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/prune-plan.ts'
+export type { Pruned } from './outbox/prune.ts'
 export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
@@ -142,6 +149,7 @@ export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export { discover, type DiscoverOptions } from './runtime/discover.ts'
 export type { Module } from './runtime/modules.ts'
+export type { Repair, RepairName } from './runtime/repair.ts'
 export type { Runner, RunnerOptions } from './runtime/runner.ts'
 export type {
   Committed,

@@ -137,6 +137,8 @@ export class Doorbell {
   }
 
   async #set(armed: boolean): Promise<void> {
+    // Of a statement without an answer nobody knows whether it has taken effect.
+    this.#armed = false
     await run(this.#database, armDoorbell(this.#schema), [this.#process, armed])
     this.#armed = armed
   }
