@@ -150,7 +150,8 @@ export { defineApp, type App } from './runtime/app.ts'
 export { discover, type DiscoverOptions } from './runtime/discover.ts'
 export type { Module } from './runtime/modules.ts'
 export type { Repair, RepairName } from './runtime/repair.ts'
-export type { Runner, RunnerOptions } from './runtime/runner.ts'
+export type { RunnerOptions } from './runtime/runner-options.ts'
+export type { Runner } from './runtime/runner.ts'
 export type {
   Committed,
   DecideOptions,

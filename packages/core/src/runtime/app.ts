@@ -48,7 +48,8 @@ import { collectDefinitions, type Definitions } from './modules.ts'
 import { Publishing } from './publishing.ts'
 import { repair, type Repair } from './repair.ts'
 import { checkRunnerOptions } from './runner-options.ts'
-import { Runner, type RunnerOptions } from './runner.ts'
+import type { RunnerOptions } from './runner-options.ts'
+import { Runner } from './runner.ts'
 import type {
   Committed,
   DecideOptions,
