@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TestDatabase } from '@tidemark/testing'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import { defineApp, silentLogger, type EventDraft } from 'tidemark'
@@ -99,6 +100,13 @@ async function business(lending: Lending): Promise<Dashboard> {
     }
   })
   await Promise.all(publishers)
+  // One that has begun long before others commit: whoever reads on behind those misses it.
+  const late = { facilityId: 'late', customerId: 'ada', amount: 1n, monthlyIncome: 1n }
+  const slow = lending.publish(proposalSubmitted(late), 1, false)
+  await delay(100)
+  await lending.publish(proposalSubmitted({ ...late, facilityId: 'quick' }), 0, false)
+  await slow
+  expected.pending += 2
   return expected
 }
 
