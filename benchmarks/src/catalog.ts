@@ -21,6 +21,7 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     'durable jobs, empty and with one row each, beside graphile-worker and pg-boss',
     5,
     jobs,
+    { runs: 3 },
   ),
   claims: reporting(
     'what a claim costs beside jobs that cannot be claimed, and how soon a job starts',

@@ -16,7 +16,8 @@ export async function createPlainTables(database: TestDatabase): Promise<void> {
     await database.query(`
       CREATE SEQUENCE ${table}_sequence CACHE 1;
       CREATE TABLE ${table} (LIKE tidemark.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
-      ALTER TABLE ${table} ALTER sequence SET DEFAULT nextval('${table}_sequence'), ADD PRIMARY KEY (sequence)`)
+      ALTER TABLE ${table} ALTER sequence SET DEFAULT nextval('${table}_sequence'),
+        ALTER xid SET DEFAULT pg_current_xact_id(), ADD PRIMARY KEY (sequence)`)
   }
   await database.query(`
     CREATE FUNCTION ring() RETURNS trigger LANGUAGE plpgsql AS $$

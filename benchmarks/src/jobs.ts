@@ -1,15 +1,21 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { ratesChart } from './chart.ts'
 import { cpuTimeOf, type CpuTime } from './cpu-time.ts'
 import { graphile, graphileBatched, pgBoss } from './job-peers.ts'
 import { concurrency, tidemark, type Queue, type Task } from './job-queue.ts'
-import { interleave, quantile, selectCases, type Case } from './measure.ts'
+import { interleave, quantile, ratioOf, selectCases, type Case, type Measured } from './measure.ts'
 import { ratesTable, type Report, type Table } from './report.ts'
 import type { Bench } from './server.ts'
+import { atLeast, type Reached } from './targets.ts'
 
 const nothing: Task = () => {}
 const oneRow: Task = async (n, sql) => {
   await sql.query('INSERT INTO job_effects (n) VALUES ($1::integer)', [n])
 }
+
+const batched = 'graphile-worker: empty, batched (localQueue 500, completeJobBatchDelay 0)'
+const empty = 'tidemark: empty, history kept'
+const transactional = 'tidemark: one row each, in the commit of the job (transact)'
 
 interface Cost extends CpuTime {
   readonly walBytes: number
@@ -42,33 +48,34 @@ export async function jobs({ options, server, progress }: Bench): Promise<Report
       return count / seconds
     },
   })
-  const batched = 'graphile-worker: empty, batched (localQueue 500, completeJobBatchDelay 0)'
   const effect = 'graphile-worker: one row each'
   const cases: readonly Case[] = [
     measured(batched, (db) => graphile(db, count, nothing, graphileBatched)),
-    measured(
-      'tidemark: empty, history kept',
-      (db) => tidemark(db, count, nothing, 'run'),
-      0,
-      batched,
-    ),
+    measured(empty, (db) => tidemark(db, count, nothing, 'run'), 0, batched),
     measured('graphile-worker: empty, default', (db) => graphile(db, count, nothing)),
     measured('pg-boss: empty, batches of 500', (db) => pgBoss(db, count)),
     measured(effect, (db) => graphile(db, count, oneRow), count),
-    measured(
-      'tidemark: one row each, in the commit of the job (transact)',
-      (db) => tidemark(db, count, oneRow, 'transact'),
-      count,
-      effect,
-    ),
+    measured(transactional, (db) => tidemark(db, count, oneRow, 'transact'), count, effect),
   ]
   const results = await interleave(selectCases(cases, options.only), options.runs, progress)
   const title = `jobs: jobs a second, ${count.toLocaleString('en')} queued jobs, ${concurrency} side by side`
   return {
     name: 'jobs',
     tables: [ratesTable(title, results), costTable(costs, count)],
+    charts: [ratesChart('rates', title, results)],
+    targets: targetsOf(results),
     results: { rates: results, costs: Object.fromEntries(costs) },
   }
+}
+
+function targetsOf(results: readonly Measured[]): Reached[] {
+  const ratio = ratioOf(results, empty, batched)
+  const rate = results.find(({ name }) => name === transactional)
+  return [
+    ...(ratio === undefined ? [] : [atLeast('jobs-empty', 1, ratio)]),
+    // Ten times what a peer says of itself.
+    ...(rate === undefined ? [] : [atLeast('jobs-effect', 7_700, rate)]),
+  ]
 }
 
 /** From the start of a worker to the end of the last job, with the worker stopped. */

@@ -22,6 +22,8 @@ export async function startServer(
   commitDelay: number,
 ): Promise<PostgresServer> {
   const server = await startPostgres({
+    // Also where tests are to use another one.
+    source: 'embedded',
     durable: true,
     settings: {
       synchronous_commit: 'on',

@@ -5,8 +5,8 @@ import { whole } from './report.ts'
 import type { SoakResults } from './soak.ts'
 
 const megabyte = 1024 * 1024
-// Enough for a heap to find its size: what it does before that says nothing.
-const leastSamples = 120
+// What is kept on purpose (events, statements, samples) is there after a minute.
+const leastMinutes = 4
 const mostGrowth = 1.25
 
 /** Shows what was measured, and says what was wrong. */
@@ -36,11 +36,21 @@ export function presentSoak(results: SoakResults): Presentation {
         notes: failures.map((failure) => `**Failed:** ${failure}.`),
       },
       {
-        title: 'memory, MiB of RSS: medians of the quarters of the time',
-        columns: ['process', 'first', 'second', 'third', 'last', 'most'],
-        rows: memory.map(({ process, samples }) => [
+        title:
+          'memory in MiB: medians of RSS in the quarters of the time, and what was held after a garbage collection',
+        columns: [
+          'process',
+          'first',
+          'second',
+          'third',
+          'last',
+          'most',
+          'held after a quarter',
+          'held at the end',
+        ],
+        rows: memory.map(({ process, samples, live: [early = 0, late = 0] }) => [
           process,
-          ...[...quarters(samples), Math.max(0, ...samples)].map((bytes) =>
+          ...[...quarters(samples), Math.max(0, ...samples), early, late].map((bytes) =>
             whole(bytes / megabyte),
           ),
         ]),
@@ -59,7 +69,7 @@ export function presentSoak(results: SoakResults): Presentation {
   }
 }
 
-function failuresOf({ found, published, settled, memory }: SoakResults): string[] {
+function failuresOf({ minutes, found, published, settled, memory }: SoakResults): string[] {
   return [
     ...(settled ? [] : ['the listeners stood still']),
     ...(found.events === published.events
@@ -71,15 +81,14 @@ function failuresOf({ found, published, settled, memory }: SoakResults): string[
     ...(found.counted === found.events ? [] : [`the projection counted ${found.counted}`]),
     ...(found.connections > 0 ? [`${found.connections} connections were left open`] : []),
     ...(found.skips > 0 ? [`the skip detector found ${found.skips}`] : []),
-    ...memory.flatMap(({ process, samples }) => {
-      const [, second = 0, , last = 0] = quarters(samples)
-      if (samples.length < leastSamples || last <= second * mostGrowth) return []
-      return [`the memory of ${process} grew by ${Math.round((last / second - 1) * 100)} %`]
+    ...memory.flatMap(({ process, live: [early = 0, late = 0] }) => {
+      if (minutes < leastMinutes || late <= early * mostGrowth) return []
+      return [`${process} held ${Math.round((late / early - 1) * 100)} % more at the end`]
     }),
   ]
 }
 
-/** Memory that is not given back shows in the last one. */
+/** The medians of the quarters of the time. */
 function quarters(samples: readonly number[]): number[] {
   const length = Math.max(1, Math.floor(samples.length / 4))
   return [0, 1, 2, 3].map((n) => {

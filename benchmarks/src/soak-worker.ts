@@ -1,11 +1,12 @@
 import { defineApp, defineListener, defineProjection, silentLogger } from 'tidemark'
 import { flightArrived } from './events.ts'
+import { liveBytes } from './live-bytes.ts'
 
-/** What a worker of the soak tells, once a second. */
-export interface SoakSample {
-  /** Its memory, in bytes. */
-  readonly rss: number
-}
+/** What a worker of the soak is asked: what it holds, or to stop. */
+export type SoakQuestion = 'live' | 'stop'
+
+/** What it tells of its memory, in bytes: RSS once a second, and what it holds when it is asked. */
+export type SoakSample = { readonly rss: number } | { readonly live: number }
 
 const ledger = defineListener('soak.ledger').on(flightArrived, async (event, { tx }) => {
   await tx.query('INSERT INTO effects (sequence) VALUES ($1)', [event.sequence])
@@ -24,12 +25,16 @@ async function work(url: string): Promise<void> {
     leaseDuration: 5_000,
     maintenanceInterval: 5_000,
   })
-  const sample = (): void => {
-    process.send?.({ rss: process.memoryUsage.rss() } satisfies SoakSample)
-  }
+  const tell = (sample: SoakSample): void => void process.send?.(sample)
+  const sample = (): void => tell({ rss: process.memoryUsage.rss() })
   const timer = setInterval(sample, 1_000)
   sample()
-  await new Promise<void>((resolve) => process.once('message', () => resolve()))
+  await new Promise<void>((resolve) => {
+    process.on('message', (question: SoakQuestion) => {
+      if (question === 'live') tell({ live: liveBytes() })
+      else resolve()
+    })
+  })
   clearInterval(timer)
   await runner.stop()
 }

@@ -7,9 +7,10 @@ import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, isTidemarkError, silentLogger, type App } from 'tidemark'
 import { defineBenchmark, type Benchmark } from './benchmark.ts'
 import { flight, flightArrived } from './events.ts'
+import { liveBytes } from './live-bytes.ts'
 import type { Bench } from './server.ts'
 import { presentSoak } from './soak-report.ts'
-import type { SoakSample } from './soak-worker.ts'
+import type { SoakQuestion, SoakSample } from './soak-worker.ts'
 
 const publishers = 8
 
@@ -26,6 +27,7 @@ interface Worker {
   readonly child: ChildProcess
   readonly ended: Promise<unknown>
   readonly samples: number[]
+  readonly live: number[]
 }
 
 /** A process's memory. */
@@ -33,6 +35,8 @@ export interface Memory {
   readonly process: string
   /** Bytes of RSS, once a second. */
   readonly samples: readonly number[]
+  /** Bytes that it held after a garbage collection: after a quarter of the time, and at the end of it. */
+  readonly live: readonly number[]
 }
 
 /** The results of the benchmark. */
@@ -66,7 +70,7 @@ async function measureSoak({ options, server, progress }: Bench): Promise<SoakRe
   )
   const workers = await Promise.all([startWorker(database.url), startWorker(database.url)])
   const published: Published = { events: 0, rolledBack: 0, repeated: 0 }
-  const own: number[] = []
+  const own: { samples: number[]; live: number[] } = { samples: [], live: [] }
   let killed = 0
   let settled: boolean
   try {
@@ -76,14 +80,16 @@ async function measureSoak({ options, server, progress }: Bench): Promise<SoakRe
       maxConnections: 8,
       logger: silentLogger,
     })
-    const end = performance.now() + options.minutes * 60_000
+    const seconds = options.minutes * 60
+    const end = performance.now() + seconds * 1000
     const over = (): boolean => performance.now() >= end
     const load = Promise.all(
       Array.from({ length: publishers }, (_, worker) => publishUntil(app, worker, over, published)),
     )
     for (let second = 1; !over(); second++) {
       await delay(1_000)
-      own.push(process.memoryUsage.rss())
+      own.samples.push(process.memoryUsage.rss())
+      if (second === Math.ceil(seconds / 4)) askWhatIsLive(own, workers)
       killed += await killOne(database)
       if (second % 30 === 0) {
         progress(`${second} s: ${published.events} events, ${killed} connections killed`)
@@ -91,8 +97,9 @@ async function measureSoak({ options, server, progress }: Bench): Promise<SoakRe
     }
     await load
     settled = await settle(database)
+    askWhatIsLive(own, workers)
   } finally {
-    for (const { child } of workers) if (child.connected) child.send('stop')
+    for (const worker of workers) ask(worker, 'stop')
     await Promise.all(workers.map(({ ended }) => ended))
   }
   return {
@@ -103,8 +110,8 @@ async function measureSoak({ options, server, progress }: Bench): Promise<SoakRe
     settled,
     found: await examine(database),
     memory: [
-      { process: 'publishing process', samples: own },
-      ...workers.map(({ samples }, index) => ({ process: `worker ${index + 1}`, samples })),
+      { process: 'publishing process', ...own },
+      ...workers.map(({ samples, live }, n) => ({ process: `worker ${n + 1}`, samples, live })),
     ],
   }
 }
@@ -113,14 +120,28 @@ async function startWorker(url: string): Promise<Worker> {
   const child = fork(fileURLToPath(new URL('soak-worker.ts', import.meta.url)))
   const samples: number[] = []
   const ended = once(child, 'exit')
-  child.on('message', (message) => samples.push((message as SoakSample).rss))
+  const live: number[] = []
+  child.on('message', (message: SoakSample) => {
+    if ('rss' in message) samples.push(message.rss)
+    else live.push(message.live)
+  })
   child.send(url)
   // The first sample comes when it runs.
   await Promise.race([
     once(child, 'message'),
     ended.then(() => Promise.reject(new Error('a worker ended at once'))),
   ])
-  return { child, ended, samples }
+  return { child, ended, samples, live }
+}
+
+function ask({ child }: Worker, question: SoakQuestion): void {
+  if (child.connected) child.send(question)
+}
+
+/** The workers answer by and by, at the latest before they end. */
+function askWhatIsLive(own: { live: number[] }, workers: readonly Worker[]): void {
+  for (const worker of workers) ask(worker, 'live')
+  own.live.push(liveBytes())
 }
 
 /** Publishes in every way until the time is over. What was published is known, also when a connection was lost. */

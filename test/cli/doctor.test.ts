@@ -159,8 +159,10 @@ test('events in the default partition fail, and the remedy moves them', async ()
 test('an event that turned up behind a horizon fails, and the remedy ends the alarm', async () => {
   expect(await examine('skips')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
   const late = await database.connect()
-  await late.query(`set session_replication_role = 'replica'`)
-  await late.query(`begin; select tidemark.publish('late', '1')`)
+  await late.query(
+    `begin; insert into tidemark.events (sequence, xid, type, payload)
+     values (nextval('tidemark.events_sequence'), pg_current_xact_id(), 'late', '1')`,
+  )
   await database.query(`select tidemark.publish('on time', '1')`)
   await database.query(
     `insert into tidemark.horizon_samples (base, horizon, snapshot) values (0, 2, pg_current_snapshot())`,

@@ -106,6 +106,22 @@ test('a channel that is flooded with foreign payloads hurts nobody', async () =>
   expect(log.entries.filter(({ level }) => level === 'warn' || level === 'error')).toEqual([])
 })
 
+test('an event with a payload of 8,000 bytes rings like any other: the notification carries nothing', async () => {
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start({ doorbell: neverPolls })
+  for (const length of [7_999, 8_000, 8_001, 100_000]) {
+    await asleep(database)
+    // What is stored is {"note": "…"}.
+    const note = 'x'.repeat(length - '{"note": ""}'.length)
+    const { sequence } = await app.publish(noted({ note }), { metadata: { note } })
+    await app.waitFor('ledger', sequence)
+  }
+  const { rows } = await database.query<{ bytes: number }>(
+    'select octet_length(payload::text) as bytes from tidemark.events order by sequence',
+  )
+  expect(rows.map(({ bytes }) => bytes)).toEqual([7_999, 8_000, 8_001, 100_000])
+})
+
 test('a killed LISTEN connection is replaced, and what was published meanwhile is handled', async () => {
   const log = new LogBook()
   await using app = appOn(database, [recorder('ledger')], { logger: log })

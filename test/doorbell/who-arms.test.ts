@@ -103,6 +103,67 @@ test('publishers stop ringing for a process that is woken too often, and ring ag
   await asleep(database)
 })
 
+test('publishers ring while any process is armed, whoever else arms, disarms or gives up meanwhile', async () => {
+  const ringing = async (): Promise<boolean> => {
+    const { rows } = await database.query<{ last_value: string }>(
+      'select last_value from tidemark.armed',
+    )
+    return rows[0]?.last_value === '1'
+  }
+  const [one, other] = [randomUUID(), randomUUID()]
+  const arm = `insert into tidemark.doorbells (process, armed) values ($1, $2)
+    on conflict (process) do update set armed = excluded.armed`
+  expect(await ringing()).toBe(false)
+  await database.query(arm, [one, true])
+  expect(await ringing()).toBe(true)
+
+  // One disarms while the other, who has not committed, arms.
+  const arming = await database.connect()
+  await arming.query('begin')
+  await arming.query(arm, [other, true])
+  const disarming = database.query(arm, [one, false])
+  await expect
+    .poll(async () => {
+      const { rows } = await database.query<{ waiting: number }>(
+        `select count(*)::int as waiting from pg_locks
+         where locktype = 'advisory' and not granted
+           and database = (select oid from pg_database where datname = current_database())`,
+      )
+      return rows[0]?.waiting
+    })
+    .toBe(1)
+  expect(await ringing()).toBe(true)
+  await arming.query('commit')
+  await disarming
+  expect(await armedProcesses(database)).toEqual([other])
+  expect(await ringing()).toBe(true)
+
+  // Who gives up in the middle has rung for nobody at the worst.
+  await arming.query('begin')
+  await arming.query(arm, [one, true])
+  await arming.query('rollback')
+  await arming.end()
+  expect(await ringing()).toBe(true)
+
+  await database.query('delete from tidemark.doorbells')
+  expect(await ringing()).toBe(false)
+})
+
+test('a snapshot from before the lock never silences the bell', async () => {
+  const [one, other] = [randomUUID(), randomUUID()]
+  await database.query('insert into tidemark.doorbells (process, armed) values ($1, true)', [one])
+  const old = await database.connect()
+  await old.query('begin isolation level repeatable read')
+  await old.query('select from tidemark.doorbells')
+  await database.query('insert into tidemark.doorbells (process, armed) values ($1, true)', [other])
+  await old.query('update tidemark.doorbells set armed = false where process = $1', [one])
+  await old.query('commit')
+  await old.end()
+  const { rows } = await database.query('select last_value from tidemark.armed')
+  expect(rows).toEqual([{ last_value: '1' }])
+  await database.query('delete from tidemark.doorbells')
+})
+
 test('a process that stops takes its doorbell away', async () => {
   await using app = appOn(database, [recorder('ledger')])
   const runner = await app.start()

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { committedEvents, effectsOf, noted } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
@@ -6,6 +6,9 @@ import { appOn } from '../support/test-app.ts'
 import { WorkerProcess } from '../support/worker-process.ts'
 
 const database = useFreshDatabase()
+
+// Events are handled one by one after each death, which takes long on a busy machine.
+vi.setConfig({ testTimeout: 180_000 })
 
 test('workers killed with -9 one after another, under publishers that roll back: every event once and in order', async () => {
   await using app = appOn(database, [noted])
@@ -33,7 +36,7 @@ test('workers killed with -9 one after another, under publishers that roll back:
   }
   await using survivor = await worker('survivor')
   const last = await app.publish(noted({ note: 'the last' }))
-  await app.waitFor('ledger', last.sequence, { timeout: '30s' })
+  await app.waitFor('ledger', last.sequence, { timeout: '90s' })
   await app.waitFor('tally', last.sequence, { timeout: '30s' })
 
   const committed = await committedEvents(database)

@@ -1,13 +1,14 @@
 /*
  * The doorbell: no process sleeps through an event (docs/protocols.md).
  *
- * A publisher sends NOTIFY only if some process is armed. A process that may sleep arms its row, then
- * asks for the horizon, which includes a look at who is publishing, then reads; it sleeps only if nobody
- * publishes, no number was drawn up to that look, and there is nothing to read. The safety poll that
- * Tidemark runs each second is left out: the protocol has to do without it.
+ * A publisher sends NOTIFY only if some process is armed: if the sequence `armed` says so, which note_armed()
+ * has set to whether some row of `doorbells` is by the time that its process is answered. A process that may
+ * sleep arms its row, then asks for the horizon, which includes a look at who is publishing, then reads; it
+ * sleeps only if nobody publishes, no number was drawn up to that look, and there is nothing to read. The
+ * safety poll that Tidemark runs each second is left out: the protocol has to do without it.
  *
  * A step of this model (a d_step, or a statement outside one) is one thing that happens at once. Its
- * comment names the SQL or the code that it stands for; register_publisher() and horizon() are in
+ * comment names the SQL or the code that it stands for; draw_sequence() and horizon() are in
  * migrations/, the process is Tail.follow in packages/core/src/outbox/tail.ts.
  *
  * What -D selects:
@@ -21,7 +22,7 @@
  *   IGNORE_STILL         sleeps although a number was drawn between the two steps of horizon()
  *   SEPARATE_LOOK        looks first and then asks for a horizon, whose own floor it does not mind
  *   CHECK_BEFORE_LOCK    the publisher looks at the doorbells before it takes its lock
- *   STALE_SNAPSHOT       a REPEATABLE READ publisher believes the doorbells of its old snapshot
+ *   STALE_SNAPSHOT       a REPEATABLE READ publisher reads the table of doorbells, with its old snapshot
  *   NO_LATCH             a bell that rings between the read and the sleep is not remembered
  *   POLL_BEFORE_LISTEN   with RECONNECT: reads first and listens then
  *   KEEP_BELIEF          with RESTART: believes that it is still armed when it connects again
@@ -185,16 +186,16 @@ session:
         };
         d_step {
 #endif
-            floorRead[me] = last;        /* floor_key := … pg_sequence_last_value(…) */
+            floorRead[me] = last;        /* pg_sequence_last_value('events_sequence') */
             printf("publisher %d reads floor %d\n", me, forgotten + last)
         };
-        d_step {                         /* pg_try_advisory_xact_lock_shared(floor_key) */
+        d_step {                         /* pg_advisory_xact_lock_shared(floor) */
             lock[me] = floorRead[me];
             floorRead[me] = NONE;
             printf("publisher %d takes the lock on floor %d\n", me, forgotten + lock[me])
         };
         if
-        :: d_step {                      /* EXISTS (SELECT FROM doorbells WHERE armed): a new snapshot */
+        :: d_step {                      /* pg_sequence_last_value('armed') */
 #ifdef CHECK_BEFORE_LOCK
                notifies[me] = early;
 #else
@@ -203,13 +204,15 @@ session:
 #endif
                printf("publisher %d sees armed %d\n", me, notifies[me])
            }
-        :: d_step {                      /* transaction_isolation <> 'read committed' */
 #ifdef STALE_SNAPSHOT
+        :: d_step {                      /* EXISTS (SELECT FROM doorbells WHERE armed) under REPEATABLE READ */
                notifies[me] = early;
-#else
-               notifies[me] = true;
+               printf("publisher %d saw armed %d in its snapshot\n", me, notifies[me])
+           }
 #endif
-               printf("publisher %d is not READ COMMITTED: notifies %d\n", me, notifies[me])
+        :: d_step {                      /* the number is 1 for nobody, or is not known: rings all the same */
+               notifies[me] = true;
+               printf("publisher %d rings for nobody\n", me)
            }
         fi;
         do

@@ -6,7 +6,7 @@
  * own; a reader asks for the last number, then for the lowest lock, and only then reads rows up to both.
  *
  * A step of this model (a d_step, or a statement outside one) is one thing that the server does at once.
- * Its comment names the SQL that it stands for; register_publisher() and horizon() are in migrations/, the
+ * Its comment names the SQL that it stands for; draw_sequence() and horizon() are in migrations/, the
  * reader is packages/core/src/outbox/tail.ts.
  *
  * What -D selects:
@@ -180,7 +180,7 @@ session:
     {
     do
     :: d_step {
-        /* A statement that inserts into events; first its trigger, register_publisher():
+        /* A statement that inserts into events; first its first row's default, draw_sequence():
            floor_key := … pg_sequence_last_value(…). Sessions are alike: of the idle ones the first begins. */
         !registered[me] && (me == 0 || publishing(me - 1)) ->
         floorRead[me] = last;

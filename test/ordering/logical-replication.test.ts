@@ -100,6 +100,13 @@ test('moving to another server by logical replication: sequences set, cursors go
   }
   // What a migrated database has of its own would meet itself.
   await target.query('truncate tidemark.migrations')
+  // Partitions for what will come, and a way to find the rows of the table without a key.
+  await target.query(`select setval('tidemark.events_sequence', 25000000)`)
+  expect((await target.query('select tidemark.ensure_partitions() as made')).rows).toEqual([
+    { made: expect.any(Number) },
+  ])
+  await target.query(`select setval('tidemark.events_sequence', 0)`)
+  await source.query('alter table tidemark.job_key_releases replica identity full')
   await replicate(source, 'for all tables')
   try {
     await arrived('effects', 1)

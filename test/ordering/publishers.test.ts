@@ -153,3 +153,30 @@ test('who inserts into a partition itself is a publisher too, and is not skipped
   await app.waitFor('ledger', after.sequence)
   expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
 })
+
+test('a sequence that an INSERT brings along is refused until its transaction is registered', async () => {
+  await using publisher = await SqlPublisher.open(database)
+  const brought = `insert into tidemark.events (sequence, type, payload)
+    values (nextval('tidemark.events_sequence'), 'test.noted', '{"note": "brought along"}')`
+  await publisher.begin()
+  await expect(publisher.query(brought)).rejects.toMatchObject({
+    message: expect.stringContaining('not registered as a publisher'),
+    hint: expect.stringContaining('Leave the column "sequence" to its default'),
+  })
+  await publisher.rollback()
+
+  await publisher.begin('registers the transaction')
+  await publisher.query(brought)
+  await publisher.query('savepoint s')
+  await publisher.query('rollback to s')
+  await publisher.query(brought)
+  await publisher.rollback()
+
+  // The lock goes with the savepoint, and so must the right to bring a number.
+  await publisher.begin()
+  await publisher.query('savepoint s')
+  await publisher.publish('undone')
+  await publisher.query('rollback to s')
+  await expect(publisher.query(brought)).rejects.toThrow('not registered as a publisher')
+  await publisher.rollback()
+})

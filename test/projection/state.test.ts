@@ -160,7 +160,7 @@ test('a raised version is derived again from zero; a process of the older versio
   const second = build(2, 100)
   await using young = appOn(database, [second])
   await young.start({ acquireInterval: 50 })
-  await expect.poll(() => young.rebuilds.progress('count')).toBeUndefined()
+  await expect.poll(() => young.rebuilds.progress('count'), { timeout: 20_000 }).toBeUndefined()
   await young.waitFor('count', third.sequence)
   expect(await young.read(second)).toBe(300)
   // The older process lost its lease with its generation, and does not take the new one.

@@ -33,9 +33,8 @@ test('every test that docs/guarantees.md names exists', async () => {
 
 test('every guarantee names at least two tests, and no reference to one is misspelt', () => {
   const sections = document.split(/^## /mu).slice(1)
-  expect(sections.map((section) => section.slice(0, 2))).toEqual(
-    Array.from({ length: 8 }, (_, index) => `G${index + 1}`),
-  )
+  const titles = [...Array.from({ length: 8 }, (_, index) => `G${index + 1}`), 'What']
+  expect(sections.map((section) => section.split(' ')[0])).toEqual(titles)
   for (const section of sections) {
     const files = section.match(/`test\/[\w/.-]+\.test\.ts`/g) ?? []
     expect(files.length).toBeGreaterThanOrEqual(2)

@@ -1,9 +1,9 @@
+import type { InspectedEvent } from 'tidemark'
 import type { Column } from './output.ts'
 import { toJson } from './output.ts'
-import type { StoredEvent } from './stored-events.ts'
 
 /** How events are shown in a table. */
-export const eventColumns: readonly Column<StoredEvent>[] = [
+export const eventColumns: readonly Column<InspectedEvent>[] = [
   { heading: 'SEQUENCE', value: (event) => event.sequence, align: 'right' },
   { heading: 'RECORDED AT', value: (event) => event.recordedAt },
   { heading: 'TYPE', value: (event) => event.type },
@@ -12,7 +12,7 @@ export const eventColumns: readonly Column<StoredEvent>[] = [
 ]
 
 /** An event in one line, for following the outbox. */
-export function eventLine(event: StoredEvent): string {
+export function eventLine(event: InspectedEvent): string {
   const { sequence, recordedAt, type, stream, payload } = event
   return [
     String(sequence).padStart(8),
@@ -24,7 +24,7 @@ export function eventLine(event: StoredEvent): string {
 }
 
 /** The stream and the event's place in it, as `account-1@3`. */
-export function streamOf({ stream, streamVersion }: StoredEvent): string | null {
+export function streamOf({ stream, streamVersion }: InspectedEvent): string | null {
   return stream === null ? null : `${stream}@${streamVersion}`
 }
 

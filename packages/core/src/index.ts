@@ -41,6 +41,12 @@ export {
   type EntityReducer,
 } from './outbox/define-entity.ts'
 export type { LoadedEntity } from './outbox/load-entity.ts'
+export type {
+  InspectedEvent,
+  InspectedPage,
+  InspectedStream,
+  InspectOptions,
+} from './outbox/inspect.ts'
 export type { ReadOptions } from './outbox/read-events.ts'
 export type { DoorbellOptions } from './outbox/doorbell.ts'
 export type {
@@ -50,7 +56,8 @@ export type {
   PublishOptions,
 } from './outbox/outgoing-event.ts'
 export type { OutboxPartition } from './outbox/partitions.ts'
-export type { PruneCandidate, Pruned, PruneOptions, PruneReason } from './outbox/prune.ts'
+export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/prune-plan.ts'
+export type { Pruned } from './outbox/prune.ts'
 export type { GoBackOptions } from './outbox/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/publishers.ts'
 export type { Skip, SkipReport } from './outbox/skip-detector.ts'
@@ -105,6 +112,22 @@ export {
   type ScheduleDefinition,
   type ScheduleOptions,
 } from './job/define-schedule.ts'
+export { defineQueue, type QueueDefinition } from './job/define-queue.ts'
+export {
+  jobCancelled,
+  jobCompleted,
+  jobFailed,
+  jobPaused,
+  jobRescued,
+  jobResumed,
+  jobRetried,
+  jobSpawned,
+  jobStarted,
+  jobSuspended,
+  type JobTransition,
+  type JobTransitionPayload,
+} from './job/lifecycle.ts'
+export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/limit.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
 export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
 export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
@@ -124,7 +147,9 @@ export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
 export type { Module } from './runtime/modules.ts'
-export type { Runner, RunnerOptions } from './runtime/runner.ts'
+export type { Repair, RepairName } from './runtime/repair.ts'
+export type { RunnerOptions } from './runtime/runner-options.ts'
+export type { Runner } from './runtime/runner.ts'
 export type {
   Committed,
   DecideOptions,

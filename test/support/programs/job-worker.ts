@@ -12,6 +12,8 @@ export interface JobWorkerOptions {
   readonly url: string
   readonly name: string
   readonly leaseDuration: number
+  /** How many of its jobs run side by side, in all workers together. Defaults to no limit. */
+  readonly limit?: number
 }
 
 /** What a worker tells. */
@@ -30,6 +32,7 @@ function report(message: JobWorkerReport): void {
 const effect = defineJob('effect', {
   input: z.object({ n: z.number(), hold: z.enum(['no', 'outside', 'inside']) }),
   retry: { attempts: 10, backoff: () => 10 },
+  ...(options.limit === undefined ? {} : { limit: { concurrency: options.limit } }),
   run: async ({ input: { n, hold } }, ctx) => {
     report({ what: 'began', n })
     if (hold === 'outside') await once(process, 'message')

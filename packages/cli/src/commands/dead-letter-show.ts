@@ -4,7 +4,6 @@ import { sequenceArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import { streamOf } from '../event-table.ts'
 import { toJson } from '../output.ts'
-import { findEvent } from '../stored-events.ts'
 
 /** `tidemark dead-letter show` */
 export function addDeadLetterShow(parent: Command, context: Context): void {
@@ -25,7 +24,7 @@ export function addDeadLetterShow(parent: Command, context: Context): void {
               `${listener} has no dead letter of event ${sequence}`,
             )
           }
-          const event = await findEvent(app, { sequence })
+          const event = await app.outbox.inspectEvent({ sequence })
           const { error, ...facts } = letter
           output.result({ ...letter, event: event ?? null }, () =>
             [

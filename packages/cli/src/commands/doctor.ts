@@ -1,5 +1,7 @@
 import { Option, type Command } from 'commander'
+import type { App, Repair } from 'tidemark'
 import { durationArgument } from '../arguments.ts'
+import { requireConfirmation } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import type { Check, Finding, Patient } from '../doctor/check.ts'
 import { cursors } from '../doctor/cursors.ts'
@@ -16,10 +18,12 @@ import { settings } from '../doctor/settings.ts'
 import { skips } from '../doctor/skips.ts'
 import { types } from '../doctor/types.ts'
 import { exitCode } from '../exit-code.ts'
-import type { Output } from '../output.ts'
+import { cell, type Output } from '../output.ts'
 
 interface Options {
   readonly publisherAge: number
+  readonly fix?: boolean
+  readonly yes?: boolean
 }
 
 /** The checks that make sense of any database, and those that need Tidemark's tables. */
@@ -42,7 +46,7 @@ export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing; exit 3 if a check fails.',
+      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing without --fix; exit 3 if a check fails.',
     )
     .addOption(
       new Option(
@@ -52,6 +56,11 @@ export function addDoctor(parent: Command, context: Context): void {
         .argParser(durationArgument)
         .default(10_000, '10s'),
     )
+    .option(
+      '--fix',
+      'repair first what needs no decision: missing partitions, rows of dead processes, what is left of rebuilds that are over. Says what it would do, and does it with --yes',
+    )
+    .option('--yes', 'do it')
     .action(
       running<Options, []>(context, async ({ options, session, output }) => {
         const patient: Patient = {
@@ -60,12 +69,33 @@ export function addDoctor(parent: Command, context: Context): void {
           definitions: await session.definitions(),
           publisherAge: options.publisherAge,
         }
+        const repairs = options.fix === true ? await mend(patient.app, options.yes, output) : null
         const found = await examine(patient)
-        const ok = found.every(({ status }) => status !== 'failed')
-        output.result({ ok, findings: found }, () => reportText(output, found))
+        const repaired = repairs?.every(({ error }) => error === null) ?? true
+        const ok = repaired && found.every(({ status }) => status !== 'failed')
+        const findings = { ok, findings: found }
+        output.result(repairs === null ? findings : { ...findings, repairs }, () =>
+          reportText(output, found),
+        )
         return ok ? undefined : exitCode.checkFailed
       }),
     )
+}
+
+/** Says what it would repair, and does it if that is confirmed. */
+async function mend(
+  app: App,
+  confirmed: boolean | undefined,
+  output: Output,
+): Promise<readonly Repair[]> {
+  const plan = (await app.repair({ dryRun: true })).flatMap(({ found }) => found)
+  if (plan.length > 0) requireConfirmation(confirmed, `this would ${plan.join('; ')}`)
+  const repairs = await app.repair()
+  for (const { name, found, done, error } of repairs) {
+    if (error !== null) output.note(`${name} could not be repaired: ${cell(error.message)}`)
+    else if (done) for (const what of found) output.note(`repaired: ${cell(what)}`)
+  }
+  return repairs
 }
 
 async function examine(patient: Patient): Promise<Finding[]> {

@@ -3,7 +3,6 @@ import { sequenceZero, type EventSequence } from 'tidemark'
 import { collected, countArgument, sequenceArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import { eventColumns } from '../event-table.ts'
-import { readEvents } from '../stored-events.ts'
 
 interface Options {
   readonly type?: readonly string[]
@@ -24,7 +23,8 @@ export function addEventList(parent: Command, context: Context): void {
     .action(
       running<Options, []>(context, async ({ options, session, output }) => {
         const { type: types, stream, after = sequenceZero, limit } = options
-        const { events } = await readEvents(await session.app(), {
+        const app = await session.app()
+        const { events } = await app.outbox.inspect({
           after,
           limit,
           ...(types === undefined ? {} : { types }),

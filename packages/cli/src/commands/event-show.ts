@@ -4,7 +4,6 @@ import { CliError, usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import { streamOf } from '../event-table.ts'
 import { toJson } from '../output.ts'
-import { findEvent } from '../stored-events.ts'
 
 const uuid = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/iu
 
@@ -17,7 +16,8 @@ export function addEventShow(parent: Command, context: Context): void {
     .action(
       running<object, [string]>(context, async ({ session, output }, which) => {
         const by = uuid.test(which) ? { id: which } : { sequence: parseSequence(which) }
-        const event = await findEvent(await session.app(), by)
+        const app = await session.app()
+        const event = await app.outbox.inspectEvent(by)
         if (event === undefined) {
           throw new CliError(`there is no event ${which}`, {
             hint: 'Sequences have gaps: a transaction that rolled back has used some up.',

@@ -5,7 +5,6 @@ import { collected, countArgument, sequenceArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import { eventLine } from '../event-table.ts'
 import { cell } from '../output.ts'
-import { readEvents } from '../stored-events.ts'
 
 interface Options {
   readonly type?: readonly string[]
@@ -44,11 +43,11 @@ export function addEventTail(parent: Command, context: Context): void {
         const stopped = io.stopSignal()
         let left = options.limit ?? Infinity
         let after =
-          options.after ?? (await readEvents(app, { after: sequenceZero, limit: 0 })).horizon
+          options.after ?? (await app.outbox.inspect({ after: sequenceZero, limit: 0 })).horizon
         output.note(`Following after sequence ${after}.`)
         while (!stopped.aborted && left > 0) {
           const limit = Math.min(left, pageSize)
-          const { events, horizon } = await readEvents(app, { after, limit, ...filter })
+          const { events, horizon } = await app.outbox.inspect({ after, limit, ...filter })
           for (const event of events) output.item(event, () => cell(eventLine(event)))
           left -= events.length
           const last = events.length === limit ? events.at(-1) : undefined

@@ -5,7 +5,6 @@ import { requireConfirmation, usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import { getListener } from '../listener-view.ts'
 import { plural } from '../output.ts'
-import { countEvents } from '../stored-events.ts'
 
 interface Options {
   readonly to?: EventSequence
@@ -43,7 +42,7 @@ export function addListenerReset(parent: Command, context: Context): void {
         }
         const to = options.to ?? sequenceZero
         const [low, high] = to < cursor ? [to, cursor] : [cursor, to]
-        const events = await countEvents(app, low, high)
+        const events = await app.outbox.count(low, high)
         const effect =
           to < cursor
             ? `it handles ${plural(events, 'event')} of the outbox again, where it has handlers for them`

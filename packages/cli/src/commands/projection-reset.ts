@@ -6,7 +6,6 @@ import { running, type Context } from '../command-run.ts'
 import { plural } from '../output.ts'
 import { getProjection } from '../projection.ts'
 import { reading } from '../rows.ts'
-import { countEvents } from '../stored-events.ts'
 
 interface Options {
   readonly evenPruned?: boolean
@@ -38,7 +37,7 @@ export function addProjectionReset(parent: Command, context: Context): void {
           )
         }
         const rows = await countRows(app, definition.tables)
-        const events = await countEvents(app, sequenceZero, cursor)
+        const events = await app.outbox.count(sequenceZero, cursor)
         const emptied =
           rows.length === 0
             ? 'its state'

@@ -3,7 +3,6 @@ import { countArgument, wholeArgument } from '../arguments.ts'
 import { CliError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import { eventColumns } from '../event-table.ts'
-import { readStream } from '../stored-events.ts'
 
 interface Options {
   readonly after: number
@@ -20,7 +19,11 @@ export function addStreamShow(parent: Command, context: Context): void {
     .option('--limit <count>', 'the most events', countArgument, 50)
     .action(
       running<Options, [string]>(context, async ({ options, session, output }, stream) => {
-        const found = await readStream(await session.app(), stream, options)
+        const app = await session.app()
+        const found = await app.outbox.inspectStream(stream, {
+          after: BigInt(options.after),
+          limit: options.limit,
+        })
         if (found === undefined) throw new CliError(`there is no stream "${stream}"`)
         const { version, events } = found
         output.result({ stream, version, events }, () =>

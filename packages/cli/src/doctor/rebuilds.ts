@@ -4,7 +4,7 @@ import { findings, type Check } from './check.ts'
 
 const { ok, warning, failed } = findings('rebuilds')
 
-/** Rebuilds that have halted, or that somebody has paused. */
+/** Rebuilds that have halted or keep failing, or that somebody has paused. */
 export const rebuilds: Check = {
   name: 'rebuilds',
   look: async ({ app }) => {
@@ -15,7 +15,11 @@ export const rebuilds: Check = {
       if (state === 'paused') {
         return [warning(how, `Run \`tidemark projection resume ${projection}\`.`, rebuild)]
       }
-      if (state !== 'halted') return []
+      if (state === 'running') {
+        if (error === null) return []
+        const remedy = `It is tried again by itself; \`tidemark projection show ${projection}\` has the error. The live one is untouched.`
+        return [warning(`${how} and keeps failing: ${error.message}`, remedy, rebuild)]
+      }
       return [
         failed(
           error === null ? how : `${how}: ${error.message}`,

@@ -20,7 +20,7 @@ export const skips: Check = {
     return found.map((skip) =>
       failed(
         `event ${skip.sequence} turned up after the horizon ${skip.horizon} had passed it, on ${skip.sampledAt.toISOString()}: listeners may have skipped it`,
-        `Something inserts without the trigger register_publisher: find it, and enable the trigger. Let listeners handle the event with \`tidemark listener reset\`, projections with a rebuild. Then: DELETE FROM "${app.schema}".horizon_samples WHERE late = ${skip.sequence}`,
+        `Something gives events a sequence of its own instead of the column's default, which registers publishers: find it. Let listeners handle the event with \`tidemark listener reset\`, projections with a rebuild. Then: DELETE FROM "${app.schema}".horizon_samples WHERE late = ${skip.sequence}`,
         skip,
       ),
     )

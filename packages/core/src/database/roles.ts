@@ -69,6 +69,7 @@ GRANT USAGE ON SEQUENCE "${schema}".events_sequence TO ${publisher}, ${worker};
 GRANT SELECT, INSERT, UPDATE ON "${schema}".streams TO ${publisher};
 GRANT SELECT, INSERT, UPDATE, DELETE ON "${schema}".idempotency_keys TO ${publisher};
 GRANT SELECT ON "${schema}".doorbells TO ${publisher};
+GRANT SELECT ON SEQUENCE "${schema}".armed TO ${publisher}, ${worker};
 
 -- All tables but the events, and the records of what was done to the schema.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "${schema}" TO ${worker};

@@ -3,7 +3,10 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../errors/optio
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Upcaster } from '../event/define-event.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
+import type { QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
+import { lifecycleOf, type JobTransition } from './lifecycle.ts'
+import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
 import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
 
@@ -33,7 +36,7 @@ export interface JobOptions<
   /** Names that it had before: jobs that were spawned by them are run by this definition. */
   readonly aliases?: readonly string[]
   /** Jobs of one queue share a number of slots in each process. Defaults to `'default'`. */
-  readonly queue?: string
+  readonly queue?: string | QueueDefinition
   /** Lower runs first. Defaults to 0. */
   readonly priority?: number
   readonly retry?: JobRetryOptions
@@ -45,6 +48,16 @@ export interface JobOptions<
   readonly concurrencyKey?: (input: z.output<Input>) => string
   /** How many jobs with the same concurrency key run side by side, in all processes together. Defaults to 1. */
   readonly concurrency?: number
+  /**
+   * How many jobs of the type run side by side, and how many start in a stretch of time, in all processes together.
+   * Defaults to no limit.
+   */
+  readonly limit?: JobLimit<z.output<Input>>
+  /**
+   * Publishes an event for each transition of a job, or for those in the list, in the commit that makes it: subscribe
+   * to `jobCompleted`, `jobFailed` and so on. Defaults to none.
+   */
+  readonly lifecycle?: boolean | readonly JobTransition[]
   /** Does the work, outside of a transaction. */
   readonly run?: (
     job: Job<z.output<Input>>,
@@ -81,11 +94,18 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   /** In milliseconds. */
   readonly timeout: number
   readonly concurrency: number
+  readonly limit: DeclaredLimit | undefined
+  /** The transitions that are published; null: none. */
+  readonly lifecycle: readonly JobTransition[] | null
+  /** The queue, where it was given with its limits. */
+  readonly definedQueue: QueueDefinition | undefined
   readonly schemas: JobSchemas
   readonly upcast: Readonly<Record<number, Upcaster>>
   readonly upcastState: Readonly<Record<number, Upcaster>>
   uniqueKey(input: unknown): string | undefined
   concurrencyKey(input: unknown): string | undefined
+  /** What its rate limit tells its jobs apart by; empty: nothing. */
+  rateKey(input: unknown): string
   readonly run: JobFunction<JobContext<unknown>> | undefined
   readonly transact: JobFunction<TransactionalJobContext> | undefined
 }
@@ -113,6 +133,8 @@ const known = [
   'uniqueKey',
   'concurrencyKey',
   'concurrency',
+  'limit',
+  'lifecycle',
   'run',
   'transact',
 ]
@@ -166,23 +188,30 @@ export function defineJob<
       '`run` works outside of a transaction; `transact` in one that commits with the completion.',
     )
   }
-  const { uniqueKey, concurrencyKey } = options
+  const { uniqueKey, concurrencyKey, queue = 'default' } = options
+  const limit =
+    options.limit === undefined ? undefined : declaredLimit(where, options.limit, ['key'])
+  const rateKey = options.limit?.rate?.key
   const definition: JobDefinition<z.input<Input>, z.output<Output>> = Object.freeze({
     kind: 'job',
     name,
     version,
     description: options.description,
     aliases,
-    queue: options.queue ?? 'default',
+    queue: typeof queue === 'string' ? queue : queue.name,
+    definedQueue: typeof queue === 'string' ? undefined : queue,
     priority,
     retry: jobRetry(where, options.retry),
     timeout: milliseconds(options.timeout ?? '15m'),
     concurrency,
+    limit,
+    lifecycle: lifecycleOf(where, options.lifecycle),
     schemas: { input: options.input, output: options.output, state: options.state },
     upcast,
     upcastState: options.upcastState ?? {},
     uniqueKey: (input: unknown) => uniqueKey?.(input as z.output<Input>),
     concurrencyKey: (input: unknown) => concurrencyKey?.(input as z.output<Input>),
+    rateKey: (input: unknown) => rateKey?.(input as z.output<Input>) ?? '',
     // Whoever runs it has parsed the input by the schema that typed it.
     run: options.run as JobFunction<JobContext<unknown>> | undefined,
     transact: options.transact as JobFunction<TransactionalJobContext> | undefined,

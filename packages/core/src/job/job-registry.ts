@@ -2,6 +2,8 @@ import { z } from 'zod'
 import { closest } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isJobDefinition, type JobDefinition } from './define-job.ts'
+import type { QueueDefinition } from './define-queue.ts'
+import type { DeclaredLimit } from './limit.ts'
 
 /** A type of job as a process publishes it: for other processes, for a user interface, for an API. */
 export interface PublishedJobType {
@@ -21,6 +23,7 @@ export interface PublishedJobType {
 export class JobRegistry {
   readonly #byName = new Map<string, JobDefinition>()
   readonly #definitions = new Set<JobDefinition>()
+  readonly #queues = new Map<string, QueueDefinition>()
   #published: readonly PublishedJobType[] | undefined
 
   /** @throws TidemarkError TIDEMARK_NAME_TAKEN when another definition has the name or an alias. */
@@ -35,8 +38,26 @@ export class JobRegistry {
       }
       this.#byName.set(name, definition)
     }
+    if (definition.definedQueue !== undefined) this.addQueue(definition.definedQueue)
     this.#definitions.add(definition)
     this.#published = undefined
+  }
+
+  /** @throws TidemarkError TIDEMARK_NAME_TAKEN when another definition has the name. */
+  addQueue(queue: QueueDefinition): void {
+    const known = this.#queues.get(queue.name)
+    if (known !== undefined && known !== queue) {
+      throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two queues are named "${queue.name}"`, {
+        hint: 'Define a queue once, and share the definition.',
+        details: { name: queue.name },
+      })
+    }
+    this.#queues.set(queue.name, queue)
+  }
+
+  /** The limit of a queue; undefined when it has none. */
+  queueLimit(name: string): DeclaredLimit | undefined {
+    return this.#queues.get(name)?.limit
   }
 
   get(name: string): JobDefinition | undefined {

@@ -22,9 +22,10 @@ export interface JobView {
   readonly status: JobStatus
   /**
    * Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it;
+   * `limit`: the limit of its type does not let it;
    * `new`: its key has not been looked at yet.
    */
-  readonly parked: 'new' | 'key' | 'type' | null
+  readonly parked: 'new' | 'key' | 'type' | 'limit' | null
   /** What was asked of it while it runs. */
   readonly requested: 'pause' | 'cancel' | null
   readonly priority: number

@@ -27,6 +27,10 @@ export interface OutgoingJob {
   readonly correlationId: string | null
   readonly causationId: string | null
   readonly parent: string | null
+  /** Null: its type has no limit. */
+  readonly rateKey: string | null
+  /** The transitions that are published, with commas between them. */
+  readonly lifecycle: string | null
   readonly traceparent: string | null
   readonly tracestate: string | null
 }
@@ -82,6 +86,8 @@ export function outgoingJob(
     correlationId: cause?.correlationId ?? null,
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,
+    rateKey: definition.limit === undefined ? null : definition.rateKey(input),
+    lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
 }

@@ -4,8 +4,19 @@ import { forgetKeys } from '../database/sql/idempotency-keys.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { toEventSequence, type EventSequence } from '../event/sequence.ts'
 import { readHorizon } from './horizon.ts'
+import {
+  countEvents,
+  inspectEvent,
+  inspectPage,
+  inspectStream,
+  type InspectedEvent,
+  type InspectedPage,
+  type InspectedStream,
+  type InspectOptions,
+} from './inspect.ts'
 import { hasStrays, readPartitions, type OutboxPartition } from './partitions.ts'
-import { planPrune, prune, type PruneCandidate, type Pruned, type PruneOptions } from './prune.ts'
+import { planPrune, type PruneCandidate, type PruneOptions } from './prune-plan.ts'
+import { prune, type Pruned } from './prune.ts'
 import { readPublishers, type Publisher } from './publishers.ts'
 import { readSkips, type SkipReport } from './skip-detector.ts'
 
@@ -73,6 +84,42 @@ export class OutboxAdmin {
   /** Whether an event turned up at or below a horizon that readers had passed: whether one may have been skipped. */
   async skips(): Promise<SkipReport> {
     return readSkips(this.#database, this.#schema)
+  }
+
+  /**
+   * Events as they are stored, whether or not a definition reads them, in the order of sequences; never past a
+   * transaction that is still publishing. Those that are decoded come from `app.events()`.
+   */
+  async inspect(options: InspectOptions = {}): Promise<InspectedPage> {
+    rejectUnknownOptions('outbox.inspect', options, ['after', 'limit', 'types', 'stream'])
+    requireWhole('outbox.inspect', 'limit', options.limit ?? 0, 0)
+    return inspectPage(this.#database, this.#schema, options)
+  }
+
+  /** One committed event as it is stored, by its sequence or by its id, which no index serves. */
+  async inspectEvent(
+    by: { readonly sequence: EventSequence } | { readonly id: string },
+  ): Promise<InspectedEvent | undefined> {
+    return inspectEvent(this.#database, this.#schema, by)
+  }
+
+  /**
+   * A stream's version and its events as they are stored, in the order of versions; undefined when it does not exist.
+   *
+   * @param range.after - only events after this version. Defaults to 0.
+   * @param range.limit - the most. Defaults to 100.
+   */
+  async inspectStream(
+    stream: string,
+    range: { readonly after?: bigint; readonly limit?: number } = {},
+  ): Promise<InspectedStream | undefined> {
+    const { after = 0n, limit = 100 } = range
+    return inspectStream(this.#database, this.#schema, stream, { after, limit })
+  }
+
+  /** How many events there are after one sequence, up to and including another. It reads all of them. */
+  async count(after: EventSequence, upTo: EventSequence): Promise<bigint> {
+    return countEvents(this.#database, this.#schema, after, upTo)
   }
 
   /** Which partitions can go, the oldest first, up to the first one that has to stay. Changes nothing. */

@@ -2,6 +2,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition } from '../event/define-event.ts'
 import { EventRegistry } from '../event/registry.ts'
 import { isJobDefinition, type JobDefinition } from '../job/define-job.ts'
+import { isQueueDefinition, type QueueDefinition } from '../job/define-queue.ts'
 import { isScheduleDefinition, type ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobRegistry } from '../job/job-registry.ts'
 import type { Consumer } from '../listener/consumer.ts'
@@ -48,6 +49,7 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
     for (const definition of definitions) {
       if (isEventDefinition(definition)) registry.add(definition)
       else if (isJobDefinition(definition)) jobs.add(definition)
+      else if (isQueueDefinition(definition)) jobs.addQueue(definition)
       else if (isScheduleDefinition(definition)) addSchedule(schedules, jobs, definition)
       else addConsumer(consumers, registry, jobs, definition)
     }
@@ -92,10 +94,13 @@ function addSchedule(
   jobs.add(schedule.job)
 }
 
-function isDefinition(value: unknown): value is Consumer | JobDefinition | ScheduleDefinition {
+function isDefinition(
+  value: unknown,
+): value is Consumer | JobDefinition | QueueDefinition | ScheduleDefinition {
   return (
     isEventDefinition(value) ||
     isJobDefinition(value) ||
+    isQueueDefinition(value) ||
     isScheduleDefinition(value) ||
     value instanceof Listener ||
     value instanceof Projection

@@ -22,6 +22,7 @@ UNION ALL SELECT 'queued', count(*)::integer FROM ${schema}.jobs WHERE status = 
 UNION ALL SELECT 'parked', (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'new')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')::integer
   + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')::integer
+  + (SELECT count(*) FROM ${schema}.jobs WHERE status = 'queued' AND parked = 'limit')::integer
 UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running' AND process IS NOT NULL
 UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 'paused'
 UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
@@ -56,7 +57,7 @@ export const resumeJob: SchemaStatement = statement(
 UPDATE ${schema}.jobs
 SET status = CASE WHEN status = 'running' THEN 'running'
     WHEN waiting IS NULL AND run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  parked = CASE WHEN status = 'paused' AND concurrency_key IS NOT NULL
+  parked = CASE WHEN status = 'paused' AND (concurrency_key IS NOT NULL OR limited)
     AND (waiting IS NOT NULL OR run_at <= statement_timestamp()) THEN 'new' END,
   requested = NULL, waiting = NULL
 WHERE id = $1::uuid AND (status = 'paused' OR (status = 'running' AND requested = 'pause'))
@@ -70,7 +71,7 @@ export const retryJob: SchemaStatement = statement(
   (schema) => `
 UPDATE ${schema}.jobs j
 SET status = 'queued', attempt = 0, run_at = clock_timestamp(), finished_at = NULL, triggered_by = $2::text,
-  waiting = NULL, requested = NULL, parked = CASE WHEN j.concurrency_key IS NOT NULL THEN 'new' END
+  waiting = NULL, requested = NULL, parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
 WHERE j.id = $1::uuid AND (j.status IN ('failed', 'cancelled') OR (j.status = 'scheduled' AND j.waiting IS NULL))
   AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.id <> j.id
     AND o.status IN ('scheduled', 'queued', 'running', 'paused'))

@@ -26,7 +26,8 @@ export const nextJobDue: SchemaStatement = statement(
 export const releaseJobs: SchemaStatement = statement(
   'release_jobs',
   (schema) => `
-UPDATE ${schema}.jobs j SET status = 'queued', process = NULL, attempt = j.attempt - 1
+UPDATE ${schema}.jobs j SET status = 'queued', process = NULL, attempt = j.attempt - 1,
+  parked = CASE WHEN j.limited THEN 'new' ELSE j.parked END
 FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
 WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
 )
@@ -65,7 +66,7 @@ WITH dead AS (
   UPDATE ${schema}.jobs j
   SET status = CASE j.requested WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' ELSE 'queued' END,
     finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
-    parked = CASE WHEN j.concurrency_key IS NOT NULL AND j.requested IS NULL THEN 'new' END,
+    parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND j.requested IS NULL THEN 'new' END,
     process = NULL, requested = NULL, error = $2::jsonb
   FROM dead d WHERE j.id = d.id
   RETURNING j.id, j.name
@@ -103,13 +104,23 @@ WHERE j.id = ANY (ARRAY(
 RETURNING j.name`,
 )
 
-// The opposite: a process has come that runs them.
+// The opposite: a process has come that runs them. And what limits were declared or taken back for since it was put
+// where it is.
 export const unparkKnown: SchemaStatement = statement(
   'unpark_known_jobs',
   (schema) => `
-UPDATE ${schema}.jobs j SET parked = CASE WHEN j.concurrency_key IS NOT NULL THEN 'new' END
+UPDATE ${schema}.jobs j
+SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited OR j.parked IS DISTINCT FROM 'type' THEN 'new' END
 WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q WHERE q.parked = 'type' AND q.name = ANY ($1::text[])
+  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+|| ARRAY(
+  SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked IS NULL
+    AND q.name IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
+  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+|| ARRAY(
+  SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked = 'limit'
+    AND q.name NOT IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
   LIMIT 1000 FOR UPDATE SKIP LOCKED))`,
 )
 

@@ -26,6 +26,7 @@ WITH settled AS (
     run_at = CASE WHEN $4::float8 IS NULL THEN j.run_at
       WHEN $4::float8 = 'infinity' THEN 'infinity' ELSE clock_timestamp() + $4::float8 * interval '1 ms' END,
     attempt = j.attempt - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
+    parked = CASE WHEN $3::text = 'queued' AND j.limited THEN 'new' ELSE j.parked END,
     error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
   WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
   RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at

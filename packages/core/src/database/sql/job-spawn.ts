@@ -7,17 +7,19 @@ export const insertJobs: SchemaStatement = statement(
   (schema) => `
 INSERT INTO ${schema}.jobs AS j
   (id, name, version, queue, priority, run_at, status, parked, input, input_meta, unique_key, concurrency_key,
-   concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent)
+   concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle)
 SELECT u.id, u.name, u.version, u.queue, u.priority, t.run_at,
   CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  CASE WHEN u.concurrency_key IS NOT NULL AND t.run_at <= statement_timestamp() THEN 'new' END,
+  CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND t.run_at <= statement_timestamp()
+    THEN 'new' END,
   u.input, u.input_meta, u.unique_key, u.concurrency_key, u.concurrency_limit, u.triggered_by, u.correlation_id,
-  u.causation_id, u.traceparent, u.tracestate, u.parent
+  u.causation_id, u.traceparent, u.tracestate, u.parent, u.rate_key, u.rate_key IS NOT NULL,
+  string_to_array(u.lifecycle, ',')
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::float8[],
     $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
-    $16::text[], $17::text[], $18::uuid[])
+    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[])
   AS u (id, name, version, queue, priority, run_at, delay, input, input_meta, unique_key, concurrency_key,
-    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent),
+    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle),
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
 ON CONFLICT DO NOTHING
 RETURNING id`,
@@ -41,7 +43,7 @@ export const replaceJob: SchemaStatement = statement(
 UPDATE ${schema}.jobs j
 SET input = $2::jsonb, input_meta = $3::jsonb, version = $4::integer, priority = $5::integer, run_at = t.run_at,
   status = CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  parked = CASE WHEN j.concurrency_key IS NOT NULL AND t.run_at <= statement_timestamp() THEN 'new' END
+  parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND t.run_at <= statement_timestamp() THEN 'new' END
 FROM (SELECT coalesce($6::timestamptz, statement_timestamp() + $7::float8 * interval '1 ms') AS run_at) AS t
 WHERE j.unique_key = $1::text AND j.status IN ('scheduled', 'queued') AND j.waiting IS NULL
 RETURNING j.id`,

@@ -1,0 +1,114 @@
+import { exitCode } from '@tidemark/cli'
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { tidemark, tidemarkJson, type Answer } from './tidemark.ts'
+
+let database: TestDatabase
+
+beforeEach(async () => {
+  database = await createTestDatabase()
+})
+
+afterEach(async () => {
+  await database[Symbol.asyncDispose]()
+})
+
+function fix(...args: string[]): Promise<Answer> {
+  return tidemark(['doctor', '--fix', ...args], { env: { DATABASE_URL: database.url } })
+}
+
+async function column(text: string): Promise<unknown[]> {
+  const { rows } = await database.query(text)
+  return rows.map((row) => Object.values(row)[0])
+}
+
+/** What the dead leave behind, beside what the living have. */
+async function damage(): Promise<void> {
+  await database.query(`
+    insert into tidemark.processes (id, hostname, pid, library, heartbeat_at) values
+      ('00000000-0000-4000-8000-000000000001', 'gone', 11, '0', now() - interval '1 hour'),
+      ('00000000-0000-4000-8000-000000000002', 'slow', 12, '0', now() - interval '5 minutes');
+    insert into tidemark.doorbells (process, armed) select id, true from tidemark.processes;
+    insert into tidemark.doorbells (process, armed) values (gen_random_uuid(), true);
+    insert into tidemark.job_doorbells (process, armed) values (gen_random_uuid(), true);
+    insert into tidemark.listeners (name, kind, generation, last_generation, rebuild_generation)
+      values ('balances', 'projection', 2, 4, 4);
+    insert into tidemark.cursors (listener, generation) values ('balances', 1), ('balances', 2), ('balances', 4);
+    insert into tidemark.projection_states (projection, generation, key, state, sequence)
+      values ('balances', 1, 'a', '0', 1), ('balances', 2, 'a', '0', 1), ('balances', 4, 'a', '0', 1);
+    create schema tidemark_balances_3; create table tidemark_balances_3.accounts (id text);
+    create schema tidemark_balances_4; create table tidemark_balances_4.accounts (id text);
+    create schema tidemark_balances_5; create table tidemark_balances_5.accounts (id text);
+    select setval('tidemark.events_sequence', 15000000);`)
+}
+
+const left = {
+  processes: 'select hostname from tidemark.processes order by 1',
+  doorbells: 'select process::text from tidemark.doorbells',
+  jobDoorbells: 'select process::text from tidemark.job_doorbells',
+  cursors: 'select generation from tidemark.cursors order by 1',
+  states: 'select generation from tidemark.projection_states order by 1',
+  schemas: `select nspname::text from pg_namespace where nspname like 'tidemark\\_%' order by 1`,
+}
+
+async function state(): Promise<Record<string, unknown[]>> {
+  const entries = Object.entries(left).map(
+    async ([name, text]) => [name, await column(text)] as const,
+  )
+  return Object.fromEntries(await Promise.all(entries))
+}
+
+test('without --yes it says what it would do and does nothing', async () => {
+  await damage()
+  const before = await state()
+  const { code, stderr } = await fix()
+  expect(code).toBe(exitCode.usage)
+  expect(stderr).toContain('forget the process 11 on gone')
+  expect(stderr).not.toContain('on slow')
+  expect(stderr).toContain('remove 2 rows of dead processes from doorbells')
+  expect(stderr).toContain('drop the schema tidemark_balances_3')
+  expect(stderr).toContain('make the partitions of events from sequence 20000000 on')
+  expect(await state()).toEqual(before)
+})
+
+test('with --yes it repairs what nobody needs, keeps what somebody does, and finds nothing more', async () => {
+  await damage()
+  const { stderr } = await fix('--yes')
+  expect(stderr).toContain('repaired: forget the process 11 on gone')
+  expect(await state()).toEqual({
+    processes: ['slow'],
+    doorbells: ['00000000-0000-4000-8000-000000000002'],
+    jobDoorbells: [],
+    cursors: [2, 4],
+    states: [2, 4],
+    schemas: ['tidemark_balances_4', 'tidemark_balances_5'],
+  })
+  expect(await column(`select to_regclass('tidemark.events_20000000') is not null`)).toEqual([true])
+  const again = await tidemarkJson<{ repairs: { found: string[]; done: boolean }[] }>(
+    ['doctor', '--fix'],
+    { env: { DATABASE_URL: database.url } },
+  )
+  expect(again.value.repairs.flatMap(({ found }) => found)).toEqual([])
+})
+
+test('a shadow that could be that of another install is left alone', async () => {
+  await damage()
+  await database.query('create schema tidemark2')
+  await database.query('create table tidemark2.listeners (); create table tidemark2.cursors ()')
+  await fix('--yes')
+  expect(await column(left.schemas)).toContain('tidemark_balances_3')
+})
+
+test('what somebody holds is told, and the rest is repaired all the same', async () => {
+  await damage()
+  const holder = await database.connect()
+  await holder.query('begin')
+  await holder.query('select from tidemark_balances_3.accounts')
+  const { code, stderr } = await fix('--yes')
+  expect(code).toBe(exitCode.checkFailed)
+  expect(stderr).toMatch(/shadow tables could not be repaired: .*lock timeout/u)
+  await holder.query('rollback')
+  await holder.end()
+  expect(await state()).toMatchObject({ processes: ['slow'], cursors: [2, 4] })
+  expect((await state())['schemas']).toContain('tidemark_balances_3')
+})
