@@ -37,7 +37,8 @@ export async function follow(
   const { rows } = await database.query<{ after: string }>(
     `SELECT last_value AS after FROM tidemark.events_sequence`,
   )
-  const after = rows[0]?.after ?? '0'
+  // A peer that was loaded may have changed what the driver makes of a bigint.
+  const after = String(rows[0]?.after ?? 0)
   await using app = defineApp({
     modules: listeners.map(({ definition }) => definition),
     connectionString: database.url,

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import type { Benchmark } from './benchmark.ts'
 import { catalog } from './catalog.ts'
 import { drawCharts } from './draw.ts'
@@ -29,14 +31,27 @@ const print = (text: string): void => void process.stdout.write(text)
 const benchmarkOf = (name: string): Benchmark => catalog[name] as Benchmark
 
 async function measure(request: Extract<Request, { kind: 'measure' }>): Promise<void> {
+  const [first, ...others] = request.names
+  if (first !== undefined && others.length === 0) return measureOne(first, request)
+  // Each in a process of its own: what one leaves behind (a large heap, a peer's settings of the driver) is not to
+  // change the next one, and what comes after one that fails can still be measured.
+  const options = [
+    ...Object.entries(request.options).flatMap(([option, value]) => [
+      flagOf(option),
+      String(value),
+    ]),
+    ...(request.json ? ['--json'] : []),
+    ...(request.write ? ['--write'] : []),
+    ...(request.out === undefined ? [] : ['--out', request.out]),
+  ]
   for (const name of request.names) {
-    try {
-      await measureOne(name, request)
-    } catch (error) {
-      // What comes after it can still be measured.
-      process.exitCode = 1
-      say(`${name} FAILED: ${error instanceof Error ? error.stack : String(error)}`)
-    }
+    const args = [...process.execArgv, process.argv[1] as string, name, ...options]
+    const child = spawn(process.execPath, args, { stdio: 'inherit' })
+    const end = (): void => void child.kill()
+    process.once('exit', end)
+    const [code] = await once(child, 'exit')
+    process.off('exit', end)
+    if (code !== 0) process.exitCode = 1
   }
 }
 
