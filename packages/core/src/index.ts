@@ -72,7 +72,7 @@ export type {
   DeadLetterSelection,
 } from './listener/dead-letter-admin.ts'
 export type { SkippedEvent } from './listener/skip.ts'
-export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
+export { exponential, milliseconds, type Backoff, type Duration } from './listener/backoff.ts'
 export {
   defineListener,
   type EventOf,
