@@ -1,12 +1,17 @@
-import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import { run, type Executor, type PreparingExecutor, type Row } from '../database/executor.ts'
+import type { Database } from '../database/pool.ts'
+import { rememberHorizon } from '../database/sql/horizon.ts'
 import {
   lastSettled,
   readEvents,
   readPage as readAll,
   readTypedPage,
+  settledPage,
 } from '../database/sql/read-page.ts'
+import { inTransaction } from '../database/transaction.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { StoredEvent, type EventRow } from '../event/stored-event.ts'
+import { horizonOf, type Horizon, type HorizonRow } from './horizon.ts'
 
 /** A range of the outbox to read. */
 export interface PageRequest {
@@ -40,6 +45,39 @@ export async function readPage(
     types === undefined
       ? await run(executor, readAll(schema), [after, upTo, limit, pageBytes])
       : await run(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
+  return pageOf(rows, limit)
+}
+
+/**
+ * Looks at the outbox and reads what is settled, in one round trip: two statements, each with a snapshot of its own, of
+ * one transaction.
+ *
+ * INVARIANT: READ COMMITTED, whatever the default is: the page must be read with a newer snapshot (docs/protocols.md).
+ */
+export async function readSettled(
+  database: Database,
+  schema: string,
+  { after, limit }: Omit<PageRequest, 'upTo' | 'types'>,
+): Promise<{ readonly horizon: Horizon; readonly page: Page }> {
+  const [looked, read] = await inTransaction(
+    database,
+    { isolation: 'read committed' },
+    // Not awaited: what it answers is needed by the server alone. A promise in an object is not waited for either.
+    async (transaction) => {
+      const answer = run(transaction, rememberHorizon(schema), [])
+      answer.catch(() => {})
+      return { answer }
+    },
+    (transaction) => run(transaction, settledPage(schema), [after, limit, pageBytes]),
+  )
+  const { rows } = await looked.answer
+  return {
+    horizon: horizonOf(rows[0] as unknown as HorizonRow),
+    page: pageOf(read?.rows ?? [], limit),
+  }
+}
+
+function pageOf(rows: readonly Row[], limit: number): Page {
   let before = 0
   const events = rows.map((row) => {
     const through = Number(row['bytes'])
