@@ -29,19 +29,32 @@ const print = (text: string): void => void process.stdout.write(text)
 const benchmarkOf = (name: string): Benchmark => catalog[name] as Benchmark
 
 async function measure(request: Extract<Request, { kind: 'measure' }>): Promise<void> {
-  const folder = request.out ?? latest
   for (const name of request.names) {
-    const record = await run(name, request.options)
-    const presentation = benchmarkOf(name).present(record.results)
-    const file = await writeRecord(folder, record)
-    await drawCharts(folder, name, presentation.charts ?? [])
-    print(request.json ? toJson(record) : `${render(record, presentation)}\n`)
-    say(`results and plots: ${file}`)
-    const { failures = [] } = presentation
-    for (const failure of failures) say(`${name} FAILED: ${failure}`)
-    if (failures.length > 0) process.exitCode = 1
-    if (request.write) await show(catalog, record)
+    try {
+      await measureOne(name, request)
+    } catch (error) {
+      // What comes after it can still be measured.
+      process.exitCode = 1
+      say(`${name} FAILED: ${error instanceof Error ? error.stack : String(error)}`)
+    }
   }
+}
+
+async function measureOne(
+  name: string,
+  request: Extract<Request, { kind: 'measure' }>,
+): Promise<void> {
+  const folder = request.out ?? latest
+  const record = await run(name, request.options)
+  const presentation = benchmarkOf(name).present(record.results)
+  const file = await writeRecord(folder, record)
+  await drawCharts(folder, name, presentation.charts ?? [])
+  print(request.json ? toJson(record) : `${render(record, presentation)}\n`)
+  say(`results and plots: ${file}; took ${record.seconds} s`)
+  const { failures = [] } = presentation
+  for (const failure of failures) say(`${name} FAILED: ${failure}`)
+  if (failures.length > 0) process.exitCode = 1
+  if (request.write) await show(catalog, record)
 }
 
 async function run(name: string, asked: Partial<BenchOptions>): Promise<BenchRecord> {

@@ -103,6 +103,7 @@ function targetsOf({ single, bulk }: Pick<PublishResults, 'single' | 'bulk'>): R
     ['outbox-insert', 0.85, ratioOf(block(0), names.outbox, names.bare)],
     ['outbox-insert-slow', 0.85, ratioOf(block(2), names.outbox, names.bare)],
     ['outbox-notify-slow', 8, ratioOf(block(2), names.outbox, names.notify)],
+    ['transaction', 0.85, ratioOf(block(0), names.transaction, names.driver)],
     ['coalesced', 10, ratioOf(block(0), names.coalesced, names.emmett)],
     ['coalesced-slow', 10, ratioOf(block(2), names.coalesced, names.emmett)],
     ['bulk', 2, ratioOf(inBulk, names.bulk, names.emmettBulk)],

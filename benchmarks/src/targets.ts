@@ -25,6 +25,11 @@ export const targets = {
     target: '≥ 8 ×',
     benchmark: 'publish',
   },
+  transaction: {
+    what: '`transaction()` with one event, 32 callers',
+    target: "≥ 0.85 of the driver's BEGIN, INSERT, COMMIT",
+    benchmark: 'publish',
+  },
   coalesced: {
     what: '`publish()` without a transaction, 32 callers',
     target: "≥ 10 × emmett's `appendToStream`",

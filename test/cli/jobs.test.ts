@@ -157,6 +157,7 @@ test('trace shows the chain from event to job to step to event', async () => {
     .poll(
       async () =>
         (await project.json<object[]>('job', 'list', '--status', 'completed')).value.length,
+      { timeout: 20_000 },
     )
     .toBe(1)
   const { value } = await project.json<{ id: string }[]>('job', 'list')
@@ -203,7 +204,9 @@ test('schedules are listed, run, paused and resumed', async () => {
   const list = async (): Promise<object[]> =>
     (await project.json<object[]>('schedule', 'list')).value
   // A worker writes its schedules down once it runs.
-  await expect.poll(list).toMatchObject([{ name: 'nightly', status: 'active', job: 'pack' }])
+  await expect
+    .poll(list, { timeout: 20_000 })
+    .toMatchObject([{ name: 'nightly', status: 'active', job: 'pack' }])
   expect((await project.call('schedule', 'pause', 'nightly')).code).toBe(0)
   expect(await list()).toMatchObject([{ status: 'paused' }])
   const before = await list()

@@ -43,7 +43,10 @@ test('the chain from event to job to step to event is a tree, the same from wher
   )
   expect(rows).toHaveLength(1)
   await expect
-    .poll(async () => (await app.jobs.list({ name: 'tell_customer', status: 'completed' })).length)
+    .poll(
+      async () => (await app.jobs.list({ name: 'tell_customer', status: 'completed' })).length,
+      { timeout: 20_000 },
+    )
     .toBe(2)
   const jobs = await app.jobs.list({ name: 'fulfil' })
   const id = jobs.find(({ causationId }) => causationId === root)?.id ?? ''
@@ -91,8 +94,8 @@ test('a job that nothing caused is the root of what it causes', async () => {
 
 test('sequence_at bounds a reading by time, with gaps in the sequences', async () => {
   await database.query(`delete from tidemark.events`)
-  await database.query(`insert into tidemark.events (sequence, type, payload, recorded_at)
-    select n * 7, 'tick', '0', timestamptz '2026-01-01' + n * interval '1 s' from generate_series(1, 500) as n`)
+  await database.query(`insert into tidemark.events (sequence, xid, type, payload, recorded_at)
+    select n * 7, '1', 'tick', '0', timestamptz '2026-01-01' + n * interval '1 s' from generate_series(1, 500) as n`)
   const { rows } = await database.query<{ wrong: number }>(
     `select count(*)::integer as wrong from generate_series(0, 501) as n,
        lateral (select tidemark.sequence_at(timestamptz '2026-01-01' + n * interval '1 s') as bound) as b

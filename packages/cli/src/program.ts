@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import type { Context } from './command-run.ts'
+import { addBench } from './commands/bench.ts'
 import { addDeadLetterDiscard } from './commands/dead-letter-discard.ts'
 import { addDeadLetterList } from './commands/dead-letter-list.ts'
 import { addDeadLetterRetry } from './commands/dead-letter-retry.ts'
@@ -142,5 +143,6 @@ export function buildProgram(context: Context): Command {
   ])
   addWait(program, context)
   addDoctor(program, context)
+  addBench(program, context)
   return program.helpCommand(false)
 }

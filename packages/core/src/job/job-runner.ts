@@ -1,30 +1,15 @@
 import { run } from '../database/executor.ts'
-import {
-  anyWaits,
-  claimJobs,
-  claimObservedJobs,
-  jobsOfProcess,
-  nextJobDue,
-  parkUnknown,
-  releaseJobs,
-  rescueJobs,
-  reviewJobs,
-  sweepJobDoorbells,
-  unparkKnown,
-  wakeJobs,
-} from '../database/sql/job-claim.ts'
-import { describeError } from '../errors/postgres-error.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
-import { readHorizon } from '../outbox/horizon.ts'
-import { wait } from '../outbox/wait.ts'
-import { countRescued, isObserved } from '../telemetry/job-span.ts'
-import { Attempt } from './attempt.ts'
+import { claimJobs, claimObservedJobs, nextJobDue, releaseJobs } from '../database/sql/job-claim.ts'
+import { isObserved } from '../telemetry/job-span.ts'
+import type { Attempt } from './attempt.ts'
+import { Attempts } from './attempts.ts'
 import type { ClaimedJob } from './claimed-job.ts'
 import { Completions } from './completions.ts'
 import type { JobEnvironment } from './environment.ts'
 import { execute } from './execution.ts'
-import type { Interruption } from './interruption.ts'
+import { JobCare } from './job-care.ts'
 import { JobQueue } from './job-queue.ts'
+import type { JobRetention } from './retention.ts'
 import { settle, type Outcome } from './settlement.ts'
 import { executeBatch } from './transactional-batch.ts'
 import { WakeUp } from './wake-up.ts'
@@ -37,6 +22,8 @@ export interface JobRunnerOptions {
   readonly connections?: number
   /** How long a stop waits for jobs under way before it gives them back, in milliseconds. Defaults to 30000. */
   readonly drainTimeout?: number
+  /** How long finished jobs are kept whose definition says nothing of it. Defaults to for ever. */
+  readonly retention?: JobRetention
 }
 
 const firstIdle = 5
@@ -44,15 +31,13 @@ const longestIdle = 1_000
 const pollInterval = 5
 // Without an ear for the doorbell.
 const deafPoll = 250
-// A claim that was committed so long ago and is not known here had its answer lost.
-const orphanAge = 5_000
-const reviewAge = 200
 
 /** Runs the jobs of an application in one process. */
 export class JobRunner {
   readonly #environment: JobEnvironment
   readonly #queues: readonly JobQueue[]
-  readonly #attempts = new Map<string, Attempt>()
+  readonly #attempts: Attempts
+  readonly #care: JobCare
   readonly #completions: Completions
   readonly #wake: WakeUp
   readonly #hears: () => boolean
@@ -80,11 +65,17 @@ export class JobRunner {
           typeof concurrency === 'number' ? concurrency : (concurrency[name] ?? 10),
         ),
     )
+    this.#attempts = new Attempts(environment)
     this.#wake = new WakeUp(database, outbox.schema, process)
     this.#completions = new Completions(environment, this.#impatience.signal, () => {
       this.#wake.ring()
       this.#noteEnd()
     })
+    this.#care = new JobCare(
+      environment,
+      (id) => this.#isKnown(id),
+      () => this.#wake.ring(),
+    )
   }
 
   /** How many jobs run in this process now. */
@@ -105,12 +96,8 @@ export class JobRunner {
   /** Claims and runs jobs until the signal aborts. */
   async work(signal: AbortSignal): Promise<void> {
     let idle = firstIdle
-    let reviewed = 0
     while (!signal.aborted) {
-      if (Date.now() - reviewed > reviewAge) {
-        reviewed = Date.now()
-        await this.#review()
-      }
+      await this.#attempts.review()
       const { wanted, found } = await this.#claimAll()
       if (found > 0) {
         idle = firstIdle
@@ -136,24 +123,8 @@ export class JobRunner {
   }
 
   /** Looks after jobs that wait for something, and after processes that have died. Returns when the signal aborts. */
-  async tend(signal: AbortSignal): Promise<void> {
-    const { leaseDuration } = this.#environment
-    const rescueEvery = Math.min(2_000, leaseDuration / 4)
-    let rescued = 0
-    let parked = 0
-    while (!signal.aborted) {
-      await this.#wakeWaiting()
-      if (Date.now() - rescued >= rescueEvery) {
-        await this.#rescue()
-        await this.#releaseOrphans()
-        rescued = Date.now()
-      }
-      if (Date.now() - parked >= leaseDuration / 2) {
-        await this.#sortTypes()
-        parked = Date.now()
-      }
-      await wait(250, signal)
-    }
+  tend(signal: AbortSignal): Promise<void> {
+    return this.#care.tend(signal)
   }
 
   /** Gives back what has not begun, lets what runs finish, and takes it back when it does not in time. */
@@ -162,9 +133,9 @@ export class JobRunner {
     await this.#releaseWaiting().catch((error: unknown) => {
       this.#environment.logger.warn({ err: error }, 'claimed jobs could not be given back')
     })
-    this.#interruptAll('drain')
+    this.#attempts.interruptAll('drain')
     const late = setTimeout(() => {
-      this.#interruptAll('shutdown')
+      this.#attempts.interruptAll('shutdown')
       this.#impatience.abort()
     }, this.#drainTimeout)
     while (this.running > 0 || this.#settling.size > 0) {
@@ -211,7 +182,7 @@ export class JobRunner {
       // Another batch would only wait for a connection.
       if (this.#isTransactional(next) && this.#batches >= this.#connections) return
       const job = queue.take() ?? next
-      const attempt = this.#begin(job)
+      const attempt = this.#attempts.begin(job)
       if (attempt.definition.transact === undefined) void this.#runAlone(queue, attempt)
       else void this.#runBatch(queue, this.#batchAround(queue, attempt))
     }
@@ -219,15 +190,6 @@ export class JobRunner {
 
   #isTransactional({ name }: ClaimedJob): boolean {
     return this.#environment.spawner.registry.get(name)?.transact !== undefined
-  }
-
-  #begin(job: ClaimedJob): Attempt {
-    const definition = this.#environment.spawner.registry.require(job.name)
-    const attempt = new Attempt(job, definition, this.#environment)
-    // It was taken from this process, and came back: the older attempt is a stranger now.
-    this.#attempts.get(job.id)?.interrupt('lost')
-    this.#attempts.set(job.id, attempt)
-    return attempt
   }
 
   /** The attempt with as many others as may share its commit. */
@@ -238,7 +200,7 @@ export class JobRunner {
       if (next === undefined) break
       if (!this.#isTransactional(next)) break
       queue.take()
-      batch.push(this.#begin(next))
+      batch.push(this.#attempts.begin(next))
     }
     return batch
   }
@@ -277,26 +239,22 @@ export class JobRunner {
     attempt.end()
     if (outcome.kind === 'completed') {
       this.#completions.add(attempt, outcome.output)
-      this.#forget(attempt)
+      this.#attempts.forget(attempt)
       return
     }
     if (outcome.kind === 'committed' || outcome.kind === 'lost') {
-      this.#forget(attempt)
+      this.#attempts.forget(attempt)
       if (outcome.kind === 'lost') this.#reportLost(attempt)
       else if (attempt.job.keyed) this.#wake.ring()
       return
     }
     const settling = this.#settle(attempt, outcome).finally(() => {
-      this.#forget(attempt)
+      this.#attempts.forget(attempt)
       this.#settling.delete(settling)
       this.#wake.ring()
       this.#noteEnd()
     })
     this.#settling.add(settling)
-  }
-
-  #forget(attempt: Attempt): void {
-    if (this.#attempts.get(attempt.job.id) === attempt) this.#attempts.delete(attempt.job.id)
   }
 
   async #settle(
@@ -326,81 +284,13 @@ export class JobRunner {
     )
   }
 
-  #interruptAll(interruption: Interruption): void {
-    for (const attempt of this.#attempts.values()) attempt.interrupt(interruption)
-  }
-
-  /** Learns what is asked of the jobs that have run for a while, and which of them are somebody else's by now. */
-  async #review(): Promise<void> {
-    const before = Date.now() - reviewAge
-    const running = [...this.#attempts.values()].filter(({ startedAt }) => startedAt < before)
-    if (running.length === 0) return
-    const { database, outbox } = this.#environment
-    const { rows } = await run(database, reviewJobs(outbox.schema), [
-      running.map(({ job }) => job.id),
-      running.map(({ job }) => job.token),
-    ])
-    for (const row of rows) {
-      const attempt = this.#attempts.get(row['id'] as string)
-      if (attempt?.job.token !== row['token']) continue
-      attempt?.interrupt(row['news'] as Interruption)
-    }
-  }
-
-  async #rescue(): Promise<void> {
-    const { database, outbox, leaseDuration, logger } = this.#environment
-    const error = new TidemarkError(
-      'TIDEMARK_JOB_LOST',
-      'the process that ran the job was not heard of any more',
+  /** Whether the job is in this process, or may be: completions that are under way are not told apart. */
+  #isKnown(id: string): boolean {
+    return (
+      this.#completions.unsettled > 0 ||
+      this.#attempts.has(id) ||
+      this.#queues.some((queue) => queue.claimed.includes(id))
     )
-    const { rows } = await run(database, rescueJobs(outbox.schema), [
-      leaseDuration,
-      JSON.stringify(describeError(error)),
-    ])
-    if (rows.length === 0) return
-    countRescued(outbox.schema, rows.length)
-    logger.warn({ jobs: rows.length }, `${rows.length} jobs of a silent process are run again`)
-    this.#wake.ring()
-  }
-
-  /** Gives back what was claimed for this process by a statement whose answer never came. */
-  async #releaseOrphans(): Promise<void> {
-    const { database, outbox, process } = this.#environment
-    const { rows } = await run(database, jobsOfProcess(outbox.schema), [process, orphanAge])
-    const known = new Set(this.#queues.flatMap((queue) => queue.claimed))
-    const orphans = rows.filter((row) => {
-      const id = row['id'] as string
-      return !this.#attempts.has(id) && !known.has(id)
-    })
-    if (orphans.length === 0 || this.#completions.unsettled > 0) return
-    await run(database, releaseJobs(outbox.schema), [
-      orphans.map((row) => row['id']),
-      orphans.map((row) => row['token']),
-    ])
-    this.#wake.ring()
-  }
-
-  async #wakeWaiting(): Promise<void> {
-    const { database, outbox } = this.#environment
-    const { rows } = await run(database, anyWaits(outbox.schema), [])
-    if (rows[0]?.['any'] !== true) return
-    const horizon = await readHorizon(database, outbox.schema)
-    const woken = await run(database, wakeJobs(outbox.schema), [horizon.sequence])
-    if (woken.rows[0]?.['woken'] !== '0') this.#wake.ring()
-  }
-
-  /** Puts jobs that no live process runs aside, and takes back those that this one does. */
-  async #sortTypes(): Promise<void> {
-    const { database, outbox, leaseDuration, logger, spawner } = this.#environment
-    const { names } = spawner.registry
-    const { rowCount } = await run(database, unparkKnown(outbox.schema), [names])
-    if ((rowCount ?? 0) > 0) this.#wake.ring()
-    const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
-    if (rows.length > 0) {
-      const unknown = [...new Set(rows.map((row) => row['name'] as string))]
-      logger.warn({ names: unknown }, `no live process runs ${unknown.join(', ')}: the jobs wait`)
-    }
-    await run(database, sweepJobDoorbells(outbox.schema), [])
   }
 
   async #releaseWaiting(): Promise<void> {

@@ -62,20 +62,38 @@ export class JobSpawner implements Spawner {
   /**
    * Jobs without a unique key are put off and inserted together; those with one at once, because only the database
    * knows which job the caller gets.
+   *
+   * INVARIANT: unique keys that are asked for together are inserted in their order: two transactions that want the
+   * same ones wait for each other one way only.
    */
   turn(executor: Executor | PreparingExecutor, origin: SpawnOrigin): SpawnTurn {
     let waiting: OutgoingJob[] = []
+    let together: { readonly job: OutgoingJob; readonly insert: () => Promise<void> }[] = []
+    let inserted = Promise.resolve()
+    const insertTogether = async (): Promise<void> => {
+      const inOrder = together.toSorted((a, b) => compare(a.job.uniqueKey, b.job.uniqueKey))
+      together = []
+      for (const { insert } of inOrder) await insert()
+    }
+    const insertInOrder = (job: OutgoingJob): Promise<SpawnedJob> => {
+      const { promise, resolve, reject } = Promise.withResolvers<SpawnedJob>()
+      if (together.length === 0) inserted = inserted.then(insertTogether)
+      const insert = (): Promise<void> => this.insertOne(executor, job).then(resolve, reject)
+      together.push({ job, insert })
+      return promise
+    }
     const spawn = async (
       job: string | { readonly name: string },
       input: unknown,
       options?: SpawnOptions,
     ): Promise<SpawnedJob> => {
       const outgoing = this.prepare(job, input, options, origin)
-      if (outgoing.uniqueKey !== null) return this.insertOne(executor, outgoing)
+      if (outgoing.uniqueKey !== null) return insertInOrder(outgoing)
       waiting.push(outgoing)
       return { id: outgoing.id, duplicate: false }
     }
     const flush = async (): Promise<void> => {
+      await inserted
       const jobs = waiting
       waiting = []
       await this.insert(executor, jobs)
@@ -125,6 +143,10 @@ export class JobSpawner implements Spawner {
       job.delay,
     ])
   }
+}
+
+function compare(a: string | null, b: string | null): number {
+  return (a ?? '') < (b ?? '') ? -1 : 1
 }
 
 function duplicate({ name, uniqueKey }: OutgoingJob, id: string | null): TidemarkError {

@@ -15,7 +15,8 @@ import {
   type InspectOptions,
 } from './inspect.ts'
 import { hasStrays, readPartitions, type OutboxPartition } from './partitions.ts'
-import { planPrune, prune, type PruneCandidate, type Pruned, type PruneOptions } from './prune.ts'
+import { planPrune, type PruneCandidate, type PruneOptions } from './prune-plan.ts'
+import { prune, type Pruned } from './prune.ts'
 import { readPublishers, type Publisher } from './publishers.ts'
 import { readSkips, type SkipReport } from './skip-detector.ts'
 

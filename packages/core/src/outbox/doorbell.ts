@@ -2,6 +2,7 @@ import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { armDoorbell, removeDoorbell } from '../database/sql/doorbell.ts'
 import { countRing } from '../telemetry/doorbell-metrics.ts'
+import { WakeUps } from './wake-ups.ts'
 
 /** When a process sleeps and when it polls. All times in milliseconds. */
 export interface DoorbellOptions {
@@ -20,9 +21,6 @@ export interface DoorbellOptions {
   readonly enabled?: boolean
 }
 
-// Wake-ups are counted in windows of this length.
-const rateWindow = 250
-
 /**
  * One process's doorbell: whether publishers should ring, and waiting until one does.
  *
@@ -33,19 +31,14 @@ export class Doorbell {
   readonly #database: Database
   readonly #schema: string
   readonly #process: string
-  readonly #maxWakeUps: number
+  readonly #wakeUps: WakeUps
   #armed = false
-  #polling = false
-  #rung = false
-  #wake: (() => void) | undefined
-  #windowStart = 0
-  #wakeUps = 0
 
   constructor(database: Database, schema: string, process: string, options: DoorbellOptions) {
     this.#database = database
     this.#schema = schema
     this.#process = process
-    this.#maxWakeUps = options.maxWakeUps ?? 100
+    this.#wakeUps = new WakeUps(options.maxWakeUps ?? 100)
   }
 
   /** Whether publishers ring. */
@@ -55,7 +48,7 @@ export class Doorbell {
 
   /** Whether there is so much to do that polling is cheaper, for publishers and for this process. */
   get polling(): boolean {
-    return this.#polling
+    return this.#wakeUps.tooMany
   }
 
   /**
@@ -79,10 +72,9 @@ export class Doorbell {
 
   /** Wakes the process, or keeps it from falling asleep. */
   ring(): void {
-    this.#rung = true
     countRing(this.#schema)
-    this.count()
-    this.#wake?.()
+    this.#wakeUps.count()
+    this.#wakeUps.ring()
   }
 
   /**
@@ -90,44 +82,17 @@ export class Doorbell {
    * process polls, below half of it it sleeps again.
    */
   count(): void {
-    const now = Date.now()
-    const elapsed = now - this.#windowStart
-    if (elapsed >= rateWindow) this.#closeWindow(now, elapsed)
-    this.#wakeUps += 1
-    if (this.#wakeUps > (this.#maxWakeUps * rateWindow) / 1000) this.#polling = true
+    this.#wakeUps.count()
   }
 
   /** Counts a poll that found nothing. */
   countNothing(): void {
-    const now = Date.now()
-    const elapsed = now - this.#windowStart
-    if (elapsed >= rateWindow) this.#closeWindow(now, elapsed)
-  }
-
-  #closeWindow(now: number, elapsed: number): void {
-    if ((this.#wakeUps * 1000) / elapsed < this.#maxWakeUps / 2) this.#polling = false
-    this.#windowStart = now
-    this.#wakeUps = 0
+    this.#wakeUps.countNothing()
   }
 
   /** Waits until it rings, at most `ms`; answers whether it did. A ring since the last wait counts. */
-  async wait(ms: number, signal: AbortSignal): Promise<boolean> {
-    if (!this.#rung && !signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const wake = (): void => {
-          clearTimeout(timer)
-          signal.removeEventListener('abort', wake)
-          resolve()
-        }
-        const timer = setTimeout(wake, ms)
-        signal.addEventListener('abort', wake, { once: true })
-        this.#wake = wake
-      })
-      this.#wake = undefined
-    }
-    const rung = this.#rung
-    this.#rung = false
-    return rung
+  wait(ms: number, signal: AbortSignal): Promise<boolean> {
+    return this.#wakeUps.wait(ms, signal)
   }
 
   /** Takes the row away, so that no publisher rings for nobody. */

@@ -1,4 +1,10 @@
-import { run, type Executor, type PreparingExecutor, type Row } from '../database/executor.ts'
+import {
+  fetchRows,
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type TextRow,
+} from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { rememberHorizon } from '../database/sql/horizon.ts'
 import {
@@ -9,8 +15,9 @@ import {
   settledPage,
 } from '../database/sql/read-page.ts'
 import { inTransaction } from '../database/transaction.ts'
+import { TextEventRow, type EventRow } from '../event/event-row.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
-import { StoredEvent, type EventRow } from '../event/stored-event.ts'
+import { StoredEvent } from '../event/stored-event.ts'
 import { horizonOf, type Horizon, type HorizonRow } from './horizon.ts'
 
 /** A range of the outbox to read. */
@@ -41,10 +48,10 @@ export async function readPage(
   schema: string,
   { after, upTo, limit, types }: PageRequest,
 ): Promise<Page> {
-  const { rows } =
+  const rows =
     types === undefined
-      ? await run(executor, readAll(schema), [after, upTo, limit, pageBytes])
-      : await run(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
+      ? await fetchRows(executor, readAll(schema), [after, upTo, limit, pageBytes])
+      : await fetchRows(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
   return pageOf(rows, limit)
 }
 
@@ -68,20 +75,21 @@ export async function readSettled(
       answer.catch(() => {})
       return { answer }
     },
-    (transaction) => run(transaction, settledPage(schema), [after, limit, pageBytes]),
+    (transaction) => fetchRows(transaction, settledPage(schema), [after, limit, pageBytes]),
   )
   const { rows } = await looked.answer
   return {
     horizon: horizonOf(rows[0] as unknown as HorizonRow),
-    page: pageOf(read?.rows ?? [], limit),
+    page: pageOf(read ?? [], limit),
   }
 }
 
-function pageOf(rows: readonly Row[], limit: number): Page {
+function pageOf(rows: readonly TextRow[], limit: number): Page {
   let before = 0
-  const events = rows.map((row) => {
-    const through = Number(row['bytes'])
-    const event = new StoredEvent(row as unknown as EventRow, through - before)
+  const events = rows.map((texts) => {
+    const row = new TextEventRow(texts)
+    const through = row.bytes
+    const event = new StoredEvent(row, through - before)
     before = through
     return event
   })

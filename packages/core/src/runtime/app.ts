@@ -1,4 +1,3 @@
-import { executorOf } from '../database/executor.ts'
 import { kyselyOn } from '../database/kysely.ts'
 import { Database } from '../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../database/schema.ts'
@@ -20,17 +19,10 @@ import { checkWaitOptions, waitForCursors, type WaitOptions } from '../listener/
 import { OutboxAdmin } from '../outbox/admin.ts'
 import { Coalescer } from '../outbox/coalescer.ts'
 import type { Entity } from '../outbox/define-entity.ts'
-import { keepSnapshot, loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
+import { loadEntity, type LoadedEntity } from '../outbox/load-entity.ts'
 import { Outbox } from '../outbox/outbox.ts'
-import {
-  outgoingEvents,
-  type Drafts,
-  type PublishedEvent,
-  type PublishNowOptions,
-  type PublishOptions,
-} from '../outbox/outgoing-event.ts'
+import type { Drafts, PublishedEvent, PublishNowOptions } from '../outbox/outgoing-event.ts'
 import type { GoBackOptions } from '../outbox/pruned.ts'
-import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import { outboxEvents, streamEvents, type ReadOptions } from '../outbox/read-events.ts'
 import {
   readStoredTypes,
@@ -51,12 +43,13 @@ import { startRebuild } from '../projection/rebuild.ts'
 import { resetProjection } from '../projection/reset.ts'
 import { StateProjection } from '../projection/state-projection.ts'
 import { stderrLogger, type Logger } from '../telemetry/logger.ts'
-import { PublishSpan } from '../telemetry/publish-span.ts'
 import { checkAppOptions, type AppOptions } from './app-options.ts'
 import { collectDefinitions, type Definitions } from './modules.ts'
+import { Publishing } from './publishing.ts'
 import { repair, type Repair } from './repair.ts'
 import { checkRunnerOptions } from './runner-options.ts'
-import { Runner, type RunnerOptions } from './runner.ts'
+import type { RunnerOptions } from './runner-options.ts'
+import { Runner } from './runner.ts'
 import type {
   Committed,
   DecideOptions,
@@ -87,6 +80,7 @@ export class App implements AsyncDisposable {
   readonly #inline: InlineProjections
   readonly #outbox: Outbox
   readonly #coalescer: Coalescer
+  readonly #publishing: Publishing
   readonly #spawner: JobSpawner
   readonly #signals = new CursorSignals()
   readonly #runners = new Set<Runner>()
@@ -116,6 +110,13 @@ export class App implements AsyncDisposable {
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
+    this.#publishing = new Publishing({
+      database: this.#database,
+      outbox: this.#outbox,
+      coalescer: this.#coalescer,
+      spawner: this.#spawner,
+      registry: this.#definitions.registry,
+    })
     this.jobs = new JobAdmin(
       this.#database,
       this.schema,
@@ -159,34 +160,7 @@ export class App implements AsyncDisposable {
     const { isolation, waitFor = [], ...wait } = options
     checkWaitOptions('transaction', wait, ['isolation', 'waitFor'])
     this.#requireOpen()
-    const span = new PublishSpan(this.schema)
-    const [result, published] = await publishingTransaction(
-      this.#database,
-      this.#outbox,
-      isolation === undefined ? {} : { isolation },
-      async (transaction, buffer) => {
-        const publish = (drafts: Drafts, publishOptions?: PublishOptions): void => {
-          this.#requireKnown(drafts)
-          buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, publishOptions)))
-        }
-        const query = transaction.query.bind(transaction)
-        const { spawn, flush } = this.#spawner.turn(transaction, { triggeredBy: 'system' })
-        const answer = await work({
-          get db(): Db {
-            return transaction.kysely()
-          },
-          query,
-          publish,
-          spawn,
-        })
-        await flush()
-        return answer
-      },
-    ).catch((error: unknown) => {
-      span.fail(error)
-      throw error
-    })
-    span.end(published.events)
+    const [result, published] = await this.#publishing.transaction(work, isolation)
     const caughtUp = await this.#waitAfterCommit(waitFor, published.sequence, wait)
     return { result, ...published, caughtUp }
   }
@@ -219,23 +193,8 @@ export class App implements AsyncDisposable {
     options?: PublishNowOptions,
   ): Promise<PublishedEvent | PublishedEvent[]> {
     this.#requireOpen()
-    this.#requireKnown(drafts)
-    const span = new PublishSpan(this.schema)
-    try {
-      const published = await span.run(typeOf(drafts), () => this.#publish(drafts, options))
-      span.end(published)
-      return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
-    } catch (error) {
-      span.fail(error)
-      throw error
-    }
-  }
-
-  async #publish(drafts: Drafts, options?: PublishNowOptions): Promise<PublishedEvent[]> {
-    const events = outgoingEvents(drafts, options)
-    return options?.tx === undefined
-      ? this.#coalescer.publish(events)
-      : this.#outbox.insert(executorOf(options.tx), events)
+    const published = await this.#publishing.publish(drafts, options)
+    return Array.isArray(drafts) ? published : (published[0] as PublishedEvent)
   }
 
   /**
@@ -264,22 +223,9 @@ export class App implements AsyncDisposable {
     rejectUnknownOptions('decide', options, ['attempts'])
     const { attempts = 5 } = options
     requireWhole('decide', 'attempts', attempts, 1)
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.transaction(async (tx) => {
-          const loaded = await loadEntity(tx, this.schema, entity, id)
-          const drafts = await decide(loaded.state, tx)
-          if (drafts !== undefined) {
-            const stream = entity.streamOf(id)
-            tx.publish(drafts, { stream, expectedVersion: loaded.version })
-          }
-          await keepSnapshot(tx, this.schema, entity, id, loaded)
-          return loaded
-        })
-      } catch (error) {
-        if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
-      }
-    }
+    this.#requireOpen()
+    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts)
+    return { result, ...published, caughtUp: true }
   }
 
   /**
@@ -500,22 +446,6 @@ export class App implements AsyncDisposable {
     if (this.#closed === undefined) return
     throw new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
   }
-
-  // A second definition of a type would be validated by one schema and read by another.
-  #requireKnown(drafts: Drafts): void {
-    for (const draft of Array.isArray(drafts)
-      ? (drafts as readonly EventDraft[])
-      : [drafts as EventDraft]) {
-      const definition = draft?.definition
-      const known = definition && this.#definitions.registry.get(definition.type)
-      if (known === undefined || known === definition) continue
-      throw new TidemarkError(
-        'TIDEMARK_EVENT_REDEFINED',
-        `"${definition.type}" was published with another definition than the application's modules have`,
-        { details: { type: definition.type } },
-      )
-    }
-  }
 }
 
 function namesOf(listeners: ListenerReference | readonly ListenerReference[]): string[] {
@@ -523,15 +453,6 @@ function namesOf(listeners: ListenerReference | readonly ListenerReference[]): s
     ? (listeners as readonly ListenerReference[])
     : [listeners as ListenerReference]
   return list.map((listener) => (typeof listener === 'string' ? listener : listener.name))
-}
-
-/** The type of what is published, if it is one; drafts have not been checked yet. */
-function typeOf(drafts: Drafts): string | undefined {
-  const [first, ...others] = Array.isArray(drafts)
-    ? (drafts as readonly EventDraft[])
-    : [drafts as EventDraft]
-  const type = first?.definition?.type
-  return others.every((draft) => draft?.definition?.type === type) ? type : undefined
 }
 
 /**

@@ -7,8 +7,8 @@ const longestBackoff = 5_000
 const wellAfter = 10_000
 
 /**
- * Runs a loop until the signal aborts. When it throws, that is logged and it is started again, later each time:
- * no loop dies silently, and none spins.
+ * Runs a loop until the signal aborts. When it throws, that is logged and it is started again, later each time; so it
+ * is when it returns. No loop dies silently, and none spins.
  */
 export async function supervise(
   what: string,
@@ -19,16 +19,21 @@ export async function supervise(
   let backoff = firstBackoff
   while (!signal.aborted) {
     const started = Date.now()
+    let failure: { readonly error: unknown } | undefined
     try {
       await loop()
-      if (signal.aborted) return
     } catch (error) {
-      if (signal.aborted) return
-      if (Date.now() - started > wellAfter) backoff = firstBackoff
-      logger.warn({ err: error, retryIn: backoff }, `${what} failed and is started again`)
-      await wait(backoff * (0.5 + Math.random()), signal)
-      backoff = Math.min(backoff * 2, longestBackoff)
+      failure = { error }
     }
+    if (signal.aborted) return
+    if (Date.now() - started > wellAfter) backoff = firstBackoff
+    if (failure === undefined) logger.debug({ retryIn: backoff }, `${what} starts again`)
+    else {
+      const fields = { err: failure.error, retryIn: backoff }
+      logger.warn(fields, `${what} failed and is started again`)
+    }
+    await wait(backoff * (0.5 + Math.random()), signal)
+    backoff = Math.min(backoff * 2, longestBackoff)
   }
 }
 
