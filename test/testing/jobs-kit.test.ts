@@ -156,6 +156,8 @@ test('time is advanced for retries, snoozes, delays, sleeps, limits of waits, sc
     timeZone: 'UTC',
     input: () => null,
   })
+  // When the next night comes depends on when the test runs.
+  const besides = (): string[] => ran.filter((one) => one !== 'nightly')
   let failures = 2
   const listener = defineListener('stumbling', {
     retry: { attempts: 5, backoff: () => 3_600_000 },
@@ -167,17 +169,17 @@ test('time is advanced for retries, snoozes, delays, sleeps, limits of waits, sc
   await app.jobs.spawn(retried, null)
   await app.jobs.spawn(patient, null)
   await drainJobs(app)
-  expect(ran).toEqual(['retried 1'])
+  expect(besides()).toEqual(['retried 1'])
 
   expect(await advance(app, '30m')).toMatchObject({ retries: 0, schedules: 1 })
   await drainJobs(app)
-  expect(ran).toEqual(['retried 1'])
+  expect(besides()).toEqual(['retried 1'])
   await advance(app, '31m')
   await drainJobs(app)
-  expect(ran).toEqual(['retried 1', 'retried 2'])
+  expect(besides()).toEqual(['retried 1', 'retried 2'])
   await advance(app, '8h')
   await drainJobs(app)
-  expect(ran.filter((one) => one !== 'nightly')).toEqual(['retried 1', 'retried 2', 'retried 3'])
+  expect(besides()).toEqual(['retried 1', 'retried 2', 'retried 3'])
   await advance(app, '1d')
   await drainJobs(app)
   expect(ran).toContain('gave up')
