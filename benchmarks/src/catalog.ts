@@ -5,6 +5,7 @@ import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
 import { publish } from './publish.ts'
+import { rebuild } from './rebuild.ts'
 import { replay } from './replay.ts'
 import { soak } from './soak.ts'
 import { tail } from './tail.ts'
@@ -16,6 +17,7 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
   tail,
   listener,
   replay,
+  rebuild,
   latency,
   jobs: reporting(
     'durable jobs, empty and with one row each, beside graphile-worker and pg-boss',

@@ -214,3 +214,19 @@ test('without the tables the doctor says so and looks no further', async () => {
   expect(stdout).toMatch(/failed +migrations +1 outbox is pending\n +.*tidemark migrate up/u)
   expect(stdout).not.toContain('cursors')
 })
+
+test('jobs that no live process runs are named with their type, and those whose stored values cannot be read', async () => {
+  expect(await examine('jobs')).toMatchObject({ code: 0, findings: [{ status: 'ok' }] })
+  await database.query(`select tidemark.spawn('forgotten', '1'), tidemark.spawn('forgotten', '2')`)
+  await database.query(
+    `insert into tidemark.jobs (id, name, input, status, error)
+     values (gen_random_uuid(), 'picky', '1', 'failed', '{"code": "TIDEMARK_INVALID_STATE"}')`,
+  )
+  const { code, findings } = await examine('jobs')
+  expect(code).toBe(exitCode.checkFailed)
+  expect(findings).toMatchObject([
+    { status: 'failed', details: { name: 'forgotten', jobs: 2 } },
+    { status: 'warning', details: { name: 'picky', jobs: 1, code: 'TIDEMARK_INVALID_STATE' } },
+  ])
+  expect(findings[0]?.summary).toMatch(/no live process runs jobs of the type "forgotten": 2 jobs/u)
+})

@@ -1,4 +1,4 @@
-import { waitForIdle } from '@tidemark/testing'
+import { advance, waitForIdle } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { submitProposal } from '../src/credit/index.ts'
 import { registerCustomer } from '../src/customers/index.ts'
@@ -53,4 +53,20 @@ test('a letter without an address is set aside, keeps nobody waiting, and can be
   await tidemark.deadLetters.retry({ listener: letters.name })
   await waitForIdle(tidemark)
   expect(await loanLetters()).toEqual(['found', 'lost'])
+})
+
+test('a letter that cannot be written now is written when its next attempt is due', async () => {
+  const { tidemark, database } = bank
+  await database.query('alter table letters rename to letters_elsewhere')
+  await register('early')
+  await expect
+    .poll(async () => (await tidemark.listeners.get(letters.name)).partitions[0]?.nextAttemptAt, {
+      timeout: 15_000,
+    })
+    .toBeInstanceOf(Date)
+  await database.query('alter table letters_elsewhere rename to letters')
+  expect(await advance(tidemark, '1h')).toMatchObject({ retries: 1 })
+  await waitForIdle(tidemark)
+  const { rows } = await database.query(`select subject from letters where customer_id = 'early'`)
+  expect(rows).toEqual([{ subject: 'Welcome' }])
 })

@@ -72,7 +72,7 @@ export type {
   DeadLetterSelection,
 } from './listener/dead-letter-admin.ts'
 export type { SkippedEvent } from './listener/skip.ts'
-export { exponential, type Backoff, type Duration } from './listener/backoff.ts'
+export { exponential, milliseconds, type Backoff, type Duration } from './listener/backoff.ts'
 export {
   defineListener,
   type EventOf,
@@ -137,6 +137,7 @@ export type { FinishedStep } from './job/job-memory.ts'
 export type { PublishedJobType } from './job/job-registry.ts'
 export type { JobRunnerOptions } from './job/job-runner.ts'
 export type { JobStatus, JobView } from './job/job-view.ts'
+export type { DeclaredRetention, JobRetention } from './job/retention.ts'
 export type { JobRetryOptions } from './job/retry-policy.ts'
 export { unwrap, type JobResult, type RunJobContext, type RunJobOptions } from './job/run-job.ts'
 export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/schedule-admin.ts'
@@ -146,6 +147,7 @@ export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
 
 export type { AppOptions } from './runtime/app-options.ts'
 export { defineApp, type App } from './runtime/app.ts'
+export { discover, type DiscoverOptions } from './runtime/discover.ts'
 export type { Module } from './runtime/modules.ts'
 export type { Repair, RepairName } from './runtime/repair.ts'
 export type { RunnerOptions } from './runtime/runner-options.ts'

@@ -7,12 +7,21 @@ export type { DatabaseTemplate } from './database/template.ts'
 export { faults, type CrashOptions, type Faults, type FaultyDatabase } from './faults/faults.ts'
 export type { HeldCommits } from './faults/held-commits.ts'
 export type { Fault } from './faults/sql-fault.ts'
+export { advance, type Advanced } from './kit/advance.ts'
 export { drain } from './kit/drain.ts'
+export { drainJobs } from './kit/drain-jobs.ts'
 export { foldEvents } from './kit/fold-events.ts'
 export { withOptions, type GivenEvent, type PlacedEvent } from './kit/given-event.ts'
 export { given, type Action, type Story } from './kit/given.ts'
 export type { Outcome } from './kit/outcome.ts'
+export {
+  performJob,
+  type PerformedJob,
+  type PerformedSpawn,
+  type PerformOptions,
+} from './kit/perform-job.ts'
 export { skipBackoff, type SkippedBackoff, type SkippedWait } from './kit/skip-backoff.ts'
+export { assertSpawned, spawned } from './kit/spawned.ts'
 export { waitForIdle, type IdleOptions } from './kit/wait-for-idle.ts'
 export { checkLeaks, leakBaseline } from './leaks/check-leaks.ts'
 export type { LeakBaseline, LeakCheckOptions } from './leaks/leak-check-options.ts'

@@ -21,7 +21,12 @@ export interface Executor {
 /** An executor that can also run a statement under its name, so that the server plans it once. */
 export interface PreparingExecutor extends Executor {
   run(statement: Statement, values: unknown[]): Promise<QueryResult>
+  /** Runs a statement of which many rows are read, and leaves them as the server sent them. */
+  fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]>
 }
+
+/** A row as the server sent it: the texts of its columns, in their order. */
+export type TextRow = readonly (string | null)[]
 
 /** Runs one of Tidemark's own statements, under its name where the executor can. */
 export function run(
@@ -32,6 +37,19 @@ export function run(
   return 'run' in executor
     ? executor.run(statement, values)
     : executor.query(statement.text, values)
+}
+
+/** Fetches the rows of one of Tidemark's own statements as texts; of a foreign executor, as what it made of them. */
+export async function fetchRows(
+  executor: Executor | PreparingExecutor,
+  statement: Statement,
+  values: unknown[],
+): Promise<readonly TextRow[]> {
+  if ('fetch' in executor) return executor.fetch(statement, values)
+  const { rows } = await executor.query(statement.text, values)
+  return rows.map((row) =>
+    Object.values(row).map((value) => (value === null ? null : String(value as string | number))),
+  )
 }
 
 /** The shape of a Kysely transaction, recognised without importing Kysely's classes. */

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { PreparingExecutor, QueryResult } from './executor.ts'
-import type { Statement } from './statement.ts'
+import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
 export interface ConnectionOptions {
@@ -102,6 +102,11 @@ export class Database implements PreparingExecutor {
     return this.prepares
       ? this.pool.query({ name: statement.name, text: statement.text, values })
       : this.pool.query(statement.text, values)
+  }
+
+  async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
+    const { rows } = await this.pool.query<TextRow>(textRows(statement, values, this.prepares))
+    return rows
   }
 
   async close(): Promise<void> {

@@ -1,3 +1,5 @@
+import type pg from 'pg'
+
 /** A hot SQL statement: its text for one schema, and the name it is prepared under. */
 export interface Statement {
   readonly name: string
@@ -21,6 +23,22 @@ export function statement(name: string, build: (schema: string) => string): Sche
     }
     return built
   }
+}
+
+const asText = (text: string): string => text
+const asTexts = { getTypeParser: () => asText }
+
+/**
+ * What makes node-postgres leave rows as they came: an array of texts for each. Reading a page of events, objects with
+ * parsed columns took it as long as everything else that a projection does with them.
+ */
+export function textRows(
+  { name, text }: Statement,
+  values: unknown[],
+  prepares: boolean,
+): pg.QueryArrayConfig {
+  const query = { text, values, rowMode: 'array' as const, types: asTexts as never }
+  return prepares ? { name, ...query } : query
 }
 
 const names = new Map<string, string>()

@@ -3,10 +3,10 @@ import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { PreparingExecutor, QueryResult } from './executor.ts'
+import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { kyselyOn } from './kysely.ts'
 import type { Database } from './pool.ts'
-import { preparedName, type Statement } from './statement.ts'
+import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
@@ -77,8 +77,16 @@ export class OpenTransaction implements PreparingExecutor {
     )
   }
 
+  async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
+    this.#requireOpen()
+    this.cork()
+    const answer = this.#client.query<TextRow>(textRows(statement, values, this.#prepares))
+    const { rows } = await this.#note(answer)
+    return rows
+  }
+
   /** Remembers what went wrong first: every later statement only says that the transaction is aborted. */
-  #note(answer: Promise<QueryResult>): Promise<QueryResult> {
+  #note<Result>(answer: Promise<Result>): Promise<Result> {
     answer.catch((error: unknown) => {
       this.#failure ??= error
     })

@@ -1,28 +1,10 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
+import type { EventRow } from './event-row.ts'
 import type { RecordedEvent } from './recorded-event.ts'
 import type { EventRegistry } from './registry.ts'
 import type { EventSequence } from './sequence.ts'
-
-/** A row of the outbox as the driver returns it. */
-export interface EventRow {
-  readonly sequence: string
-  readonly id: string
-  readonly type: string
-  readonly version: number
-  readonly stream: string | null
-  readonly stream_version: string | null
-  readonly key: string | null
-  readonly payload: unknown
-  readonly payload_meta: unknown
-  readonly correlation_id: string | null
-  readonly causation_id: string | null
-  readonly traceparent: string | null
-  readonly tracestate: string | null
-  readonly metadata: Record<string, unknown> | null
-  readonly recorded_at: Date
-}
 
 // What a row takes beside its payload.
 const overhead = 500

@@ -7,6 +7,7 @@ import type { QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
 import { lifecycleOf, type JobTransition } from './lifecycle.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
+import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
 import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
 
@@ -58,6 +59,8 @@ export interface JobOptions<
    * to `jobCompleted`, `jobFailed` and so on. Defaults to none.
    */
   readonly lifecycle?: boolean | readonly JobTransition[]
+  /** How long finished jobs are kept. Defaults to what the worker says, or for ever. */
+  readonly retention?: JobRetention
   /** Does the work, outside of a transaction. */
   readonly run?: (
     job: Job<z.output<Input>>,
@@ -95,6 +98,7 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   readonly timeout: number
   readonly concurrency: number
   readonly limit: DeclaredLimit | undefined
+  readonly retention: DeclaredRetention | undefined
   /** The transitions that are published; null: none. */
   readonly lifecycle: readonly JobTransition[] | null
   /** The queue, where it was given with its limits. */
@@ -135,6 +139,7 @@ const known = [
   'concurrency',
   'limit',
   'lifecycle',
+  'retention',
   'run',
   'transact',
 ]
@@ -205,6 +210,8 @@ export function defineJob<
     timeout: milliseconds(options.timeout ?? '15m'),
     concurrency,
     limit,
+    retention:
+      options.retention === undefined ? undefined : declaredRetention(where, options.retention),
     lifecycle: lifecycleOf(where, options.lifecycle),
     schemas: { input: options.input, output: options.output, state: options.state },
     upcast,

@@ -9,6 +9,7 @@ import type { JobEnvironment } from './environment.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
 import { JobQueue } from './job-queue.ts'
+import type { JobRetention } from './retention.ts'
 import { settle, type Outcome } from './settlement.ts'
 import { executeBatch } from './transactional-batch.ts'
 import { WakeUp } from './wake-up.ts'
@@ -21,6 +22,8 @@ export interface JobRunnerOptions {
   readonly connections?: number
   /** How long a stop waits for jobs under way before it gives them back, in milliseconds. Defaults to 30000. */
   readonly drainTimeout?: number
+  /** How long finished jobs are kept whose definition says nothing of it. Defaults to for ever. */
+  readonly retention?: JobRetention
 }
 
 const firstIdle = 5

@@ -54,8 +54,12 @@ export interface Environment {
   readonly logger: Logger
   /** Those of this process who wait for a cursor to move. */
   readonly signals: CursorSignals
-  /** Called when a partition of a generation under construction has come to the end of the outbox. */
-  onCaughtUp(consumer: Consumer): void
+  /**
+   * Called when a partition of a generation under construction has come to the end of the outbox.
+   *
+   * @param rate - how many events it handles a second.
+   */
+  onCaughtUp(consumer: Consumer, rate: number): void
   /** How long a lease lasts, in milliseconds. */
   readonly leaseDuration: number
 }
@@ -71,12 +75,16 @@ export interface Batch {
   readonly aside: readonly SetAside[]
   /** Dead letters that `events` settles. */
   readonly settled: readonly EventSequence[]
+  /** Whether more events follow at once, so that what is folded in memory may be written together with them. */
+  readonly more: boolean
 }
 
 /** A consumer at work under one lease. */
 export interface Handling {
   /**
-   * Handles the events and moves the cursor, both in one transaction, or neither.
+   * Handles the events and moves the cursor, both in one transaction, or neither. Of a batch after which more follow it
+   * may do both later, together with the next ones: then the cursor has not moved. When it throws, it has forgotten
+   * what it has not written.
    *
    * @throws TidemarkError TIDEMARK_LEASE_LOST when the fence did not hold.
    */

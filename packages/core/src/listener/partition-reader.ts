@@ -19,9 +19,6 @@ interface OwnPage {
   readonly upTo: EventSequence
 }
 
-// How much larger batches are while a generation is built.
-const rebuildFactor = 5
-
 /** Reads the events of one listener partition. */
 export class PartitionReader {
   readonly #consumer: Consumer
@@ -41,25 +38,18 @@ export class PartitionReader {
   /**
    * The next events: from the tail when it is near, else from a page of the partition's own.
    *
-   * @param alone - one event at the most.
+   * @param limit - the most events.
    */
-  async next(alone: boolean): Promise<Slice> {
+  async next(after: EventSequence, limit: number): Promise<Slice> {
     const { tail } = this.#environment
     const lease = this.#lease
-    const after = lease.position
-    const limit = alone ? 1 : this.#batchSize()
     const accepts = (event: StoredEvent): boolean =>
       this.#types.has(event.type) && this.isMine(event)
     const slice = tail.read(after, accepts, limit) ?? (await this.#readPage(after, limit))
     const { stopAt } = lease
     if (stopAt === null || slice.through <= stopAt) return slice
-    return { events: slice.events.filter((event) => event.sequence <= stopAt), through: stopAt }
-  }
-
-  // Nobody waits for a generation under construction: larger batches, fewer commits.
-  #batchSize(): number {
-    const { batchSize } = this.#consumer
-    return this.#lease.live ? batchSize : batchSize * rebuildFactor
+    const events = slice.events.filter((event) => event.sequence <= stopAt)
+    return { events, through: stopAt, more: false }
   }
 
   /** A page for this partition alone; while it is handled, the next one is read. */
@@ -67,7 +57,7 @@ export class PartitionReader {
     const ahead = this.#ahead
     this.#ahead = undefined
     const read =
-      ahead?.after === after && ahead.limit === limit ? ahead.read : this.#fetch(after, limit)
+      ahead?.after === after && ahead.limit <= limit ? ahead.read : this.#fetch(after, limit)
     const { page, upTo } = await read
     const through = page.full ? (page.events.at(-1) as StoredEvent).sequence : upTo
     if (page.full && limit > 1) {
@@ -75,7 +65,8 @@ export class PartitionReader {
       next.catch(() => {})
       this.#ahead = { after: through, limit, read: next }
     }
-    return { events: page.events.filter((event) => this.isMine(event)), through }
+    const events = page.events.filter((event) => this.isMine(event))
+    return { events, through, more: page.full }
   }
 
   async #fetch(after: EventSequence, limit: number): Promise<OwnPage> {

@@ -3,7 +3,7 @@ import { markStarted } from '../database/sql/cursors.ts'
 import { isConnectionError, isRetryableConflict } from '../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventSequence } from '../event/sequence.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
 import { readEventsAt } from '../outbox/page.ts'
 import type { Slice } from '../outbox/tail.ts'
@@ -15,6 +15,7 @@ import { recordFailedAttempt } from './failure.ts'
 import { leaseLost, type Lease } from './lease.ts'
 import { ObservedHandling } from './observed-handling.ts'
 import { PartitionReader, type ReaderEnvironment } from './partition-reader.ts'
+import { RebuildPace } from './rebuild-pace.ts'
 
 /**
  * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
@@ -52,6 +53,12 @@ export class PartitionRunner {
   #heldKeys: Set<string> = new Set()
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
+  /** How far the handling has folded events that it has not written yet; undefined: it has written them all. */
+  #folded: EventSequence | undefined
+  /** Up to here each batch is written. */
+  #foldAfter: EventSequence = sequenceZero
+  /** How large the batches of a generation under construction are. */
+  readonly #pace: RebuildPace
 
   constructor(consumer: Consumer, lease: Lease, environment: RunnerEnvironment) {
     this.#consumer = consumer
@@ -60,6 +67,7 @@ export class PartitionRunner {
     this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = new ObservedHandling(consumer, lease, environment)
     this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
+    this.#pace = new RebuildPace(consumer.batchSize, consumer.tables.length > 0 ? 20 : 2)
   }
 
   /**
@@ -83,24 +91,30 @@ export class PartitionRunner {
           )
           return 'resized'
         }
-        // An event that failed is tried alone: those after it would only be rolled back with it.
-        const alone = lease.failedSequence !== null || this.#careful > 0
-        const slice = await this.#reader.next(alone)
-        if (slice.events.length === 0) {
+        const slice = await this.#reader.next(this.#folded ?? lease.position, this.#limit())
+        if (slice.events.length > 0 || this.#folded !== undefined) {
+          const stopped = await this.#exclusively(() => this.#step(slice, kill))
+          if (stopped !== undefined) return stopped
+        } else {
           lease.position = slice.through
+          if (slice.more) continue
           if (lease.live) this.#environment.signals.passed(lease.listener, lease.position)
           else await this.#reportCaughtUp(kill)
           await this.#waitForMore(drain)
-          continue
         }
-        const stopped = await this.#exclusively(() => this.#step(slice, kill))
-        if (stopped !== undefined) return stopped
       }
       return 'stopped'
     } catch (error) {
       if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
       throw error
     }
+  }
+
+  #limit(): number {
+    const { lease } = this
+    // An event that failed is tried alone: those after it would only be rolled back with it.
+    if (lease.failedSequence !== null || this.#careful > 0) return 1
+    return lease.live ? this.#consumer.batchSize : this.#pace.limit
   }
 
   /** A generation under construction looks again by itself: an attempt to switch may have failed, and nothing new come. */
@@ -119,7 +133,7 @@ export class PartitionRunner {
     if (through > lease.cursor) {
       await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
     }
-    this.#environment.onCaughtUp(this.#consumer)
+    this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
   }
 
   /** Runs something that moves the cursor: not while it is moved otherwise, and within the process's slots. */
@@ -136,7 +150,7 @@ export class PartitionRunner {
     }
   }
 
-  async #step({ events, through }: Slice, kill: AbortSignal): Promise<Stopped | undefined> {
+  async #step({ events, through, more }: Slice, kill: AbortSignal): Promise<Stopped | undefined> {
     const [first] = events
     if (this.#careful > 0 && first !== undefined) {
       this.#careful -= 1
@@ -144,7 +158,13 @@ export class PartitionRunner {
       if (crashes >= mostCrashes)
         return this.#giveUp(first, killed(this.lease, first, crashes), crashes, kill)
     }
-    const failure = await this.#process(events, through, kill)
+    const started = performance.now()
+    const failure = await this.#process(events, through, kill, more)
+    this.#pace.took(performance.now() - started, events.length)
+    // Under constant traffic there may be something new each time.
+    if (!more && !this.lease.live && failure === undefined) {
+      this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
+    }
     return failure === undefined ? undefined : this.#fail(failure, kill)
   }
 
@@ -156,17 +176,32 @@ export class PartitionRunner {
     stored: readonly StoredEvent[],
     through: EventSequence,
     kill: AbortSignal,
+    more = false,
   ): Promise<Failure | undefined> {
     const { events, aside, unreadable, count } = this.#split(stored)
-    if (count > 0) {
-      const end = unreadable === undefined ? through : (stored[count - 1] as StoredEvent).sequence
+    const end =
+      unreadable === undefined ? through : (stored[count - 1]?.sequence ?? this.#folded ?? through)
+    if (count > 0 || this.#folded !== undefined) {
       try {
         await this.#handling.handle(
-          batch({ events, aside, through: end, attempt: this.#attemptAt(stored[0]) }),
+          batch({
+            events,
+            aside,
+            through: end,
+            attempt: this.#attemptAt(stored[0]),
+            more: more && unreadable === undefined && this.#mayFold(end),
+          }),
           kill,
         )
+        this.#folded = this.lease.cursor < end ? end : undefined
       } catch (error) {
         if (isNotTheEventsFault(error) || kill.aborted) throw error
+        if (this.#folded !== undefined) {
+          // Those before are forgotten with these: again from the cursor, a batch at a time.
+          this.#folded = undefined
+          this.#foldAfter = end
+          return undefined
+        }
         if (count === 1) return { event: stored[0] as StoredEvent, error }
         for (const [index, event] of stored.slice(0, count).entries()) {
           const to = index === count - 1 ? end : event.sequence
@@ -176,6 +211,11 @@ export class PartitionRunner {
       }
     }
     return unreadable
+  }
+
+  /** Not where a batch has failed, and not where an event may kill the process: whoever comes next begins at the cursor. */
+  #mayFold(through: EventSequence): boolean {
+    return this.lease.crashes === 0 && this.#heldKeys.size === 0 && through > this.#foldAfter
   }
 
   /** Decodes events up to the first that cannot be, and puts those aside whose key is held. */
@@ -339,7 +379,7 @@ export class PartitionRunner {
 }
 
 function batch(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
-  return { events: [], aside: [], settled: [], attempt: 1, ...parts }
+  return { events: [], aside: [], settled: [], attempt: 1, more: false, ...parts }
 }
 
 function describe(lease: Lease, event: StoredEvent): Record<string, unknown> {

@@ -2,8 +2,8 @@ import type { Executor } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { eventColumns } from '../database/sql/read-page.ts'
 import { inTransaction } from '../database/transaction.ts'
+import type { EventRow } from '../event/event-row.ts'
 import { sequenceZero, toEventSequence, type EventSequence } from '../event/sequence.ts'
-import type { EventRow } from '../event/stored-event.ts'
 import { readHorizon } from './horizon.ts'
 
 /** An event as it is stored, whether or not any definition reads it: for operators and their tools. */

@@ -1,12 +1,13 @@
-import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import { fetchRows, run, type Executor, type PreparingExecutor } from '../database/executor.ts'
 import {
   lastSettled,
   readEvents,
   readPage as readAll,
   readTypedPage,
 } from '../database/sql/read-page.ts'
+import { TextEventRow, type EventRow } from '../event/event-row.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
-import { StoredEvent, type EventRow } from '../event/stored-event.ts'
+import { StoredEvent } from '../event/stored-event.ts'
 
 /** A range of the outbox to read. */
 export interface PageRequest {
@@ -36,14 +37,15 @@ export async function readPage(
   schema: string,
   { after, upTo, limit, types }: PageRequest,
 ): Promise<Page> {
-  const { rows } =
+  const rows =
     types === undefined
-      ? await run(executor, readAll(schema), [after, upTo, limit, pageBytes])
-      : await run(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
+      ? await fetchRows(executor, readAll(schema), [after, upTo, limit, pageBytes])
+      : await fetchRows(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
   let before = 0
-  const events = rows.map((row) => {
-    const through = Number(row['bytes'])
-    const event = new StoredEvent(row as unknown as EventRow, through - before)
+  const events = rows.map((texts) => {
+    const row = new TextEventRow(texts)
+    const through = row.bytes
+    const event = new StoredEvent(row, through - before)
     before = through
     return event
   })

@@ -12,6 +12,8 @@ export interface Slice {
   readonly events: readonly StoredEvent[]
   /** The sequence of a committed event: everything of the reader's up to it is in `events`. */
   readonly through: EventSequence
+  /** Whether it ended because it was full: more follow at once. */
+  readonly more: boolean
 }
 
 const pageSize = 1000
@@ -105,9 +107,9 @@ export class Tail {
     if (after < this.#kept.after) return undefined
     const events = this.#kept.select(after, accepts, limit)
     if (events.length === limit) {
-      return { events, through: (events.at(-1) as StoredEvent).sequence }
+      return { events, through: (events.at(-1) as StoredEvent).sequence, more: true }
     }
-    return { events, through: this.#position > after ? this.#position : after }
+    return { events, through: this.#position > after ? this.#position : after, more: false }
   }
 
   /** Resolves when there may be something after `cursor`. */

@@ -1,11 +1,12 @@
 import { run } from '../database/executor.ts'
 import { deleteKeys, readKeyedStates, writeKeyedStates } from '../database/sql/keyed-states.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
-import type { EventSequence } from '../event/sequence.ts'
+import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { Batch, Environment, Handling } from '../listener/consumer.ts'
 import { fence, type Lease } from '../listener/lease.ts'
 import { fencedWrite } from './fenced-write.ts'
 import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
+import { PostponedWrite } from './postponed-write.ts'
 import { shadowSchemaOf, useShadow } from './shadow-tables.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 
@@ -17,7 +18,8 @@ interface Entry<State> {
 }
 
 /**
- * Loads the states that a batch touches in one query, folds in memory and writes them with one upsert. States that
+ * Loads the states that a batch touches in one query, folds in memory and writes them with one upsert, per batch or less
+ * often while more follow. States that
  * were touched lately stay in memory: they are the stored ones for as long as the fence holds.
  */
 export class KeyedHandling<State> implements Handling {
@@ -28,6 +30,11 @@ export class KeyedHandling<State> implements Handling {
   readonly #cacheSize: number
   /** In the order of their last use. */
   readonly #cache = new Map<string, Entry<State>>()
+  /** What is not written yet. */
+  readonly #changed = new Map<string, Entry<State>>()
+  readonly #postponed = new PostponedWrite()
+  /** Whether no key has a stored state that is not in memory: so it is from sequence zero to the first eviction. */
+  #complete: boolean
 
   constructor(projection: KeyedProjection<State>, lease: Lease, environment: Environment) {
     this.#projection = projection
@@ -37,34 +44,44 @@ export class KeyedHandling<State> implements Handling {
     this.#lease = lease
     this.#environment = environment
     this.#cacheSize = projection.options.cacheSize ?? 10_000
+    this.#complete = lease.cursor === sequenceZero
   }
 
   async handle(batch: Batch): Promise<void> {
     try {
-      const changed = await this.#fold(batch.events)
-      await this.#write(batch, changed)
-      for (const [key, entry] of changed) this.#keep(key, entry)
+      await this.#fold(batch.events)
+      if (this.#changed.size < this.#cacheSize && this.#postponed.mayWait(batch)) {
+        this.#evict()
+        return
+      }
+      const started = performance.now()
+      await this.#write(batch, this.#changed)
+      for (const [key, entry] of this.#changed) this.#keep(key, entry)
+      this.#changed.clear()
       this.#evict()
+      this.#postponed.wrote(performance.now() - started)
       this.#lease.movedTo(batch.through)
     } catch (error) {
       // A reducer may have changed a state in place before it threw; the stored ones are right.
       this.#cache.clear()
+      this.#changed.clear()
+      this.#complete = this.#lease.cursor === sequenceZero
       throw error
     }
   }
 
-  async #fold(events: readonly RecordedEvent[]): Promise<ReadonlyMap<string, Entry<State>>> {
-    const keyed = events.map((event) => [this.#keyOf(event), event] as const)
-    await this.#load(keyed.map(([key]) => key))
-    const changed = new Map<string, Entry<State>>()
-    for (const [key, event] of keyed) {
+  async #fold(events: readonly RecordedEvent[]): Promise<void> {
+    const keys = events.map((event) => this.#keyOf(event))
+    await this.#load(keys)
+    const changed = this.#changed
+    for (const [index, event] of events.entries()) {
+      const key = keys[index] as string
       const stored = (changed.get(key) ?? this.#cache.get(key))?.value
       // Null is a state like any other.
       const before = stored === undefined ? this.#projection.options.initial() : stored
       const value = (this.#reducers.get(event.type) as KeyedReducer<State>).reduce(before, event)
       changed.set(key, { value, sequence: event.sequence })
     }
-    return changed
   }
 
   #keyOf(event: RecordedEvent): string {
@@ -75,9 +92,12 @@ export class KeyedHandling<State> implements Handling {
     )
   }
 
-  /** Makes sure that the cache has an entry for each of the keys. */
+  /** Makes sure that each of the keys that has a state has it in memory. */
   async #load(keys: readonly string[]): Promise<void> {
-    const missing = [...new Set(keys)].filter((key) => !this.#cache.has(key))
+    if (this.#complete) return
+    const missing = [...new Set(keys)].filter(
+      (key) => !this.#cache.has(key) && !this.#changed.has(key),
+    )
     if (missing.length === 0) return
     const { database, outbox } = this.#environment
     const { listener, generation } = this.#lease
@@ -140,6 +160,7 @@ export class KeyedHandling<State> implements Handling {
   #evict(): void {
     for (const key of this.#cache.keys()) {
       if (this.#cache.size <= this.#cacheSize) return
+      this.#complete = false
       this.#cache.delete(key)
     }
   }

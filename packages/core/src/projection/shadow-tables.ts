@@ -59,6 +59,7 @@ export async function swapTables(
 ): Promise<void> {
   const tables = await findTables(executor, projection, names)
   await refuseDependents(executor, projection, tables)
+  for (const table of tables) await requireSameColumns(executor, shadow, projection, table)
   const indexNames = new Map<string, Map<string, string>>()
   const sequences: OwnedSequence[] = []
   for (const table of tables) {
@@ -138,6 +139,15 @@ async function refuseDependents(
      UNION
      SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
        WHERE m.prrelid = ANY ($1::oid[])
+     UNION
+     SELECT pg_describe_object(d.classid, d.objid, 0)
+       FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
+       JOIN pg_depend d ON d.deptype = 'n' AND (
+         d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
+         OR d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
+       WHERE c.oid = ANY ($1::oid[]) AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_type'::regclass)
+         AND NOT (d.classid = 'pg_class'::regclass AND d.objid = ANY ($1::oid[]))
+         AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = d.objid AND d.classid = 'pg_class'::regclass)
      ORDER BY 1`,
     [tables.map((table) => table.oid)],
   )
@@ -147,6 +157,30 @@ async function refuseDependents(
     projection,
     `its tables are used by ${dependents.join(', ')}`,
     'Drop them and create them again after the rebuild, or reset the projection in place.',
+  )
+}
+
+/** The copy has the columns that the table had when the rebuild began: a later change would be lost with the table. */
+async function requireSameColumns(
+  executor: PreparingExecutor,
+  shadow: string,
+  projection: string,
+  table: Table,
+): Promise<void> {
+  const copy = `${quote(shadow)}.${quote(table.name)}`
+  const { rows } = await executor.query(
+    `SELECT count(DISTINCT columns) AS shapes FROM (
+       SELECT array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS columns
+       FROM pg_attribute a
+       WHERE a.attrelid IN ($1::regclass, $2::regclass) AND a.attnum > 0 AND NOT a.attisdropped
+       GROUP BY a.attrelid) AS tables`,
+    [qualified(table), copy],
+  )
+  if (rows[0]?.['shapes'] === '1') return
+  throw cannotRebuild(
+    projection,
+    `the columns of its table ${table.name} were changed after the rebuild began`,
+    'Cancel the rebuild and start it again: then the copy has the new columns.',
   )
 }
 

@@ -5,11 +5,12 @@ import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { Batch, Environment, Handling } from '../listener/consumer.ts'
 import { leaseLost, type Lease } from '../listener/lease.ts'
 import { fencedWrite } from './fenced-write.ts'
+import { PostponedWrite } from './postponed-write.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import type { Reducer, StateProjection } from './state-projection.ts'
 
 /**
- * Folds in memory and writes state and cursor with one fenced statement per batch. The state in memory is the
+ * Folds in memory and writes state and cursor with one fenced statement: per batch, or less often while more follow. The state in memory is the
  * stored one for as long as the fence holds: nobody else can have written it.
  */
 export class StateHandling<State> implements Handling {
@@ -21,6 +22,7 @@ export class StateHandling<State> implements Handling {
   #stored: EncodedValue | null
   /** Decoded when it is needed: a state that cannot be read fails the batch, not the process. */
   #state: { readonly value: State } | undefined
+  readonly #write = new PostponedWrite()
 
   constructor(projection: StateProjection<State>, lease: Lease, environment: Environment) {
     this.#projection = projection
@@ -44,6 +46,11 @@ export class StateHandling<State> implements Handling {
     // Until the new state is stored, whatever is in memory counts for nothing.
     this.#state = undefined
     const value = fold(this.#reducers, before, batch.events)
+    if (this.#write.mayWait(batch)) {
+      this.#state = { value }
+      return
+    }
+    const started = performance.now()
     const encoded = encodeState(this.#projection, value)
     await fencedWrite(this.#environment, lease, batch, true, async (executor) => {
       const { rowCount } = await run(executor, advanceState(outbox.schema), [
@@ -58,6 +65,7 @@ export class StateHandling<State> implements Handling {
     })
     this.#stored = encoded
     this.#state = { value }
+    this.#write.wrote(performance.now() - started)
     lease.movedTo(batch.through)
   }
 }

@@ -6,6 +6,7 @@ import { ensurePartitions, sweepProcesses } from '../database/sql/processes.ts'
 import { sweepStates } from '../database/sql/rebuild.ts'
 import { inTransaction } from '../database/transaction.ts'
 import { errorCodeOf } from '../errors/postgres-error.ts'
+import type { JobKeeper } from '../job/job-keeper.ts'
 import { hasStrays } from '../outbox/partitions.ts'
 import { detectSkips } from '../outbox/skip-detector.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -23,6 +24,8 @@ export interface MaintenanceEnvironment {
   readonly keepKeys: number | undefined
   /** How often a horizon is sampled, in milliseconds. */
   readonly sampleInterval: number
+  /** What looks after the history of jobs. */
+  readonly jobs: JobKeeper
 }
 
 // Making a partition waits for whoever reads the outbox in a long transaction, and everybody else queues behind it.
@@ -44,7 +47,7 @@ export class Maintenance {
 
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys } = this.#environment
+    const { database, schema, silence, keepKeys, jobs } = this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
     await this.#attempt('partitions', () => this.#makePartitions())
@@ -52,6 +55,7 @@ export class Maintenance {
     await this.#attempt('the skip detector', () => this.#lookForSkips())
     // In bounded steps: what is left comes with the next round.
     await run(database, sweepStates(schema), [])
+    await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
   }
 

@@ -57,6 +57,20 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
   return { registry, consumers, jobs, schedules: [...schedules.values()] }
 }
 
+/** The definitions of a module, with what people call them. */
+export function namedDefinitions(
+  module: Module,
+): { readonly what: string; readonly name: string; readonly definition: unknown }[] {
+  return Object.values(module)
+    .filter(isDefinition)
+    .map((definition) => {
+      if (isEventDefinition(definition)) return { what: 'event', name: definition.type, definition }
+      const { kind, name } = definition
+      const what = kind === 'listener' || kind === 'projection' ? 'listener or projection' : kind
+      return { what, name, definition }
+    })
+}
+
 function addConsumer(
   consumers: Map<string, Consumer>,
   registry: EventRegistry,

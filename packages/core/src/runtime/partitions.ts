@@ -13,7 +13,8 @@ import { loadRoster } from '../listener/roster.ts'
 import { readHorizon } from '../outbox/horizon.ts'
 import type { Tail } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
-import { trySwitch } from '../projection/rebuild.ts'
+import { SwitchAttempts } from '../projection/switch-attempts.ts'
+import { trySwitch } from '../projection/switch.ts'
 import { Semaphore } from './semaphore.ts'
 
 /** What the partitions of a process work with. */
@@ -32,8 +33,7 @@ interface Running {
   readonly done: Promise<void>
 }
 
-// How long to wait after an attempt to switch that came too early.
-const switchInterval = 50
+// How long to wait after an attempt to switch that failed with an error, in milliseconds.
 const failedSwitchInterval = 5000
 // Connections that batches leave to the reader, the heartbeat and publishers.
 const reservedConnections = 3
@@ -45,6 +45,7 @@ export class Partitions {
   readonly #running = new Map<string, Running>()
   readonly #slots: Semaphore
   readonly #switching = new Set<string>()
+  readonly #attempts = new Map<string, SwitchAttempts>()
 
   constructor(environment: PartitionsEnvironment) {
     this.#environment = environment
@@ -102,17 +103,22 @@ export class Partitions {
   }
 
   /** Switches to the generation under construction when it is time; one attempt at a time, and not too many. */
-  async #switch(consumer: Consumer): Promise<void> {
+  async #switch(consumer: Consumer, rate: number): Promise<void> {
     const { database, outbox, logger } = this.#environment
     if (this.#switching.has(consumer.name)) return
     this.#switching.add(consumer.name)
+    const attempts = this.#attempts.get(consumer.name) ?? new SwitchAttempts()
+    this.#attempts.set(consumer.name, attempts)
     try {
-      if (await trySwitch(database, outbox.schema, consumer, logger)) {
+      const environment = { database, schema: outbox.schema, logger }
+      const outcome = await trySwitch(environment, consumer, rate, attempts)
+      if (outcome === 'switched') {
+        this.#attempts.delete(consumer.name)
         for (const { runner } of this.#running.values()) {
           if (runner.lease.listener === consumer.name) runner.lease.live = true
         }
       } else {
-        await wait(switchInterval)
+        await wait(attempts.pauseAfter(outcome))
       }
     } catch (error) {
       logger.warn(
@@ -230,7 +236,7 @@ export class Partitions {
     const runner = new PartitionRunner(consumer, lease, {
       ...this.#environment,
       slots: this.#slots,
-      onCaughtUp: (caughtUp) => void this.#switch(caughtUp),
+      onCaughtUp: (caughtUp, rate) => void this.#switch(caughtUp, rate),
     })
     const drain = new AbortController()
     const kill = new AbortController()

@@ -1,5 +1,6 @@
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import type { JobRunnerOptions } from '../job/job-runner.ts'
+import { declaredRetention } from '../job/retention.ts'
 import type { DoorbellOptions } from '../outbox/doorbell.ts'
 
 /** How a runner works. All times in milliseconds. */
@@ -70,12 +71,18 @@ export function checkRunnerOptions(options: RunnerOptions): void {
 }
 
 function checkJobOptions(options: JobRunnerOptions): void {
-  rejectUnknownOptions('start: jobs', options, ['concurrency', 'connections', 'drainTimeout'])
+  rejectUnknownOptions('start: jobs', options, [
+    'concurrency',
+    'connections',
+    'drainTimeout',
+    'retention',
+  ])
   const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
   const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
   for (const [queue, value] of Object.entries(byQueue)) {
     requireWhole('start: jobs', queue, value, 1)
   }
+  if (options.retention !== undefined) declaredRetention('start: jobs', options.retention)
   requireWhole('start: jobs', 'connections', connections, 1)
   requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
 }

@@ -7,7 +7,9 @@ import { channelOf } from '../database/schema.ts'
 import { registerProcess, removeProcess } from '../database/sql/processes.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { ScheduleDefinition } from '../job/define-schedule.ts'
+import { JobKeeper } from '../job/job-keeper.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
+import { declaredRetention, type DeclaredRetention } from '../job/retention.ts'
 import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import type { CursorSignals } from '../listener/cursor-signals.ts'
@@ -127,6 +129,7 @@ export class Runner implements AsyncDisposable {
       keepKeys: options.keepIdempotencyKeys,
       // Somewhat less, so that a round is not missed by a few milliseconds.
       sampleInterval: this.#maintenanceInterval * 0.9,
+      jobs: new JobKeeper(database, schema, environment.spawner.registry, retentionOf(options)),
     })
     const patience = options.publisherPatience ?? 10_000
     const tail = this.#tail
@@ -311,6 +314,12 @@ export class Runner implements AsyncDisposable {
   async #watch(): Promise<void> {
     await every(watchInterval, this.#abort.signal, () => this.#publisherWatch.look())
   }
+}
+
+/** What the history of jobs is kept by whose definition says nothing. */
+function retentionOf({ jobs }: RunnerOptions): DeclaredRetention | undefined {
+  if (jobs === undefined || jobs === false || jobs.retention === undefined) return undefined
+  return declaredRetention('start: jobs', jobs.retention)
 }
 
 /**

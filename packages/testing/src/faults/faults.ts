@@ -61,6 +61,46 @@ export class Faults {
   }
 
   /**
+   * Cuts the connection of a job's attempt where it writes, as when the process dies there:
+   *
+   * - `'checkpoint'`: at the COMMIT of a checkpoint, of which nothing is kept;
+   * - `'step'`: at the COMMIT of a step: its work is done, and nobody knows;
+   * - `'after-step'`: before the next thing that is written once a step is finished;
+   * - `'completion'`: at the COMMIT of the completion: with `transact` or `complete`, all of that is rolled back.
+   */
+  async crashJob(
+    point: 'checkpoint' | 'step' | 'after-step' | 'completion',
+    job: string | { readonly name: string },
+    { times = 1 }: CrashOptions = {},
+  ): Promise<Fault> {
+    const name = literal(typeof job === 'string' ? job : job.name)
+    const { schema } = this.#database
+    const isJob = `exists (select from "${schema}".jobs j where j.id = new.job and j.name = ${name})`
+    const finished = `exists (select from "${schema}".job_steps s where s.job = new.job and s.completed_at is not null)`
+    const [table, condition] = {
+      checkpoint: ['job_states', `new.state is not null and ${isJob}`],
+      step: ['job_steps', `new.completed_at is not null and ${isJob}`],
+      'after-step': ['job_steps', `${isJob} and ${finished}`],
+      completion: [
+        'jobs',
+        `new.name = ${name} and new.status = 'completed' and old.status = 'running'`,
+      ],
+    }[point] as ['job_states' | 'job_steps' | 'jobs', string]
+    return SqlFault.plant(this.#database, {
+      table,
+      when: point === 'after-step' ? 'before' : 'constraint',
+      body: (hit) => `
+        if ${condition} then
+          if ${hit} <= ${times} then
+            perform pg_terminate_backend(pg_backend_pid());
+            perform pg_sleep(60);
+          end if;
+        end if;
+        return new;`,
+    })
+  }
+
+  /**
    * Holds transactions back at their COMMIT, with everything done and nothing visible, until they are released: those
    * of publishers, or those of a listener.
    *

@@ -9,7 +9,7 @@ export interface Fault extends AsyncDisposable {
 
 /** A trigger that does harm. */
 interface Harm {
-  readonly table: 'cursors' | 'events' | 'doorbells'
+  readonly table: 'cursors' | 'events' | 'doorbells' | 'jobs' | 'job_states' | 'job_steps'
   /** Before the row changes, or as a constraint, which is checked at COMMIT. */
   readonly when: 'before' | 'constraint'
   /** PL/pgSQL; `hit` is an expression that counts and answers the count. */

@@ -4,6 +4,11 @@ import { statement, type SchemaStatement } from '../statement.ts'
 export const eventColumns: string = `sequence, id, type, version, stream, stream_version, key, payload, payload_meta,
   correlation_id, causation_id, traceparent, tracestate, metadata, recorded_at`
 
+// The same for pages, whose rows are read as texts: JSON that is not parsed before it is asked for, and a point in time
+// as a number.
+const pageColumns = `sequence, id, type, version, stream, stream_version, key, payload::text, payload_meta::text,
+  correlation_id, causation_id, traceparent, tracestate, metadata::text, date_part('epoch', recorded_at) AS recorded_at`
+
 // Step 3 of reading: a range of the primary key. Partitions outside of it are pruned when execution starts.
 //
 // The parameters are hidden in subqueries, so that the planner does not see their values. Before the first ANALYZE of
@@ -22,7 +27,7 @@ const sizeOf = (column: string): string =>
 export const eventSize: string = `${sizeOf('payload')} + coalesce(${sizeOf('payload_meta')}, 0) + coalesce(${sizeOf('metadata')}, 0)`
 
 const page = (schema: string, where: string, bytes: string): string => `
-SELECT ${eventColumns}, bytes FROM (
+SELECT ${pageColumns}, bytes FROM (
   SELECT ${eventColumns}, ${eventSize} AS size,
     sum(${eventSize}) OVER (ORDER BY sequence ROWS UNBOUNDED PRECEDING) AS bytes
   FROM ${schema}.events

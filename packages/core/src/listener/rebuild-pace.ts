@@ -1,0 +1,50 @@
+// How long a transaction of a rebuild should take, in milliseconds: long enough for its commit not to matter, short
+// enough for a pause, and for the last one before the switch.
+const target = 150
+// A batch that is a little faster or slower than the last one says nothing.
+const tolerance = 2
+// How much of what it knows of its rate goes with a slower batch.
+const forgetting = 0.02
+
+/**
+ * How many events a batch of a generation under construction has. Nobody waits for its commits, so batches grow until
+ * they take a noticeable time, and shrink when they take too long: a handler may run a statement for each event, or one
+ * for all of them.
+ */
+export class RebuildPace {
+  readonly #least: number
+  readonly #most: number
+  #limit: number
+  #rate = 0
+
+  /**
+   * @param batchSize - the most events of a batch of the live generation, which the first one begins with.
+   * @param growth - how many times larger a batch may become.
+   */
+  constructor(batchSize: number, growth: number) {
+    this.#least = batchSize
+    this.#most = batchSize * growth
+    this.#limit = batchSize
+  }
+
+  /** The most events of the next batch. */
+  get limit(): number {
+    return this.#limit
+  }
+
+  /** How many events it handles a second when there are many: what small batches show of that counts little. */
+  get rate(): number {
+    return this.#rate
+  }
+
+  /** Notes what a batch took, in milliseconds. */
+  took(duration: number, events: number): void {
+    const rate = (events * 1000) / Math.max(duration, 1)
+    this.#rate = Math.max(rate, this.#rate + (rate - this.#rate) * forgetting)
+    if (duration > target * tolerance) {
+      this.#limit = Math.max(this.#least, Math.floor(this.#limit / 2))
+    } else if (events >= this.#limit && duration < target / tolerance) {
+      this.#limit = Math.min(this.#most, this.#limit * 2)
+    }
+  }
+}
