@@ -67,7 +67,11 @@ export class PartitionRunner {
     this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = new ObservedHandling(consumer, lease, environment)
     this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
-    this.#pace = new RebuildPace(consumer.batchSize, consumer.tables.length > 0 ? 20 : 2)
+    this.#pace = new RebuildPace(
+      consumer.batchSize,
+      consumer.tables.length > 0 ? 20 : 2,
+      (consumer.rebuildRate ?? Number.POSITIVE_INFINITY) / lease.partitions,
+    )
   }
 
   /**
@@ -93,8 +97,11 @@ export class PartitionRunner {
         }
         const slice = await this.#reader.next(this.#folded ?? lease.position, this.#limit())
         if (slice.events.length > 0 || this.#folded !== undefined) {
+          const due = performance.now() + (lease.live ? 0 : this.#pace.timeFor(slice.events.length))
           const stopped = await this.#exclusively(() => this.#step(slice, kill))
           if (stopped !== undefined) return stopped
+          const early = due - performance.now()
+          if (early > 0) await wait(early, drain)
         } else {
           lease.position = slice.through
           if (slice.more) continue
