@@ -66,7 +66,9 @@ export class PartitionRunner {
     this.#environment = environment
     this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = new ObservedHandling(consumer, lease, environment)
-    this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
+    // Most processes that die are killed by somebody else, once: only what dies again is looked for.
+    const suspicious = lease.crashes > 1 || (lease.crashes === 1 && lease.failedSequence !== null)
+    this.#careful = suspicious ? consumer.batchSize : 0
     this.#pace = new RebuildPace(
       consumer.batchSize,
       consumer.tables.length > 0 ? 20 : 2,
