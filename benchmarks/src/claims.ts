@@ -2,10 +2,32 @@ import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineJob } from 'tidemark'
 import { z } from 'zod'
 import { quantile } from './measure.ts'
-import type { Report } from './report.ts'
+import { whole, type Report } from './report.ts'
 import type { Bench } from './server.ts'
 
-const claim = `SELECT count(*) FROM tidemark.claim_jobs($1::uuid, 'default', '{claimed}', 10)`
+const claim = `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON)
+  SELECT FROM tidemark.claim_jobs($1::uuid, 'default', '{claimed}', 10)`
+/** What the server says about one claim. */
+interface Claim {
+  /** How long it took there, in milliseconds. */
+  readonly time: number
+  /** How many pages it looked at. */
+  readonly pages: number
+}
+
+interface Explained {
+  readonly 'QUERY PLAN': readonly [
+    {
+      readonly 'Execution Time': number
+      readonly Plan: {
+        readonly 'Actual Rows': number
+        readonly 'Shared Hit Blocks': number
+        readonly 'Shared Read Blocks': number
+      }
+    },
+  ]
+}
+
 const me = '00000000-0000-4000-8000-000000000000'
 
 /** What a claim of ten jobs costs beside a lot of jobs that cannot be claimed, and how soon a spawned job starts. */
@@ -18,9 +40,15 @@ export async function claims({ options, server, progress }: Bench): Promise<Repo
   ): Promise<void> => {
     await using database = await createTestDatabase({ server })
     const undo = await prepare(database)
-    const times = await claimTimes(database)
+    const made = await claimsOf(database)
     await undo?.()
-    rows.push([name, ...[0.5, 0.99].map((share) => quantile(times, share).toFixed(2))])
+    const times = made.map(({ time }) => time)
+    const pages = made.map((each) => each.pages)
+    rows.push([
+      name,
+      ...[0.5, 0.99].map((share) => quantile(times, share).toFixed(2)),
+      ...[0.5, 0.99].map((share) => whole(quantile(pages, share))),
+    ])
     progress(rows.at(-1)?.join('  ') ?? '')
   }
   await measure('an empty table', async () => undefined)
@@ -43,11 +71,17 @@ export async function claims({ options, server, progress }: Bench): Promise<Repo
   rows.push([
     'spawn to start, 50 a second',
     ...[0.5, 0.99].map((q) => quantile(starts, q).toFixed(2)),
+    '',
+    '',
   ])
   return {
     name: 'claims',
     tables: [
-      { title: 'claims: milliseconds for ten jobs', columns: ['beside', 'p50', 'p99'], rows },
+      {
+        title: 'claims: milliseconds in the server, and pages touched, for ten jobs',
+        columns: ['beside', 'ms p50', 'p99', 'pages p50', 'p99'],
+        rows,
+      },
     ],
     results: rows,
   }
@@ -61,21 +95,22 @@ async function insert(database: TestDatabase, count: number, what: string): Prom
   )
 }
 
-async function claimOnce(database: TestDatabase): Promise<number> {
+async function claimOnce(database: TestDatabase): Promise<Claim> {
   await database.query(
     `INSERT INTO tidemark.jobs (id, name, input)
      SELECT gen_random_uuid(), 'claimed', '{}' FROM generate_series(1, 10)`,
   )
-  const started = performance.now()
-  const { rows } = await database.query<{ count: string }>(claim, [me])
-  if (rows[0]?.count !== '10') throw new Error(`${rows[0]?.count} jobs were claimed`)
-  return performance.now() - started
+  const { rows } = await database.query<Explained>(claim, [me])
+  const [explained] = rows[0]?.['QUERY PLAN'] ?? []
+  if (explained?.Plan['Actual Rows'] !== 10) throw new Error('the claim did not find its ten jobs')
+  const { 'Shared Hit Blocks': hit, 'Shared Read Blocks': read } = explained.Plan
+  return { time: explained['Execution Time'], pages: hit + read }
 }
 
-async function claimTimes(database: TestDatabase): Promise<number[]> {
-  const times: number[] = []
-  for (let n = 0; n < 300; n++) times.push(await claimOnce(database))
-  return times
+async function claimsOf(database: TestDatabase): Promise<readonly Claim[]> {
+  const claims: Claim[] = []
+  for (let n = 0; n < 300; n++) claims.push(await claimOnce(database))
+  return claims
 }
 
 async function startLatency(server: Bench['server']): Promise<number[]> {

@@ -42,7 +42,7 @@ interface ParquetRow {
 }
 
 /** Reads the first `limit` of the three million flights, a row group at a time: numbered from 1, in the file's order. */
-export async function* readFlights(limit: number): AsyncGenerator<RealFlight> {
+async function* readFlights(limit: number): AsyncGenerator<RealFlight> {
   const path = new URL('../data/flights-3m.parquet', import.meta.resolve('vega-datasets'))
   const file = await asyncBufferFromFile(fileURLToPath(path))
   const metadata = await parquetMetadataAsync(file)

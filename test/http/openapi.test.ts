@@ -110,6 +110,7 @@ test('answers are what the document says', async () => {
     check('Job', (await client.get(`/jobs/${one}`)).body)
     check('Attempts', (await client.get(`/jobs/${one}/attempts`)).body)
     check('Steps', (await client.get(`/jobs/${one}/steps`)).body)
+    check('Trace', (await client.get(`/jobs/${one}/trace`)).body)
     check('Logs', (await client.get(`/jobs/${one}/logs`)).body)
   }
   check('JobPage', (await client.get('/jobs?limit=1')).body)

@@ -36,7 +36,7 @@ interface Actor {
   readonly client: pg.Client
   readonly process: string
   claimed: Claimed[]
-  random(below: number): number
+  readonly random: (below: number) => number
 }
 
 const sorted = (claimed: readonly Claimed[]): unknown[] => {

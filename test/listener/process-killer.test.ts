@@ -1,11 +1,13 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import type { EventSequence } from 'tidemark'
 import { expect, test, vi } from 'vitest'
-import { noted, notesOf } from '../support/effects.ts'
+import { noted, notesOf, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import type { KillerOptions } from '../support/programs/killer.ts'
 import { appOn } from '../support/test-app.ts'
+import { WorkerProcess } from '../support/worker-process.ts'
 
 // Each test starts a dozen processes, one after the other.
 vi.setConfig({ testTimeout: 180_000 })
@@ -18,6 +20,10 @@ async function supervise(
   options: Omit<KillerOptions, 'url'>,
   done: () => Promise<boolean>,
 ): Promise<number> {
+  const finished = vi.waitFor(async () => expect(await done()).toBe(true), {
+    timeout: 170_000,
+    interval: 50,
+  })
   for (let deaths = 0; deaths < 10; deaths++) {
     const child = fork(program, [JSON.stringify({ ...options, url: database.url })], {
       execArgv: ['--conditions=@tidemark/source'],
@@ -25,10 +31,8 @@ async function supervise(
     })
     const ended = once(child, 'exit')
     try {
-      while (child.exitCode === null && child.signalCode === null) {
-        if (await done()) return deaths
-        await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 50))])
-      }
+      const died = await Promise.race([ended.then(() => true), finished.then(() => false)])
+      if (!died) return deaths
     } finally {
       child.kill('SIGKILL')
       await ended
@@ -60,8 +64,8 @@ test.for([
       const listener = (await app.listeners.list())[0]
       return listener?.status === 'halted' || (listener?.cursor ?? 0n) >= last
     })
-    // Once with its batch, and then three times as the one that was marked.
-    expect(deaths).toBe(4)
+    // Twice with its batch, and then three times as the one that was marked.
+    expect(deaths).toBe(5)
     const halted = policy === 'halt'
     expect(await app.listeners.get('ledger')).toMatchObject({
       status: halted ? 'halted' : 'active',
@@ -80,6 +84,30 @@ test.for([
     )
   },
 )
+
+test('a process that was killed once leaves whole batches to the next owner', async () => {
+  await using app = appOn(database, [recorder('ledger', { batchSize: 20 })])
+  const notes = ['wait', ...Array.from({ length: 19 }, (_, n) => `note ${n}`)]
+  const published = await app.publish(notes.map((note) => noted({ note })))
+  {
+    await using worker = await WorkerProcess.start({
+      url: database.url,
+      name: 'killed',
+      leaseDuration: 500,
+      batchSize: 20,
+    })
+    await worker.reported('entered', 'wait')
+    await worker.kill('SIGKILL')
+  }
+  await using runner = await app.start()
+  await app.waitFor('ledger', published.at(-1)?.sequence as EventSequence, { timeout: '60s' })
+  await runner.stop()
+  const { rows } = await database.query<{ transactions: number }>(
+    'select count(distinct xmin::text)::int as transactions from effects',
+  )
+  expect(rows).toEqual([{ transactions: 1 }])
+  expect(await notesOf(database, 'ledger')).toEqual(notes)
+})
 
 test('a dead letter whose retry ends the process again and again is parked again; retried when it is mended, it is handled', async () => {
   await database.query('create table mended (yes boolean)')

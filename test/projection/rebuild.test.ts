@@ -151,13 +151,30 @@ test('what cannot be carried over is named at the start, and the live table stay
   await using app = appOn(database, [deposited, accounts])
   await app.start({ handleSignals: false })
   await app.waitFor(accounts, await deposit(app, 20))
-  await database.query('create view rich as select name from accounts where cents > 1')
+  await database.query(`
+    create view rich as select name from accounts where cents > 1;
+    create materialized view richest as select max(cents) from accounts;
+    create table cards (account text constraint cards_account references accounts (name));
+    create publication outside for table accounts`)
 
   await expect(app.rebuild(accounts)).rejects.toMatchObject({
     code: 'TIDEMARK_CANNOT_REBUILD',
-    message: expect.stringContaining('view rich') as string,
+    message: expect.stringContaining(
+      'used by foreign key cards_account of cards, publication outside, view rich, view richest',
+    ) as string,
+    hint: expect.stringContaining('Drop them') as string,
   })
   expect(await app.rebuilds.progress('accounts')).toBeUndefined()
+  // A raised version is refused where it is started, and the live generation goes on.
+  await using newer = appOn(database, [deposited, deploy(2).accounts])
+  await expect(newer.start({ handleSignals: false })).rejects.toMatchObject({
+    code: 'TIDEMARK_CANNOT_REBUILD',
+  })
+  await app.waitFor(accounts, await deposit(app, 20))
+  const { rows } = await database.query(
+    'select sum(cents)::int as cents, max(version) as version from accounts',
+  )
+  expect(rows).toEqual([{ cents: 40, version: 1 }])
 })
 
 test('a rebuild is paused, resumed and cancelled; twice gives the same', async () => {

@@ -191,3 +191,26 @@ test('a function that answers rows of the table is named at the start', async ()
     message: expect.stringContaining('function all_notes()') as string,
   })
 })
+
+test('a rebuild handles no more events a second than it may', async () => {
+  const sizes: number[] = []
+  const counted = (version: number) =>
+    defineProjection('counted', { version, rebuildRate: 200, tables: ['notes'] }).batch(
+      [noted],
+      (events, { replaying }) => {
+        if (replaying) sizes.push(events.length)
+      },
+    )
+  await database.query(table)
+  await using old = appOn(database, [counted(1)])
+  const running = await old.start(runner)
+  await old.waitFor('counted', await publish(old, 800))
+  await running.stop()
+  await using app = appOn(database, [counted(2)])
+  const started = performance.now()
+  await app.start(runner)
+  await rebuilt(app, 'counted')
+  // The last batch is due only after it was handled.
+  expect(performance.now() - started).toBeGreaterThan((800 - 20) / 0.2)
+  expect(Math.max(...sizes)).toBe(20)
+})

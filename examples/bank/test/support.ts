@@ -13,8 +13,12 @@ export interface TestBank {
   readonly tidemark: App
 }
 
-/** Gives a test file a bank with a database of its own, cloned from one that has all tables. */
-export function useBank(): TestBank {
+/**
+ * Gives a test file a bank with a database of its own, cloned from one that has all tables.
+ *
+ * @param options.runs - whether a worker runs during each test. Defaults to true.
+ */
+export function useBank({ runs = true }: { readonly runs?: boolean } = {}): TestBank {
   const database = useTestDatabase({
     template: {
       key: createHash('sha256').update(tablesSql).digest('hex'),
@@ -28,7 +32,7 @@ export function useBank(): TestBank {
 
   beforeEach(async () => {
     tidemark = defineApp({ modules, connectionString: database.url, logger: silentLogger })
-    await tidemark.start({ handleSignals: false })
+    if (runs) await tidemark.start({ handleSignals: false })
   })
   // Stops what it has started, too; the test database then checks that nothing is left.
   afterEach(() => tidemark?.close())

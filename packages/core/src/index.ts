@@ -131,6 +131,13 @@ export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/limit
 export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
 export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
 export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
+export {
+  fileSchema,
+  webhookOf,
+  webhookSchema,
+  type FileDescriptor,
+  type Webhook,
+} from './job/webhook.ts'
 export type { JobHandle, JobReport, JobResultOptions } from './job/job-handle.ts'
 export type { JobTraceNode } from './job/job-trace.ts'
 export type { FinishedStep } from './job/job-memory.ts'

@@ -50,3 +50,13 @@ test('batches of a rebuild grow while they are fast and full, and shrink when th
   for (let time = 0; time < 9; time++) pace.took(1000, 500)
   expect(pace.limit).toBe(500)
 })
+
+test('a rebuild whose rate is limited takes small batches, and the time for them', () => {
+  const pace = new RebuildPace(500, 20, 1_000)
+  expect(pace.limit).toBe(100)
+  expect(pace.timeFor(100)).toBe(100)
+  for (let time = 0; time < 9; time++) pace.took(1, pace.limit)
+  expect(pace.limit).toBe(100)
+  expect(new RebuildPace(500, 20, 3).limit).toBe(1)
+  expect(new RebuildPace(500, 20).timeFor(1_000_000)).toBe(0)
+})

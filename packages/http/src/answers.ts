@@ -105,6 +105,20 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
       }),
     ),
   }),
+  Trace: z.object({
+    nodes: z.array(
+      z.object({
+        depth: z.int().describe('How many causes there are above it.'),
+        kind: z.string().describe('`event`, `job`, `step`, or what a job has waited for.'),
+        id: z.string().describe('Of a step: that of its job, `#` and its name.'),
+        cause: z.string().nullable().describe('The id of what caused it.'),
+        name: z.string(),
+        status: z.string(),
+        at: time,
+        endedAt: time.nullable(),
+      }),
+    ),
+  }),
   Types: z.object({
     types: z.array(
       z.object({

@@ -81,6 +81,10 @@ export function addLooking(routes: Hono<ApiEnv>, { app, basePath, gate, streams 
     return jsonResponse({ lines })
   })
 
+  routes.get('/jobs/:id/trace', read, async ({ var: { job } }) =>
+    jsonResponse({ nodes: await jobs.trace(job.id) }),
+  )
+
   routes.get('/jobs/:id/progress', read, ({ req, var: { job } }) =>
     streams.respond(req.raw, jobs.handle(job.id)),
   )

@@ -64,6 +64,14 @@ function generalPaths(): Json {
         parameters: queryParameters(logQuery),
       }),
     },
+    '/jobs/{id}/trace': {
+      parameters: [idParameter],
+      get: operation(
+        'traceJob',
+        'What led to a job and what came of it: events, jobs, steps and waits as a tree in the order of reading',
+        'Trace',
+      ),
+    },
     '/jobs/{id}/progress': { parameters: [idParameter], get: progressOperation },
     ...Object.fromEntries(
       ['cancel', 'pause', 'resume', 'retry'].map((action) => [

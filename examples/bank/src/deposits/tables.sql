@@ -14,3 +14,10 @@ CREATE TABLE IF NOT EXISTS statements (
   paid_out   bigint  NOT NULL,
   PRIMARY KEY (account_id, month)
 );
+
+CREATE TABLE IF NOT EXISTS sent_statements (
+  account_id text   NOT NULL,
+  day        date   NOT NULL,
+  balance    bigint NOT NULL,
+  PRIMARY KEY (account_id, day)
+);

@@ -10,4 +10,5 @@ export interface DepositsTables {
     paid_in: Int8
     paid_out: Int8
   }
+  sent_statements: { account_id: string; day: string; balance: Int8 }
 }

@@ -1,1 +1,2 @@
+export { deliverLetter } from './deliver-letter.ts'
 export { letters } from './letters.ts'

@@ -16,6 +16,7 @@ export interface JobOptions<
   Input extends z.ZodType,
   Output extends z.ZodType,
   State extends z.ZodType,
+  Context extends z.ZodType = z.ZodUndefined,
 > {
   /** The schema of what it works on. It must accept its own output. */
   readonly input: Input
@@ -26,6 +27,11 @@ export interface JobOptions<
    * `z.object({ page: z.number() }).default({ page: 0 })`.
    */
   readonly state?: State
+  /**
+   * The schema of what comes with the job besides its input: the webhook that asked for it (`webhookSchema`), the files
+   * that it works on (`fileSchema`). It is given when the job is spawned, as `context`. Defaults to nothing.
+   */
+  readonly context?: Context
   /** The version of the shape of input and state. Defaults to 1. */
   readonly version?: number
   /** For each earlier version, what turns its input into that of the next version. */
@@ -63,7 +69,7 @@ export interface JobOptions<
   readonly retention?: JobRetention
   /** Does the work, outside of a transaction. */
   readonly run?: (
-    job: Job<z.output<Input>>,
+    job: Job<z.output<Input>, z.output<Context>>,
     context: JobContext<z.output<State>>,
   ) => Promise<z.input<Output>> | z.input<Output>
   /**
@@ -71,13 +77,13 @@ export interface JobOptions<
    * Several such jobs may share a commit, each in a savepoint of its own.
    */
   readonly transact?: (
-    job: Job<z.output<Input>>,
+    job: Job<z.output<Input>, z.output<Context>>,
     context: TransactionalJobContext,
   ) => Promise<z.input<Output>> | z.input<Output>
 }
 
 /** What a definition runs, whatever its types were. */
-export type JobFunction<Context> = (job: Job<unknown>, context: Context) => unknown
+export type JobFunction<Context> = (job: Job<unknown, unknown>, context: Context) => unknown
 
 const definitions = new WeakSet<object>()
 
@@ -119,12 +125,14 @@ export interface JobSchemas {
   readonly input: z.ZodType
   readonly output: z.ZodType | undefined
   readonly state: z.ZodType | undefined
+  readonly context: z.ZodType | undefined
 }
 
 const known = [
   'input',
   'output',
   'state',
+  'context',
   'version',
   'upcast',
   'upcastState',
@@ -168,9 +176,10 @@ export function defineJob<
   Input extends z.ZodType,
   Output extends z.ZodType = z.ZodUnknown,
   State extends z.ZodType = z.ZodUndefined,
+  Context extends z.ZodType = z.ZodUndefined,
 >(
   name: string,
-  options: JobOptions<Input, Output, State>,
+  options: JobOptions<Input, Output, State, Context>,
 ): JobDefinition<z.input<Input>, z.output<Output>> {
   const where = `defineJob(${JSON.stringify(name)})`
   requireName('defineJob', name)
@@ -213,7 +222,12 @@ export function defineJob<
     retention:
       options.retention === undefined ? undefined : declaredRetention(where, options.retention),
     lifecycle: lifecycleOf(where, options.lifecycle),
-    schemas: { input: options.input, output: options.output, state: options.state },
+    schemas: {
+      input: options.input,
+      output: options.output,
+      state: options.state,
+      context: options.context,
+    },
     upcast,
     upcastState: options.upcastState ?? {},
     uniqueKey: (input: unknown) => uniqueKey?.(input as z.output<Input>),
@@ -234,9 +248,15 @@ export function isJobDefinition(value: unknown): value is JobDefinition {
 
 function requireSchemas(
   where: string,
-  { input, output, state }: { input: unknown; output?: unknown; state?: unknown },
+  {
+    input,
+    output,
+    state,
+    context,
+  }: Readonly<Record<'input', unknown>> &
+    Readonly<Partial<Record<'output' | 'state' | 'context', unknown>>>,
 ): void {
-  for (const [option, schema] of Object.entries({ input, output, state })) {
+  for (const [option, schema] of Object.entries({ input, output, state, context })) {
     if (schema === undefined && option !== 'input') continue
     if (typeof (schema as z.ZodType | undefined)?.safeParse === 'function') continue
     throw invalid(

@@ -18,4 +18,6 @@ export interface JobEnvironment {
   readonly process: string
   /** After how many milliseconds of silence a process counts as dead. */
   readonly leaseDuration: number
+  /** Where the directories of jobs are; undefined: among the temporary files. */
+  readonly dataDir?: string
 }

@@ -1,8 +1,10 @@
+import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import { readJobContext } from '../database/sql/job-context.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { currentCause, type Cause } from '../outbox/cause.ts'
 import { beginAttempt } from '../telemetry/job-span.ts'
 import type { Attempt } from './attempt.ts'
-import { decodeInput, encodeOutput } from './job-codec.ts'
+import { decodeContext, decodeInput, encodeOutput } from './job-codec.ts'
 import type { Job } from './job-context.ts'
 import { JobMemory } from './job-memory.ts'
 import { RunContext } from './run-context.ts'
@@ -28,7 +30,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   let context: RunContext | undefined
   const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
   try {
-    const job = startedJob(attempt)
+    const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
     const ctx = (context = new RunContext(attempt, memory))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
@@ -45,12 +47,23 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   }
 }
 
+/** What came with a job; read only for those that say that something does. */
+export async function readContext(
+  { definition, job, environment }: Attempt,
+  executor: Executor | PreparingExecutor = environment.database,
+): Promise<unknown> {
+  if (definition.schemas.context === undefined) return undefined
+  const { rows } = await run(executor, readJobContext(environment.outbox.schema), [job.id])
+  const { context = null, context_meta: meta = null } = rows[0] ?? {}
+  return decodeContext(definition, context, meta)
+}
+
 /**
  * The job as its function sees it.
  *
  * @throws TidemarkError TIDEMARK_INVALID_INPUT or TIDEMARK_JOB_KILLS.
  */
-export function startedJob({ definition, job }: Attempt): Job<unknown> {
+export function startedJob({ definition, job }: Attempt, context: unknown): Job<unknown, unknown> {
   const { name, retry } = definition
   // An attempt that ends in this process is judged at its end: only the death of one leads here.
   if (job.attempt > retry.attempts) {
@@ -69,6 +82,7 @@ export function startedJob({ definition, job }: Attempt): Job<unknown> {
     createdAt: job.created_at,
     triggeredBy: job.triggered_by,
     parent: job.parent,
+    context,
   }
 }
 

@@ -70,6 +70,46 @@ export function encodeOutput(definition: JobDefinition, output: unknown): Encode
   }
 }
 
+/**
+ * What came with a job, as it is to be stored; null: nothing.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT.
+ */
+export function encodeContext(
+  { name, schemas }: JobDefinition,
+  context: unknown,
+): EncodedValue | null {
+  const value = parseContext(name, schemas.context, context)
+  return value === undefined ? null : encodeValue(`the context of ${name}`, value)
+}
+
+/**
+ * What came with a stored job.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT; what is stored stays as it is.
+ */
+export function decodeContext(
+  { name, schemas }: JobDefinition,
+  json: unknown,
+  meta: unknown,
+): unknown {
+  if (schemas.context === undefined) return undefined
+  return parseContext(name, schemas.context, json === null ? undefined : decodeValue(json, meta))
+}
+
+function parseContext(name: string, schema: z.ZodType | undefined, context: unknown): unknown {
+  if (schema === undefined) {
+    if (context === undefined) return undefined
+    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
+      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
+      details: { name },
+    })
+  }
+  const parsed = schema.safeParse(context)
+  if (parsed.success) return parsed.data
+  throw invalid('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, parsed.error)
+}
+
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
   const parsed = schemas.state?.safeParse(state)

@@ -6,7 +6,7 @@ import type { JobTransaction } from './transactional-context.ts'
 import type { JobWaits } from './waits.ts'
 
 /** A job as it runs. */
-export interface Job<Input> {
+export interface Job<Input, Context = undefined> {
   readonly id: string
   readonly name: string
   readonly input: Input
@@ -19,6 +19,8 @@ export interface Job<Input> {
   readonly triggeredBy: string
   /** The job that spawned it, if one did. */
   readonly parent: string | null
+  /** What came with it, by the schema of its definition: a webhook, descriptions of files. */
+  readonly context: Context
 }
 
 /** Values that a job's steps hand to each other, by name. They are stored when they are set. */
@@ -64,6 +66,11 @@ export interface JobContext<State> extends JobWaits {
    * @throws TidemarkError TIDEMARK_JOB_INTERRUPTED, TIDEMARK_JOB_TIMEOUT or TIDEMARK_JOB_LOST.
    */
   checkInterrupt(): Promise<void>
+  /**
+   * A directory of the job's own on this machine: made on first use, kept between its attempts here, and removed with
+   * all that is in it some time after the job has finished.
+   */
+  dataDir(): Promise<string>
   /** Logs to the application's logger, and to the job's own log, where `jobs.logs` finds it. */
   readonly log: Logger
   /**

@@ -9,6 +9,7 @@ import {
   sweepJobs,
 } from '../database/sql/job-retention.ts'
 import { inTransaction, type OpenTransaction } from '../database/transaction.ts'
+import { DataDirs } from './data-dir.ts'
 import type { JobRegistry } from './job-registry.ts'
 import type { DeclaredRetention } from './retention.ts'
 
@@ -34,15 +35,21 @@ export class JobKeeper {
   readonly #database: Database
   readonly #schema: string
   readonly #policies: readonly Policy[]
+  readonly #dirs: DataDirs
   #after = nil
 
-  /** @param fallback - for types that say nothing. */
+  /**
+   * @param fallback - for types that say nothing.
+   * @param dataDir - where the directories of jobs are.
+   */
   constructor(
     database: Database,
     schema: string,
     registry: JobRegistry,
     fallback: DeclaredRetention | undefined,
+    dataDir: string | undefined,
   ) {
+    this.#dirs = new DataDirs(database, schema, dataDir)
     this.#database = database
     this.#schema = schema
     this.#policies = [...registry].flatMap(({ name, aliases, retention = fallback }) =>
@@ -54,6 +61,7 @@ export class JobKeeper {
 
   /** One round; answers how many jobs were deleted. While another process is at it, none. */
   async run(): Promise<number> {
+    await this.#dirs.sweep()
     await run(this.#database, forgetTicks(this.#schema), [keepTicks])
     await run(this.#database, forgetLocks(this.#schema), [keepLocks])
     await run(this.#database, forgetRates(this.#schema), [])

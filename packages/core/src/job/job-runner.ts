@@ -24,6 +24,8 @@ export interface JobRunnerOptions {
   readonly drainTimeout?: number
   /** How long finished jobs are kept whose definition says nothing of it. Defaults to for ever. */
   readonly retention?: JobRetention
+  /** Where the directories of jobs are (`ctx.dataDir`). Defaults to `tidemark` in the system's temporary directory. */
+  readonly dataDir?: string
 }
 
 const firstIdle = 5

@@ -37,6 +37,8 @@ const columns: readonly Column[] = [
   (job) => job.parent,
   (job) => job.rateKey,
   (job) => job.lifecycle,
+  (job) => job.context?.json ?? null,
+  (job) => job.context?.meta ?? null,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */
@@ -141,6 +143,8 @@ export class JobSpawner implements Spawner {
       job.priority,
       job.runAt,
       job.delay,
+      job.context?.json ?? null,
+      job.context?.meta ?? null,
     ])
   }
 }

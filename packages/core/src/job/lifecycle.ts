@@ -20,7 +20,7 @@ export type JobTransition =
   | 'cancelled'
 
 /** All transitions. */
-export const jobTransitions: readonly JobTransition[] = [
+const jobTransitions: readonly JobTransition[] = [
   'spawned',
   'started',
   'suspended',

@@ -1,11 +1,11 @@
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
-import { encodeValue } from '../event/codec.ts'
+import { encodeValue, type EncodedValue } from '../event/codec.ts'
 import { milliseconds } from '../listener/backoff.ts'
 import type { SpawnOptions, SpawnOrigin } from '../listener/spawning.ts'
 import { currentCause } from '../outbox/cause.ts'
 import { activeTraceContext } from '../telemetry/trace-context.ts'
 import type { JobDefinition } from './define-job.ts'
-import { parseInput } from './job-codec.ts'
+import { encodeContext, parseInput } from './job-codec.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
 
 /** A job as it is sent to the database. */
@@ -17,6 +17,7 @@ export interface OutgoingJob {
   readonly priority: number
   readonly runAt: Date | null
   readonly delay: number
+  readonly context: EncodedValue | null
   readonly input: string
   readonly inputMeta: string | null
   readonly uniqueKey: string | null
@@ -45,6 +46,7 @@ const optionNames = [
   'concurrencyKey',
   'id',
   'triggeredBy',
+  'context',
 ]
 const noOptions: SpawnOptions = Object.freeze({})
 
@@ -76,6 +78,7 @@ export function outgoingJob(
     priority,
     runAt: options.runAt ?? null,
     delay: options.delay === undefined ? 0 : milliseconds(options.delay),
+    context: encodeContext(definition, options.context),
     input: encoded.json,
     inputMeta: encoded.meta,
     uniqueKey: options.uniqueKey ?? definition.uniqueKey(input) ?? null,

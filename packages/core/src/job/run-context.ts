@@ -4,6 +4,7 @@ import type { Spawn, SpawnedJob, SpawnOptions } from '../listener/spawning.ts'
 import { currentCause } from '../outbox/cause.ts'
 import { inStepSpan, type ToldAttempt } from '../telemetry/job-span.ts'
 import type { Logger } from '../telemetry/logger.ts'
+import { DataDirs } from './data-dir.ts'
 import { DurableWaits } from './durable-waits.ts'
 import type { JobContext, JobProgress, JobVariables } from './job-context.ts'
 import type { FinishedStep } from './job-memory.ts'
@@ -78,6 +79,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
       return output
     })
+  }
+
+  readonly dataDir = (): Promise<string> => {
+    const { database, outbox, dataDir } = this.attempt.environment
+    return new DataDirs(database, outbox.schema, dataDir).of(this.attempt.job.id)
   }
 
   readonly progress = (progress: JobProgress): void => {

@@ -10,7 +10,7 @@ import { publishingTransaction } from '../outbox/publishing-transaction.ts'
 import { beginAttempt, type AttemptSpan } from '../telemetry/job-span.ts'
 import type { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
-import { causeOf, errorOf, outcomeOf, startedJob } from './execution.ts'
+import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
 import { encodeOutput } from './job-codec.ts'
 import { jobOrigin } from './job-transaction.ts'
 import type { Outcome } from './settlement.ts'
@@ -129,7 +129,7 @@ async function executeOne(
     const events: OutgoingEvent[] = []
     const { spawner } = attempt.environment
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
-    const job = startedJob(attempt)
+    const job = startedJob(attempt, await readContext(attempt, transaction))
     const context = batchContext(attempt, transaction, events, spawned.spawn)
     const result = currentCause.run(causeOf(attempt), () =>
       attempt.definition.transact?.(job, context),

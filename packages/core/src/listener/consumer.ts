@@ -25,6 +25,8 @@ export interface Consumer {
   /** The most events in one transaction. */
   readonly batchSize: number
   readonly failure: FailureHandling
+  /** The most events a second while a generation is built. Missing: no limit. */
+  readonly rebuildRate?: number
   /** How long one handler may run, in milliseconds. */
   readonly handlerTimeout: number
   /** The tables that it owns, to be emptied when it starts again from zero. */

@@ -66,8 +66,14 @@ export class PartitionRunner {
     this.#environment = environment
     this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = new ObservedHandling(consumer, lease, environment)
-    this.#careful = lease.crashes > 0 ? consumer.batchSize : 0
-    this.#pace = new RebuildPace(consumer.batchSize, consumer.tables.length > 0 ? 20 : 2)
+    // Most processes that die are killed by somebody else, once: only what dies again is looked for.
+    const suspicious = lease.crashes > 1 || (lease.crashes === 1 && lease.failedSequence !== null)
+    this.#careful = suspicious ? consumer.batchSize : 0
+    this.#pace = new RebuildPace(
+      consumer.batchSize,
+      consumer.tables.length > 0 ? 20 : 2,
+      (consumer.rebuildRate ?? Number.POSITIVE_INFINITY) / lease.partitions,
+    )
   }
 
   /**
@@ -93,8 +99,11 @@ export class PartitionRunner {
         }
         const slice = await this.#reader.next(this.#folded ?? lease.position, this.#limit())
         if (slice.events.length > 0 || this.#folded !== undefined) {
+          const due = performance.now() + (lease.live ? 0 : this.#pace.timeFor(slice.events.length))
           const stopped = await this.#exclusively(() => this.#step(slice, kill))
           if (stopped !== undefined) return stopped
+          const early = due - performance.now()
+          if (early > 0) await wait(early, drain)
         } else {
           lease.position = slice.through
           if (slice.more) continue

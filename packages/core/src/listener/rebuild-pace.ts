@@ -3,6 +3,8 @@
 const target = 150
 // A batch that is a little faster or slower than the last one says nothing.
 const tolerance = 2
+// How many batches there are at least each second of a rebuild whose rate is limited.
+const batchesPerSecond = 10
 // How much of what it knows of its rate goes with a slower batch.
 const forgetting = 0.02
 
@@ -12,6 +14,7 @@ const forgetting = 0.02
  * for all of them.
  */
 export class RebuildPace {
+  readonly #allowed: number
   readonly #least: number
   readonly #most: number
   #limit: number
@@ -20,11 +23,19 @@ export class RebuildPace {
   /**
    * @param batchSize - the most events of a batch of the live generation, which the first one begins with.
    * @param growth - how many times larger a batch may become.
+   * @param allowed - how many events a second it may handle; then batches are small enough not to come in bursts.
    */
-  constructor(batchSize: number, growth: number) {
-    this.#least = batchSize
-    this.#most = batchSize * growth
-    this.#limit = batchSize
+  constructor(batchSize: number, growth: number, allowed: number = Number.POSITIVE_INFINITY) {
+    const bound = Math.max(1, Math.floor(allowed / batchesPerSecond))
+    this.#allowed = allowed
+    this.#least = Math.min(batchSize, bound)
+    this.#most = Math.min(batchSize * growth, bound)
+    this.#limit = this.#least
+  }
+
+  /** How long so many events must take at least, in milliseconds. */
+  timeFor(events: number): number {
+    return (events * 1000) / this.#allowed
   }
 
   /** The most events of the next batch. */

@@ -29,6 +29,8 @@ export interface SpawnOptions {
   readonly concurrencyKey?: string
   /** The id, a UUID: spawning it again changes nothing. Defaults to a new one; in a listener, to the event's own. */
   readonly id?: string
+  /** What comes with the job besides its input, by the schema `context` of its definition. */
+  readonly context?: unknown
   /** Who wants it, for the history. Defaults to `'system'`, or to the listener, job or schedule that spawns it. */
   readonly triggeredBy?: string
 }

@@ -23,7 +23,17 @@ export async function readHorizon(
   schema: string,
 ): Promise<Horizon> {
   const { rows } = await run(executor, horizonStatement(schema), [])
-  const row = rows[0] as { last_sequence: string; lowest_floor: string | null; still: boolean }
+  return horizonOf(rows[0] as unknown as HorizonRow)
+}
+
+/** What the server answers to a look. */
+export interface HorizonRow {
+  readonly last_sequence: string
+  readonly lowest_floor: string | null
+  readonly still: boolean
+}
+
+export function horizonOf(row: HorizonRow): Horizon {
   const lastSequence = BigInt(row.last_sequence) as EventSequence
   const floor = row.lowest_floor === null ? null : (BigInt(row.lowest_floor) as EventSequence)
   return {

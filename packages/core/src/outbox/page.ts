@@ -1,13 +1,24 @@
-import { fetchRows, run, type Executor, type PreparingExecutor } from '../database/executor.ts'
+import {
+  fetchRows,
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type TextRow,
+} from '../database/executor.ts'
+import type { Database } from '../database/pool.ts'
+import { rememberHorizon } from '../database/sql/horizon.ts'
 import {
   lastSettled,
   readEvents,
   readPage as readAll,
   readTypedPage,
+  settledPage,
 } from '../database/sql/read-page.ts'
+import { inTransaction } from '../database/transaction.ts'
 import { TextEventRow, type EventRow } from '../event/event-row.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { StoredEvent } from '../event/stored-event.ts'
+import { horizonOf, type Horizon, type HorizonRow } from './horizon.ts'
 
 /** A range of the outbox to read. */
 export interface PageRequest {
@@ -41,6 +52,39 @@ export async function readPage(
     types === undefined
       ? await fetchRows(executor, readAll(schema), [after, upTo, limit, pageBytes])
       : await fetchRows(executor, readTypedPage(schema), [after, upTo, limit, pageBytes, types])
+  return pageOf(rows, limit)
+}
+
+/**
+ * Looks at the outbox and reads what is settled, in one round trip: two statements, each with a snapshot of its own, of
+ * one transaction.
+ *
+ * INVARIANT: READ COMMITTED, whatever the default is: the page must be read with a newer snapshot (docs/protocols.md).
+ */
+export async function readSettled(
+  database: Database,
+  schema: string,
+  { after, limit }: Omit<PageRequest, 'upTo' | 'types'>,
+): Promise<{ readonly horizon: Horizon; readonly page: Page }> {
+  const [looked, read] = await inTransaction(
+    database,
+    { isolation: 'read committed' },
+    // Not awaited: what it answers is needed by the server alone. A promise in an object is not waited for either.
+    async (transaction) => {
+      const answer = run(transaction, rememberHorizon(schema), [])
+      answer.catch(() => {})
+      return { answer }
+    },
+    (transaction) => fetchRows(transaction, settledPage(schema), [after, limit, pageBytes]),
+  )
+  const { rows } = await looked.answer
+  return {
+    horizon: horizonOf(rows[0] as unknown as HorizonRow),
+    page: pageOf(read ?? [], limit),
+  }
+}
+
+function pageOf(rows: readonly TextRow[], limit: number): Page {
   let before = 0
   const events = rows.map((texts) => {
     const row = new TextEventRow(texts)

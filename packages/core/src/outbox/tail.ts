@@ -4,7 +4,7 @@ import type { StoredEvent } from '../event/stored-event.ts'
 import type { Doorbell, DoorbellOptions } from './doorbell.ts'
 import { readHorizon, type Horizon } from './horizon.ts'
 import { KeptEvents } from './kept-events.ts'
-import { readLastSettled, readPage } from './page.ts'
+import { readLastSettled, readPage, readSettled, type Page } from './page.ts'
 import { wait } from './wait.ts'
 
 /** What a reader is given: the events of its types, and how far they go. */
@@ -14,6 +14,13 @@ export interface Slice {
   readonly through: EventSequence
   /** Whether it ended because it was full: more follow at once. */
   readonly more: boolean
+}
+
+/** What one look found, and whether there was something to read. */
+interface Look {
+  readonly horizon: Horizon
+  readonly found: boolean
+  readonly full: boolean
 }
 
 const pageSize = 1000
@@ -128,14 +135,16 @@ export class Tail {
   /** Follows the outbox until the signal aborts; throws when the database does. */
   async follow(signal: AbortSignal): Promise<void> {
     let retry = firstRetry
+    // Whether there is probably something to read: then it is asked for together with the look.
+    let expecting = false
     while (!signal.aborted) {
       await this.#waitForDemand(signal)
       // Must be known before the look: who arms afterwards proves nothing.
       const { armed } = this.#doorbell
-      const horizon = await readHorizon(this.#database, this.#schema)
-      this.#note(horizon)
-      this.#onLook(horizon)
-      const { found, full } = await this.#readUpTo(horizon.sequence)
+      const { horizon, found, full }: Look = expecting
+        ? await this.#lookAndRead()
+        : await this.#look()
+      expecting = this.#doorbell.polling && found
       if (found) {
         retry = firstRetry
         if (this.#doorbell.polling) this.#doorbell.count()
@@ -155,10 +164,11 @@ export class Tail {
         await this.#doorbell.arm()
       } else if (horizon.publishing || !horizon.still) {
         // Whoever publishes now may have seen nobody armed: look again, do not sleep.
-        await this.#doorbell.wait(retry, signal)
+        expecting = await this.#doorbell.wait(retry, signal)
         retry = Math.min(retry * 2, longestRetry)
       } else {
         const rung = await this.#doorbell.wait(this.#safetyPoll, signal)
+        expecting = rung
         // Suspended for long, a process may have been taken for dead, and its doorbell for a dead one's.
         if (!rung && !signal.aborted) await this.#doorbell.arm()
         retry = firstRetry
@@ -172,12 +182,31 @@ export class Tail {
     else if (this.#heldBack?.at !== sequence) this.#heldBack = { at: sequence, since: Date.now() }
   }
 
-  async #readUpTo(upTo: EventSequence): Promise<{ found: boolean; full: boolean }> {
-    if (upTo <= this.#position) return { found: false, full: false }
-    const request = { after: this.#position, upTo, limit: pageSize }
-    const { events, full } = await readPage(this.#database, this.#schema, request)
+  /** Looks, and reads if there is something: when there is not, as in most looks, this is one small statement. */
+  async #look(): Promise<Look> {
+    const horizon = await readHorizon(this.#database, this.#schema)
+    this.#saw(horizon)
+    if (horizon.sequence <= this.#position) return { horizon, found: false, full: false }
+    const request = { after: this.#position, upTo: horizon.sequence, limit: pageSize }
+    return this.#take(horizon, await readPage(this.#database, this.#schema, request))
+  }
+
+  /** Looks and reads in one round trip. */
+  async #lookAndRead(): Promise<Look> {
+    const request = { after: this.#position, limit: pageSize }
+    const { horizon, page } = await readSettled(this.#database, this.#schema, request)
+    this.#saw(horizon)
+    return this.#take(horizon, page)
+  }
+
+  #saw(horizon: Horizon): void {
+    this.#note(horizon)
+    this.#onLook(horizon)
+  }
+
+  #take(horizon: Horizon, { events, full }: Page): Look {
     if (events.length > 0) this.#advance(events)
-    return { found: events.length > 0, full }
+    return { horizon, found: events.length > 0, full }
   }
 
   #advance(events: readonly StoredEvent[]): void {

@@ -51,6 +51,7 @@ export function defineProjection<State>(
   rejectUnknownOptions(where, options, [
     'version',
     'mode',
+    'rebuildRate',
     'initial',
     'state',
     'keyed',
@@ -61,6 +62,7 @@ export function defineProjection<State>(
   ])
   requireWhole(where, 'version', options.version, 1)
   checkRunOptions(where, options)
+  if (options.rebuildRate !== undefined) requireWhole(where, 'rebuildRate', options.rebuildRate, 1)
   if ('table' in options && !('keyed' in options && options.keyed)) {
     throw invalid(
       `${where} has a "table" but is not keyed`,

@@ -12,6 +12,11 @@ export interface ProjectionOptions extends Omit<ListenerOptions, 'startFrom' | '
    * read is never behind; publishers then wait for each other at the projection. Defaults to `'async'`.
    */
   readonly mode?: 'async' | 'inline'
+  /**
+   * The most events a second that a rebuild handles, so that the database can do other things. It must be more than are
+   * published, or the rebuild never catches up. Defaults to no limit.
+   */
+  readonly rebuildRate?: number
 }
 
 /** The definition of a projection: what every kind of it answers to the runner. */
@@ -25,6 +30,7 @@ export abstract class Projection<H> {
   readonly batchSize: number
   readonly failure: FailureHandling
   readonly handlerTimeout: number
+  readonly rebuildRate: number
   readonly handlers: ReadonlyMap<EventDefinition, H>
 
   constructor(
@@ -40,6 +46,7 @@ export abstract class Projection<H> {
     this.batchSize = options.batchSize ?? batchSize
     this.failure = failureHandling(name, options)
     this.handlerTimeout = milliseconds(options.handlerTimeout ?? '30s')
+    this.rebuildRate = options.rebuildRate ?? Number.POSITIVE_INFINITY
     this.handlers = handlers
   }
 

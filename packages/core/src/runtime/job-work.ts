@@ -34,7 +34,12 @@ export class JobWork {
       'tidemark jobs',
       (error) => logger.debug({ err: error }, 'an idle connection was lost'),
     )
-    const forJobs = { ...environment, transactions: this.#transactions }
+    const { dataDir } = options
+    const forJobs = {
+      ...environment,
+      transactions: this.#transactions,
+      ...(dataDir === undefined ? {} : { dataDir }),
+    }
     this.#runner = new JobRunner(forJobs, options, () => environment.hears())
     this.#scheduler = new Scheduler(environment, schedules)
   }

@@ -76,6 +76,7 @@ function checkJobOptions(options: JobRunnerOptions): void {
     'connections',
     'drainTimeout',
     'retention',
+    'dataDir',
   ])
   const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
   const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency

@@ -129,7 +129,13 @@ export class Runner implements AsyncDisposable {
       keepKeys: options.keepIdempotencyKeys,
       // Somewhat less, so that a round is not missed by a few milliseconds.
       sampleInterval: this.#maintenanceInterval * 0.9,
-      jobs: new JobKeeper(database, schema, environment.spawner.registry, retentionOf(options)),
+      jobs: new JobKeeper(
+        database,
+        schema,
+        environment.spawner.registry,
+        retentionOf(options),
+        options.jobs === false ? undefined : options.jobs?.dataDir,
+      ),
     })
     const patience = options.publisherPatience ?? 10_000
     const tail = this.#tail

@@ -25,6 +25,8 @@ export interface PerformOptions {
   readonly steps?: Readonly<Record<string, unknown>>
   /** Values that are set already. */
   readonly variables?: Readonly<Record<string, unknown>>
+  /** What comes with the job besides its input: `job.context`. Defaults to nothing. */
+  readonly carried?: unknown
   /** Parts of the context to put in the place of the kit's own: what an event is, how a wait ends. */
   readonly context?: Partial<JobContext<unknown>>
 }
@@ -93,6 +95,7 @@ export async function performJob<Input, Output>(
     createdAt: new Date(),
     triggeredBy: 'test',
     parent: null,
+    context: job.schemas.context?.parse(options.carried) as undefined,
   }
   const answer = await attempt.perform(running)
   const output =
@@ -195,6 +198,7 @@ class PerformedAttempt {
       waitForEvent: (id) => this.#given(id, 'waitForEvent') as never,
       waitFor: (listener, sequence) => this.#app.waitFor(listener, sequence),
       child: (id) => this.#given(id, 'child') as never,
+      dataDir: () => this.#given('dataDir', 'dataDir') as never,
     }
     return Object.defineProperties(context, Object.getOwnPropertyDescriptors(this.#context))
   }
@@ -205,7 +209,7 @@ class PerformedAttempt {
   }
 
   /** What a test has said that a wait answers. */
-  async #given(id: string, verb: 'waitForEvent' | 'child'): Promise<unknown> {
+  async #given(id: string, verb: 'waitForEvent' | 'child' | 'dataDir'): Promise<unknown> {
     if (this.steps.has(id)) return this.steps.get(id)
     throw new TestingError(
       'TIDEMARK_TESTING_UNSUPPORTED',

@@ -1724,4 +1724,17 @@ END $$;
 DROP FUNCTION :"schema".register_publisher();
 `,
   }),
+  Object.freeze({
+    version: 12,
+    name: 'job-context',
+    breaking: false,
+    checksum: '5aff1890446aa776fc6598d5df25db74a39dddbba45872e5e07b5c455b91ab65',
+    sql: `-- breaking: no
+--
+-- What jobs carry besides their input: a webhook with its headers, descriptions of files. NULL: nothing.
+
+ALTER TABLE :"schema".jobs ADD COLUMN context jsonb;
+ALTER TABLE :"schema".jobs ADD COLUMN context_meta jsonb;
+`,
+  }),
 ])

@@ -7,19 +7,20 @@ export const insertJobs: SchemaStatement = statement(
   (schema) => `
 INSERT INTO ${schema}.jobs AS j
   (id, name, version, queue, priority, run_at, status, parked, input, input_meta, unique_key, concurrency_key,
-   concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle)
+   concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle,
+   context, context_meta)
 SELECT u.id, u.name, u.version, u.queue, u.priority, t.run_at,
   CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
   CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND t.run_at <= statement_timestamp()
     THEN 'new' END,
   u.input, u.input_meta, u.unique_key, u.concurrency_key, u.concurrency_limit, u.triggered_by, u.correlation_id,
   u.causation_id, u.traceparent, u.tracestate, u.parent, u.rate_key, u.rate_key IS NOT NULL,
-  string_to_array(u.lifecycle, ',')
+  string_to_array(u.lifecycle, ','), u.context, u.context_meta
 FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::float8[],
     $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
-    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[])
+    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[])
   AS u (id, name, version, queue, priority, run_at, delay, input, input_meta, unique_key, concurrency_key,
-    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle),
+    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle, context, context_meta),
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
 ON CONFLICT DO NOTHING
 RETURNING id`,
@@ -42,6 +43,7 @@ export const replaceJob: SchemaStatement = statement(
   (schema) => `
 UPDATE ${schema}.jobs j
 SET input = $2::jsonb, input_meta = $3::jsonb, version = $4::integer, priority = $5::integer, run_at = t.run_at,
+  context = $8::jsonb, context_meta = $9::jsonb,
   status = CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
   parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND t.run_at <= statement_timestamp() THEN 'new' END
 FROM (SELECT coalesce($6::timestamptz, statement_timestamp() + $7::float8 * interval '1 ms') AS run_at) AS t
