@@ -1737,4 +1737,21 @@ ALTER TABLE :"schema".jobs ADD COLUMN context jsonb;
 ALTER TABLE :"schema".jobs ADD COLUMN context_meta jsonb;
 `,
   }),
+  Object.freeze({
+    version: 13,
+    name: 'generic-completions',
+    breaking: false,
+    checksum: '609fb2418265039385f0a173055ec7acdc23fbabf9721578e306ad486a6b2f8a',
+    sql: `-- breaking: no
+--
+-- Completions and the fence of a batch always use their generic plan: along the given jobs, by the primary key.
+--
+-- A plan made for the very arrays counts their elements, finds that statistics know of no running job, and reads the
+-- whole table's index to find "the one" first, then compares each running job with each given one. The first five
+-- executions on each connection were planned so.
+
+ALTER FUNCTION :"schema".complete_jobs(uuid[], bigint[], jsonb[], jsonb[]) SET plan_cache_mode = force_generic_plan;
+ALTER FUNCTION :"schema".fence_jobs(uuid[], bigint[]) SET plan_cache_mode = force_generic_plan;
+`,
+  }),
 ])
