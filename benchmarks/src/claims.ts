@@ -108,9 +108,9 @@ async function claimOnce(database: TestDatabase): Promise<Claim> {
 }
 
 async function claimsOf(database: TestDatabase): Promise<readonly Claim[]> {
-  const claims: Claim[] = []
-  for (let n = 0; n < 300; n++) claims.push(await claimOnce(database))
-  return claims
+  const taken: Claim[] = []
+  for (let n = 0; n < 300; n++) taken.push(await claimOnce(database))
+  return taken
 }
 
 async function startLatency(server: Bench['server']): Promise<number[]> {
