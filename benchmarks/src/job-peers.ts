@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TestDatabase } from '@tidemark/testing'
 import { Logger, makeWorkerUtils, run as runGraphile, type RunnerOptions } from 'graphile-worker'
 import { PgBoss } from 'pg-boss'
@@ -26,6 +27,12 @@ export async function graphile(
     [count],
   )
   await database.query('VACUUM ANALYZE graphile_worker._private_jobs')
+  const left = async (): Promise<number> => {
+    const { rows } = await database.query<{ left: number }>(
+      'SELECT count(*)::integer AS left FROM graphile_worker._private_jobs',
+    )
+    return rows[0]?.left ?? Number.NaN
+  }
   return {
     run: async () => {
       const jobs = drained(count)
@@ -45,15 +52,11 @@ export async function graphile(
         ...options,
       })
       await jobs.all
-      // What has run is written down, at the latest, before a runner has stopped.
+      // A stop does not always wait until the last ones are written down.
+      while ((await left()) > 0) await delay(5)
       await runner.stop()
     },
-    left: async () => {
-      const { rows } = await database.query<{ left: number }>(
-        'SELECT count(*)::integer AS left FROM graphile_worker._private_jobs',
-      )
-      return rows[0]?.left ?? Number.NaN
-    },
+    left,
     close: async () => {
       await utils.release()
     },
