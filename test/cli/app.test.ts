@@ -130,6 +130,7 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
       'listeners',
       'runners',
       'dead-letters',
+      'jobs',
       'rebuilds',
       'resizes',
       'cursors',
