@@ -17,6 +17,10 @@ import {
   writeVariable,
 } from '../../packages/core/src/database/sql/job-memory.ts'
 import {
+  completeLargeJobs,
+  writeLargeStep,
+} from '../../packages/core/src/database/sql/job-outputs.ts'
+import {
   completeJobs,
   fenceJob,
   fenceJobs,
@@ -107,6 +111,22 @@ const writes: readonly {
     values: (id, token) => [id, token, 's', 'step', '1', null, new Date(), true],
   },
   {
+    what: 'finish a step with a large output',
+    statement: writeLargeStep,
+    values: (id, token) => [
+      ...[id, token, 's', 'step', '{"key": "k", "size": 1}', null, new Date(), true],
+      ...['k', '1', null],
+    ],
+  },
+  {
+    what: 'complete with a large output',
+    statement: completeLargeJobs,
+    values: (id, token) => [
+      ...[[id], [token], ['{"key": "k", "size": 1}'], [null]],
+      ...[[id], ['k'], ['1'], [null]],
+    ],
+  },
+  {
     what: 'log',
     statement: writeLog,
     values: (id, token) => [id, token, [new Date()], ['info'], ['m'], ['{}']],
@@ -115,7 +135,8 @@ const writes: readonly {
 
 /** Everything that is stored about jobs. */
 async function everything(): Promise<unknown[]> {
-  const tables = ['jobs', 'job_states', 'job_steps', 'job_attempts', 'job_logs', 'job_waits']
+  const tables = ['jobs', 'job_states', 'job_steps', 'job_outputs', 'job_attempts', 'job_logs']
+  tables.push('job_waits')
   const all: unknown[] = []
   for (const table of tables) {
     const { rows } = await database.query(

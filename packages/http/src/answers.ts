@@ -41,6 +41,12 @@ const job = z.object({
   attempt: z.int(),
   input: json,
   output: json.optional(),
+  largeOutput: z
+    .int()
+    .nullable()
+    .describe(
+      'The characters of an output that is kept apart because it is large: a page of jobs has it without.',
+    ),
   error: described.nullable().describe('Of the last attempt that failed.'),
   waiting: z.record(z.string(), json).nullable().describe('What it waits for.'),
   progress: json,

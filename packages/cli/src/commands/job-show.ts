@@ -40,7 +40,7 @@ export function addJobShow(parent: Command, context: Context): void {
         const steps = await app.jobs.steps(id)
         const logs = options.logs === true ? await app.jobs.logs(id) : undefined
         const { input, output: answer, error, status: _, ...rest } = job
-        const { parked: __, requested: ___, waiting, progress, ...facts } = rest
+        const { parked: __, requested: ___, largeOutput: ____, waiting, progress, ...facts } = rest
         const whole = { ...job, attempts, steps, ...(logs === undefined ? {} : { logs }) }
         output.result(whole, () =>
           [

@@ -1,15 +1,9 @@
-import { run } from '../database/executor.ts'
-import { completeJobs } from '../database/sql/job-settle.ts'
 import { isConnectionError } from '../errors/postgres-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
-
-interface Completion {
-  readonly attempt: Attempt
-  readonly output: EncodedValue | null
-}
+import { writeCompletions, type Completion } from './write-completions.ts'
 
 // One is committed while the next fills up. More would make them smaller.
 const mostInFlight = 2
@@ -104,19 +98,8 @@ export class Completions {
   }
 
   async #write(batch: readonly Completion[]): Promise<void> {
-    const { database, outbox, logger } = this.#environment
-    // In the order of ids, as everybody who locks several.
-    const sorted = batch.toSorted((a, b) => (a.attempt.job.id < b.attempt.job.id ? -1 : 1))
-    const ids = sorted.map(({ attempt }) => attempt.job.id)
-    const tokens = sorted.map(({ attempt }) => attempt.job.token)
-    const silent = sorted.every(({ output }) => output === null)
-    const { rowCount } = await run(database, completeJobs(outbox.schema), [
-      ids,
-      tokens,
-      silent ? null : sorted.map(({ output }) => output?.json ?? null),
-      silent ? null : sorted.map(({ output }) => output?.meta ?? null),
-    ])
-    const lost = batch.length - (rowCount ?? 0)
+    const { database, logger } = this.#environment
+    const lost = batch.length - (await writeCompletions(database, this.#environment, batch))
     if (lost > 0)
       logger.warn({ jobs: lost }, `${lost} completions came too late and were not written`)
   }

@@ -2,7 +2,6 @@ import { run } from '../database/executor.ts'
 import { progressOf } from '../database/sql/cursors.ts'
 import { readJobResult } from '../database/sql/job-admin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { decodeValue } from '../event/codec.ts'
 import type { EventDefinition } from '../event/define-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
@@ -14,6 +13,7 @@ import type { JobDefinition } from './define-job.ts'
 import { repeatableJobId } from './job-id.ts'
 import type { JobMemory, StoredStep } from './job-memory.ts'
 import { runJobTransaction } from './job-transaction.ts'
+import { readOutput } from './large-output.ts'
 import { Suspension, type JobWait } from './suspension.ts'
 import type { JobEventOptions, JobWaitOptions, JobWaits } from './waits.ts'
 
@@ -154,7 +154,7 @@ export class DurableWaits implements JobWaits {
       const wait: JobWait = { kind: 'jobs', jobs: [child] }
       this.suspend(new Suspension(undefined, { for: 'child', id, child }, wait))
     }
-    const value = output === null ? undefined : decodeValue(output, meta)
+    const value = await readOutput(database, outbox.schema, child, { output, meta })
     await this.#finish(id, 'child', value)
     return value as Output
   }

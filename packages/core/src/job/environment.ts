@@ -20,4 +20,6 @@ export interface JobEnvironment {
   readonly leaseDuration: number
   /** Where the directories of jobs are; undefined: among the temporary files. */
   readonly dataDir?: string
+  /** Outputs of more characters of JSON are kept apart; undefined: the default. */
+  readonly outputLimit?: number
 }

@@ -14,7 +14,6 @@ import type { SchemaStatement } from '../database/statement.ts'
 import { requireWhole } from '../errors/options.ts'
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { decodeValue } from '../event/codec.ts'
 import { fromJson } from '../event/from-json.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnOptions } from '../listener/spawning.ts'
@@ -28,6 +27,7 @@ import type { PublishedJobType } from './job-registry.ts'
 import type { JobSpawner } from './job-spawner.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
+import { readOutput, readOutputs } from './large-output.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
@@ -182,7 +182,10 @@ export class JobAdmin {
       [id],
     )
     if (rows[0] === undefined) throw unknownJob(id)
-    return jobView(rows[0])
+    const view = jobView(rows[0])
+    if (view.largeOutput === null) return view
+    const columns = { output: rows[0]['output'], meta: rows[0]['output_meta'] }
+    return { ...view, output: await readOutput(this.#database, this.#schema, id, columns) }
   }
 
   /** A page of jobs, newest first. */
@@ -256,9 +259,11 @@ export class JobAdmin {
        WHERE job = $1 AND kind = 'step' AND completed_at IS NOT NULL ORDER BY started_at, step`,
       [id],
     )
-    return rows.map((row) => ({
+    const columns = rows.map((row) => ({ output: row['output'], meta: row['output_meta'] }))
+    const outputs = await readOutputs(this.#database, this.#schema, id, columns)
+    return rows.map((row, index) => ({
       id: row['step'] as string,
-      output: row['output'] === null ? undefined : decodeValue(row['output'], row['output_meta']),
+      output: outputs[index],
       startedAt: row['started_at'] as Date,
       completedAt: row['completed_at'] as Date,
     }))

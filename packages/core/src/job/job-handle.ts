@@ -2,11 +2,11 @@ import { run } from '../database/executor.ts'
 import type { Database } from '../database/pool.ts'
 import { readJobResult, watchJob } from '../database/sql/job-admin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { decodeValue } from '../event/codec.ts'
 import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnedJob } from '../listener/spawning.ts'
 import { wait } from '../outbox/wait.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
+import { readOutput } from './large-output.ts'
 
 /** What a job says of itself at one moment. */
 export interface JobReport {
@@ -78,7 +78,8 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       if (row === undefined) throw unknownJob(this.id)
       const { status, output, output_meta: meta, error } = row
       if (status === 'completed') {
-        return (output === null ? undefined : decodeValue(output, meta)) as Output
+        const columns = { output, meta }
+        return (await readOutput(this.#database, this.#schema, this.id, columns)) as Output
       }
       if (status === 'failed' || status === 'cancelled') {
         const reason = (error as { message?: string } | null)?.message

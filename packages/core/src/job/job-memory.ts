@@ -6,9 +6,11 @@ import {
   writeStep,
   writeVariable,
 } from '../database/sql/job-memory.ts'
+import { writeLargeStep } from '../database/sql/job-outputs.ts'
 import { decodeValue, encodeValue } from '../event/codec.ts'
 import type { Attempt } from './attempt.ts'
 import { decodeJobState, encodeJobState } from './job-codec.ts'
+import { placeOutput, readOutputs } from './large-output.ts'
 
 /** A step that a job has finished. */
 export interface FinishedStep {
@@ -69,7 +71,10 @@ export class JobMemory {
     const { job, environment } = attempt
     const { database, outbox } = environment
     const { rows } = await run(database, readMemory(outbox.schema), [job.id])
-    memory.#remember(rows[0] as unknown as MemoryRow)
+    const row = rows[0] as unknown as MemoryRow
+    const steps = row.steps ?? []
+    const outputs = await readOutputs(database, outbox.schema, job.id, steps)
+    memory.#remember(row, steps, outputs)
     return memory
   }
 
@@ -112,9 +117,17 @@ export class JobMemory {
   async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
     const { id, kind, output, startedAt, completedAt } = step
     const encoded = output === undefined ? undefined : encodeValue(`the output of ${id}`, output)
-    const { json = null, meta = null } = encoded ?? {}
-    const values = [id, kind, json, meta, startedAt, completedAt !== null]
-    await this.#attempt.write(writeStep, values, executor)
+    const finished = completedAt !== null
+    // A wait is looked at by others while it is open: it stays in its row.
+    const { outputLimit } = this.#attempt.environment
+    const { row, large } = placeOutput(encoded ?? null, finished ? outputLimit : Infinity)
+    const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, finished]
+    if (large === null) await this.#attempt.write(writeStep, values, executor)
+    else {
+      const { key, value } = large
+      const kept = [...values, key, value.json, value.meta]
+      await this.#attempt.write(writeLargeStep, kept, executor)
+    }
     // In somebody's transaction it counts when that has committed.
     if (executor === undefined) this.remember(step)
   }
@@ -123,12 +136,12 @@ export class JobMemory {
     this.#steps.set(step.id, step)
   }
 
-  #remember(row: MemoryRow): void {
-    for (const { step, kind, output, meta, startedAt, completedAt } of row.steps ?? []) {
+  #remember(row: MemoryRow, steps: readonly StepRow[], outputs: readonly unknown[]): void {
+    for (const [index, { step, kind, startedAt, completedAt }] of steps.entries()) {
       this.#steps.set(step, {
         id: step,
         kind,
-        output: output === null ? undefined : decodeValue(output, meta),
+        output: outputs[index],
         startedAt: new Date(startedAt),
         completedAt: completedAt === null ? null : new Date(completedAt),
       })

@@ -1,6 +1,5 @@
 import type { Executor } from '../database/executor.ts'
-import { run } from '../database/executor.ts'
-import { completeJobs, fenceJob } from '../database/sql/job-settle.ts'
+import { fenceJob } from '../database/sql/job-settle.ts'
 import type { OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from '../event/codec.ts'
@@ -12,6 +11,7 @@ import type { Attempt } from './attempt.ts'
 import { encodeOutput } from './job-codec.ts'
 import type { JobMemory } from './job-memory.ts'
 import type { JobTransaction } from './transactional-context.ts'
+import { writeCompletions } from './write-completions.ts'
 
 const executors = new WeakMap<JobTransaction, OpenTransaction>()
 
@@ -82,14 +82,12 @@ async function writeCompletion(
   executor: OpenTransaction,
   output: EncodedValue | null,
 ): Promise<void> {
-  const { id, token } = attempt.job
-  const values = [[id], [token], [output?.json ?? null], [output?.meta ?? null]]
-  const { rowCount } = await run(executor, completeJobs(attempt.environment.outbox.schema), values)
-  if (rowCount === 1) return
+  const written = await writeCompletions(executor, attempt.environment, [{ attempt, output }])
+  if (written === 1) return
   attempt.interrupt('lost')
   throw new TidemarkError(
     'TIDEMARK_JOB_LOST',
-    `${attempt.definition.name} ${id} is not this attempt's any more`,
+    `${attempt.definition.name} ${attempt.job.id} is not this attempt's any more`,
   )
 }
 

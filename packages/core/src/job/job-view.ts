@@ -1,5 +1,6 @@
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { decodeValue } from '../event/codec.ts'
+import { largeOutputSize } from './large-output.ts'
 
 /** Where a job stands. */
 export type JobStatus =
@@ -32,6 +33,11 @@ export interface JobView {
   readonly attempt: number
   readonly input: unknown
   readonly output: unknown
+  /**
+   * How many characters of JSON the output has when it is kept apart, because it is large: `output` is undefined in a
+   * list then, and `get` reads it. Null: it is with the job, or there is none.
+   */
+  readonly largeOutput: number | null
   /** Of the last attempt that failed. */
   readonly error: ErrorDescription | null
   /** What it waits for, if it does. */
@@ -62,6 +68,8 @@ export const jobColumns = `j.id, j.name, j.queue, j.status, j.parked, j.requeste
 export function jobView(row: Record<string, unknown>): JobView {
   // Each column has the type that its query gives it.
   const value = (column: string): never => row[column] as never
+  const output = { output: row['output'], meta: row['output_meta'] }
+  const largeOutput = largeOutputSize(output)
   return {
     id: value('id'),
     name: value('name'),
@@ -72,7 +80,11 @@ export function jobView(row: Record<string, unknown>): JobView {
     priority: value('priority'),
     attempt: value('attempt'),
     input: decodeValue(row['input'], row['input_meta']),
-    output: row['output'] === null ? undefined : decodeValue(row['output'], row['output_meta']),
+    output:
+      output.output === null || largeOutput !== null
+        ? undefined
+        : decodeValue(output.output, output.meta),
+    largeOutput,
     error: value('error'),
     waiting: value('waiting'),
     progress: value('progress'),

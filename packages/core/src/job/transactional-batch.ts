@@ -1,8 +1,7 @@
 import { run } from '../database/executor.ts'
-import { completeJobs, fenceJobs } from '../database/sql/job-settle.ts'
+import { fenceJobs } from '../database/sql/job-settle.ts'
 import type { OpenTransaction } from '../database/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { EncodedValue } from '../event/codec.ts'
 import type { Spawn } from '../listener/spawning.ts'
 import { currentCause } from '../outbox/cause.ts'
 import { outgoingEvents, type OutgoingEvent } from '../outbox/outgoing-event.ts'
@@ -15,6 +14,7 @@ import { encodeOutput } from './job-codec.ts'
 import { jobOrigin } from './job-transaction.ts'
 import type { Outcome } from './settlement.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
+import { writeCompletions, type Completion } from './write-completions.ts'
 
 /**
  * Runs jobs that work inside a transaction, several of them in one, each in a savepoint: the commit, which is most of
@@ -100,9 +100,7 @@ async function commitTogether(
   return outcomes
 }
 
-interface Completed {
-  readonly attempt: Attempt
-  readonly output: EncodedValue | null
+interface Completed extends Completion {
   readonly events: readonly OutgoingEvent[]
 }
 
@@ -173,18 +171,11 @@ function batchContext(
 
 /** The last statement: the completions commit with what the jobs wrote. */
 async function complete(
-  { outbox }: JobEnvironment,
+  environment: JobEnvironment,
   transaction: OpenTransaction,
   completed: readonly Completed[],
 ): Promise<void> {
   if (completed.length === 0) return
-  const sorted = completed.toSorted((a, b) => (a.attempt.job.id < b.attempt.job.id ? -1 : 1))
-  const { rowCount } = await run(transaction, completeJobs(outbox.schema), [
-    sorted.map(({ attempt }) => attempt.job.id),
-    sorted.map(({ attempt }) => attempt.job.token),
-    sorted.map(({ output }) => output?.json ?? null),
-    sorted.map(({ output }) => output?.meta ?? null),
-  ])
-  if (rowCount === completed.length) return
+  if ((await writeCompletions(transaction, environment, completed)) === completed.length) return
   throw new TidemarkError('TIDEMARK_JOB_LOST', "a job of the batch is not this process's any more")
 }
