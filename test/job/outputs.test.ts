@@ -111,8 +111,7 @@ test('a zombie writes no large output', async () => {
   const fenced = defineJob('fenced', {
     input: z.null(),
     retry: { attempts: 5, backoff: () => 1 },
-    run: async (job, ctx) => {
-      if (job.token > 1n) return 'second'
+    run: async (_, ctx) => {
       await latch.pass()
       const late = ctx.step('late', () => megabyte('z'))
       tried.resolve(
@@ -129,10 +128,10 @@ test('a zombie writes no large output', async () => {
   const handle = await app.jobs.spawn(fenced, null)
   await latch.reached
   await database.query(
-    `update tidemark.jobs set token = token + 1, status = 'queued', process = null where id = $1`,
+    // Paused, so that its process hears of it from the fence and not from another claim.
+    `update tidemark.jobs set token = token + 1, status = 'paused', process = null where id = $1`,
     [handle.id],
   )
-  expect(await handle.result()).toBe('second')
   latch.open()
   expect(await tried.promise).toBe('TIDEMARK_JOB_LOST')
   await app.close()
