@@ -5,7 +5,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue, type EncodedValue } from '../event/codec.ts'
 
 /** From how many characters of JSON on an output is kept apart, unless `start` says otherwise. */
-export const defaultOutputLimit: number = 65_536
+const defaultOutputLimit = 65_536
 
 /** An output that is kept apart from its row. */
 export interface LargeOutput {
