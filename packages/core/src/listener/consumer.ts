@@ -81,6 +81,11 @@ export interface Batch {
   readonly more: boolean
 }
 
+/** A batch of what is given, and of nothing else. */
+export function batchOf(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
+  return { events: [], aside: [], settled: [], attempt: 1, more: false, ...parts }
+}
+
 /** A consumer at work under one lease. */
 export interface Handling {
   /**

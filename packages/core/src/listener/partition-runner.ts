@@ -1,21 +1,19 @@
-import { run } from '../database/executor.ts'
-import { markStarted } from '../database/sql/cursors.ts'
-import { isConnectionError, isRetryableConflict } from '../errors/postgres-error.ts'
-import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { StoredEvent } from '../event/stored-event.ts'
-import { readEventsAt } from '../outbox/page.ts'
 import type { Slice } from '../outbox/tail.ts'
 import { wait } from '../outbox/wait.ts'
-import { countFailure } from '../telemetry/process-span.ts'
-import type { Batch, Consumer, Handling } from './consumer.ts'
-import { loadHeldKeys, loadRetries, parkRetry, type Retry, type SetAside } from './dead-letters.ts'
-import { recordFailedAttempt } from './failure.ts'
-import { leaseLost, type Lease } from './lease.ts'
+import { batchOf, type Consumer, type Handling } from './consumer.ts'
+import { DeadLetterRetries } from './dead-letter-retries.ts'
+import type { SetAside } from './dead-letters.ts'
+import { isNotTheEventsFault, killed, type FailedEvent } from './failed-event.ts'
+import { FailureCare, type Verdict } from './failure-care.ts'
+import type { Lease } from './lease.ts'
 import { ObservedHandling } from './observed-handling.ts'
 import { PartitionReader, type ReaderEnvironment } from './partition-reader.ts'
 import { RebuildPace } from './rebuild-pace.ts'
+import { markEventStarted, mostCrashes } from './started-mark.ts'
 
 /**
  * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
@@ -33,15 +31,8 @@ export interface RunnerEnvironment extends ReaderEnvironment {
   readonly slots: Slots
 }
 
-interface Failure {
-  readonly event: StoredEvent
-  readonly error: unknown
-}
-
 // How soon a generation that has caught up tries again to become the live one, in milliseconds.
 const switchRetry = 1000
-// An event is taken for the killer of its process when that died so often while handling it.
-const mostCrashes = 3
 
 /** Runs one listener partition under one lease: batch after batch, until it is stopped or loses the lease. */
 export class PartitionRunner {
@@ -50,7 +41,8 @@ export class PartitionRunner {
   readonly #environment: RunnerEnvironment
   readonly #handling: Handling
   readonly #reader: PartitionReader
-  #heldKeys: Set<string> = new Set()
+  readonly #deadLetters: DeadLetterRetries
+  readonly #failures: FailureCare
   /** How many events are still to be handled alone, each marked first, because a process died hereabouts. */
   #careful: number
   /** How far the handling has folded events that it has not written yet; undefined: it has written them all. */
@@ -66,6 +58,15 @@ export class PartitionRunner {
     this.#environment = environment
     this.#reader = new PartitionReader(consumer, lease, environment)
     this.#handling = new ObservedHandling(consumer, lease, environment)
+    this.#deadLetters = new DeadLetterRetries(lease, environment, this.#handling, this.#reader)
+    this.#failures = new FailureCare({
+      consumer,
+      lease,
+      environment,
+      handling: this.#handling,
+      reader: this.#reader,
+      heldKeys: this.#deadLetters.heldKeys,
+    })
     // Most processes that die are killed by somebody else, once: only what dies again is looked for.
     const suspicious = lease.crashes > 1 || (lease.crashes === 1 && lease.failedSequence !== null)
     this.#careful = suspicious ? consumer.batchSize : 0
@@ -84,7 +85,7 @@ export class PartitionRunner {
   async run(drain: AbortSignal, kill: AbortSignal): Promise<Stopped> {
     const { lease } = this
     try {
-      await this.#retryDeadLetters(drain, kill)
+      await this.#deadLetters.run(drain, kill, (work) => this.#exclusively(work))
       while (!drain.aborted) {
         if (lease.nextAttemptAt !== null) {
           await wait(lease.nextAttemptAt.getTime() - Date.now(), drain)
@@ -93,7 +94,7 @@ export class PartitionRunner {
         }
         if (lease.stopAt !== null && lease.position >= lease.stopAt) {
           await this.#exclusively(() =>
-            this.#handling.handle(batch({ through: lease.stopAt as EventSequence }), kill),
+            this.#handling.handle(batchOf({ through: lease.stopAt as EventSequence }), kill),
           )
           return 'resized'
         }
@@ -140,7 +141,7 @@ export class PartitionRunner {
     const { lease } = this
     const through = lease.position
     if (through > lease.cursor) {
-      await this.#exclusively(() => this.#handling.handle(batch({ through }), kill))
+      await this.#exclusively(() => this.#handling.handle(batchOf({ through }), kill))
     }
     this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
   }
@@ -163,9 +164,12 @@ export class PartitionRunner {
     const [first] = events
     if (this.#careful > 0 && first !== undefined) {
       this.#careful -= 1
-      const crashes = await this.#markStarted(first)
-      if (crashes >= mostCrashes)
-        return this.#giveUp(first, killed(this.lease, first, crashes), crashes, kill)
+      const { database, outbox } = this.#environment
+      const crashes = await markEventStarted(database, outbox.schema, this.lease, first)
+      if (crashes >= mostCrashes) {
+        const error = killed(this.lease, first, crashes)
+        return endOf(await this.#failures.giveUp({ event: first, error }, crashes, kill))
+      }
     }
     const started = performance.now()
     const failure = await this.#process(events, through, kill, more)
@@ -174,7 +178,8 @@ export class PartitionRunner {
     if (!more && !this.lease.live && failure === undefined) {
       this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
     }
-    return failure === undefined ? undefined : this.#fail(failure, kill)
+    if (failure === undefined) return undefined
+    return endOf(await this.#failures.fail(failure, this.#attemptAt(failure.event), kill))
   }
 
   /**
@@ -186,14 +191,14 @@ export class PartitionRunner {
     through: EventSequence,
     kill: AbortSignal,
     more = false,
-  ): Promise<Failure | undefined> {
+  ): Promise<FailedEvent | undefined> {
     const { events, aside, unreadable, count } = this.#split(stored)
     const end =
       unreadable === undefined ? through : (stored[count - 1]?.sequence ?? this.#folded ?? through)
     if (count > 0 || this.#folded !== undefined) {
       try {
         await this.#handling.handle(
-          batch({
+          batchOf({
             events,
             aside,
             through: end,
@@ -224,21 +229,23 @@ export class PartitionRunner {
 
   /** Not where a batch has failed, and not where an event may kill the process: whoever comes next begins at the cursor. */
   #mayFold(through: EventSequence): boolean {
-    return this.lease.crashes === 0 && this.#heldKeys.size === 0 && through > this.#foldAfter
+    return (
+      this.lease.crashes === 0 && this.#deadLetters.heldKeys.size === 0 && through > this.#foldAfter
+    )
   }
 
   /** Decodes events up to the first that cannot be, and puts those aside whose key is held. */
   #split(stored: readonly StoredEvent[]): {
     events: RecordedEvent[]
     aside: SetAside[]
-    unreadable?: Failure
+    unreadable?: FailedEvent
     count: number
   } {
     const events: RecordedEvent[] = []
     const aside: SetAside[] = []
     for (const [count, event] of stored.entries()) {
-      const key = this.#heldKeys.size === 0 ? null : this.#reader.keyOf(event)
-      if (key !== null && this.#heldKeys.has(key)) {
+      const key = this.#deadLetters.heldKeys.size === 0 ? null : this.#reader.keyOf(event)
+      if (key !== null && this.#deadLetters.heldKeys.has(key)) {
         aside.push({ event, key, state: 'waiting', holdsKey: true, attempts: 0, error: null })
         continue
       }
@@ -256,168 +263,8 @@ export class PartitionRunner {
       ? this.lease.attempts + 1
       : 1
   }
-
-  /** Counts an attempt that failed: the event is tried again later, or its time is over. */
-  async #fail({ event, error }: Failure, kill: AbortSignal): Promise<Stopped | undefined> {
-    const { database, outbox, logger } = this.#environment
-    const { name, failure } = this.#consumer
-    const { lease } = this
-    const attempts = this.#attemptAt(event)
-    // A deadlock or a serialization failure is the database's doing: it is not held against the event.
-    const again =
-      isRetryableConflict(error) || (attempts < failure.attempts && failure.retryable(error))
-    if (!again) return this.#giveUp(event, error, attempts, kill)
-    const retryIn = Math.ceil(failure.backoff(attempts + 1))
-    await recordFailedAttempt(database, outbox.schema, lease, {
-      sequence: event.sequence,
-      attempts,
-      error: failureOf(name, event, error),
-      retryIn,
-    })
-    countFailure('retries', outbox.schema, name, error)
-    logger.warn(
-      { ...describe(lease, event), attempts, retryIn, err: error },
-      `${name} failed on event ${event.sequence}; it will be tried again`,
-    )
-    lease.attempts = attempts
-    lease.failedSequence = event.sequence
-    lease.nextAttemptAt = new Date(Date.now() + retryIn)
-    return undefined
-  }
-
-  /** Does with an event what the policy says. */
-  async #giveUp(
-    event: StoredEvent,
-    error: unknown,
-    attempts: number,
-    kill: AbortSignal,
-  ): Promise<Stopped | undefined> {
-    const { database, outbox, logger } = this.#environment
-    const { name, failure } = this.#consumer
-    const { lease } = this
-    const policy = failure.policy(error)
-    const fields = { ...describe(lease, event), attempts, policy, err: error }
-    if (policy === 'halt') {
-      const described = failureOf(name, event, error)
-      await recordFailedAttempt(database, outbox.schema, lease, {
-        sequence: event.sequence,
-        attempts,
-        error: described,
-        retryIn: null,
-      })
-      countFailure('halts', outbox.schema, name, error)
-      logger.error(
-        fields,
-        `${name} has halted on event ${event.sequence} after ${attempts} attempts`,
-      )
-      return 'halted'
-    }
-    const key = this.#reader.keyOf(event)
-    const holdsKey = policy === 'park-key' && key !== null
-    const state = policy === 'skip' ? 'skipped' : 'parked'
-    const aside = [
-      { event, key, state, holdsKey, attempts, error: failureOf(name, event, error) } as const,
-    ]
-    await this.#handling.handle(batch({ through: event.sequence, aside }), kill)
-    if (holdsKey) this.#heldKeys.add(key)
-    logger.error(
-      fields,
-      `${name} has set event ${event.sequence} aside (${state}) after ${attempts} attempts`,
-    )
-    return undefined
-  }
-
-  /** Before anything else, what an operator wants tried again: a held key's events are older than all others of it. */
-  async #retryDeadLetters(drain: AbortSignal, kill: AbortSignal): Promise<void> {
-    const { database, outbox } = this.#environment
-    this.#heldKeys = await loadHeldKeys(database, outbox.schema, this.lease)
-    const failedKeys = new Set<string>()
-    for (const retry of await loadRetries(database, outbox.schema, this.lease)) {
-      if (drain.aborted) return
-      if (retry.holdsKey && failedKeys.has(retry.key as string)) continue
-      const done = await this.#exclusively(() => this.#retry(retry, kill))
-      if (!done && retry.holdsKey) failedKeys.add(retry.key as string)
-    }
-    this.#heldKeys = await loadHeldKeys(database, outbox.schema, this.lease)
-  }
-
-  /** Answers false when the event is parked again, true otherwise. */
-  async #retry(retry: Retry, kill: AbortSignal): Promise<boolean> {
-    const { database, outbox, registry, logger } = this.#environment
-    const { lease } = this
-    try {
-      const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
-      if (stored === undefined) throw new Error('the event is no longer in the outbox')
-      if (!this.#reader.isMine(stored)) return true
-      if (lease.crashes > 0) {
-        const crashes = await this.#markStarted(stored)
-        lease.failedSequence = null
-        if (crashes >= mostCrashes) throw killed(lease, stored, crashes)
-      }
-      const events = [stored.decode(registry)]
-      const settled = [retry.sequence]
-      await this.#handling.handle(
-        batch({ events, settled, through: lease.cursor, attempt: retry.attempts + 1 }),
-        kill,
-      )
-      return true
-    } catch (error) {
-      if (isNotTheEventsFault(error) || kill.aborted) throw error
-      logger.warn(
-        { listener: lease.listener, sequence: retry.sequence, err: error },
-        'a dead letter failed again',
-      )
-      await parkRetry(database, outbox.schema, lease, retry, error)
-      return false
-    }
-  }
-
-  async #markStarted(event: StoredEvent): Promise<number> {
-    const { database, outbox } = this.#environment
-    const { lease } = this
-    const { rows } = await run(database, markStarted(outbox.schema), [
-      ...lease.fence,
-      lease.cursor,
-      event.sequence,
-    ])
-    if (rows.length === 0) throw leaseLost(lease)
-    if (lease.failedSequence !== event.sequence) lease.attempts = 0
-    lease.failedSequence = event.sequence
-    return rows[0]?.['crashes'] as number
-  }
 }
 
-function batch(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
-  return { events: [], aside: [], settled: [], attempt: 1, more: false, ...parts }
-}
-
-function describe(lease: Lease, event: StoredEvent): Record<string, unknown> {
-  const { listener, partition } = lease
-  return { listener, partition, sequence: event.sequence, type: event.type }
-}
-
-function isNotTheEventsFault(error: unknown): boolean {
-  return (
-    isTidemarkError(error, 'TIDEMARK_LEASE_LOST') ||
-    isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
-    isConnectionError(error)
-  )
-}
-
-function killed(lease: Lease, event: StoredEvent, crashes: number): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_EVENT_KILLS',
-    `${lease.listener}: the process died ${crashes} times while it handled event ${event.sequence} (${event.type})`,
-    { details: { listener: lease.listener, sequence: event.sequence, crashes } },
-  )
-}
-
-function failureOf(listener: string, event: StoredEvent, error: unknown): TidemarkError {
-  if (isTidemarkError(error)) return error
-  const message = error instanceof Error ? error.message : String(error)
-  return new TidemarkError(
-    'TIDEMARK_HANDLER_FAILED',
-    `${listener} failed on event ${event.sequence} (${event.type}): ${message}`,
-    { cause: error, details: { listener, sequence: event.sequence, type: event.type } },
-  )
+function endOf(verdict: Verdict): Stopped | undefined {
+  return verdict === 'halted' ? 'halted' : undefined
 }
