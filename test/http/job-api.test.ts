@@ -62,6 +62,23 @@ test('a job is spawned by JSON, found where Location says, run, and its result, 
   expect(rest.body).toEqual({ lines: [] })
 })
 
+test('a job has its large output, a page of jobs only the size of it', async () => {
+  await using keeping = appOn(database, [sendEmail], { outputs: { limit: 10 } })
+  const api = new ApiClient(createJobApi(keeping, { basePath: '/api' }), 'http://localhost/api')
+  await using _ = await keeping.start()
+  const input = { to: 'ada@example.com', cents: '1', on: '2026-01-31' }
+  const spawned = await api.send('POST', '/types/send_email/jobs', { input })
+  const { id } = spawned.body as { id: string }
+  const { output } = (await api.get(`/jobs/${id}/result?wait=30`)).body as { output: object }
+  expect(output).toEqual({ messageId: 'to ada@example.com', cents: '1' })
+  const job = (await api.get(`/jobs/${id}`)).body as { largeOutput: number }
+  expect(job).toMatchObject({ output })
+  expect(job.largeOutput).toBeGreaterThan(10)
+  const { jobs } = (await api.get('/jobs')).body as { jobs: object[] }
+  expect(jobs).toEqual([expect.objectContaining({ id, largeOutput: job.largeOutput })])
+  expect(jobs[0]).not.toHaveProperty('output')
+})
+
 test('an Idempotency-Key makes the same job of the same request, also after it has finished', async () => {
   const input = { to: 'ada@example.com' }
   const send = (key: string) =>

@@ -19,6 +19,7 @@ import {
 import {
   completeLargeJobs,
   writeLargeStep,
+  writeOutputKey,
 } from '../../packages/core/src/database/sql/job-outputs.ts'
 import {
   completeJobs,
@@ -142,6 +143,11 @@ const writes: readonly {
     ],
   },
   {
+    what: 'begin to put a large output into a store',
+    statement: writeOutputKey,
+    values: (id, token) => [id, token, 'k', 'bucket'],
+  },
+  {
     what: 'log',
     statement: writeLog,
     values: (id, token) => [id, token, [new Date()], ['info'], ['m'], ['{}']],
@@ -151,7 +157,7 @@ const writes: readonly {
 /** Everything that is stored about jobs. */
 async function everything(): Promise<unknown[]> {
   const tables = ['jobs', 'job_states', 'job_steps', 'job_outputs', 'job_attempts', 'job_logs']
-  tables.push('job_waits')
+  tables.push('job_output_keys', 'job_waits')
   const all: unknown[] = []
   for (const table of tables) {
     const { rows } = await database.query(

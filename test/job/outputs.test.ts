@@ -69,8 +69,8 @@ test('a list has the size of a large output and not the output; the rows stay sm
       await ctx.transaction(async (tx) => tx.complete('z'.repeat(input)))
     },
   })
-  await using app = appOn(database, [plain, batched, own])
-  await app.start({ handleSignals: false, jobs: { outputLimit: 100 } })
+  await using app = appOn(database, [plain, batched, own], { outputs: { limit: 100 } })
+  await app.start({ handleSignals: false })
   for (const job of [plain, batched, own]) {
     const small = await app.jobs.spawn(job, 98)
     const large = await app.jobs.spawn(job, 99)
@@ -164,10 +164,9 @@ test('a release that does not know references fails on one', async () => {
   )
 })
 
-test('the limit is checked', async () => {
-  await using app = appOn(database, [])
-  await expect(app.start({ jobs: { outputLimits: 1 } as never })).rejects.toMatchObject({
-    hint: expect.stringContaining('"outputLimit"'),
-  })
-  await expect(app.start({ jobs: { outputLimit: -1 } })).rejects.toThrow('outputLimit')
+test('the limit is checked', () => {
+  expect(() => appOn(database, [], { outputs: { limits: 1 } as never })).toThrow(
+    expect.objectContaining({ hint: 'Did you mean "limit"?' }),
+  )
+  expect(() => appOn(database, [], { outputs: { limit: -1 } })).toThrow('"limit"')
 })

@@ -142,6 +142,7 @@ export type { JobHandle, JobReport, JobResultOptions } from './job/job-handle.ts
 export type { JobTraceNode } from './job/job-trace.ts'
 export type { FinishedStep } from './job/job-memory.ts'
 export type { PublishedJobType } from './job/job-registry.ts'
+export type { OutputsOptions, OutputStore } from './job/output-store.ts'
 export type { JobRunnerOptions } from './job/job-runner.ts'
 export type { JobStatus, JobView } from './job/job-view.ts'
 export type { DeclaredRetention, JobRetention } from './job/retention.ts'

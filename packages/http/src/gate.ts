@@ -76,7 +76,8 @@ export class Gate {
   async #find(id: string): Promise<JobView | null> {
     if (!uuid.test(id)) return null
     try {
-      return await this.#app.jobs.get(id)
+      // A large output is read by who asks for it, and may.
+      return await this.#app.jobs.get(id, { output: false })
     } catch (error) {
       if (isTidemarkError(error, 'TIDEMARK_UNKNOWN_JOB')) return null
       throw error

@@ -44,7 +44,9 @@ export function addLooking(routes: Hono<ApiEnv>, { app, basePath, gate, streams 
     return jsonResponse({ jobs: page.map(jobBody), next })
   })
 
-  routes.get('/jobs/:id', read, ({ var: { job } }) => jsonResponse(jobBody(job)))
+  routes.get('/jobs/:id', read, async ({ var: { job } }) =>
+    jsonResponse(jobBody(job.largeOutput === null ? job : await jobs.get(job.id))),
+  )
 
   routes.get('/jobs/:id/result', read, async ({ req, var: { job } }) => {
     const { wait = 0 } = checked('the query', resultQuery, req.query())

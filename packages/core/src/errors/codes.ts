@@ -271,6 +271,14 @@ export const errorCodes = {
     remedy:
       'The job has failed and is not tried again by itself: its effects may have happened. Fix the definition, then retry it.',
   },
+  TIDEMARK_OUTPUT_UNREADABLE: {
+    summary:
+      'A large output of a job or step is in a store that this application does not have, or that does not have it.',
+    example:
+      'an output of job 01a20068-459c-7f5b-ac10-2fa5168fd22c is in the store "bucket", and this application has none',
+    remedy:
+      'Give `defineApp({ outputs: { store } })` the store of that name, in every process that runs jobs or asks for results. What a store has lost is nowhere else: restore it there, under its key (`details.key`).',
+  },
   TIDEMARK_DUPLICATE_JOB: {
     summary: 'An unfinished job has the same unique key.',
     example:

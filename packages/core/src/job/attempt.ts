@@ -20,6 +20,7 @@ export class Attempt {
   readonly #transactions = new Set<OpenTransaction>()
   #cut: PromiseWithResolvers<never> | undefined
   #controller: AbortController | undefined
+  #cutController: AbortController | undefined
   #interruption: Interruption | undefined
   #over = false
 
@@ -60,6 +61,16 @@ export class Attempt {
       }
     }
     return this.#cut.promise
+  }
+
+  /** Aborts when the attempt is cut off, and not when it is only asked to stop. Made when it is first asked for. */
+  get cutSignal(): AbortSignal {
+    if (this.#cutController === undefined) {
+      const controller = new AbortController()
+      this.#cutController = controller
+      this.cut.catch((error: unknown) => controller.abort(error))
+    }
+    return this.#cutController.signal
   }
 
   /** Asks the attempt to stop, or cuts it off. What has ended is left alone; a cut is final. */

@@ -1,8 +1,8 @@
 import { isConnectionError } from '../errors/postgres-error.ts'
-import type { EncodedValue } from '../event/codec.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
+import type { PlacedOutput } from './large-output.ts'
 import { writeCompletions, type Completion } from './write-completions.ts'
 
 // One is committed while the next fills up. More would make them smaller.
@@ -40,7 +40,7 @@ export class Completions {
     return this.#unsettled
   }
 
-  add(attempt: Attempt, output: EncodedValue | null): void {
+  add(attempt: Attempt, output: PlacedOutput): void {
     this.#waiting.push({ attempt, output })
     this.#unsettled += 1
     this.#schedule()

@@ -13,7 +13,6 @@ import type { JobDefinition } from './define-job.ts'
 import { repeatableJobId } from './job-id.ts'
 import type { JobMemory, StoredStep } from './job-memory.ts'
 import { runJobTransaction } from './job-transaction.ts'
-import { readOutput } from './large-output.ts'
 import { Suspension, type JobWait } from './suspension.ts'
 import type { JobEventOptions, JobWaitOptions, JobWaits } from './waits.ts'
 
@@ -138,7 +137,7 @@ export class DurableWaits implements JobWaits {
       })
       this.memory.remember(step)
     }
-    const { database, outbox } = this.attempt.environment
+    const { database, outbox, outputs } = this.attempt.environment
     const { rows } = await run(database, readJobResult(outbox.schema), [child])
     const { status, output, output_meta: meta, error } = rows[0] ?? { status: 'failed' }
     if (status === 'failed' || status === 'cancelled') {
@@ -154,7 +153,9 @@ export class DurableWaits implements JobWaits {
       const wait: JobWait = { kind: 'jobs', jobs: [child] }
       this.suspend(new Suspension(undefined, { for: 'child', id, child }, wait))
     }
-    const value = await readOutput(database, outbox.schema, child, { output, meta })
+    const { cut, cutSignal } = this.attempt
+    const reading = outputs.read(database, child, { output, meta }, cutSignal)
+    const value = await Promise.race([reading, cut])
     await this.#finish(id, 'child', value)
     return value as Output
   }

@@ -3,6 +3,7 @@ import type { EventRegistry } from '../event/registry.ts'
 import type { Outbox } from '../outbox/outbox.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { JobSpawner } from './job-spawner.ts'
+import type { Outputs } from './outputs.ts'
 
 /** What jobs run in. */
 export interface JobEnvironment {
@@ -20,6 +21,6 @@ export interface JobEnvironment {
   readonly leaseDuration: number
   /** Where the directories of jobs are; undefined: among the temporary files. */
   readonly dataDir?: string
-  /** Outputs of more characters of JSON are kept apart; undefined: the default. */
-  readonly outputLimit?: number
+  /** Where outputs go. */
+  readonly outputs: Outputs
 }

@@ -38,7 +38,9 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
     if (attempt.suspension !== undefined) return suspended(attempt.suspension)
-    return { kind: 'completed', output: encodeOutput(attempt.definition, value) }
+    const encoded = encodeOutput(attempt.definition, value)
+    const placed = attempt.environment.outputs.place(attempt, encoded)
+    return { kind: 'completed', output: isPromise(placed) ? await placed : placed }
   } catch (error) {
     await context?.flush()
     return outcomeOf(attempt, error)
@@ -144,6 +146,6 @@ function failedOrRetried({ definition, job }: Attempt, error: unknown): Outcome 
   return { kind: 'retried', error, delay: backoff(job.attempt + 1) }
 }
 
-function isPromise(value: unknown): value is Promise<unknown> {
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }

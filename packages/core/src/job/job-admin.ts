@@ -11,7 +11,7 @@ import {
   ringForJobs,
 } from '../database/sql/job-admin.ts'
 import type { SchemaStatement } from '../database/statement.ts'
-import { requireWhole } from '../errors/options.ts'
+import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { fromJson } from '../event/from-json.ts'
@@ -27,7 +27,7 @@ import type { PublishedJobType } from './job-registry.ts'
 import type { JobSpawner } from './job-spawner.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
-import { readOutput, readOutputs } from './large-output.ts'
+import type { Outputs } from './outputs.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
@@ -85,19 +85,21 @@ export class JobAdmin {
   readonly #logger: Logger
   readonly #database: Database
   readonly #schema: string
+  readonly #outputs: Outputs
   readonly #spawner: JobSpawner
 
   constructor(
     database: Database,
-    schema: string,
+    outputs: Outputs,
     spawner: JobSpawner,
     logger: Logger,
     schedules: readonly ScheduleDefinition[],
   ) {
-    this.schedules = new ScheduleAdmin(database, schema, spawner, schedules)
+    this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
     this.#logger = logger
     this.#database = database
-    this.#schema = schema
+    this.#schema = outputs.schema
+    this.#outputs = outputs
     this.#spawner = spawner
   }
 
@@ -122,7 +124,7 @@ export class JobAdmin {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
       return this.#spawner.insertOne(this.#database, outgoing)
     })
-    return new JobHandle(this.#database, this.#schema, id, duplicate)
+    return new JobHandle(this.#database, this.#outputs, id, duplicate)
   }
 
   /**
@@ -171,11 +173,17 @@ export class JobAdmin {
 
   /** The handle of a job that was spawned elsewhere. */
   handle<Output = unknown>(id: string): JobHandle<Output> {
-    return new JobHandle<Output>(this.#database, this.#schema, id, true)
+    return new JobHandle<Output>(this.#database, this.#outputs, id, true)
   }
 
-  /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB. */
-  async get(id: string): Promise<JobView> {
+  /**
+   * One job.
+   *
+   * @param options.output - false leaves an output that is kept apart where it is, as a list does. Defaults to true.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB or TIDEMARK_OUTPUT_UNREADABLE.
+   */
+  async get(id: string, options: { readonly output?: boolean } = {}): Promise<JobView> {
+    rejectUnknownOptions('jobs.get', options, ['output'])
     const { rows } = await this.#database.query(
       `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
        WHERE j.id = $1`,
@@ -183,9 +191,9 @@ export class JobAdmin {
     )
     if (rows[0] === undefined) throw unknownJob(id)
     const view = jobView(rows[0])
-    if (view.largeOutput === null) return view
+    if (view.largeOutput === null || options.output === false) return view
     const columns = { output: rows[0]['output'], meta: rows[0]['output_meta'] }
-    return { ...view, output: await readOutput(this.#database, this.#schema, id, columns) }
+    return { ...view, output: await this.#outputs.read(this.#database, id, columns) }
   }
 
   /** A page of jobs, newest first. */
@@ -252,7 +260,11 @@ export class JobAdmin {
     }))
   }
 
-  /** The steps that a job has finished, in the order in which they began. */
+  /**
+   * The steps that a job has finished, in the order in which they began.
+   *
+   * @throws TidemarkError TIDEMARK_OUTPUT_UNREADABLE.
+   */
   async steps(id: string): Promise<FinishedStep[]> {
     const { rows } = await this.#database.query(
       `SELECT step, output, output_meta, started_at, completed_at FROM "${this.#schema}".job_steps
@@ -260,7 +272,7 @@ export class JobAdmin {
       [id],
     )
     const columns = rows.map((row) => ({ output: row['output'], meta: row['output_meta'] }))
-    const outputs = await readOutputs(this.#database, this.#schema, id, columns)
+    const outputs = await this.#outputs.readAll(this.#database, id, columns)
     return rows.map((row, index) => ({
       id: row['step'] as string,
       output: outputs[index],
@@ -395,7 +407,7 @@ export class JobAdmin {
   ): Promise<JobStatus> {
     const { rows } = await run(this.#database, statement(this.#schema), [id, ...values])
     if (rows[0] === undefined) {
-      const { status } = await this.get(id)
+      const { status } = await this.get(id, { output: false })
       throw new TidemarkError(
         'TIDEMARK_JOB_STATUS',
         `job ${id} is ${status} and cannot be ${what}`,

@@ -6,7 +6,7 @@ import { milliseconds, type Duration } from '../listener/backoff.ts'
 import type { SpawnedJob } from '../listener/spawning.ts'
 import { wait } from '../outbox/wait.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
-import { readOutput } from './large-output.ts'
+import type { Outputs } from './outputs.ts'
 
 /** What a job says of itself at one moment. */
 export interface JobReport {
@@ -32,10 +32,12 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
   readonly duplicate: boolean
   readonly #database: Database
   readonly #schema: string
+  readonly #outputs: Outputs
 
-  constructor(database: Database, schema: string, id: string, duplicate: boolean) {
+  constructor(database: Database, outputs: Outputs, id: string, duplicate: boolean) {
     this.#database = database
-    this.#schema = schema
+    this.#schema = outputs.schema
+    this.#outputs = outputs
     this.id = id
     this.duplicate = duplicate
   }
@@ -66,7 +68,8 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
    * Waits until the job has finished.
    *
    * @returns its output.
-   * @throws TidemarkError TIDEMARK_JOB_FAILED when it has failed or was cancelled, TIDEMARK_WAIT_TIMEOUT.
+   * @throws TidemarkError TIDEMARK_JOB_FAILED when it has failed or was cancelled, TIDEMARK_WAIT_TIMEOUT,
+   * TIDEMARK_OUTPUT_UNREADABLE when its output is in a store that this application does not have.
    */
   async result(options: JobResultOptions = {}): Promise<Output> {
     const timeout = milliseconds(options.timeout ?? '30s')
@@ -79,7 +82,8 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       const { status, output, output_meta: meta, error } = row
       if (status === 'completed') {
         const columns = { output, meta }
-        return (await readOutput(this.#database, this.#schema, this.id, columns)) as Output
+        const reading = this.#outputs.read(this.#database, this.id, columns, options.signal)
+        return (await reading) as Output
       }
       if (status === 'failed' || status === 'cancelled') {
         const reason = (error as { message?: string } | null)?.message

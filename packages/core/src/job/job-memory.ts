@@ -10,7 +10,6 @@ import { writeLargeStep } from '../database/sql/job-outputs.ts'
 import { decodeValue, encodeValue } from '../event/codec.ts'
 import type { Attempt } from './attempt.ts'
 import { decodeJobState, encodeJobState } from './job-codec.ts'
-import { placeOutput, readOutputs } from './large-output.ts'
 
 /** A step that a job has finished. */
 export interface FinishedStep {
@@ -69,12 +68,12 @@ export class JobMemory {
   static async load(attempt: Attempt): Promise<JobMemory> {
     const memory = new JobMemory(attempt)
     const { job, environment } = attempt
-    const { database, outbox } = environment
+    const { database, outbox, outputs } = environment
     const { rows } = await run(database, readMemory(outbox.schema), [job.id])
     const row = rows[0] as unknown as MemoryRow
     const steps = row.steps ?? []
-    const outputs = await readOutputs(database, outbox.schema, job.id, steps)
-    memory.#remember(row, steps, outputs)
+    const reading = outputs.readAll(database, job.id, steps, attempt.cutSignal)
+    memory.#remember(row, steps, await Promise.race([reading, attempt.cut]))
     return memory
   }
 
@@ -116,11 +115,13 @@ export class JobMemory {
   /** Stores a finished step, or the beginning of a wait; with an executor, in its transaction. */
   async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
     const { id, kind, output, startedAt, completedAt } = step
-    const encoded = output === undefined ? undefined : encodeValue(`the output of ${id}`, output)
+    const encoded = output === undefined ? null : encodeValue(`the output of ${id}`, output)
     const finished = completedAt !== null
+    const { outputs } = this.#attempt.environment
     // A wait is looked at by others while it is open: it stays in its row.
-    const { outputLimit } = this.#attempt.environment
-    const { row, large } = placeOutput(encoded ?? null, finished ? outputLimit : Infinity)
+    const { row, large } = finished
+      ? await outputs.place(this.#attempt, encoded)
+      : { row: encoded, large: null }
     const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, finished]
     if (large === null) await this.#attempt.write(writeStep, values, executor)
     else {

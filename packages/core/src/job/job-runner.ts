@@ -26,11 +26,6 @@ export interface JobRunnerOptions {
   readonly retention?: JobRetention
   /** Where the directories of jobs are (`ctx.dataDir`). Defaults to `tidemark` in the system's temporary directory. */
   readonly dataDir?: string
-  /**
-   * Outputs of jobs and steps of more characters of JSON than this are kept in a table of their own, so that lists and
-   * claims never read them. They are read back unseen. Defaults to 65536 (64 KiB of ASCII).
-   */
-  readonly outputLimit?: number
 }
 
 const firstIdle = 5

@@ -82,7 +82,9 @@ async function writeCompletion(
   executor: OpenTransaction,
   output: EncodedValue | null,
 ): Promise<void> {
-  const written = await writeCompletions(executor, attempt.environment, [{ attempt, output }])
+  const { environment } = attempt
+  const placed = await environment.outputs.place(attempt, output)
+  const written = await writeCompletions(executor, environment, [{ attempt, output: placed }])
   if (written === 1) return
   attempt.interrupt('lost')
   throw new TidemarkError(

@@ -6,6 +6,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { ScheduleDefinition } from './define-schedule.ts'
 import { JobHandle } from './job-handle.ts'
 import type { JobSpawner } from './job-spawner.ts'
+import type { Outputs } from './outputs.ts'
 
 /** A schedule as operators see it. */
 export interface ScheduleView {
@@ -37,18 +38,19 @@ export interface ScheduleTick {
 export class ScheduleAdmin {
   readonly #database: Database
   readonly #schema: string
-
+  readonly #outputs: Outputs
   readonly #spawner: JobSpawner
   readonly #definitions: ReadonlyMap<string, ScheduleDefinition>
 
   constructor(
     database: Database,
-    schema: string,
+    outputs: Outputs,
     spawner: JobSpawner,
     definitions: readonly ScheduleDefinition[],
   ) {
     this.#database = database
-    this.#schema = schema
+    this.#schema = outputs.schema
+    this.#outputs = outputs
     this.#spawner = spawner
     this.#definitions = new Map(definitions.map((definition) => [definition.name, definition]))
   }
@@ -101,7 +103,7 @@ export class ScheduleAdmin {
       { triggeredBy },
     )
     const { id, duplicate } = await this.#spawner.insertOne(this.#database, job)
-    return new JobHandle(this.#database, this.#schema, id, duplicate)
+    return new JobHandle(this.#database, this.#outputs, id, duplicate)
   }
 
   /** Lets ticks pass without firing; they are recorded. */

@@ -1,14 +1,14 @@
 import { run } from '../database/executor.ts'
 import { settleJob } from '../database/sql/job-settle.ts'
 import { describeError, isConnectionError } from '../errors/postgres-error.ts'
-import type { EncodedValue } from '../event/codec.ts'
 import { wait } from '../outbox/wait.ts'
 import type { Attempt } from './attempt.ts'
+import type { PlacedOutput } from './large-output.ts'
 import type { Suspension } from './suspension.ts'
 
 /** How an attempt has ended. */
 export type Outcome =
-  | { readonly kind: 'completed'; readonly output: EncodedValue | null }
+  | { readonly kind: 'completed'; readonly output: PlacedOutput }
   /** Completed, in a transaction of the job's own. */
   | { readonly kind: 'committed' }
   | { readonly kind: 'failed'; readonly error: unknown }

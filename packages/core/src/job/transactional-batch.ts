@@ -134,7 +134,8 @@ async function executeOne(
     )
     const value = await Promise.race([result, attempt.cut])
     await spawned.flush()
-    const output = encodeOutput(attempt.definition, value)
+    const encoded = encodeOutput(attempt.definition, value)
+    const output = await attempt.environment.outputs.place(attempt, encoded)
     if (!alone) transaction.query('RELEASE SAVEPOINT job').catch(() => {})
     return { attempt, output, events }
   } catch (error) {

@@ -1,15 +1,14 @@
 import { run, type Executor, type PreparingExecutor } from '../database/executor.ts'
 import { completeLargeJobs } from '../database/sql/job-outputs.ts'
 import { completeJobs } from '../database/sql/job-settle.ts'
-import type { EncodedValue } from '../event/codec.ts'
 import type { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
-import { placeOutput } from './large-output.ts'
+import type { PlacedOutput } from './large-output.ts'
 
-/** A job that has ended well, and what it answered; null: nothing. */
+/** A job that has ended well, and what it answered. */
 export interface Completion {
   readonly attempt: Attempt
-  readonly output: EncodedValue | null
+  readonly output: PlacedOutput
 }
 
 /**
@@ -19,12 +18,12 @@ export interface Completion {
  */
 export async function writeCompletions(
   executor: Executor | PreparingExecutor,
-  { outbox, outputLimit }: JobEnvironment,
+  { outbox }: JobEnvironment,
   completions: readonly Completion[],
 ): Promise<number> {
   // In the order of ids, as everybody who locks several.
   const sorted = completions.toSorted((a, b) => (a.attempt.job.id < b.attempt.job.id ? -1 : 1))
-  const placed = sorted.map(({ output }) => placeOutput(output, outputLimit))
+  const placed = sorted.map(({ output }) => output)
   const silent = placed.every(({ row }) => row === null)
   const values = [
     sorted.map(({ attempt }) => attempt.job.id),

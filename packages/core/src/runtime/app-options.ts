@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from '../database/pool.ts'
 import { rejectUnknownOptions, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import { checkOutputsOptions, type OutputsOptions } from '../job/output-store.ts'
 import type { PublishQueueOptions } from '../outbox/coalescer.ts'
 import type { Logger } from '../telemetry/logger.ts'
 import type { Module } from './modules.ts'
@@ -15,6 +16,8 @@ export interface AppOptions extends ConnectionOptions {
   readonly logger?: Logger
   /** How much may wait to be published without a transaction, before `publish` refuses more. */
   readonly publishQueue?: PublishQueueOptions
+  /** Where large outputs of jobs and steps are kept, and from which size on. */
+  readonly outputs?: OutputsOptions
 }
 
 const appOptions = [
@@ -28,6 +31,7 @@ const appOptions = [
   'queryTimeout',
   'preparedStatements',
   'publishQueue',
+  'outputs',
 ]
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
@@ -47,4 +51,5 @@ export function checkAppOptions(options: AppOptions): void {
       requireWhole('defineApp: publishQueue', name, value as number, 1)
     }
   }
+  if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
 }

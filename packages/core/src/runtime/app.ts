@@ -9,6 +9,7 @@ import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventSequence } from '../event/sequence.ts'
 import { JobAdmin } from '../job/job-admin.ts'
 import { JobSpawner } from '../job/job-spawner.ts'
+import { Outputs } from '../job/outputs.ts'
 import { ListenerAdmin } from '../listener/admin.ts'
 import type { Consumer } from '../listener/consumer.ts'
 import { CursorSignals } from '../listener/cursor-signals.ts'
@@ -82,6 +83,7 @@ export class App implements AsyncDisposable {
   readonly #coalescer: Coalescer
   readonly #publishing: Publishing
   readonly #spawner: JobSpawner
+  readonly #outputs: Outputs
   readonly #signals = new CursorSignals()
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
@@ -117,9 +119,10 @@ export class App implements AsyncDisposable {
       spawner: this.#spawner,
       registry: this.#definitions.registry,
     })
+    this.#outputs = new Outputs(this.schema, options.outputs)
     this.jobs = new JobAdmin(
       this.#database,
-      this.schema,
+      this.#outputs,
       this.#spawner,
       this.#logger,
       this.#definitions.schedules,
@@ -278,6 +281,7 @@ export class App implements AsyncDisposable {
         registry: this.#definitions.registry,
         consumers: [...this.#definitions.consumers.values()],
         spawner: this.#spawner,
+        outputs: this.#outputs,
         schedules: this.#definitions.schedules,
         logger: this.#logger,
         signals: this.#signals,

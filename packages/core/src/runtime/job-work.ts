@@ -34,12 +34,11 @@ export class JobWork {
       'tidemark jobs',
       (error) => logger.debug({ err: error }, 'an idle connection was lost'),
     )
-    const { dataDir, outputLimit } = options
+    const { dataDir } = options
     const forJobs = {
       ...environment,
       transactions: this.#transactions,
       ...(dataDir === undefined ? {} : { dataDir }),
-      ...(outputLimit === undefined ? {} : { outputLimit }),
     }
     this.#runner = new JobRunner(forJobs, options, () => environment.hears())
     this.#scheduler = new Scheduler(environment, schedules)

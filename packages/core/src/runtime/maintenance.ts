@@ -7,6 +7,7 @@ import { sweepStates } from '../database/sql/rebuild.ts'
 import { inTransaction } from '../database/transaction.ts'
 import { errorCodeOf } from '../errors/postgres-error.ts'
 import type { JobKeeper } from '../job/job-keeper.ts'
+import type { OutputSweep } from '../job/output-sweep.ts'
 import { hasStrays } from '../outbox/partitions.ts'
 import { detectSkips } from '../outbox/skip-detector.ts'
 import type { Logger } from '../telemetry/logger.ts'
@@ -26,6 +27,8 @@ export interface MaintenanceEnvironment {
   readonly sampleInterval: number
   /** What looks after the history of jobs. */
   readonly jobs: JobKeeper
+  /** What deletes large outputs that nothing refers to. */
+  readonly outputs: OutputSweep
 }
 
 // Making a partition waits for whoever reads the outbox in a long transaction, and everybody else queues behind it.
@@ -47,7 +50,7 @@ export class Maintenance {
 
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys, jobs } = this.#environment
+    const { database, schema, silence, keepKeys, jobs, outputs } = this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
     await this.#attempt('partitions', () => this.#makePartitions())
@@ -57,6 +60,8 @@ export class Maintenance {
     await run(database, sweepStates(schema), [])
     await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    // The last: it waits for what is not ours.
+    await this.#attempt('the store of outputs', async () => void (await outputs.run()))
   }
 
   async #attempt(what: string, work: () => Promise<void>): Promise<void> {

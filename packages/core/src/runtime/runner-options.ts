@@ -77,9 +77,8 @@ function checkJobOptions(options: JobRunnerOptions): void {
     'drainTimeout',
     'retention',
     'dataDir',
-    'outputLimit',
   ])
-  const { concurrency = 10, connections = 10, drainTimeout = 0, outputLimit = 0 } = options
+  const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
   const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
   for (const [queue, value] of Object.entries(byQueue)) {
     requireWhole('start: jobs', queue, value, 1)
@@ -87,5 +86,4 @@ function checkJobOptions(options: JobRunnerOptions): void {
   if (options.retention !== undefined) declaredRetention('start: jobs', options.retention)
   requireWhole('start: jobs', 'connections', connections, 1)
   requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
-  requireWhole('start: jobs', 'outputLimit', outputLimit, 0)
 }

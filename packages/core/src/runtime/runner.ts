@@ -9,6 +9,8 @@ import type { EventRegistry } from '../event/registry.ts'
 import type { ScheduleDefinition } from '../job/define-schedule.ts'
 import { JobKeeper } from '../job/job-keeper.ts'
 import type { JobSpawner } from '../job/job-spawner.ts'
+import { OutputSweep } from '../job/output-sweep.ts'
+import type { Outputs } from '../job/outputs.ts'
 import { declaredRetention, type DeclaredRetention } from '../job/retention.ts'
 import { syncLimits } from '../job/sync-limits.ts'
 import type { Consumer } from '../listener/consumer.ts'
@@ -41,6 +43,7 @@ export interface RunnerEnvironment {
   readonly registry: EventRegistry
   readonly consumers: readonly Consumer[]
   readonly spawner: JobSpawner
+  readonly outputs: Outputs
   readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
   readonly signals: CursorSignals
@@ -136,6 +139,7 @@ export class Runner implements AsyncDisposable {
         retentionOf(options),
         options.jobs === false ? undefined : options.jobs?.dataDir,
       ),
+      outputs: new OutputSweep(database, environment.outputs, this.#abort.signal),
     })
     const patience = options.publisherPatience ?? 10_000
     const tail = this.#tail

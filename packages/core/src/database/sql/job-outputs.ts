@@ -1,7 +1,7 @@
 import { statement, type SchemaStatement } from '../statement.ts'
 
-// INVARIANT: a large output is written by the very statement that writes the reference to it, and only for the rows
-// that the fence let through: neither a crash nor a zombie leaves one without the other.
+// INVARIANT: a large output that Postgres keeps is written by the very statement that writes the reference to it, and
+// only for the rows that the fence let through: neither a crash nor a zombie leaves one without the other.
 
 /** As `writeStep`, with an output that is kept apart. */
 export const writeLargeStep: SchemaStatement = statement(
@@ -42,4 +42,47 @@ export const readLargeOutputs: SchemaStatement = statement(
   'read_large_job_outputs',
   (schema) => `
 SELECT key, output, output_meta FROM ${schema}.job_outputs WHERE job = $1::uuid AND key = ANY ($2::text[])`,
+)
+
+// INVARIANT: committed before anything is put under the key. Fenced as well: a zombie does not even begin to put.
+export const writeOutputKey: SchemaStatement = statement(
+  'write_job_output_key',
+  (schema) => `
+INSERT INTO ${schema}.job_output_keys (key, store, job, token)
+SELECT $3::text, $4::text, j.id, j.token
+FROM ${schema}.jobs j WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running' FOR KEY SHARE
+RETURNING job`,
+)
+
+// Looks for the references to keys of some age, once for each. References are written under the claim that the key was
+// made under and are never overwritten, so when that claim is over there is one by now or there never will be.
+export const judgeOutputKeys: SchemaStatement = statement(
+  'judge_job_output_keys',
+  (schema) => `
+WITH seen AS (
+  SELECT k.key, k.job FROM ${schema}.job_output_keys k
+  WHERE NOT k.referenced AND k.job IS NOT NULL AND k.store = $1::text
+    AND k.created_at < clock_timestamp() - $2::float8 * interval '1 ms'
+    AND NOT EXISTS (SELECT FROM ${schema}.jobs j
+      WHERE j.id = k.job AND j.token = k.token AND j.status = 'running')
+  ORDER BY k.created_at LIMIT $3::integer
+), judged AS (
+  SELECT s.key, EXISTS (SELECT FROM ${schema}.jobs j WHERE j.id = s.job AND j.output ->> 'key' = s.key)
+    OR EXISTS (SELECT FROM ${schema}.job_steps t WHERE t.job = s.job AND t.output ->> 'key' = s.key) AS referenced
+  FROM seen s
+)
+UPDATE ${schema}.job_output_keys k
+SET referenced = j.referenced, job = CASE WHEN j.referenced THEN k.job END
+FROM judged j WHERE k.key = j.key`,
+)
+
+export const findOrphanedOutputs: SchemaStatement = statement(
+  'find_orphaned_job_outputs',
+  (schema) => `
+SELECT key FROM ${schema}.job_output_keys WHERE job IS NULL AND store = $1::text LIMIT $2::integer`,
+)
+
+export const forgetOutputKeys: SchemaStatement = statement(
+  'forget_job_output_keys',
+  (schema) => `DELETE FROM ${schema}.job_output_keys WHERE key = ANY ($1::text[]) AND job IS NULL`,
 )
