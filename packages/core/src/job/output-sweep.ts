@@ -5,6 +5,8 @@ import {
   forgetOutputKeys,
   judgeOutputKeys,
 } from '../database/sql/job-outputs.ts'
+import { withTimeout } from '../outbox/wait.ts'
+import type { OutputStore } from './output-store.ts'
 import { storePatience, type Outputs } from './outputs.ts'
 
 // Few enough for a store that deletes them one by one: a page is repeated as a whole.
@@ -36,19 +38,33 @@ export class OutputSweep {
   async run(): Promise<number> {
     const { store, schema } = this.#outputs
     if (store === undefined) return 0
+    const until = Date.now() + storePatience
     await run(this.#database, judgeOutputKeys(schema), [store.name, grace, pageSize * mostPages])
     let deleted = 0
-    for (let page = 0; page < mostPages && !this.#stopping.aborted; page++) {
+    // A slow store must not keep the rest of the maintenance waiting.
+    for (let page = 0; page < mostPages && Date.now() < until; page++) {
       const found = await run(this.#database, findOrphanedOutputs(schema), [store.name, pageSize])
       const keys = found.rows.map((row) => row['key'] as string)
-      if (keys.length === 0) break
-      const signal = AbortSignal.any([this.#stopping, AbortSignal.timeout(storePatience)])
-      await store.delete(keys, { signal })
+      if (keys.length === 0 || !(await this.#delete(store, keys))) break
       // INVARIANT: after the store: a key whose row is gone is never looked for again.
       await run(this.#database, forgetOutputKeys(schema), [keys])
       deleted += keys.length
       if (keys.length < pageSize) break
     }
     return deleted
+  }
+
+  /** Answers false when the process stops meanwhile. */
+  async #delete(store: OutputStore, keys: readonly string[]): Promise<boolean> {
+    if (this.#stopping.aborted) return false
+    const signal = AbortSignal.any([this.#stopping, AbortSignal.timeout(storePatience)])
+    const what = `deleting from the store "${store.name}"`
+    try {
+      await withTimeout(storePatience, what, store.delete(keys, { signal }))
+      return true
+    } catch (error) {
+      if (this.#stopping.aborted) return false
+      throw error
+    }
   }
 }
