@@ -345,7 +345,9 @@ test('who has not the store, or a store that has lost an output, is told so; a l
     await expect(reader.jobs.get(handle.id)).rejects.toMatchObject(unreadable)
     await expect(reader.jobs.handle(handle.id).result()).rejects.toMatchObject(unreadable)
     expect((await reader.jobs.list())[0]?.largeOutput).toBe(1_002)
-    expect(await reader.jobs.get(handle.id, { output: false })).toMatchObject({ largeOutput: 1_002 })
+    expect(await reader.jobs.get(handle.id, { output: false })).toMatchObject({
+      largeOutput: 1_002,
+    })
     await expect(reader.jobs.cancel(handle.id)).rejects.toMatchObject({
       code: 'TIDEMARK_JOB_STATUS',
     })
