@@ -28,7 +28,7 @@ export function presentPublish({ single, bulk }: PublishResults): Presentation {
     charts.push(
       lineChart(
         `commits-${delay}ms`,
-        `Events a second, one a transaction or call; ${speedOf(delay, blocks)}`,
+        `Events a second, one a transaction or call; commits ${slower(delay)}`,
         {
           x: { title: 'publishers', scale: 'log' },
           y: { title: 'events a second', scale: 'log' },
