@@ -6,17 +6,6 @@ import type { ExitCode } from './exit-code.ts'
 import { exitCode } from './exit-code.ts'
 import { plural, type Output } from './output.ts'
 
-/** All statuses of a job. */
-export const jobStatuses: readonly JobStatus[] = [
-  'scheduled',
-  'queued',
-  'running',
-  'paused',
-  'completed',
-  'failed',
-  'cancelled',
-]
-
 /** How jobs are chosen on the command line. */
 export interface JobChoiceOptions {
   readonly name?: string

@@ -1,5 +1,5 @@
+import { jobStatuses } from 'tidemark'
 import { z } from 'zod'
-import { jobStatuses } from './requests.ts'
 
 const time = z.iso.datetime()
 const json = z.unknown()

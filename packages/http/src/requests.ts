@@ -1,16 +1,5 @@
-import type { JobStatus } from 'tidemark'
+import { jobStatuses, type JobStatus } from 'tidemark'
 import { z } from 'zod'
-
-/** All statuses of a job. */
-export const jobStatuses: readonly JobStatus[] = [
-  'scheduled',
-  'queued',
-  'running',
-  'paused',
-  'completed',
-  'failed',
-  'cancelled',
-]
 
 const time = z.iso.datetime({ offset: true })
 const text = z.string().min(1).max(1000)

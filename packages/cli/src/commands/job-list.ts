@@ -1,8 +1,7 @@
 import { Option, type Command } from 'commander'
-import type { JobStatus } from 'tidemark'
+import { jobStatuses, type JobStatus } from 'tidemark'
 import { countArgument, timeArgument, uuidArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
-import { jobStatuses } from '../job-choice.ts'
 import { jobColumns } from '../job-table.ts'
 
 interface Options {

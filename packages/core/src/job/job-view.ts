@@ -2,15 +2,19 @@ import type { ErrorDescription } from '../errors/postgres-error.ts'
 import { decodeValue } from '../event/codec.ts'
 import { largeOutputSize } from './large-output.ts'
 
+/** All statuses of a job. */
+export const jobStatuses = [
+  'scheduled',
+  'queued',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
+
 /** Where a job stands. */
-export type JobStatus =
-  | 'scheduled'
-  | 'queued'
-  | 'running'
-  | 'paused'
-  | 'completed'
-  | 'failed'
-  | 'cancelled'
+export type JobStatus = (typeof jobStatuses)[number]
 
 /** The statuses that a job stays in. */
 export const finishedStatuses: readonly JobStatus[] = ['completed', 'failed', 'cancelled']
