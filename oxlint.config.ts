@@ -15,36 +15,79 @@ const importOrder = [
   'runtime',
 ]
 
+/**
+ * The rooms of a capability follow the life of its noun: each imports only from those before it. What lies in the
+ * capability's folder itself may import from all of them.
+ */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  outbox: ['ordered', 'woken', 'read', 'published', 'kept', 'entity'],
+  listener: ['declared', 'leased', 'failed', 'read', 'handled', 'defined', 'steered'],
+  projection: ['stored', 'shadow', 'folded', 'rebuilt'],
+  job: [
+    'defined',
+    'spawned',
+    'outputs',
+    'claimed',
+    'attempted',
+    'remembered',
+    'settled',
+    'waiting',
+    'running',
+    'steered',
+  ],
+  runtime: ['runner', 'app'],
+}
+
 const bannedModules = [{ name: 'node:test', message: 'Tests run on vitest: import from "vitest".' }]
 
-/** Forbids `folder` to import from any folder but those in `allowed` (and itself). */
-function importsOnly(folder: string, allowed: readonly string[]): OxlintOverride {
+/** What files of `folder` must not import: any folder of core but those in `allowed`, and the package itself. */
+function foldersOtherThan(folder: string, allowed: readonly string[]) {
   const forbidden = [...importOrder, 'telemetry']
     .filter((other) => other !== folder && !allowed.includes(other))
     .map((other) => `${other}/`)
   const names = allowed.map((other) => `${other}/`).join(', ')
-  return {
-    files: [`packages/core/src/${folder}/**`],
-    rules: {
-      'no-restricted-imports': [
-        'error',
-        {
-          paths: bannedModules,
-          patterns: [
-            {
-              // Relative specifiers: ../listener/lease.ts, ../../listener/lease.ts, ../index.ts.
-              regex: `^(?:\\.\\./)+(?:${[...forbidden, 'index\\.ts$'].join('|')})`,
-              message: `Import order of packages/core/src (ARCHITECTURE.md): ${folder}/ may import only from ${names}.`,
-            },
-            {
-              regex: '^tidemark(?:/|$)',
-              message: 'Inside the package, import the file that defines it.',
-            },
-          ],
-        },
-      ],
+  return [
+    {
+      // Relative specifiers: ../event/codec.ts, ../../event/codec.ts, ../index.ts.
+      regex: `^(?:\\.\\./)+(?:${[...forbidden, 'index\\.ts$'].join('|')})`,
+      message: `Import order of packages/core/src (ARCHITECTURE.md): ${folder}/ may import only from ${names}.`,
     },
-  }
+    {
+      regex: '^tidemark(?:/|$)',
+      message: 'Inside the package, import the file that defines it.',
+    },
+  ]
+}
+
+/** What files of a room must not import: the rooms after it. */
+function roomsAfter(folder: string, room: string) {
+  const order = rooms[folder] ?? []
+  const later = order.slice(order.indexOf(room) + 1)
+  if (later.length === 0) return []
+  return [
+    {
+      regex: `^\\.\\./(?:${later.join('|')})/`,
+      message: `Rooms of ${folder}/ (ARCHITECTURE.md): ${room}/ may not import from ${later.join(', ')}.`,
+    },
+  ]
+}
+
+/** The import rules of one folder of core, and of each of its rooms. */
+function importsOnly(folder: string, allowed: readonly string[]): OxlintOverride[] {
+  const restricted = (files: string, patterns: object[]): OxlintOverride => ({
+    files: [files],
+    rules: { 'no-restricted-imports': ['error', { paths: bannedModules, patterns }] },
+  })
+  const folders = foldersOtherThan(folder, allowed)
+  return [
+    restricted(`packages/core/src/${folder}/**`, folders),
+    ...(rooms[folder] ?? []).map((room) =>
+      restricted(`packages/core/src/${folder}/${room}/**`, [
+        ...folders,
+        ...roomsAfter(folder, room),
+      ]),
+    ),
+  ]
 }
 
 export default defineConfig({
@@ -102,9 +145,9 @@ export default defineConfig({
       files: ['packages/core/src/**'],
       rules: { 'no-console': 'error', 'node/no-process-env': 'error' },
     },
-    ...importOrder.map((folder, index) =>
+    ...importOrder.flatMap((folder, index) =>
       importsOnly(folder, [...importOrder.slice(0, index), 'telemetry']),
     ),
-    importsOnly('telemetry', ['errors']),
+    ...importsOnly('telemetry', ['errors']),
   ],
 })

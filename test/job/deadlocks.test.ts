@@ -9,8 +9,8 @@ import {
   releaseJobs,
   rescueJobs,
   wakeJobs,
-} from '../../packages/core/src/database/sql/job-claim.ts'
-import { completeJobs, fenceJobs } from '../../packages/core/src/database/sql/job-settle.ts'
+} from '../../packages/core/src/database/sql/job/job-claim.ts'
+import { completeJobs, fenceJobs } from '../../packages/core/src/database/sql/job/job-settle.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { appOn } from '../support/test-app.ts'
 

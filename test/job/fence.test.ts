@@ -8,25 +8,25 @@ import {
   claimJobs,
   releaseJobs,
   rescueJobs,
-} from '../../packages/core/src/database/sql/job-claim.ts'
+} from '../../packages/core/src/database/sql/job/job-claim.ts'
 import {
   writeLog,
   writeProgress,
   writeState,
   writeStep,
   writeVariable,
-} from '../../packages/core/src/database/sql/job-memory.ts'
+} from '../../packages/core/src/database/sql/job/job-memory.ts'
 import {
   completeLargeJobs,
   writeLargeStep,
   writeOutputKey,
-} from '../../packages/core/src/database/sql/job-outputs.ts'
+} from '../../packages/core/src/database/sql/job/job-outputs.ts'
 import {
   completeJobs,
   fenceJob,
   fenceJobs,
   settleJob,
-} from '../../packages/core/src/database/sql/job-settle.ts'
+} from '../../packages/core/src/database/sql/job/job-settle.ts'
 import type { SchemaStatement } from '../../packages/core/src/database/statement.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Latch, untilStatus } from '../support/jobs.ts'

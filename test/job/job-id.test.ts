@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { newJobId, repeatableJobId } from '../../packages/core/src/job/job-id.ts'
+import { newJobId, repeatableJobId } from '../../packages/core/src/job/spawned/job-id.ts'
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-(?<version>[78])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/u
 

@@ -3,9 +3,9 @@ import { defineJob, defineSchedule, silentLogger, type ScheduleOptions } from 't
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { Database } from '../../packages/core/src/database/pool.ts'
-import { JobRegistry } from '../../packages/core/src/job/job-registry.ts'
-import { JobSpawner } from '../../packages/core/src/job/job-spawner.ts'
-import { judge, Scheduler } from '../../packages/core/src/job/scheduler.ts'
+import { JobRegistry } from '../../packages/core/src/job/defined/job-registry.ts'
+import { JobSpawner } from '../../packages/core/src/job/spawned/job-spawner.ts'
+import { judge, Scheduler } from '../../packages/core/src/job/spawned/scheduler.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 
 const database = useFreshDatabase()

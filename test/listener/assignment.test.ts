@@ -4,7 +4,7 @@ import {
   assignPartitions,
   type AssignablePartition,
   type LiveProcess,
-} from '../../packages/core/src/listener/assignment.ts'
+} from '../../packages/core/src/listener/leased/assignment.ts'
 
 interface Cluster {
   readonly processes: LiveProcess[]

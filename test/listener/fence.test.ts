@@ -2,7 +2,10 @@ import { defineListener, defineProjection } from 'tidemark'
 import { expect, test } from 'vitest'
 import { run } from '../../packages/core/src/database/executor.ts'
 import { Database } from '../../packages/core/src/database/pool.ts'
-import { advanceCursor, advanceState } from '../../packages/core/src/database/sql/cursors.ts'
+import {
+  advanceCursor,
+  advanceState,
+} from '../../packages/core/src/database/sql/listener/cursors.ts'
 import { effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest'
-import { supervise } from '../../packages/core/src/runtime/supervise.ts'
+import { supervise } from '../../packages/core/src/runtime/runner/supervise.ts'
 import { LogBook } from '../support/log-book.ts'
 
 test.for(['returns', 'throws'])(

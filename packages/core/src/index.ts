@@ -32,87 +32,99 @@ export { fromJson } from './event/from-json.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
-export type { OutboxAdmin, OutboxStats } from './outbox/admin.ts'
-export type { PublishQueueOptions } from './outbox/coalescer.ts'
+export type { OutboxAdmin, OutboxStats } from './outbox/kept/admin.ts'
+export type { PublishQueueOptions } from './outbox/published/coalescer.ts'
 export {
   defineEntity,
   type Entity,
   type EntityOptions,
   type EntityReducer,
-} from './outbox/define-entity.ts'
-export type { LoadedEntity } from './outbox/load-entity.ts'
+} from './outbox/entity/define-entity.ts'
+export type { LoadedEntity } from './outbox/entity/load-entity.ts'
 export type {
   InspectedEvent,
   InspectedPage,
   InspectedStream,
   InspectOptions,
-} from './outbox/inspect.ts'
-export type { ReadOptions } from './outbox/read-events.ts'
-export type { DoorbellOptions } from './outbox/doorbell.ts'
+} from './outbox/read/inspect.ts'
+export type { ReadOptions } from './outbox/read/read-events.ts'
+export type { DoorbellOptions } from './outbox/woken/doorbell.ts'
 export type {
   Drafts,
   PublishedEvent,
   PublishNowOptions,
   PublishOptions,
-} from './outbox/outgoing-event.ts'
-export type { OutboxPartition } from './outbox/partitions.ts'
-export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/prune-plan.ts'
-export type { Pruned } from './outbox/prune.ts'
-export type { GoBackOptions } from './outbox/pruned.ts'
-export { describePublisher, type Publisher } from './outbox/publishers.ts'
-export type { Skip, SkipReport } from './outbox/skip-detector.ts'
-export type { Published } from './outbox/publishing-transaction.ts'
-export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/stored-types.ts'
+} from './outbox/published/outgoing-event.ts'
+export type { OutboxPartition } from './outbox/kept/partitions.ts'
+export type { PruneCandidate, PruneOptions, PruneReason } from './outbox/kept/prune-plan.ts'
+export type { Pruned } from './outbox/kept/prune.ts'
+export type { GoBackOptions } from './outbox/kept/pruned.ts'
+export { describePublisher, type Publisher } from './outbox/ordered/publishers.ts'
+export type { Skip, SkipReport } from './outbox/ordered/skip-detector.ts'
+export type { Published } from './outbox/published/publishing-transaction.ts'
+export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/read/stored-types.ts'
 
-export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/admin.ts'
+export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/steered/admin.ts'
 export type {
   DeadLetter,
   DeadLetterAdmin,
   DeadLetterCount,
   DeadLetterSelection,
-} from './listener/dead-letter-admin.ts'
-export type { SkippedEvent } from './listener/skip.ts'
-export { exponential, milliseconds, type Backoff, type Duration } from './listener/backoff.ts'
+} from './listener/steered/dead-letter-admin.ts'
+export type { SkippedEvent } from './listener/failed/skip.ts'
+export {
+  exponential,
+  milliseconds,
+  type Backoff,
+  type Duration,
+} from './listener/declared/backoff.ts'
 export {
   defineListener,
-  type EventOf,
-  type Handler,
   type Listener,
   type ListenerOptions,
-} from './listener/define-listener.ts'
-export type { FailureOptions, FailurePolicy, RetryOptions } from './listener/failure-policy.ts'
-export type { HandlerContext, SendableQuery } from './listener/handler-context.ts'
-export type { Db, Register, RegisteredDatabase } from './listener/register.ts'
-export type { WaitOptions } from './listener/wait-for.ts'
+} from './listener/defined/define-listener.ts'
+export type { EventOf } from './event/recorded-event.ts'
+export type { Handler } from './listener/declared/handler-context.ts'
+export type {
+  FailureOptions,
+  FailurePolicy,
+  RetryOptions,
+} from './listener/declared/failure-policy.ts'
+export type { HandlerContext, SendableQuery } from './listener/declared/handler-context.ts'
+export type { Db, Register, RegisteredDatabase } from './listener/declared/register.ts'
+export type { WaitOptions } from './listener/steered/wait-for.ts'
 
-export type { Subscription, SubscriptionOptions } from './listener/subscription.ts'
-export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/spawning.ts'
+export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
+export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
 
-export { defineProjection } from './projection/define-projection.ts'
+export { defineProjection } from './projection/folded/define-projection.ts'
 export type {
   KeyedProjection,
   KeyedProjectionOptions,
   KeyOptions,
-} from './projection/keyed-projection.ts'
-export type { KeyedTableOptions, MappedTable } from './projection/keyed-table.ts'
-export type { ProjectionOptions } from './projection/projection.ts'
-export type { RebuildAdmin, RebuildProgress } from './projection/rebuild-admin.ts'
-export type { KeyedState, KeyPage } from './projection/read.ts'
-export type { StateProjection, StateProjectionOptions } from './projection/state-projection.ts'
+} from './projection/folded/keyed-projection.ts'
+export type { KeyedTableOptions, MappedTable } from './projection/stored/keyed-table.ts'
+export type { ProjectionOptions } from './projection/folded/projection.ts'
+export type { RebuildAdmin, RebuildProgress } from './projection/rebuilt/rebuild-admin.ts'
+export type { KeyedState, KeyPage } from './projection/folded/read.ts'
+export type {
+  StateProjection,
+  StateProjectionOptions,
+} from './projection/folded/state-projection.ts'
 export type {
   BatchHandler,
   ProjectionContext,
   TableHandler,
   TableProjection,
   TableProjectionOptions,
-} from './projection/table-projection.ts'
+} from './projection/folded/table-projection.ts'
 
 export {
   defineSchedule,
   type ScheduleDefinition,
   type ScheduleOptions,
-} from './job/define-schedule.ts'
-export { defineQueue, type QueueDefinition } from './job/define-queue.ts'
+} from './job/defined/define-schedule.ts'
+export { defineQueue, type QueueDefinition } from './job/defined/define-queue.ts'
 export {
   jobCancelled,
   jobCompleted,
@@ -126,46 +138,65 @@ export {
   jobSuspended,
   type JobTransition,
   type JobTransitionPayload,
-} from './job/lifecycle.ts'
-export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/limit.ts'
-export { defineJob, type JobDefinition, type JobOptions } from './job/define-job.ts'
-export type { JobAdmin, JobAttempt, JobLogLine, JobSelection, JobType } from './job/job-admin.ts'
-export type { Job, JobContext, JobProgress, JobVariables } from './job/job-context.ts'
+} from './job/defined/lifecycle.ts'
+export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/defined/limit.ts'
+export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
+export type {
+  JobAdmin,
+  JobAttempt,
+  JobLogLine,
+  JobSelection,
+  JobType,
+} from './job/steered/job-admin.ts'
+export type {
+  FinishedStep,
+  Job,
+  JobContext,
+  JobProgress,
+  JobVariables,
+} from './job/defined/job-context.ts'
 export {
   fileSchema,
   webhookOf,
   webhookSchema,
   type FileDescriptor,
   type Webhook,
-} from './job/webhook.ts'
-export type { JobHandle, JobReport, JobResultOptions } from './job/job-handle.ts'
-export type { JobTraceNode } from './job/job-trace.ts'
-export type { FinishedStep } from './job/job-memory.ts'
-export type { PublishedJobType } from './job/job-registry.ts'
-export type { OutputsOptions, OutputStore } from './job/output-store.ts'
-export type { JobRunnerOptions } from './job/job-runner.ts'
-export { jobStatuses, type JobStatus, type JobView } from './job/job-view.ts'
-export type { DeclaredRetention, JobRetention } from './job/retention.ts'
-export type { JobRetryOptions } from './job/retry-policy.ts'
-export { unwrap, type JobResult, type RunJobContext, type RunJobOptions } from './job/run-job.ts'
-export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/schedule-admin.ts'
-export type { HeldLock, LockOptions, LockResult } from './job/with-lock.ts'
-export type { JobTransaction, TransactionalJobContext } from './job/transactional-context.ts'
-export type { JobEventOptions, JobWaitOptions } from './job/waits.ts'
+} from './job/defined/webhook.ts'
+export type { JobHandle, JobReport, JobResultOptions } from './job/steered/job-handle.ts'
+export type { JobTraceNode } from './job/steered/job-trace.ts'
+export type { PublishedJobType } from './job/defined/job-registry.ts'
+export type { OutputsOptions, OutputStore } from './job/outputs/output-store.ts'
+export type { JobRunnerOptions } from './job/running/job-runner.ts'
+export { jobStatuses, type JobStatus, type JobView } from './job/steered/job-view.ts'
+export type { DeclaredRetention, JobRetention } from './job/defined/retention.ts'
+export type { JobRetryOptions } from './job/defined/retry-policy.ts'
+export {
+  unwrap,
+  type JobResult,
+  type RunJobContext,
+  type RunJobOptions,
+} from './job/steered/run-job.ts'
+export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/steered/schedule-admin.ts'
+export type { HeldLock, LockOptions, LockResult } from './job/steered/with-lock.ts'
+export type {
+  JobTransaction,
+  TransactionalJobContext,
+} from './job/defined/transactional-context.ts'
+export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
-export type { AppOptions } from './runtime/app-options.ts'
-export { defineApp, type App } from './runtime/app.ts'
-export { discover, type DiscoverOptions } from './runtime/discover.ts'
-export type { Module } from './runtime/modules.ts'
-export type { Repair, RepairName } from './runtime/repair.ts'
-export type { RunnerOptions } from './runtime/runner-options.ts'
-export type { Runner } from './runtime/runner.ts'
+export type { AppOptions } from './runtime/app/app-options.ts'
+export { defineApp, type App } from './runtime/app/app.ts'
+export { discover, type DiscoverOptions } from './runtime/app/discover.ts'
+export type { Module } from './runtime/app/modules.ts'
+export type { Repair, RepairName } from './runtime/app/repair.ts'
+export type { RunnerOptions } from './runtime/runner/runner-options.ts'
+export type { Runner } from './runtime/runner/runner.ts'
 export type {
   Committed,
   DecideOptions,
   ListenerReference,
   Transaction,
   TransactionOptions,
-} from './runtime/transaction.ts'
+} from './runtime/app/transaction.ts'
 
 export { silentLogger, stderrLogger, type Logger } from './telemetry/logger.ts'

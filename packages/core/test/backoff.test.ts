@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { exponential, milliseconds, type Duration } from '../src/listener/backoff.ts'
+import { exponential, milliseconds, type Duration } from '../src/listener/declared/backoff.ts'
 
 test('the time before an attempt doubles, keeps within its upper half, and is never longer than the longest', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { RebuildPace } from '../src/listener/rebuild-pace.ts'
-import { SwitchAttempts, type SwitchOutcome } from '../src/projection/switch-attempts.ts'
+import { RebuildPace } from '../src/listener/read/rebuild-pace.ts'
+import { SwitchAttempts, type SwitchOutcome } from '../src/projection/rebuilt/switch-attempts.ts'
 
 test('a switch is tried when the rest can be done in 50 ms, and for less after each attempt that came too late', () => {
   const attempts = new SwitchAttempts()

@@ -20,7 +20,7 @@ export interface EventRow {
 /**
  * A row of a page, which the driver left as the server sent it. What no handler asks for is never parsed.
  *
- * INVARIANT: the columns are in the order of a page's, in `database/sql/read-page.ts`.
+ * INVARIANT: the columns are in the order of a page's, in `database/sql/outbox/read-page.ts`.
  */
 export class TextEventRow implements EventRow {
   readonly #texts: (string | null)[]

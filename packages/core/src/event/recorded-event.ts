@@ -1,3 +1,4 @@
+import type { EventDefinition, PayloadOf } from './define-event.ts'
 import type { EventSequence } from './sequence.ts'
 
 /** An event as handlers see it: immutable, decoded, validated and brought up to its definition's version. */
@@ -25,3 +26,9 @@ export interface RecordedEvent<Type extends string = string, Payload = unknown> 
   /** When the publisher inserted it, by the server's clock. */
   readonly recordedAt: Date
 }
+
+/** The event that the handler of a definition receives. */
+export type EventOf<Definition> =
+  Definition extends EventDefinition<infer Type, unknown>
+    ? RecordedEvent<Type, PayloadOf<Definition>>
+    : never

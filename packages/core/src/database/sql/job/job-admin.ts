@@ -1,0 +1,103 @@
+import { statement, type SchemaStatement } from '../../statement.ts'
+
+export const readJobResult: SchemaStatement = statement(
+  'read_job_result',
+  (schema) => `SELECT status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
+)
+
+// What a waiting caller looks at, again and again: small, and by the primary key.
+export const watchJob: SchemaStatement = statement(
+  'watch_job',
+  (schema) => `
+SELECT j.status, j.attempt, s.progress FROM ${schema}.jobs j
+LEFT JOIN ${schema}.job_states s ON s.job = j.id WHERE j.id = $1::uuid`,
+)
+
+// Finished jobs are not counted: all others are found by partial indexes, however many have finished.
+export const countOpenJobs: SchemaStatement = statement(
+  'count_open_jobs',
+  (schema) => `
+SELECT 'scheduled' AS status, count(*)::integer AS jobs FROM ${schema}.jobs WHERE status = 'scheduled'
+UNION ALL SELECT 'queued', count(*)::integer FROM ${schema}.jobs WHERE status = 'queued' AND parked IS NULL
+UNION ALL SELECT 'parked', (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'new')::integer
+  + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')::integer
+  + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')::integer
+  + (SELECT count(*) FROM ${schema}.jobs WHERE status = 'queued' AND parked = 'limit')::integer
+UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running' AND process IS NOT NULL
+UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 'paused'
+UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
+)
+
+// A job that is running is asked; any other is cancelled here and now.
+export const cancelJob: SchemaStatement = statement(
+  'cancel_job',
+  (schema) => `
+UPDATE ${schema}.jobs
+SET requested = CASE WHEN status = 'running' THEN 'cancel' END,
+  finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END,
+  status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, parked = NULL, waiting = NULL
+WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'running', 'paused')
+RETURNING status`,
+)
+
+export const pauseJob: SchemaStatement = statement(
+  'pause_job',
+  (schema) => `
+UPDATE ${schema}.jobs
+SET requested = CASE WHEN status = 'running' THEN coalesce(requested, 'pause') END,
+  status = CASE WHEN status = 'running' THEN 'running' ELSE 'paused' END, parked = NULL
+WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'running')
+RETURNING status`,
+)
+
+// Takes a pause back, also one that its job has not seen yet.
+export const resumeJob: SchemaStatement = statement(
+  'resume_job',
+  (schema) => `
+UPDATE ${schema}.jobs
+SET status = CASE WHEN status = 'running' THEN 'running'
+    WHEN waiting IS NULL AND run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
+  parked = CASE WHEN status = 'paused' AND (concurrency_key IS NOT NULL OR limited)
+    AND (waiting IS NOT NULL OR run_at <= statement_timestamp()) THEN 'new' END,
+  requested = NULL, waiting = NULL
+WHERE id = $1::uuid AND (status = 'paused' OR (status = 'running' AND requested = 'pause'))
+RETURNING status`,
+)
+
+// Runs a finished job again, with its steps and its state; its attempts begin anew. Another unfinished job may have
+// its unique key by now.
+export const retryJob: SchemaStatement = statement(
+  'retry_job',
+  (schema) => `
+UPDATE ${schema}.jobs j
+SET status = 'queued', attempt = 0, run_at = clock_timestamp(), finished_at = NULL, triggered_by = $2::text,
+  waiting = NULL, requested = NULL, parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+WHERE j.id = $1::uuid AND (j.status IN ('failed', 'cancelled') OR (j.status = 'scheduled' AND j.waiting IS NULL))
+  AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.id <> j.id
+    AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
+RETURNING status`,
+)
+
+export const reprioritiseJob: SchemaStatement = statement(
+  'reprioritise_job',
+  (schema) => `
+UPDATE ${schema}.jobs SET priority = $2::integer
+WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'paused', 'running')
+RETURNING status`,
+)
+
+// Tells the processes that there is something to look at: rare, so it may ring.
+export const ringForJobs: SchemaStatement = statement(
+  'ring_for_jobs',
+  () => `SELECT pg_notify($1::text, 'jobs')`,
+)
+
+// Finished jobs past their time, a page at a time, oldest first by the time in their ids.
+export const deleteFinished: SchemaStatement = statement(
+  'delete_finished_jobs',
+  (schema) => `
+DELETE FROM ${schema}.jobs WHERE id = ANY (ARRAY(
+  SELECT id FROM ${schema}.jobs
+  WHERE name = $1::text AND status = ANY ($2::text[]) AND finished_at < clock_timestamp() - $3::float8 * interval '1 ms'
+  ORDER BY id LIMIT $4::integer FOR UPDATE SKIP LOCKED))`,
+)

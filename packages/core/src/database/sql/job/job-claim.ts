@@ -1,0 +1,143 @@
+import { statement, type SchemaStatement } from '../../statement.ts'
+
+// A function, because its settings pin the plan: see the migration.
+export const claimJobs: SchemaStatement = statement(
+  'claim_jobs',
+  (schema) => `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer)`,
+)
+
+// The same with what telemetry tells of a job. Each is looked up by its id: OFFSET keeps the planner from joining tables.
+export const claimObservedJobs: SchemaStatement = statement(
+  'claim_observed_jobs',
+  (schema) => `
+SELECT c.*, t.traceparent, t.tracestate,
+  greatest(0, extract(epoch FROM clock_timestamp() - t.run_at) * 1000)::float8 AS waited
+FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer) c
+CROSS JOIN LATERAL (
+  SELECT j.traceparent, j.tracestate, j.run_at FROM ${schema}.jobs j WHERE j.id = c.id OFFSET 0) AS t`,
+)
+
+export const nextJobDue: SchemaStatement = statement(
+  'next_job_due',
+  (schema) => `SELECT ${schema}.next_job_due() AS due`,
+)
+
+// Gives back what was claimed and not run, or interrupted by no fault of its own: the attempt does not count.
+export const releaseJobs: SchemaStatement = statement(
+  'release_jobs',
+  (schema) => `
+UPDATE ${schema}.jobs j SET status = 'queued', process = NULL, attempt = j.attempt - 1,
+  parked = CASE WHEN j.limited THEN 'new' ELSE j.parked END
+FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
+WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
+)
+
+// Of the attempts that this process thinks it runs, those that it should know something about: what is asked of
+// them, or that they are not its own any more.
+export const reviewJobs: SchemaStatement = statement(
+  'review_jobs',
+  (schema) => `
+SELECT u.id, u.token, CASE WHEN j.token = u.token AND j.status = 'running' THEN j.requested ELSE 'lost' END AS news
+FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
+LEFT JOIN ${schema}.jobs j ON j.id = u.id
+WHERE j.id IS NULL OR j.token <> u.token OR j.status <> 'running' OR j.requested IS NOT NULL`,
+)
+
+// What the database thinks that this process runs: a claim whose answer was lost with its connection.
+export const jobsOfProcess: SchemaStatement = statement(
+  'jobs_of_process',
+  (schema) => `
+SELECT id, token FROM ${schema}.jobs
+WHERE process = $1::uuid AND status = 'running' AND started_at < clock_timestamp() - $2::integer * interval '1 ms'`,
+)
+
+// Takes jobs from processes that are silent. An attempt that is in a transaction holds its row FOR KEY SHARE and is
+// left alone until that ends: by its connection's end, or by the limit on an idle transaction.
+export const rescueJobs: SchemaStatement = statement(
+  'rescue_jobs',
+  (schema) => `
+WITH dead AS (
+  SELECT j.id, j.process, j.token, j.attempt, j.started_at, j.triggered_by FROM ${schema}.jobs j
+  WHERE j.status = 'running' AND j.process IS NOT NULL AND NOT EXISTS (
+    SELECT FROM ${schema}.processes p
+    WHERE p.id = j.process AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms')
+  LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
+), rescued AS (
+  UPDATE ${schema}.jobs j
+  SET status = CASE j.requested WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' ELSE 'queued' END,
+    finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
+    parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND j.requested IS NULL THEN 'new' END,
+    process = NULL, requested = NULL, error = $2::jsonb
+  FROM dead d WHERE j.id = d.id
+  RETURNING j.id, j.name
+)
+INSERT INTO ${schema}.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, error)
+SELECT d.id, d.token, d.attempt, 'lost', d.process, d.triggered_by, d.started_at, $2::jsonb
+FROM dead d JOIN rescued r ON r.id = d.id
+RETURNING job`,
+)
+
+export const anyWaits: SchemaStatement = statement(
+  'any_job_waits',
+  (schema) => `SELECT EXISTS (SELECT FROM ${schema}.job_waits) AS any`,
+)
+
+export const wakeJobs: SchemaStatement = statement(
+  'wake_jobs',
+  (schema) => `SELECT ${schema}.wake_jobs($1::bigint) AS woken`,
+)
+
+// Moves jobs of types that no live process runs out of the way of the others, a page at a time.
+export const parkUnknown: SchemaStatement = statement(
+  'park_unknown_jobs',
+  (schema) => `
+UPDATE ${schema}.jobs j SET parked = 'type'
+WHERE j.id = ANY (ARRAY(
+  SELECT q.id FROM ${schema}.jobs q
+  WHERE q.status = 'queued' AND q.parked IS NULL AND q.name NOT IN (
+    SELECT n FROM ${schema}.processes p
+    CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+    CROSS JOIN LATERAL jsonb_array_elements_text(
+      coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n
+    WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms')
+  ORDER BY q.queue, q.priority, q.run_at, q.id LIMIT 1000 FOR UPDATE SKIP LOCKED))
+RETURNING j.name`,
+)
+
+// The opposite: a process has come that runs them. And what limits were declared or taken back for since it was put
+// where it is.
+export const unparkKnown: SchemaStatement = statement(
+  'unpark_known_jobs',
+  (schema) => `
+UPDATE ${schema}.jobs j
+SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited OR j.parked IS DISTINCT FROM 'type' THEN 'new' END
+WHERE j.id = ANY (ARRAY(
+  SELECT q.id FROM ${schema}.jobs q WHERE q.parked = 'type' AND q.name = ANY ($1::text[])
+  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+|| ARRAY(
+  SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked IS NULL
+    AND q.name IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
+  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+|| ARRAY(
+  SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked = 'limit'
+    AND q.name NOT IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
+  LIMIT 1000 FOR UPDATE SKIP LOCKED))`,
+)
+
+export const armJobs: SchemaStatement = statement(
+  'arm_jobs',
+  (schema) => `
+INSERT INTO ${schema}.job_doorbells AS d (process, armed) VALUES ($1::uuid, $2::boolean)
+ON CONFLICT (process) DO UPDATE SET armed = excluded.armed WHERE d.armed <> excluded.armed`,
+)
+
+export const removeJobDoorbell: SchemaStatement = statement(
+  'remove_job_doorbell',
+  (schema) => `DELETE FROM ${schema}.job_doorbells WHERE process = $1::uuid`,
+)
+
+export const sweepJobDoorbells: SchemaStatement = statement(
+  'sweep_job_doorbells',
+  (schema) => `
+DELETE FROM ${schema}.job_doorbells d WHERE NOT EXISTS (SELECT FROM ${schema}.processes p WHERE p.id = d.process)`,
+)

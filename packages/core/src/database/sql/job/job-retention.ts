@@ -1,0 +1,79 @@
+import { statement, type SchemaStatement } from '../../statement.ts'
+
+// One process at a time; the lock goes with the transaction.
+export const lockRetention: SchemaStatement = statement(
+  'lock_job_retention',
+  (schema) =>
+    `SELECT pg_try_advisory_xact_lock(hashtextextended('${schema.replaceAll("'", "''")}.jobs.retention', 0)) AS held`,
+)
+
+// For each type whose number is limited, the newest job that is one too many. Ids begin with the time, so the newest are
+// at the end of the primary key: no index is paid for by those who complete jobs. It looks at the newest 200,000 jobs;
+// a type whose jobs are rarer than that is limited by age.
+export const findSurplus: SchemaStatement = statement(
+  'find_surplus_jobs',
+  (schema) => `
+SELECT r.name, r.id FROM (
+  SELECT n.name, n.id, row_number() OVER (PARTITION BY n.name ORDER BY n.id DESC) AS place
+  FROM (SELECT id, name, status FROM ${schema}.jobs ORDER BY id DESC LIMIT 200000) AS n
+  WHERE n.name = ANY ($1::text[]) AND n.status IN ('completed', 'cancelled')) AS r
+JOIN unnest($1::text[], $2::integer[]) AS u (name, most) ON u.name = r.name AND r.place = u.most + 1`,
+)
+
+// Looks at the jobs after an id, a page in the order of ids, and deletes those that are past their time. A job whose
+// parent may still ask for its result is kept.
+export const sweepJobs: SchemaStatement = statement(
+  'sweep_jobs',
+  (schema) => `
+WITH seen AS (
+  SELECT j.id, j.name, j.status, j.finished_at, j.parent FROM ${schema}.jobs j
+  WHERE j.id > $1::uuid ORDER BY j.id LIMIT $2::integer
+), gone AS (
+  DELETE FROM ${schema}.jobs d WHERE d.id = ANY (ARRAY(
+    SELECT s.id FROM seen s
+    JOIN unnest($3::text[], $4::float8[], $5::float8[], $6::uuid[]) AS u (name, age, failed, surplus)
+      ON u.name = s.name
+    WHERE ((s.status IN ('completed', 'cancelled')
+        AND (s.finished_at < clock_timestamp() - u.age * interval '1 ms' OR s.id <= u.surplus))
+      OR (s.status = 'failed' AND s.finished_at < clock_timestamp() - u.failed * interval '1 ms'))
+      AND NOT EXISTS (SELECT FROM ${schema}.jobs p WHERE p.id = s.parent
+        AND p.status NOT IN ('completed', 'failed', 'cancelled'))))
+    AND d.status IN ('completed', 'cancelled', 'failed')
+  RETURNING d.id
+)
+SELECT (SELECT s.id FROM seen s ORDER BY s.id DESC LIMIT 1) AS last, (SELECT count(*) FROM seen)::integer AS seen,
+  (SELECT count(*) FROM gone)::integer AS deleted`,
+)
+
+// Ticks that nobody looks at any more; the last one of a schedule stays.
+export const forgetTicks: SchemaStatement = statement(
+  'forget_schedule_ticks',
+  (schema) => `
+DELETE FROM ${schema}.schedule_ticks t WHERE t.ctid = ANY (ARRAY(
+  SELECT o.ctid FROM ${schema}.schedule_ticks o
+  WHERE o.recorded_at < clock_timestamp() - $1::float8 * interval '1 ms'
+    AND o.tick < (SELECT max(n.tick) FROM ${schema}.schedule_ticks n WHERE n.schedule = o.schedule)
+  LIMIT 1000))`,
+)
+
+// Locks that nobody has held for long.
+export const forgetLocks: SchemaStatement = statement(
+  'forget_locks',
+  (schema) => `
+DELETE FROM ${schema}.locks l WHERE l.ctid = ANY (ARRAY(
+  SELECT o.ctid FROM ${schema}.locks o
+  WHERE o.held_until < clock_timestamp() - $1::float8 * interval '1 ms'
+  LIMIT 1000 FOR UPDATE SKIP LOCKED))`,
+)
+
+// Keys of rate limits that nothing waits for and nothing has started under lately.
+export const forgetRates: SchemaStatement = statement(
+  'forget_job_rates',
+  (schema) => `
+DELETE FROM ${schema}.job_rates r WHERE r.ctid = ANY (ARRAY(
+  SELECT o.ctid FROM ${schema}.job_rates o
+  LEFT JOIN ${schema}.job_limits l ON l.kind = o.kind AND l.name = o.name
+  WHERE o.ready_at IS NULL AND coalesce(o.since[array_upper(o.since, 1)], '-infinity')
+    < clock_timestamp() - interval '1 hour' - coalesce(l.period, 0) * 2 * interval '1 ms'
+  LIMIT 1000 FOR UPDATE OF o SKIP LOCKED))`,
+)

@@ -1,0 +1,56 @@
+import { statement, type SchemaStatement } from '../../statement.ts'
+
+// INVARIANT: every statement here is fenced by id, token and the status 'running'.
+
+// Completed jobs of a process, many at once. Those that are not answered were somebody else's by then. A function,
+// because its settings pin the plan: see the migration.
+export const completeJobs: SchemaStatement = statement(
+  'complete_jobs',
+  (schema) =>
+    `SELECT id FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS id`,
+)
+
+// How an attempt ends that did not complete its job: the job's new status, and the attempt's place in the history.
+// A request that came meanwhile has the last word over another try.
+export const settleJob: SchemaStatement = statement(
+  'settle_job',
+  (schema) => `
+WITH settled AS (
+  UPDATE ${schema}.jobs j
+  SET status = CASE
+      WHEN $3::text = 'scheduled' AND j.requested = 'cancel' THEN 'cancelled'
+      WHEN $3::text = 'scheduled' AND j.requested = 'pause' THEN 'paused'
+      ELSE $3::text END,
+    finished_at = CASE
+      WHEN $3::text IN ('failed', 'cancelled') OR ($3::text = 'scheduled' AND j.requested = 'cancel') THEN clock_timestamp() END,
+    run_at = CASE WHEN $4::float8 IS NULL THEN j.run_at
+      WHEN $4::float8 = 'infinity' THEN 'infinity' ELSE clock_timestamp() + $4::float8 * interval '1 ms' END,
+    attempt = j.attempt - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
+    parked = CASE WHEN $3::text = 'queued' AND j.limited THEN 'new' ELSE j.parked END,
+    error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
+  WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
+  RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at
+), waits AS (
+  INSERT INTO ${schema}.job_waits (job, kind, target, key, sequence, jobs)
+  SELECT s.id, $10::text, $11::text, $12::text, $13::bigint, $14::uuid[] FROM settled s WHERE $10::text IS NOT NULL
+  ON CONFLICT (job) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
+    sequence = excluded.sequence, jobs = excluded.jobs
+)
+INSERT INTO ${schema}.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, error)
+SELECT s.id, s.token, s.attempt, $8::text, $9::uuid, s.triggered_by, s.started_at, $6::jsonb FROM settled s
+RETURNING job`,
+)
+
+// The fence of a job's transaction: it holds the row until the transaction ends, so that nobody can take the job
+// meanwhile, and lets requests through.
+export const fenceJob: SchemaStatement = statement(
+  'fence_job',
+  (schema) => `
+SELECT id FROM ${schema}.jobs WHERE id = $1::uuid AND token = $2::bigint AND status = 'running' FOR KEY SHARE`,
+)
+
+// The same for a batch. In the order of ids, as everybody who locks several.
+export const fenceJobs: SchemaStatement = statement(
+  'fence_jobs',
+  (schema) => `SELECT id FROM ${schema}.fence_jobs($1::uuid[], $2::bigint[]) AS id`,
+)

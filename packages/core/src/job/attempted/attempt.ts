@@ -1,0 +1,148 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import type { SchemaStatement } from '../../database/statement.ts'
+import type { OpenTransaction } from '../../database/transaction.ts'
+import type { ClaimedJob } from '../claimed/claimed-job.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
+import type { JobEnvironment } from './environment.ts'
+import { cutsOff, interruptionError, type Interruption } from './interruption.ts'
+import type { Suspension } from './suspension.ts'
+
+/** One claim of one job: the right to write for it, until it has ended or somebody else has it. */
+export class Attempt {
+  readonly job: ClaimedJob
+  readonly definition: JobDefinition
+  readonly environment: JobEnvironment
+  readonly startedAt: number = Date.now()
+  /** Set when the job has asked to go on later, whatever becomes of the error that says so. */
+  suspension: Suspension | undefined
+  /** Whether it was completed in a transaction of its own that has committed. */
+  completed = false
+  readonly #transactions = new Set<OpenTransaction>()
+  #cut: PromiseWithResolvers<never> | undefined
+  #controller: AbortController | undefined
+  #cutController: AbortController | undefined
+  #interruption: Interruption | undefined
+  #over = false
+
+  constructor(job: ClaimedJob, definition: JobDefinition, environment: JobEnvironment) {
+    this.job = job
+    this.definition = definition
+    this.environment = environment
+  }
+
+  /** The parameters that every fenced statement begins with. */
+  get fence(): [string, string] {
+    return [this.job.id, this.job.token]
+  }
+
+  get interruption(): Interruption | undefined {
+    return this.#interruption
+  }
+
+  /** Aborts on every interruption but a drain. Made when it is first asked for. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#interruption !== undefined && this.#interruption !== 'drain') {
+        this.#controller.abort(this.#error(this.#interruption))
+      }
+    }
+    return this.#controller.signal
+  }
+
+  /** Rejects when the attempt is cut off. Made when it is first asked for: most jobs end before they wait. */
+  get cut(): Promise<never> {
+    if (this.#cut === undefined) {
+      this.#cut = Promise.withResolvers<never>()
+      this.#cut.promise.catch(() => {})
+      const interruption = this.#interruption
+      if (interruption !== undefined && cutsOff(interruption)) {
+        this.#cut.reject(this.#error(interruption))
+      }
+    }
+    return this.#cut.promise
+  }
+
+  /** Aborts when the attempt is cut off, and not when it is only asked to stop. Made when it is first asked for. */
+  get cutSignal(): AbortSignal {
+    if (this.#cutController === undefined) {
+      const controller = new AbortController()
+      this.#cutController = controller
+      this.cut.catch((error: unknown) => controller.abort(error))
+    }
+    return this.#cutController.signal
+  }
+
+  /** Asks the attempt to stop, or cuts it off. What has ended is left alone; a cut is final. */
+  interrupt(interruption: Interruption): void {
+    const before = this.#interruption
+    if (this.#over || (before !== undefined && cutsOff(before))) return
+    if (before !== undefined && before !== 'drain' && !cutsOff(interruption)) return
+    this.#interruption = interruption
+    if (interruption === 'drain') return
+    const error = this.#error(interruption)
+    if (cutsOff(interruption)) {
+      for (const transaction of this.#transactions) {
+        transaction.destroy(`was cut off: ${interruption}`)
+      }
+      this.#cut?.reject(error)
+    }
+    this.#controller?.abort(error)
+  }
+
+  /** @throws TidemarkError what interrupts the attempt, if anything does; also a drain. */
+  throwIfInterrupted(): void {
+    if (this.#over) throw this.#error('lost')
+    if (this.#interruption !== undefined) throw this.#error(this.#interruption)
+  }
+
+  /** Nothing that comes later is written. */
+  end(): void {
+    this.#over = true
+    for (const transaction of this.#transactions) transaction.destroy('belongs to a job that ended')
+  }
+
+  /**
+   * Runs one of the statements that are fenced by id and token.
+   *
+   * @throws TidemarkError TIDEMARK_JOB_LOST when the fence did not hold; then the attempt is cut off.
+   */
+  async write(
+    statement: SchemaStatement,
+    values: readonly unknown[],
+    executor: Executor | PreparingExecutor = this.environment.database,
+  ): Promise<void> {
+    this.#requireAlive()
+    const { schema } = this.environment.outbox
+    const { rowCount } = await run(executor, statement(schema), [...this.fence, ...values])
+    if (rowCount !== 0) return
+    this.interrupt('lost')
+    throw this.#error('lost')
+  }
+
+  /** Has the transaction destroyed if the attempt is cut off; answers what ends that. */
+  watch(transaction: OpenTransaction): () => void {
+    this.#requireAlive()
+    this.#transactions.add(transaction)
+    // The server ends the session of a frozen process; this one lives.
+    const pulse = setInterval(() => {
+      transaction.query('SELECT 1').catch(() => {})
+    }, this.environment.leaseDuration / 3)
+    return () => {
+      clearInterval(pulse)
+      this.#transactions.delete(transaction)
+    }
+  }
+
+  #requireAlive(): void {
+    if (this.#over) throw this.#error('lost')
+    if (this.#interruption !== undefined && cutsOff(this.#interruption)) {
+      throw this.#error(this.#interruption)
+    }
+  }
+
+  #error(interruption: Interruption): Error {
+    const { name, timeout } = this.definition
+    return interruptionError(name, this.job.id, interruption, timeout)
+  }
+}

@@ -1,0 +1,61 @@
+import { run } from '../../database/executor.ts'
+import { reviewJobs } from '../../database/sql/job/job-claim.ts'
+import type { ClaimedJob } from '../claimed/claimed-job.ts'
+import { Attempt } from './attempt.ts'
+import type { JobEnvironment } from './environment.ts'
+import type { Interruption } from './interruption.ts'
+
+const reviewAge = 200
+
+/** The attempts that run in this process, or whose end is being written. */
+export class Attempts {
+  readonly #environment: JobEnvironment
+  readonly #attempts = new Map<string, Attempt>()
+  #reviewed = 0
+
+  constructor(environment: JobEnvironment) {
+    this.#environment = environment
+  }
+
+  has(id: string): boolean {
+    return this.#attempts.has(id)
+  }
+
+  begin(job: ClaimedJob): Attempt {
+    const definition = this.#environment.spawner.registry.require(job.name)
+    const attempt = new Attempt(job, definition, this.#environment)
+    // It was taken from this process, and came back: the older attempt is a stranger now.
+    this.#attempts.get(job.id)?.interrupt('lost')
+    this.#attempts.set(job.id, attempt)
+    return attempt
+  }
+
+  forget(attempt: Attempt): void {
+    if (this.#attempts.get(attempt.job.id) === attempt) this.#attempts.delete(attempt.job.id)
+  }
+
+  interruptAll(interruption: Interruption): void {
+    for (const attempt of this.#attempts.values()) attempt.interrupt(interruption)
+  }
+
+  /**
+   * Learns, now and then, what is asked of the attempts that have run for a while, and which of them are somebody
+   * else's by now.
+   */
+  async review(): Promise<void> {
+    const before = Date.now() - reviewAge
+    if (this.#reviewed >= before) return
+    this.#reviewed = Date.now()
+    const running = [...this.#attempts.values()].filter(({ startedAt }) => startedAt < before)
+    if (running.length === 0) return
+    const { database, outbox } = this.#environment
+    const { rows } = await run(database, reviewJobs(outbox.schema), [
+      running.map(({ job }) => job.id),
+      running.map(({ job }) => job.token),
+    ])
+    for (const row of rows) {
+      const attempt = this.#attempts.get(row['id'] as string)
+      if (attempt?.job.token === row['token']) attempt?.interrupt(row['news'] as Interruption)
+    }
+  }
+}

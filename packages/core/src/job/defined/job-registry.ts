@@ -1,0 +1,139 @@
+import { z } from 'zod'
+import { closest } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isJobDefinition, type JobDefinition } from './define-job.ts'
+import type { QueueDefinition } from './define-queue.ts'
+import type { DeclaredLimit } from './limit.ts'
+
+/** A type of job as a process publishes it: for other processes, for a user interface, for an API. */
+export interface PublishedJobType {
+  readonly name: string
+  readonly kind: 'job'
+  readonly version: number
+  readonly description?: string
+  readonly aliases: readonly string[]
+  readonly queue: string
+  /** JSON Schema; null when the zod schema holds what JSON Schema cannot say. */
+  readonly input: object | null
+  readonly output: object | null
+  readonly state: object | null
+}
+
+/** The job definitions of an application, by their names and by the names that they had before. */
+export class JobRegistry {
+  readonly #byName = new Map<string, JobDefinition>()
+  readonly #definitions = new Set<JobDefinition>()
+  readonly #queues = new Map<string, QueueDefinition>()
+  #published: readonly PublishedJobType[] | undefined
+
+  /** @throws TidemarkError TIDEMARK_NAME_TAKEN when another definition has the name or an alias. */
+  add(definition: JobDefinition): void {
+    if (this.#definitions.has(definition)) return
+    for (const name of [definition.name, ...definition.aliases]) {
+      if (this.#byName.has(name)) {
+        throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two jobs are named "${name}"`, {
+          hint: 'The name of a job is stored with it: give each its own.',
+          details: { name },
+        })
+      }
+      this.#byName.set(name, definition)
+    }
+    if (definition.definedQueue !== undefined) this.addQueue(definition.definedQueue)
+    this.#definitions.add(definition)
+    this.#published = undefined
+  }
+
+  /** @throws TidemarkError TIDEMARK_NAME_TAKEN when another definition has the name. */
+  addQueue(queue: QueueDefinition): void {
+    const known = this.#queues.get(queue.name)
+    if (known !== undefined && known !== queue) {
+      throw new TidemarkError('TIDEMARK_NAME_TAKEN', `two queues are named "${queue.name}"`, {
+        hint: 'Define a queue once, and share the definition.',
+        details: { name: queue.name },
+      })
+    }
+    this.#queues.set(queue.name, queue)
+  }
+
+  /** The limit of a queue; undefined when it has none. */
+  queueLimit(name: string): DeclaredLimit | undefined {
+    return this.#queues.get(name)?.limit
+  }
+
+  get(name: string): JobDefinition | undefined {
+    return this.#byName.get(name)
+  }
+
+  get size(): number {
+    return this.#definitions.size
+  }
+
+  /** The queues, each with the names of the jobs in it, former names included. */
+  get queues(): ReadonlyMap<string, readonly string[]> {
+    const queues = new Map<string, string[]>()
+    for (const { queue, name, aliases } of this.#definitions) {
+      const names = queues.get(queue) ?? []
+      queues.set(queue, [...names, name, ...aliases])
+    }
+    return queues
+  }
+
+  get names(): readonly string[] {
+    return [...this.#byName.keys()]
+  }
+
+  [Symbol.iterator](): SetIterator<JobDefinition> {
+    return this.#definitions.values()
+  }
+
+  /**
+   * The definition itself, or that of a name.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB_TYPE.
+   */
+  require(job: string | { readonly name: string }): JobDefinition {
+    if (isJobDefinition(job)) return job
+    const name = typeof job === 'string' ? job : job.name
+    const found = this.#byName.get(name)
+    if (found !== undefined) return found
+    const meant = closest(name, this.names)
+    throw new TidemarkError('TIDEMARK_UNKNOWN_JOB_TYPE', `no job is named "${name}"`, {
+      ...(meant === undefined ? {} : { hint: `Did you mean "${meant}"?` }),
+      details: { name },
+    })
+  }
+
+  /** What this process can run, with JSON Schemas. Made once. */
+  publish(): readonly PublishedJobType[] {
+    this.#published ??= [...this.#definitions].map((definition): PublishedJobType => {
+      const { name, version, description, aliases, queue, schemas } = definition
+      return {
+        name,
+        kind: 'job',
+        version,
+        ...(description === undefined ? {} : { description }),
+        aliases,
+        queue,
+        input: jsonSchema(schemas.input),
+        output: jsonSchema(schemas.output),
+        state: jsonSchema(schemas.state),
+      }
+    })
+    return this.#published
+  }
+}
+
+function jsonSchema(schema: z.ZodType | undefined): object | null {
+  if (schema === undefined) return null
+  return z.toJSONSchema(schema, {
+    io: 'input',
+    unrepresentable: 'any',
+    // What `fromJson` makes of JSON.
+    override: ({ zodSchema, jsonSchema: json }) => {
+      const { type } = (zodSchema as unknown as z.ZodType).def
+      if (type === 'date') Object.assign(json, { type: 'string', format: 'date-time' })
+      if (type === 'bigint')
+        Object.assign(json, { type: ['integer', 'string'], pattern: '^-?\\d+$' })
+    },
+  })
+}

@@ -1,0 +1,41 @@
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
+import { exponential, type Backoff } from '../../listener/declared/backoff.ts'
+
+/** How often and how soon a failing job is tried again. */
+export interface JobRetryOptions {
+  /** How often it is tried in all. Defaults to 10. */
+  readonly attempts?: number
+  /** How long to wait before each attempt. Defaults to 1 s, doubling up to 1 h. */
+  readonly backoff?: Backoff
+  /** Whether trying again can help. Defaults to always. */
+  readonly retryable?: (error: unknown) => boolean
+}
+
+/** The options with their defaults. */
+export interface JobRetry {
+  readonly attempts: number
+  readonly backoff: Backoff
+  readonly retryable: (error: unknown) => boolean
+}
+
+// Trying again cannot change what is stored, or undo what the job has done before it answered nonsense.
+const quarantined = [
+  'TIDEMARK_INVALID_INPUT',
+  'TIDEMARK_INVALID_OUTPUT',
+  'TIDEMARK_INVALID_STATE',
+  'TIDEMARK_JOB_KILLS',
+] as const
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function jobRetry(where: string, options: JobRetryOptions = {}): JobRetry {
+  rejectUnknownOptions(`${where}: retry`, options, ['attempts', 'backoff', 'retryable'])
+  const { attempts = 10, backoff = exponential('1s', '1h'), retryable = () => true } = options
+  requireWhole(where, 'retry.attempts', attempts, 1)
+  return {
+    attempts,
+    backoff,
+    retryable: (error) =>
+      !quarantined.some((code) => isTidemarkError(error, code)) && retryable(error),
+  }
+}

@@ -1,0 +1,29 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { putLimits } from '../../database/sql/job/job-limit.ts'
+import type { JobRegistry } from './job-registry.ts'
+
+/**
+ * Writes down the limits of what this process knows, and takes back those that it knows to be gone: the process that
+ * was started last has the say.
+ */
+export async function syncLimits(
+  database: Database,
+  schema: string,
+  registry: JobRegistry,
+): Promise<void> {
+  const types = [...registry].map(({ name, limit }) => ({ kind: 'type', name, limit }))
+  const queues = [...registry.queues.keys()].map((name) => {
+    return { kind: 'queue', name, limit: registry.queueLimit(name) }
+  })
+  // In one order, as everybody who locks several.
+  const limits = [...queues, ...types].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  if (limits.length === 0) return
+  await run(database, putLimits(schema), [
+    limits.map(({ kind }) => kind),
+    limits.map(({ name }) => name),
+    limits.map(({ limit }) => limit?.concurrency ?? null),
+    limits.map(({ limit }) => limit?.rate ?? null),
+    limits.map(({ limit }) => limit?.period ?? null),
+  ])
+}

@@ -1,0 +1,187 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import { watchJob } from '../../database/sql/job/job-admin.ts'
+import { readLargeOutputs, writeOutputKey } from '../../database/sql/job/job-outputs.ts'
+import type { SchemaStatement } from '../../database/statement.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { decodeValue, type EncodedValue } from '../../event/codec.ts'
+import {
+  outputSize,
+  referenceIn,
+  referTo,
+  type OutputColumns,
+  type OutputReference,
+  type PlacedOutput,
+} from './large-output.ts'
+import type { OutputsOptions, OutputStore } from './output-store.ts'
+
+const defaultLimit = 65_536
+/** How long a store may take to read or to delete, in milliseconds. */
+export const storePatience = 30_000
+// A job may have many large steps: read together, but not all of them.
+const readsAtOnce = 8
+
+/** The right to write a job's outputs: an attempt, for as long as it is not cut off. */
+export interface OutputClaim {
+  /** Runs a fenced statement. */
+  write(statement: SchemaStatement, values: readonly unknown[]): Promise<void>
+  /** Aborts, and rejects, when the attempt is cut off. */
+  readonly cutSignal: AbortSignal
+  readonly cut: Promise<never>
+}
+
+/** Where the outputs of jobs and steps go, and how they are read back. */
+export class Outputs {
+  readonly schema: string
+  readonly store: OutputStore | undefined
+  readonly #limit: number
+
+  constructor(schema: string, { store, limit = defaultLimit }: OutputsOptions = {}) {
+    this.schema = schema
+    this.store = store
+    this.#limit = limit
+  }
+
+  /**
+   * Decides where an output goes. One that is large leaves a reference in its row. Postgres keeps it by the very
+   * statement that writes the reference, so there is nothing to do before; a store of the application's has it when
+   * this resolves.
+   *
+   * @throws TidemarkError TIDEMARK_JOB_LOST, and whatever the store throws.
+   */
+  place(claim: OutputClaim, value: EncodedValue | null): PlacedOutput | Promise<PlacedOutput> {
+    if (value === null || outputSize(value) <= this.#limit) return { row: value, large: null }
+    if (this.store !== undefined) return put(this.store, claim, value)
+    const { key, row } = referTo(value)
+    return { row, large: { key, value } }
+  }
+
+  /**
+   * The outputs of one job, in the order of the given rows.
+   *
+   * @param signal - aborts what a store is asked for. Defaults to 30 s from now.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB when the job was deleted meanwhile, TIDEMARK_OUTPUT_UNREADABLE, and
+   * whatever the store throws.
+   */
+  async readAll(
+    executor: Executor | PreparingExecutor,
+    job: string,
+    rows: readonly OutputColumns[],
+    signal?: AbortSignal,
+  ): Promise<unknown[]> {
+    const references = rows.flatMap((row) => referenceIn(row) ?? [])
+    const kept =
+      references.length === 0
+        ? new Map<string, unknown>()
+        : await this.#readKept(executor, job, references, signal)
+    const outputs: unknown[] = []
+    for (const row of rows) {
+      const reference = referenceIn(row)
+      if (reference === undefined) {
+        outputs.push(row.output === null ? undefined : decodeValue(row.output, row.meta))
+      } else if (kept.has(reference.key)) outputs.push(kept.get(reference.key))
+      else throw await this.#missing(executor, job, reference)
+    }
+    return outputs
+  }
+
+  /** One output of a job, as {@link readAll} reads it. */
+  async read(
+    executor: Executor | PreparingExecutor,
+    job: string,
+    row: OutputColumns,
+    signal?: AbortSignal,
+  ): Promise<unknown> {
+    const [value] = await this.readAll(executor, job, [row], signal)
+    return value
+  }
+
+  async #readKept(
+    executor: Executor | PreparingExecutor,
+    job: string,
+    references: readonly OutputReference[],
+    signal: AbortSignal = AbortSignal.timeout(storePatience),
+  ): Promise<ReadonlyMap<string, unknown>> {
+    const kept = new Map<string, unknown>()
+    const inPostgres = references.filter(({ store }) => store === undefined)
+    if (inPostgres.length > 0) {
+      const keys = inPostgres.map(({ key }) => key)
+      const { rows } = await run(executor, readLargeOutputs(this.schema), [job, keys])
+      for (const { key, output, output_meta: meta } of rows) {
+        kept.set(key as string, decodeValue(output, meta))
+      }
+    }
+    const elsewhere = references.filter(({ store }) => store !== undefined)
+    for (let start = 0; start < elsewhere.length; start += readsAtOnce) {
+      await Promise.all(
+        elsewhere.slice(start, start + readsAtOnce).map(async (reference) => {
+          const { key } = reference
+          const text = await this.#storeOf(job, reference).get(key, { signal })
+          if (text !== undefined) kept.set(key, decodeStored(job, reference, text))
+        }),
+      )
+    }
+    return kept
+  }
+
+  #storeOf(job: string, { key, size, store }: OutputReference): OutputStore {
+    if (this.store !== undefined && this.store.name === store) return this.store
+    const here = this.store === undefined ? 'none' : `"${this.store.name}"`
+    throw new TidemarkError(
+      'TIDEMARK_OUTPUT_UNREADABLE',
+      `an output of job ${job} is in the store "${store}", and this application has ${here}`,
+      {
+        hint: `Give this process the store too: defineApp({ outputs: { store } }), where store.name is "${store}".`,
+        details: { id: job, key, size, store },
+      },
+    )
+  }
+
+  async #missing(
+    executor: Executor | PreparingExecutor,
+    job: string,
+    { key, size, store }: OutputReference,
+  ): Promise<TidemarkError> {
+    const { rows } = await run(executor, watchJob(this.schema), [job])
+    if (store === undefined || rows.length === 0) {
+      return new TidemarkError('TIDEMARK_UNKNOWN_JOB', `job ${job} was deleted meanwhile`, {
+        details: { id: job },
+      })
+    }
+    return new TidemarkError(
+      'TIDEMARK_OUTPUT_UNREADABLE',
+      `the store "${store}" has lost the output ${key} of job ${job}`,
+      { details: { id: job, key, size, store } },
+    )
+  }
+}
+
+/**
+ * INVARIANT: first the row of the key, then the output, then (by the caller, fenced) the reference. Whatever ends in
+ * between leaves a key that nothing refers to, which the sweep finds.
+ */
+async function put(
+  store: OutputStore,
+  claim: OutputClaim,
+  value: EncodedValue,
+): Promise<PlacedOutput> {
+  const { key, row } = referTo(value, store.name)
+  // On a connection of its own also where the reference is part of a transaction: it must be there if that rolls back.
+  await claim.write(writeOutputKey, [key, store.name])
+  const { json, meta } = value
+  const text = meta === null ? `{"value":${json}}` : `{"value":${json},"meta":${meta}}`
+  await Promise.race([store.put(key, text, { signal: claim.cutSignal }), claim.cut])
+  return { row, large: null }
+}
+
+function decodeStored(job: string, { key, size, store }: OutputReference, text: string): unknown {
+  try {
+    const { value, meta } = JSON.parse(text) as { value: unknown; meta?: unknown }
+    return decodeValue(value, meta)
+  } catch (cause) {
+    throw new TidemarkError(
+      'TIDEMARK_OUTPUT_UNREADABLE',
+      `what the store "${store}" has as the output ${key} of job ${job} is not what was put`,
+      { cause, details: { id: job, key, size, store } },
+    )
+  }
+}

@@ -1,0 +1,151 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import { readJobContext } from '../../database/sql/job/job-context.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { currentCause, type Cause } from '../../outbox/published/cause.ts'
+import { beginAttempt } from '../../telemetry/job-span.ts'
+import type { Attempt } from '../attempted/attempt.ts'
+import { Suspension } from '../attempted/suspension.ts'
+import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
+import type { Job } from '../defined/job-context.ts'
+import { JobMemory } from '../remembered/job-memory.ts'
+import type { Outcome } from '../settled/settlement.ts'
+import { RunContext } from './run-context.ts'
+
+/** Runs one attempt of a job that works outside of a transaction. Never throws. */
+export async function execute(attempt: Attempt): Promise<Outcome> {
+  const span = beginAttempt(attempt.environment.outbox.schema, attempt.job, attempt.definition.name)
+  const outcome = await (span === undefined
+    ? attemptOnce(attempt)
+    : span.run(() => attemptOnce(attempt)))
+  span?.end(outcome.kind === 'committed' ? 'completed' : outcome.kind, errorOf(outcome))
+  return outcome
+}
+
+/** What an outcome failed with, for telemetry. */
+export function errorOf(outcome: Outcome): unknown {
+  return outcome.kind === 'failed' || outcome.kind === 'retried' ? outcome.error : undefined
+}
+
+async function attemptOnce(attempt: Attempt): Promise<Outcome> {
+  let context: RunContext | undefined
+  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
+  try {
+    const job = startedJob(attempt, await readContext(attempt))
+    const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
+    const ctx = (context = new RunContext(attempt, memory))
+    const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
+    const value = isPromise(output) ? await Promise.race([output, attempt.cut]) : output
+    if (context.hasReports) await context.flush()
+    if (attempt.completed) return { kind: 'committed' }
+    if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+    const encoded = encodeOutput(attempt.definition, value)
+    const placed = attempt.environment.outputs.place(attempt, encoded)
+    return { kind: 'completed', output: isPromise(placed) ? await placed : placed }
+  } catch (error) {
+    await context?.flush()
+    return outcomeOf(attempt, error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** What came with a job; read only for those that say that something does. */
+export async function readContext(
+  { definition, job, environment }: Attempt,
+  executor: Executor | PreparingExecutor = environment.database,
+): Promise<unknown> {
+  if (definition.schemas.context === undefined) return undefined
+  const { rows } = await run(executor, readJobContext(environment.outbox.schema), [job.id])
+  const { context = null, context_meta: meta = null } = rows[0] ?? {}
+  return decodeContext(definition, context, meta)
+}
+
+/**
+ * The job as its function sees it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT or TIDEMARK_JOB_KILLS.
+ */
+export function startedJob({ definition, job }: Attempt, context: unknown): Job<unknown, unknown> {
+  const { name, retry } = definition
+  // An attempt that ends in this process is judged at its end: only the death of one leads here.
+  if (job.attempt > retry.attempts) {
+    throw new TidemarkError(
+      'TIDEMARK_JOB_KILLS',
+      `${name} ${job.id} is not tried again: attempt ${retry.attempts} of ${retry.attempts} ended with its process`,
+      { details: { name, id: job.id, attempts: retry.attempts } },
+    )
+  }
+  return {
+    id: job.id,
+    name,
+    input: decodeInput(definition, job.version, job.input, job.input_meta),
+    attempt: job.attempt,
+    token: BigInt(job.token),
+    createdAt: job.created_at,
+    triggeredBy: job.triggered_by,
+    parent: job.parent,
+    context,
+  }
+}
+
+/** What is published and spawned by the job has it as its cause. */
+export function causeOf({ job }: Attempt): Cause {
+  return { causationId: job.id, correlationId: job.correlation_id ?? job.id }
+}
+
+/** How an attempt that threw has ended. */
+export function outcomeOf(attempt: Attempt, error: unknown): Outcome {
+  if (attempt.completed) return { kind: 'committed' }
+  switch (attempt.interruption) {
+    case 'lost':
+      return { kind: 'lost' }
+    case 'shutdown':
+      return { kind: 'released' }
+    case 'timeout':
+      return failedOrRetried(attempt, attempt.signal.reason)
+    case 'pause':
+    case 'cancel':
+    case 'drain':
+      // Only what comes from the interruption is its work: an error of the job's own still is one.
+      if (isInterruption(attempt, error)) return interrupted(attempt.interruption)
+      break
+    case undefined:
+      break
+    default:
+      return attempt.interruption satisfies never
+  }
+  if (error instanceof Suspension) return suspended(error)
+  // A job that catches everything and throws its own error has still asked to go on later.
+  if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+  return failedOrRetried(attempt, error)
+}
+
+function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {
+  if (interruption === 'pause') return { kind: 'paused' }
+  return interruption === 'cancel' ? { kind: 'cancelled' } : { kind: 'released' }
+}
+
+function isInterruption(attempt: Attempt, error: unknown): boolean {
+  if (error instanceof TidemarkError && error.code === 'TIDEMARK_JOB_INTERRUPTED') return true
+  if (attempt.interruption === 'drain') return false
+  // What an aborted fetch, timer or query throws: the reason itself, or an error that says so.
+  return (
+    error === attempt.signal.reason ||
+    (error instanceof Error &&
+      (error.name === 'AbortError' || error.cause === attempt.signal.reason))
+  )
+}
+
+function suspended(suspension: Suspension): Outcome {
+  return { kind: 'suspended', suspension }
+}
+
+function failedOrRetried({ definition, job }: Attempt, error: unknown): Outcome {
+  const { attempts, backoff, retryable } = definition.retry
+  if (job.attempt >= attempts || !retryable(error)) return { kind: 'failed', error }
+  return { kind: 'retried', error, delay: backoff(job.attempt + 1) }
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}

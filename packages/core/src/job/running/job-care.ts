@@ -1,0 +1,114 @@
+import { run } from '../../database/executor.ts'
+import {
+  anyWaits,
+  jobsOfProcess,
+  parkUnknown,
+  releaseJobs,
+  rescueJobs,
+  sweepJobDoorbells,
+  unparkKnown,
+  wakeJobs,
+} from '../../database/sql/job/job-claim.ts'
+import { describeError } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { readHorizon } from '../../outbox/ordered/horizon.ts'
+import { wait } from '../../outbox/woken/wait.ts'
+import { countRescued } from '../../telemetry/job-span.ts'
+import type { JobEnvironment } from '../attempted/environment.ts'
+
+// A claim that was committed so long ago and is not known here had its answer lost.
+const orphanAge = 5_000
+
+/** Looks after the jobs of all processes: those that wait for something, those whose process has died, unknown types. */
+export class JobCare {
+  readonly #environment: JobEnvironment
+  readonly #isKnown: (id: string) => boolean
+  readonly #onClaimable: () => void
+
+  /**
+   * @param isKnown - whether this process has the job, runs it, or is about to write how it ended.
+   * @param onClaimable - called when there may be more to claim than before.
+   */
+  constructor(
+    environment: JobEnvironment,
+    isKnown: (id: string) => boolean,
+    onClaimable: () => void,
+  ) {
+    this.#environment = environment
+    this.#isKnown = isKnown
+    this.#onClaimable = onClaimable
+  }
+
+  /** Returns when the signal aborts. */
+  async tend(signal: AbortSignal): Promise<void> {
+    const { leaseDuration } = this.#environment
+    const rescueEvery = Math.min(2_000, leaseDuration / 4)
+    let rescued = 0
+    let parked = 0
+    while (!signal.aborted) {
+      await this.#wakeWaiting()
+      if (Date.now() - rescued >= rescueEvery) {
+        await this.#rescue()
+        await this.#releaseOrphans()
+        rescued = Date.now()
+      }
+      if (Date.now() - parked >= leaseDuration / 2) {
+        await this.#sortTypes()
+        parked = Date.now()
+      }
+      await wait(250, signal)
+    }
+  }
+
+  async #rescue(): Promise<void> {
+    const { database, outbox, leaseDuration, logger } = this.#environment
+    const error = new TidemarkError(
+      'TIDEMARK_JOB_LOST',
+      'the process that ran the job was not heard of any more',
+    )
+    const { rows } = await run(database, rescueJobs(outbox.schema), [
+      leaseDuration,
+      JSON.stringify(describeError(error)),
+    ])
+    if (rows.length === 0) return
+    countRescued(outbox.schema, rows.length)
+    logger.warn({ jobs: rows.length }, `${rows.length} jobs of a silent process are run again`)
+    this.#onClaimable()
+  }
+
+  /** Gives back what was claimed for this process by a statement whose answer never came. */
+  async #releaseOrphans(): Promise<void> {
+    const { database, outbox, process } = this.#environment
+    const { rows } = await run(database, jobsOfProcess(outbox.schema), [process, orphanAge])
+    const orphans = rows.filter((row) => !this.#isKnown(row['id'] as string))
+    if (orphans.length === 0) return
+    await run(database, releaseJobs(outbox.schema), [
+      orphans.map((row) => row['id']),
+      orphans.map((row) => row['token']),
+    ])
+    this.#onClaimable()
+  }
+
+  async #wakeWaiting(): Promise<void> {
+    const { database, outbox } = this.#environment
+    const { rows } = await run(database, anyWaits(outbox.schema), [])
+    if (rows[0]?.['any'] !== true) return
+    const horizon = await readHorizon(database, outbox.schema)
+    const woken = await run(database, wakeJobs(outbox.schema), [horizon.sequence])
+    if (woken.rows[0]?.['woken'] !== '0') this.#onClaimable()
+  }
+
+  /** Puts jobs that no live process runs aside, and takes back those that this one does. */
+  async #sortTypes(): Promise<void> {
+    const { database, outbox, leaseDuration, logger, spawner } = this.#environment
+    const { names } = spawner.registry
+    const { rowCount } = await run(database, unparkKnown(outbox.schema), [names])
+    if ((rowCount ?? 0) > 0) this.#onClaimable()
+    const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
+    if (rows.length > 0) {
+      const unknown = [...new Set(rows.map((row) => row['name'] as string))]
+      logger.warn({ names: unknown }, `no live process runs ${unknown.join(', ')}: the jobs wait`)
+    }
+    await run(database, sweepJobDoorbells(outbox.schema), [])
+  }
+}

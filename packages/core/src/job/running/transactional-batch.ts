@@ -1,0 +1,182 @@
+import { run } from '../../database/executor.ts'
+import { fenceJobs } from '../../database/sql/job/job-settle.ts'
+import type { OpenTransaction } from '../../database/transaction.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { Spawn } from '../../listener/declared/spawning.ts'
+import { currentCause } from '../../outbox/published/cause.ts'
+import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
+import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
+import { beginAttempt, type AttemptSpan } from '../../telemetry/job-span.ts'
+import type { Attempt } from '../attempted/attempt.ts'
+import type { JobEnvironment } from '../attempted/environment.ts'
+import { encodeOutput } from '../defined/job-codec.ts'
+import type { TransactionalJobContext } from '../defined/transactional-context.ts'
+import { jobOrigin } from '../settled/job-transaction.ts'
+import type { Outcome } from '../settled/settlement.ts'
+import { writeCompletions, type Completion } from '../settled/write-completions.ts'
+import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
+
+/**
+ * Runs jobs that work inside a transaction, several of them in one, each in a savepoint: the commit, which is most of
+ * what a small one costs, is shared. One that fails is rolled back alone. When the transaction itself fails, each is
+ * run again in one of its own, so that none suffers for another. Never throws.
+ */
+export async function executeBatch(
+  environment: JobEnvironment,
+  attempts: readonly Attempt[],
+): Promise<ReadonlyMap<Attempt, Outcome>> {
+  try {
+    return await commitTogether(environment, attempts)
+  } catch (error) {
+    const [only] = attempts
+    if (attempts.length === 1 && only !== undefined) {
+      return new Map([[only, outcomeOf(only, error)]])
+    }
+    const outcomes = new Map<Attempt, Outcome>()
+    for (const attempt of attempts) {
+      for (const [one, outcome] of await executeBatch(environment, [attempt])) {
+        outcomes.set(one, outcome)
+      }
+    }
+    return outcomes
+  }
+}
+
+async function commitTogether(
+  environment: JobEnvironment,
+  attempts: readonly Attempt[],
+): Promise<ReadonlyMap<Attempt, Outcome>> {
+  const { transactions, outbox, leaseDuration } = environment
+  const outcomes = new Map<Attempt, Outcome>()
+  const spans = new Map<Attempt, AttemptSpan>()
+  const committing = publishingTransaction(
+    transactions,
+    outbox,
+    { idleTimeout: leaseDuration },
+    async (transaction, buffer) => {
+      const stops = attempts.map((attempt) => attempt.watch(transaction))
+      try {
+        const held = await fence(environment, transaction, attempts)
+        const completed: Completed[] = []
+        const alone = attempts.length === 1
+        for (const attempt of attempts) {
+          if (!held.has(attempt.job.id)) {
+            outcomes.set(attempt, { kind: 'lost' })
+            continue
+          }
+          const span = beginAttempt(outbox.schema, attempt.job, attempt.definition.name)
+          if (span !== undefined) spans.set(attempt, span)
+          const execute = (): ReturnType<typeof executeOne> =>
+            executeOne(attempt, transaction, alone)
+          const done = await (span === undefined ? execute() : span.run(execute))
+          if ('outcome' in done) {
+            outcomes.set(attempt, done.outcome)
+            continue
+          }
+          buffer.push(...done.events)
+          completed.push(done)
+          outcomes.set(attempt, { kind: 'committed' })
+        }
+        await complete(environment, transaction, completed)
+      } finally {
+        for (const stop of stops) stop()
+      }
+    },
+  )
+  try {
+    await committing
+  } catch (error) {
+    for (const [attempt, span] of spans) {
+      // One that is alone has ended; several are run again, one by one.
+      span.end(attempts.length === 1 ? outcomeOf(attempt, error).kind : 'rolled back', error)
+    }
+    throw error
+  }
+  // What each did is known when all have committed.
+  for (const [attempt, span] of spans) {
+    const outcome = outcomes.get(attempt) ?? { kind: 'lost' }
+    span.end(outcome.kind === 'committed' ? 'completed' : outcome.kind, errorOf(outcome))
+  }
+  return outcomes
+}
+
+interface Completed extends Completion {
+  readonly events: readonly OutgoingEvent[]
+}
+
+async function fence(
+  { outbox }: JobEnvironment,
+  transaction: OpenTransaction,
+  attempts: readonly Attempt[],
+): Promise<ReadonlySet<string>> {
+  const ids = attempts.map(({ job }) => job.id)
+  const tokens = attempts.map(({ job }) => job.token)
+  const { rows } = await run(transaction, fenceJobs(outbox.schema), [ids, tokens])
+  return new Set(rows.map((row) => row['id'] as string))
+}
+
+async function executeOne(
+  attempt: Attempt,
+  transaction: OpenTransaction,
+  alone: boolean,
+): Promise<Completed | { readonly outcome: Outcome }> {
+  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
+  // Not awaited: if it fails, so does what follows.
+  if (!alone) transaction.query('SAVEPOINT job').catch(() => {})
+  try {
+    const events: OutgoingEvent[] = []
+    const { spawner } = attempt.environment
+    const spawned = spawner.turn(transaction, jobOrigin(attempt))
+    const job = startedJob(attempt, await readContext(attempt, transaction))
+    const context = batchContext(attempt, transaction, events, spawned.spawn)
+    const result = currentCause.run(causeOf(attempt), () =>
+      attempt.definition.transact?.(job, context),
+    )
+    const value = await Promise.race([result, attempt.cut])
+    await spawned.flush()
+    const encoded = encodeOutput(attempt.definition, value)
+    const output = await attempt.environment.outputs.place(attempt, encoded)
+    if (!alone) transaction.query('RELEASE SAVEPOINT job').catch(() => {})
+    return { attempt, output, events }
+  } catch (error) {
+    // Alone, or with the connection cut: the whole transaction goes.
+    if (alone || transaction.destroyed) throw error
+    await transaction.query('ROLLBACK TO SAVEPOINT job')
+    return { outcome: outcomeOf(attempt, error) }
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function batchContext(
+  attempt: Attempt,
+  transaction: OpenTransaction,
+  events: OutgoingEvent[],
+  spawn: Spawn,
+): TransactionalJobContext {
+  return {
+    get db() {
+      return transaction.kysely() as TransactionalJobContext['db']
+    },
+    tx: transaction,
+    publish: (drafts, options) => {
+      events.push(...outgoingEvents(drafts, options))
+    },
+    spawn,
+    get signal() {
+      return attempt.signal
+    },
+    log: attempt.environment.logger,
+  }
+}
+
+/** The last statement: the completions commit with what the jobs wrote. */
+async function complete(
+  environment: JobEnvironment,
+  transaction: OpenTransaction,
+  completed: readonly Completed[],
+): Promise<void> {
+  if (completed.length === 0) return
+  if ((await writeCompletions(transaction, environment, completed)) === completed.length) return
+  throw new TidemarkError('TIDEMARK_JOB_LOST', "a job of the batch is not this process's any more")
+}

@@ -1,0 +1,117 @@
+import type { Executor } from '../../database/executor.ts'
+import { fenceJob } from '../../database/sql/job/job-settle.ts'
+import type { OpenTransaction } from '../../database/transaction.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EncodedValue } from '../../event/codec.ts'
+import type { Db } from '../../listener/declared/register.ts'
+import type { Spawn } from '../../listener/declared/spawning.ts'
+import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
+import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
+import type { Attempt } from '../attempted/attempt.ts'
+import { encodeOutput } from '../defined/job-codec.ts'
+import type { JobTransaction } from '../defined/transactional-context.ts'
+import type { JobMemory } from '../remembered/job-memory.ts'
+import { writeCompletions } from './write-completions.ts'
+
+const executors = new WeakMap<JobTransaction, OpenTransaction>()
+
+/** The executor of a job's transaction, for what is to be written in it. */
+export function executorOfJobTransaction(tx: JobTransaction): OpenTransaction {
+  const executor = executors.get(tx)
+  if (executor !== undefined) return executor
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_EXECUTOR',
+    'the `tx` option is not a transaction of this job',
+    { hint: 'Pass the `tx` that `ctx.transaction(async (tx) => …)` gives you.' },
+  )
+}
+
+/** Runs `work` in a transaction that begins with the fence: it commits while the job is this attempt's, or not at all. */
+export async function runJobTransaction<T>(
+  attempt: Attempt,
+  memory: JobMemory,
+  work: (tx: JobTransaction, executor: OpenTransaction) => Promise<T>,
+  step?: string,
+): Promise<T> {
+  attempt.throwIfInterrupted()
+  const { transactions, outbox, spawner, leaseDuration } = attempt.environment
+  const startedAt = new Date()
+  let completion: { readonly output: EncodedValue | null } | undefined
+  const [result] = await publishingTransaction(
+    transactions,
+    outbox,
+    { idleTimeout: leaseDuration },
+    async (transaction, buffer) => {
+      const stop = attempt.watch(transaction)
+      try {
+        await attempt.write(fenceJob, [], transaction)
+        const spawned = spawner.turn(transaction, jobOrigin(attempt))
+        const complete = (output?: unknown): void => {
+          completion = { output: encodeOutput(attempt.definition, output) }
+        }
+        const tx = jobTransaction(transaction, buffer, spawned.spawn, complete)
+        const value = await Promise.race([work(tx, transaction), attempt.cut])
+        await spawned.flush()
+        if (step !== undefined) {
+          await memory.saveStep(
+            { id: step, kind: 'step', output: value, startedAt, completedAt: new Date() },
+            transaction,
+          )
+        }
+        if (completion !== undefined) await writeCompletion(attempt, transaction, completion.output)
+        return value
+      } finally {
+        stop()
+      }
+    },
+  )
+  if (step !== undefined) {
+    memory.remember({ id: step, kind: 'step', output: result, startedAt, completedAt: new Date() })
+  }
+  if (completion !== undefined) attempt.completed = true
+  return result
+}
+
+/** On whose behalf a job spawns. */
+export function jobOrigin({ definition, job }: Attempt): { triggeredBy: string; parent: string } {
+  return { triggeredBy: `job:${definition.name}`, parent: job.id }
+}
+
+async function writeCompletion(
+  attempt: Attempt,
+  executor: OpenTransaction,
+  output: EncodedValue | null,
+): Promise<void> {
+  const { environment } = attempt
+  const placed = await environment.outputs.place(attempt, output)
+  const written = await writeCompletions(executor, environment, [{ attempt, output: placed }])
+  if (written === 1) return
+  attempt.interrupt('lost')
+  throw new TidemarkError(
+    'TIDEMARK_JOB_LOST',
+    `${attempt.definition.name} ${attempt.job.id} is not this attempt's any more`,
+  )
+}
+
+/** What a transaction offers to a job. */
+function jobTransaction(
+  transaction: OpenTransaction,
+  buffer: OutgoingEvent[],
+  spawn: Spawn,
+  complete: (output?: unknown) => void,
+): JobTransaction {
+  const executor: Executor = transaction
+  const tx: JobTransaction = {
+    get db(): Db {
+      return transaction.kysely()
+    },
+    tx: executor,
+    publish: (drafts, options) => {
+      buffer.push(...outgoingEvents(drafts, options))
+    },
+    spawn,
+    complete,
+  }
+  executors.set(tx, transaction)
+  return tx
+}

@@ -1,0 +1,162 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import { findDuplicate, insertJobs, replaceJob } from '../../database/sql/job/job-spawn.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type {
+  SpawnedJob,
+  Spawner,
+  SpawnOptions,
+  SpawnOrigin,
+  SpawnTurn,
+} from '../../listener/declared/spawning.ts'
+import type { JobRegistry } from '../defined/job-registry.ts'
+import { outgoingJob, type OutgoingJob } from './outgoing-job.ts'
+
+// Bounds the size of one statement.
+const mostAtOnce = 1000
+
+type Column = (job: OutgoingJob) => unknown
+
+const columns: readonly Column[] = [
+  (job) => job.id,
+  (job) => job.name,
+  (job) => job.version,
+  (job) => job.queue,
+  (job) => job.priority,
+  (job) => job.runAt,
+  (job) => job.delay,
+  (job) => job.input,
+  (job) => job.inputMeta,
+  (job) => job.uniqueKey,
+  (job) => job.concurrencyKey,
+  (job) => job.concurrencyLimit,
+  (job) => job.triggeredBy,
+  (job) => job.correlationId,
+  (job) => job.causationId,
+  (job) => job.traceparent,
+  (job) => job.tracestate,
+  (job) => job.parent,
+  (job) => job.rateKey,
+  (job) => job.lifecycle,
+  (job) => job.context?.json ?? null,
+  (job) => job.context?.meta ?? null,
+]
+
+/** Checks jobs and inserts them into whatever transaction it is given. */
+export class JobSpawner implements Spawner {
+  readonly schema: string
+  readonly registry: JobRegistry
+
+  constructor(schema: string, registry: JobRegistry) {
+    this.schema = schema
+    this.registry = registry
+  }
+
+  /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_INVALID_INPUT or TIDEMARK_INVALID_OPTION. */
+  prepare(
+    job: string | { readonly name: string },
+    input: unknown,
+    options: SpawnOptions | undefined,
+    origin: SpawnOrigin,
+  ): OutgoingJob {
+    return outgoingJob(this.registry.require(job), input, options, origin)
+  }
+
+  /**
+   * Jobs without a unique key are put off and inserted together; those with one at once, because only the database
+   * knows which job the caller gets.
+   *
+   * INVARIANT: unique keys that are asked for together are inserted in their order: two transactions that want the
+   * same ones wait for each other one way only.
+   */
+  turn(executor: Executor | PreparingExecutor, origin: SpawnOrigin): SpawnTurn {
+    let waiting: OutgoingJob[] = []
+    let together: { readonly job: OutgoingJob; readonly insert: () => Promise<void> }[] = []
+    let inserted = Promise.resolve()
+    const insertTogether = async (): Promise<void> => {
+      const inOrder = together.toSorted((a, b) => compare(a.job.uniqueKey, b.job.uniqueKey))
+      together = []
+      for (const { insert } of inOrder) await insert()
+    }
+    const insertInOrder = (job: OutgoingJob): Promise<SpawnedJob> => {
+      const { promise, resolve, reject } = Promise.withResolvers<SpawnedJob>()
+      if (together.length === 0) inserted = inserted.then(insertTogether)
+      const insert = (): Promise<void> => this.insertOne(executor, job).then(resolve, reject)
+      together.push({ job, insert })
+      return promise
+    }
+    const spawn = async (
+      job: string | { readonly name: string },
+      input: unknown,
+      options?: SpawnOptions,
+    ): Promise<SpawnedJob> => {
+      const outgoing = this.prepare(job, input, options, origin)
+      if (outgoing.uniqueKey !== null) return insertInOrder(outgoing)
+      waiting.push(outgoing)
+      return { id: outgoing.id, duplicate: false }
+    }
+    const flush = async (): Promise<void> => {
+      await inserted
+      const jobs = waiting
+      waiting = []
+      await this.insert(executor, jobs)
+    }
+    return { spawn, flush }
+  }
+
+  /** Inserts jobs; answers the ids of those that were not there before. */
+  async insert(
+    executor: Executor | PreparingExecutor,
+    jobs: readonly OutgoingJob[],
+  ): Promise<ReadonlySet<string>> {
+    const inserted = new Set<string>()
+    for (let start = 0; start < jobs.length; start += mostAtOnce) {
+      const page = jobs.slice(start, start + mostAtOnce)
+      const values = columns.map((column) => page.map(column))
+      const { rows } = await run(executor, insertJobs(this.schema), values)
+      for (const row of rows) inserted.add(row['id'] as string)
+    }
+    return inserted
+  }
+
+  /** @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail. */
+  async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
+    for (let tries = 0; tries < 3; tries++) {
+      if ((await this.insert(executor, [job])).size === 1) return { id: job.id, duplicate: false }
+      const { rows } = await run(executor, findDuplicate(this.schema), [job.id, job.uniqueKey])
+      const id = rows[0]?.['id'] as string | undefined
+      // It has ended since: try again.
+      if (id === undefined) continue
+      if (id !== job.id && job.onDuplicate === 'replace') await this.#replace(executor, job)
+      if (id !== job.id && job.onDuplicate === 'fail') throw duplicate(job, id)
+      return { id, duplicate: true }
+    }
+    // A snapshot that is older than the other job cannot say which one it is.
+    throw duplicate(job, null)
+  }
+
+  async #replace(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<void> {
+    await run(executor, replaceJob(this.schema), [
+      job.uniqueKey,
+      job.input,
+      job.inputMeta,
+      job.version,
+      job.priority,
+      job.runAt,
+      job.delay,
+      job.context?.json ?? null,
+      job.context?.meta ?? null,
+    ])
+  }
+}
+
+function compare(a: string | null, b: string | null): number {
+  return (a ?? '') < (b ?? '') ? -1 : 1
+}
+
+function duplicate({ name, uniqueKey }: OutgoingJob, id: string | null): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_DUPLICATE_JOB',
+    `${name} was not spawned: an unfinished job (${id ?? 'not visible here'}) has the key "${uniqueKey}"`,
+    { details: { name, uniqueKey, id } },
+  )
+}

@@ -1,0 +1,422 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { channelOf } from '../../database/schema.ts'
+import {
+  cancelJob,
+  deleteFinished,
+  pauseJob,
+  reprioritiseJob,
+  resumeJob,
+  retryJob,
+  ringForJobs,
+} from '../../database/sql/job/job-admin.ts'
+import type { SchemaStatement } from '../../database/statement.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { fromJson } from '../../event/from-json.ts'
+import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import type { SpawnOptions } from '../../listener/declared/spawning.ts'
+import { inSpawnSpan } from '../../telemetry/job-span.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
+import type { ScheduleDefinition } from '../defined/define-schedule.ts'
+import type { FinishedStep } from '../defined/job-context.ts'
+import type { PublishedJobType } from '../defined/job-registry.ts'
+import type { Outputs } from '../outputs/outputs.ts'
+import type { JobSpawner } from '../spawned/job-spawner.ts'
+import { JobHandle, unknownJob } from './job-handle.ts'
+import { readJobTrace, type JobTraceNode } from './job-trace.ts'
+import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
+import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
+import { ScheduleAdmin } from './schedule-admin.ts'
+import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
+
+/** Which jobs to list: all that match everything that is given, newest first. */
+export interface JobSelection {
+  readonly status?: JobStatus | readonly JobStatus[]
+  readonly name?: string
+  readonly queue?: string
+  readonly uniqueKey?: string
+  readonly concurrencyKey?: string
+  readonly parent?: string
+  /** Only jobs that were spawned at this time or later. */
+  readonly since?: Date
+  /** Only jobs before this one: the id of the last job of the page before. */
+  readonly after?: string
+  /** The most. Defaults to 100. */
+  readonly limit?: number
+}
+
+/** One attempt of a job. */
+export interface JobAttempt {
+  readonly token: bigint
+  readonly attempt: number
+  /** How it ended: `completed`, `failed`, `retried`, `suspended`, `paused`, `cancelled`, `released`, `lost`; or `running`. */
+  readonly outcome: string
+  readonly triggeredBy: string
+  readonly process: string | null
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  /** In milliseconds. */
+  readonly duration: number | null
+  readonly error: ErrorDescription | null
+}
+
+/** A line of a job's log. */
+export interface JobLogLine {
+  /** Grows with every line: what to read on after. */
+  readonly number: bigint
+  readonly at: Date
+  readonly level: string
+  readonly message: string
+  readonly fields: unknown
+}
+
+/** A type of job that some process has published, and how many processes run it now. */
+export interface JobType extends PublishedJobType {
+  readonly processes: number
+}
+
+/** Spawning jobs, looking at them and steering them, from any process. */
+export class JobAdmin {
+  /** Looking at schedules, and pausing them. */
+  readonly schedules: ScheduleAdmin
+  readonly #logger: Logger
+  readonly #database: Database
+  readonly #schema: string
+  readonly #outputs: Outputs
+  readonly #spawner: JobSpawner
+
+  constructor(
+    database: Database,
+    outputs: Outputs,
+    spawner: JobSpawner,
+    logger: Logger,
+    schedules: readonly ScheduleDefinition[],
+  ) {
+    this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
+    this.#logger = logger
+    this.#database = database
+    this.#schema = outputs.schema
+    this.#outputs = outputs
+    this.#spawner = spawner
+  }
+
+  /**
+   * Spawns a job in a transaction of its own, by its definition or by its name with an input that is checked.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB.
+   */
+  spawn<Input, Output>(
+    job: JobDefinition<Input, Output>,
+    input: NoInfer<Input>,
+    options?: SpawnOptions,
+  ): Promise<JobHandle<Output>>
+  spawn(name: string, input: unknown, options?: SpawnOptions): Promise<JobHandle>
+  async spawn(
+    job: string | JobDefinition,
+    input: unknown,
+    options?: SpawnOptions,
+  ): Promise<JobHandle> {
+    const { name } = this.#spawner.registry.require(job)
+    const { id, duplicate } = await inSpawnSpan(this.#schema, name, () => {
+      const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
+      return this.#spawner.insertOne(this.#database, outgoing)
+    })
+    return new JobHandle(this.#database, this.#outputs, id, duplicate)
+  }
+
+  /**
+   * Spawns a job by its name with what a request or a command line can say: in the input a whole number or a text that
+   * is one becomes a bigint, and an ISO time a Date, where the schema expects them.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB.
+   */
+  async spawnJson(name: string, json: unknown, options?: SpawnOptions): Promise<JobHandle> {
+    const { schemas } = this.#spawner.registry.require(name)
+    return this.spawn(name, fromJson(schemas.input, json), options)
+  }
+
+  /** The types of jobs that this application defines: those that can be spawned by their names here. */
+  defined(): readonly PublishedJobType[] {
+    return this.#spawner.registry.publish()
+  }
+
+  /**
+   * Runs any function here and now, with the logs, the timing and the causation of a job, and answers how it went.
+   * It is not stored and not repeated: that is what {@link spawn} is for.
+   */
+  run<T>(
+    name: string,
+    work: (context: RunJobContext) => Promise<T> | T,
+    options?: RunJobOptions,
+  ): Promise<JobResult<T>> {
+    return runJob(this.#logger, name, work, options)
+  }
+
+  /**
+   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped, and the result
+   * says so.
+   *
+   * @throws TidemarkError TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+   */
+  async withLock<T>(
+    key: string,
+    options: LockOptions,
+    work: (lock: HeldLock) => Promise<T>,
+  ): Promise<LockResult<T>> {
+    const result = await withLock(this.#database, this.#schema, key, options, work)
+    if (!result.held) this.#logger.info({ lock: key }, `skipped: another holds the lock "${key}"`)
+    return result
+  }
+
+  /** The handle of a job that was spawned elsewhere. */
+  handle<Output = unknown>(id: string): JobHandle<Output> {
+    return new JobHandle<Output>(this.#database, this.#outputs, id, true)
+  }
+
+  /**
+   * One job.
+   *
+   * @param options.output - false leaves an output that is kept apart where it is, as a list does. Defaults to true.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB or TIDEMARK_OUTPUT_UNREADABLE.
+   */
+  async get(id: string, options: { readonly output?: boolean } = {}): Promise<JobView> {
+    rejectUnknownOptions('jobs.get', options, ['output'])
+    const { rows } = await this.#database.query(
+      `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
+       WHERE j.id = $1`,
+      [id],
+    )
+    if (rows[0] === undefined) throw unknownJob(id)
+    const view = jobView(rows[0])
+    if (view.largeOutput === null || options.output === false) return view
+    const columns = { output: rows[0]['output'], meta: rows[0]['output_meta'] }
+    return { ...view, output: await this.#outputs.read(this.#database, id, columns) }
+  }
+
+  /** A page of jobs, newest first. */
+  async list(selection: JobSelection = {}): Promise<JobView[]> {
+    const { limit = 100, since, after, status } = selection
+    requireWhole('jobs.list', 'limit', limit, 1)
+    const values: unknown[] = []
+    const conditions: string[] = []
+    const add = (condition: string, value: unknown): void => {
+      if (value === undefined) return
+      values.push(value)
+      conditions.push(condition.replace('?', `$${values.length}`))
+    }
+    add('j.status = ANY (?)', typeof status === 'string' ? [status] : status)
+    add('j.name = ?', selection.name)
+    add('j.queue = ?', selection.queue)
+    add('j.unique_key = ?', selection.uniqueKey)
+    add('j.concurrency_key = ?', selection.concurrencyKey)
+    add('j.parent = ?', selection.parent)
+    add('j.created_at >= ?', since)
+    add('j.id < ?', after)
+    values.push(limit)
+    const { rows } = await this.#database.query(
+      `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
+       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+       ORDER BY j.id DESC LIMIT $${values.length}`,
+      values,
+    )
+    return rows.map(jobView)
+  }
+
+  /** How many jobs are in which status, by name. */
+  async counts(): Promise<{ name: string; status: JobStatus; jobs: number }[]> {
+    const { rows } = await this.#database.query(
+      `SELECT name, status, count(*)::integer AS jobs FROM "${this.#schema}".jobs GROUP BY 1, 2 ORDER BY 1, 2`,
+    )
+    return rows as unknown as { name: string; status: JobStatus; jobs: number }[]
+  }
+
+  /** All attempts of a job, in order; the present one and the one that completed it included. */
+  async attempts(id: string): Promise<JobAttempt[]> {
+    const { rows } = await this.#database.query(
+      `SELECT token, attempt, outcome, triggered_by, process, started_at, finished_at, error,
+         extract(epoch FROM finished_at - started_at)::float8 * 1000 AS duration
+       FROM (
+         SELECT token, attempt, outcome, triggered_by, process, started_at, finished_at, error
+         FROM "${this.#schema}".job_attempts WHERE job = $1
+         UNION ALL
+         SELECT j.token, j.attempt, j.status, j.triggered_by, j.process, j.started_at, j.finished_at, NULL
+         FROM "${this.#schema}".jobs j WHERE j.id = $1 AND j.status IN ('completed', 'running')
+       ) AS a ORDER BY token`,
+      [id],
+    )
+    return rows.map((row) => ({
+      token: BigInt(row['token'] as string),
+      attempt: row['attempt'] as number,
+      outcome: row['outcome'] as string,
+      triggeredBy: row['triggered_by'] as string,
+      process: row['process'] as string | null,
+      startedAt: row['started_at'] as Date | null,
+      finishedAt: row['finished_at'] as Date | null,
+      duration: row['duration'] as number | null,
+      error: row['error'] as ErrorDescription | null,
+    }))
+  }
+
+  /**
+   * The steps that a job has finished, in the order in which they began.
+   *
+   * @throws TidemarkError TIDEMARK_OUTPUT_UNREADABLE.
+   */
+  async steps(id: string): Promise<FinishedStep[]> {
+    const { rows } = await this.#database.query(
+      `SELECT step, output, output_meta, started_at, completed_at FROM "${this.#schema}".job_steps
+       WHERE job = $1 AND kind = 'step' AND completed_at IS NOT NULL ORDER BY started_at, step`,
+      [id],
+    )
+    const columns = rows.map((row) => ({ output: row['output'], meta: row['output_meta'] }))
+    const outputs = await this.#outputs.readAll(this.#database, id, columns)
+    return rows.map((row, index) => ({
+      id: row['step'] as string,
+      output: outputs[index],
+      startedAt: row['started_at'] as Date,
+      completedAt: row['completed_at'] as Date,
+    }))
+  }
+
+  /**
+   * What a job has logged, in order.
+   *
+   * @param options.after - only lines after this one: the number of the last line of the page before.
+   * @param options.limit - the most. Defaults to 1,000.
+   */
+  async logs(
+    id: string,
+    options: { readonly after?: bigint; readonly limit?: number } = {},
+  ): Promise<JobLogLine[]> {
+    const { after = 0n, limit = 1000 } = options
+    requireWhole('jobs.logs', 'limit', limit, 1)
+    const { rows } = await this.#database.query(
+      `SELECT number, at, level, message, fields FROM "${this.#schema}".job_logs
+       WHERE job = $1 AND number > $2 ORDER BY number LIMIT $3`,
+      [id, after, limit],
+    )
+    return rows.map((row) => ({
+      ...(row as unknown as JobLogLine),
+      number: BigInt(row['number'] as string),
+    }))
+  }
+
+  /**
+   * What led to a job and what came of it: the chain from event to job to step to event, as a tree in the order of
+   * reading. The SQL function `job_trace` answers the same.
+   *
+   * @param options.around - how long before its spawn and after its end to look. Defaults to an hour; the cost grows
+   * with how much happens in that time.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB.
+   */
+  async trace(
+    id: string,
+    options: { readonly around?: Duration } = {},
+  ): Promise<readonly JobTraceNode[]> {
+    const nodes = await readJobTrace(this.#database, this.#schema, id, options.around ?? '1h')
+    if (nodes.length === 0) throw unknownJob(id)
+    return nodes
+  }
+
+  /** The types of jobs that processes have published, and how many live processes run each. */
+  async types(): Promise<JobType[]> {
+    const { rows } = await this.#database.query(
+      `SELECT (array_agg(d.definition ORDER BY (d.definition ->> 'version')::integer DESC))[1] AS definition,
+         count(DISTINCT p.id) FILTER (WHERE p.heartbeat_at > clock_timestamp() - interval '15 s')::integer AS processes
+       FROM "${this.#schema}".processes p CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+       WHERE d.definition ->> 'kind' = 'job' GROUP BY d.definition ->> 'name' ORDER BY d.definition ->> 'name'`,
+    )
+    return rows.map((row) => ({
+      ...(row['definition'] as PublishedJobType),
+      processes: row['processes'] as number,
+    }))
+  }
+
+  /**
+   * Cancels a job. One that is running is asked to stop, and is cancelled when it does.
+   *
+   * @returns `'cancelled'`, or `'running'` when it was asked.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished.
+   */
+  cancel(id: string): Promise<JobStatus> {
+    return this.#steer('cancelled', cancelJob, id)
+  }
+
+  /**
+   * Pauses a job until it is resumed. One that is running is asked to stop, and is paused when it does.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished.
+   */
+  pause(id: string): Promise<JobStatus> {
+    return this.#steer('paused', pauseJob, id)
+  }
+
+  /**
+   * Lets a paused job go on, from its last checkpoint.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it is not paused.
+   */
+  resume(id: string): Promise<JobStatus> {
+    return this.#steer('resumed', resumeJob, id)
+  }
+
+  /**
+   * Runs a failed or cancelled job again, or one that waits for its next attempt; it keeps its steps and its state.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS, also when an unfinished job has its unique key.
+   */
+  retry(id: string, options: { readonly triggeredBy?: string } = {}): Promise<JobStatus> {
+    return this.#steer('retried', retryJob, id, options.triggeredBy ?? 'system')
+  }
+
+  /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished. */
+  reprioritise(id: string, priority: number): Promise<JobStatus> {
+    return this.#steer('reprioritised', reprioritiseJob, id, priority)
+  }
+
+  /**
+   * Deletes finished jobs with all that belongs to them, a page of 1,000 at a time.
+   *
+   * @param options.olderThan - how long ago they have finished at least.
+   * @returns how many were deleted.
+   */
+  async prune(options: {
+    readonly name: string
+    readonly olderThan: Duration
+    readonly status?: readonly ('completed' | 'failed' | 'cancelled')[]
+  }): Promise<number> {
+    const { name, olderThan, status = ['completed', 'cancelled'] } = options
+    const page = 1000
+    let deleted = 0
+    for (;;) {
+      const values = [name, status, milliseconds(olderThan), page]
+      const { rowCount } = await run(this.#database, deleteFinished(this.#schema), values)
+      deleted += rowCount ?? 0
+      if ((rowCount ?? 0) < page) return deleted
+    }
+  }
+
+  async #steer(
+    what: string,
+    statement: SchemaStatement,
+    id: string,
+    ...values: unknown[]
+  ): Promise<JobStatus> {
+    const { rows } = await run(this.#database, statement(this.#schema), [id, ...values])
+    if (rows[0] === undefined) {
+      const { status } = await this.get(id, { output: false })
+      throw new TidemarkError(
+        'TIDEMARK_JOB_STATUS',
+        `job ${id} is ${status} and cannot be ${what}`,
+        {
+          details: { id, status },
+        },
+      )
+    }
+    await run(this.#database, ringForJobs(this.#schema), [channelOf(this.#schema)])
+    return rows[0]['status'] as JobStatus
+  }
+}

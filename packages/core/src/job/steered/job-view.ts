@@ -1,0 +1,107 @@
+import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import { decodeValue } from '../../event/codec.ts'
+import { largeOutputSize } from '../outputs/large-output.ts'
+
+/** All statuses of a job. */
+export const jobStatuses = [
+  'scheduled',
+  'queued',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
+
+/** Where a job stands. */
+export type JobStatus = (typeof jobStatuses)[number]
+
+/** The statuses that a job stays in. */
+export const finishedStatuses: readonly JobStatus[] = ['completed', 'failed', 'cancelled']
+
+/** A job as operators see it. */
+export interface JobView {
+  readonly id: string
+  readonly name: string
+  readonly queue: string
+  readonly status: JobStatus
+  /**
+   * Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it;
+   * `limit`: the limit of its type does not let it;
+   * `new`: its key has not been looked at yet.
+   */
+  readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  /** What was asked of it while it runs. */
+  readonly requested: 'pause' | 'cancel' | null
+  readonly priority: number
+  readonly attempt: number
+  readonly input: unknown
+  readonly output: unknown
+  /**
+   * How many characters of JSON the output has when it is kept apart, because it is large: `output` is undefined in a
+   * list then, and `get` reads it. Null: it is with the job, or there is none.
+   */
+  readonly largeOutput: number | null
+  /** Of the last attempt that failed. */
+  readonly error: ErrorDescription | null
+  /** What it waits for, if it does. */
+  readonly waiting: Readonly<Record<string, unknown>> | null
+  readonly progress: unknown
+  readonly uniqueKey: string | null
+  readonly concurrencyKey: string | null
+  readonly triggeredBy: string
+  readonly correlationId: string | null
+  readonly causationId: string | null
+  readonly parent: string | null
+  /** The process that runs it. */
+  readonly process: string | null
+  readonly createdAt: Date
+  /** When it may run next; null: when what it waits for is there. */
+  readonly runAt: Date | null
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+}
+
+/** The columns that {@link jobView} reads, of a job `j` and its state `s`. */
+export const jobColumns = `j.id, j.name, j.queue, j.status, j.parked, j.requested, j.priority, j.attempt, j.input,
+  j.input_meta, j.output, j.output_meta, j.error, j.waiting, s.progress, j.unique_key, j.concurrency_key,
+  j.triggered_by, j.correlation_id, j.causation_id, j.parent, j.process, j.created_at,
+  nullif(j.run_at, 'infinity') AS run_at, j.started_at, j.finished_at`
+
+/** A row of {@link jobColumns} as operators see it. */
+export function jobView(row: Record<string, unknown>): JobView {
+  // Each column has the type that its query gives it.
+  const value = (column: string): never => row[column] as never
+  const output = { output: row['output'], meta: row['output_meta'] }
+  const largeOutput = largeOutputSize(output)
+  return {
+    id: value('id'),
+    name: value('name'),
+    queue: value('queue'),
+    status: value('status'),
+    parked: value('parked'),
+    requested: value('requested'),
+    priority: value('priority'),
+    attempt: value('attempt'),
+    input: decodeValue(row['input'], row['input_meta']),
+    output:
+      output.output === null || largeOutput !== null
+        ? undefined
+        : decodeValue(output.output, output.meta),
+    largeOutput,
+    error: value('error'),
+    waiting: value('waiting'),
+    progress: value('progress'),
+    uniqueKey: value('unique_key'),
+    concurrencyKey: value('concurrency_key'),
+    triggeredBy: value('triggered_by'),
+    correlationId: value('correlation_id'),
+    causationId: value('causation_id'),
+    parent: value('parent'),
+    process: row['status'] === 'running' ? value('process') : null,
+    createdAt: value('created_at'),
+    runAt: value('run_at'),
+    startedAt: value('started_at'),
+    finishedAt: value('finished_at'),
+  }
+}

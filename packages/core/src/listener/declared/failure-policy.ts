@@ -1,0 +1,77 @@
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { exponential, type Backoff } from './backoff.ts'
+
+/**
+ * What happens to an event that cannot be handled:
+ * - `'halt'`: the listener stops in front of it until it is resumed.
+ * - `'park'`: the event is set aside as a dead letter, the listener goes on.
+ * - `'park-key'`: the same, and later events with its key wait behind it, so that their order is kept.
+ * - `'skip'`: the event is passed over; that is recorded.
+ */
+export type FailurePolicy = 'halt' | 'park' | 'park-key' | 'skip'
+
+/** How failures are dealt with. */
+export interface FailureOptions {
+  readonly retry?: RetryOptions
+  /** What happens when the attempts are used up, in general or by error. Defaults to `'halt'`. */
+  readonly onFailure?: FailurePolicy | ((error: unknown) => FailurePolicy)
+}
+
+/** How often and how soon a failing event is tried again. */
+export interface RetryOptions {
+  /** How often an event is tried in all. Defaults to 10. */
+  readonly attempts?: number
+  /** How long to wait before each attempt. Defaults to 100 ms, doubling up to 30 s. */
+  readonly backoff?: Backoff
+  /** Whether trying again can help; when it cannot, `onFailure` applies at once. Defaults to always. */
+  readonly retryable?: (error: unknown) => boolean
+}
+
+/** The options with their defaults. */
+export interface FailureHandling {
+  readonly attempts: number
+  readonly backoff: Backoff
+  retryable(error: unknown): boolean
+  policy(error: unknown): FailurePolicy
+}
+
+const policies: readonly FailurePolicy[] = ['halt', 'park', 'park-key', 'skip']
+
+/**
+ * Checks failure options and fills in their defaults.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ */
+export function failureHandling(where: string, options: FailureOptions): FailureHandling {
+  const { retry = {}, onFailure = 'halt' } = options
+  rejectUnknownOptions(`${where}: retry`, retry, ['attempts', 'backoff', 'retryable'])
+  const { attempts = 10, backoff = exponential(100, '30s'), retryable = () => true } = retry
+  requireWhole(where, 'retry.attempts', attempts, 1)
+  if (typeof onFailure !== 'function' && !policies.includes(onFailure)) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `${where}: "onFailure" cannot be ${JSON.stringify(onFailure)}`,
+      { hint: `It is one of ${policies.join(', ')}, or a function of the error that answers one.` },
+    )
+  }
+  return {
+    attempts,
+    backoff,
+    retryable: (error) => attempt(() => retryable(error), true),
+    policy: (error) => {
+      const policy =
+        typeof onFailure === 'function' ? attempt(() => onFailure(error), 'halt') : onFailure
+      return policies.includes(policy) ? policy : 'halt'
+    },
+  }
+}
+
+// A question that fails must not hide the failure that it is about, nor decide what is lost: the careful answer.
+function attempt<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask()
+  } catch {
+    return otherwise
+  }
+}

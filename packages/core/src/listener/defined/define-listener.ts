@@ -1,0 +1,195 @@
+import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isEventDefinition, storedTypesOf, type EventDefinition } from '../../event/define-event.ts'
+import { milliseconds, type Duration } from '../declared/backoff.ts'
+import {
+  failureHandling,
+  type FailureHandling,
+  type FailureOptions,
+} from '../declared/failure-policy.ts'
+import type { Handler } from '../declared/handler-context.ts'
+import type { Spawnable } from '../declared/spawning.ts'
+import { applyEach, TransactionalHandling } from '../handled/transactional-handling.ts'
+import type { Lease } from '../leased/lease.ts'
+import type { Consumer, Environment, Handling } from '../read/consumer.ts'
+import { spawnedBy, spawningHandler, Subscription } from './subscription.ts'
+
+/** How a listener runs. */
+export interface ListenerOptions extends FailureOptions {
+  /**
+   * Where a new listener starts: with the first event of the outbox, or with the first that is published after
+   * it is first started. Defaults to `'beginning'`.
+   */
+  readonly startFrom?: 'beginning' | 'now'
+  /** The most events in one transaction. Defaults to 500. */
+  readonly batchSize?: number
+  /**
+   * Among how many partitions its events are divided, by key. Events with the same key are handled in order;
+   * partitions run side by side, also in different processes. It can be changed at any time. Defaults to 1.
+   */
+  readonly partitions?: number
+  /** How long one handler may run before its connection is destroyed. Defaults to 30 s. */
+  readonly handlerTimeout?: Duration
+}
+
+// The events that `.on` accepts. `never` as input: whatever it takes, a handler only reads.
+type AnyEvent = EventDefinition<string, unknown>
+
+/** A named consumer with a cursor and handlers. Immutable: `.on` answers a new one. */
+export class Listener implements Consumer {
+  readonly kind = 'listener'
+  readonly mode = 'async'
+  readonly version = 1
+  readonly tables: readonly string[] = []
+  readonly name: string
+  readonly startFrom: 'beginning' | 'now'
+  readonly batchSize: number
+  readonly partitions: number
+  readonly failure: FailureHandling
+  readonly handlerTimeout: number
+  readonly #options: ListenerOptions
+  readonly #handlers: ReadonlyMap<EventDefinition, Handler>
+
+  constructor(
+    name: string,
+    options: ListenerOptions,
+    handlers: ReadonlyMap<EventDefinition, Handler>,
+  ) {
+    this.name = name
+    this.#options = options
+    this.#handlers = handlers
+    this.startFrom = options.startFrom ?? 'beginning'
+    this.batchSize = options.batchSize ?? 500
+    this.partitions = options.partitions ?? 1
+    this.failure = failureHandling(name, options)
+    this.handlerTimeout = milliseconds(options.handlerTimeout ?? '30s')
+  }
+
+  /**
+   * Adds a handler for an event, or for each of several; without a handler, say what the event is to do:
+   * `.on(opened).spawn(sendEmail, (event) => …)`.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when the listener handles the event already.
+   */
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+    handler: Handler<Definition>,
+  ): Listener
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+  ): Subscription<Definition>
+  on<Definition extends AnyEvent>(
+    definition: Definition | readonly Definition[],
+    handler?: Handler<Definition>,
+  ): Listener | Subscription<Definition> {
+    if (handler === undefined) {
+      return new Subscription(this.name, (rule) => {
+        let handlers = this.#handlers
+        for (const event of Array.isArray(definition)
+          ? (definition as Definition[])
+          : [definition]) {
+          const before = [...handlers].find(([{ type }]) => type === (event as Definition)?.type)
+          const spawning = spawningHandler(before?.[1], rule)
+          if (before === undefined || spawnedBy(before[1]) === undefined) {
+            handlers = withHandler(this.name, handlers, event, spawning)
+          } else handlers = new Map([...handlers, [before[0], spawning]])
+        }
+        return new Listener(this.name, this.#options, handlers)
+      })
+    }
+    return new Listener(
+      this.name,
+      this.#options,
+      withHandler(this.name, this.#handlers, definition, handler as unknown as Handler),
+    )
+  }
+
+  /** The jobs that its subscriptions spawn. */
+  get spawns(): readonly Spawnable[] {
+    return [...this.#handlers.values()].flatMap((handler) => spawnedBy(handler) ?? [])
+  }
+
+  get events(): readonly EventDefinition[] {
+    return [...this.#handlers.keys()]
+  }
+
+  get types(): ReadonlySet<string> {
+    return storedTypesOf(this.events)
+  }
+
+  begin(lease: Lease, environment: Environment): Handling {
+    return new TransactionalHandling(this, applyEach(byType(this.#handlers)), lease, environment)
+  }
+}
+
+/**
+ * Defines a listener. What its handlers write through `db` or `tx` commits together with its cursor: each event
+ * takes effect once, whatever crashes.
+ *
+ * @param name - the identity of its cursor; choose it for good.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ *
+ * @example
+ * ```ts
+ * import { defineEvent, defineListener } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const accountOpened = defineEvent('accounts.opened', { payload: z.object({ email: z.email() }) })
+ *
+ * export const welcome = defineListener('notifications.welcome').on(accountOpened, async (event, { db }) => {
+ *   await db.insertInto('letters').values({ to: event.payload.email }).execute()
+ * })
+ * ```
+ */
+export function defineListener(name: string, options: ListenerOptions = {}): Listener {
+  const where = `defineListener(${JSON.stringify(name)})`
+  requireName('defineListener', name)
+  rejectUnknownOptions(where, options, ['startFrom', ...runOptions])
+  checkRunOptions(where, options)
+  return new Listener(name, options, new Map())
+}
+
+/** The options that listeners and projections share. */
+export const runOptions: readonly string[] = [
+  'batchSize',
+  'partitions',
+  'retry',
+  'onFailure',
+  'handlerTimeout',
+]
+
+/** Checks the options that listeners and projections share. */
+export function checkRunOptions(where: string, options: ListenerOptions): void {
+  if (options.batchSize !== undefined) requireWhole(where, 'batchSize', options.batchSize, 1)
+  if (options.partitions !== undefined) requireWhole(where, 'partitions', options.partitions, 1)
+}
+
+/** The handlers with one more; each event has one handler at most. */
+export function withHandler<H>(
+  name: string,
+  handlers: ReadonlyMap<EventDefinition, H>,
+  definition: unknown,
+  handler: H,
+): ReadonlyMap<EventDefinition, H> {
+  const extended = new Map(handlers)
+  for (const event of Array.isArray(definition) ? (definition as unknown[]) : [definition]) {
+    if (!isEventDefinition(event)) {
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_OPTION',
+        `${name}: .on() needs an event made by defineEvent()`,
+      )
+    }
+    if ([...extended.keys()].some((known) => known.type === event.type)) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${name} handles ${event.type} already`, {
+        hint: 'Do both in one handler, or define another listener: each has a cursor of its own.',
+      })
+    }
+    extended.set(event, handler)
+  }
+  return extended
+}
+
+/** Handlers by the type of their event. */
+export function byType<H>(handlers: ReadonlyMap<EventDefinition, H>): ReadonlyMap<string, H> {
+  return new Map([...handlers].map(([definition, handler]) => [definition.type, handler]))
+}

@@ -1,0 +1,277 @@
+import { run, type Executor } from '../../database/executor.ts'
+import { prolongLease } from '../../database/sql/listener/cursors.ts'
+import type { OpenTransaction } from '../../database/transaction.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { RecordedEvent } from '../../event/recorded-event.ts'
+import { currentCause } from '../../outbox/published/cause.ts'
+import {
+  outgoingEvents,
+  type Drafts,
+  type OutgoingEvent,
+  type PublishOptions,
+} from '../../outbox/published/outgoing-event.ts'
+import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { countPublished } from '../../telemetry/publish-span.ts'
+import type { Handler } from '../declared/handler-context.ts'
+import type { HandlerContext, SendableQuery } from '../declared/handler-context.ts'
+import type { Db } from '../declared/register.ts'
+import type { Spawn, SpawnSeed } from '../declared/spawning.ts'
+import { settleDeadLetters, writeSetAside } from '../failed/dead-letters.ts'
+import { fence, type Lease } from '../leased/lease.ts'
+import type { Batch, Consumer, Environment, Handling } from '../read/consumer.ts'
+
+/** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */
+export class TransactionalHandling implements Handling {
+  readonly #consumer: Consumer
+  readonly #apply: Apply
+  readonly #prepare: ((transaction: OpenTransaction) => Promise<void>) | undefined
+  readonly #lease: Lease
+  readonly #environment: Environment
+
+  /**
+   * @param prepare - runs in each transaction after the fence and before the handlers.
+   */
+  constructor(
+    consumer: Consumer,
+    apply: Apply,
+    lease: Lease,
+    environment: Environment,
+    prepare?: (transaction: OpenTransaction) => Promise<void>,
+  ) {
+    this.#consumer = consumer
+    this.#apply = apply
+    this.#prepare = prepare
+    this.#lease = lease
+    this.#environment = environment
+  }
+
+  async handle(batch: Batch, signal: AbortSignal): Promise<void> {
+    const { through, aside, settled } = batch
+    const { database, outbox, spawner, leaseDuration, logger } = this.#environment
+    const lease = this.#lease
+    const [, published] = await publishingTransaction(
+      database,
+      outbox,
+      { idleTimeout: leaseDuration },
+      async (transaction, buffer) => {
+        await fence(transaction, outbox.schema, lease, through, leaseDuration)
+        await this.#prepare?.(transaction)
+        const watch = new HandlerWatch(
+          transaction,
+          this.#consumer,
+          leaseDuration,
+          () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
+          signal,
+        )
+        const spawned = spawner.turn(transaction, {
+          triggeredBy: `listener:${lease.listener}`,
+          next: () => context.nextSpawn(),
+        })
+        const context = new BatchContext(
+          transaction,
+          buffer,
+          spawned.spawn,
+          lease,
+          batch,
+          watch.signal,
+          logger,
+        )
+        try {
+          await this.#apply(batch.events, context, watch)
+          await spawned.flush()
+        } finally {
+          watch.stop()
+        }
+        await writeSetAside(transaction, outbox.schema, lease, aside)
+        await settleDeadLetters(transaction, outbox.schema, lease, settled)
+      },
+    )
+    countPublished(outbox.schema, published.events)
+    lease.movedTo(through)
+  }
+}
+
+/** How the events of a batch are handled. */
+export type Apply = (
+  events: readonly RecordedEvent[],
+  context: BatchContext,
+  watch: HandlerWatch,
+) => Promise<void>
+
+/** Each event by the handler of its type, one after the other. */
+export function applyEach(handlers: ReadonlyMap<string, Handler>): Apply {
+  return async (events, context, watch) => {
+    for (const event of events) {
+      context.event = event
+      const handler = handlers.get(event.type) as unknown as (
+        event: RecordedEvent,
+        context: HandlerContext,
+      ) => Promise<unknown> | void
+      const cause = { causationId: event.id, correlationId: event.correlationId ?? event.id }
+      await watch.run(event, () => currentCause.run(cause, handler, event, context))
+    }
+  }
+}
+
+/** All events by one handler. */
+export function applyBatch(handler: unknown): Apply {
+  return async (events, context, watch) => {
+    const last = events.at(-1)
+    if (last === undefined) return
+    context.event = last
+    await watch.run(last, () =>
+      (handler as (events: readonly RecordedEvent[], context: HandlerContext) => Promise<unknown>)(
+        events,
+        context,
+      ),
+    )
+  }
+}
+
+/** The context of a batch; `event` is the one being handled. */
+export class BatchContext implements HandlerContext {
+  readonly tx: Executor
+  readonly signal: AbortSignal
+  readonly logger: Logger
+  readonly spawn: Spawn
+  #event: RecordedEvent | undefined
+  #spawned = 0
+  readonly #transaction: OpenTransaction
+  readonly #buffer: OutgoingEvent[]
+  readonly #lease: Lease
+  readonly #batch: Batch
+
+  constructor(
+    transaction: OpenTransaction,
+    buffer: OutgoingEvent[],
+    spawn: Spawn,
+    lease: Lease,
+    batch: Batch,
+    signal: AbortSignal,
+    logger: Logger,
+  ) {
+    this.tx = transaction
+    this.#transaction = transaction
+    this.#buffer = buffer
+    this.spawn = spawn
+    this.#lease = lease
+    this.#batch = batch
+    this.signal = signal
+    this.logger = logger
+  }
+
+  get event(): RecordedEvent | undefined {
+    return this.#event
+  }
+
+  set event(event: RecordedEvent | undefined) {
+    this.#event = event
+    this.#spawned = 0
+  }
+
+  /** What the next job's id is made of. */
+  nextSpawn(): SpawnSeed | undefined {
+    const event = this.#event
+    if (event === undefined) return undefined
+    const index = this.#spawned++
+    const seed = `${this.#lease.listener} ${event.sequence} ${index}`
+    return { seed, at: event.recordedAt, order: Number(event.sequence % 4096n), index }
+  }
+
+  get db(): Db {
+    return this.#transaction.kysely()
+  }
+
+  // Handlers destructure their context, so these must not depend on `this`.
+  readonly send = (query: string | SendableQuery, values?: unknown[]): void => {
+    if (typeof query === 'string') {
+      this.#transaction.send(query, values)
+    } else {
+      const { sql, parameters } = query.compile()
+      this.#transaction.send(sql, [...parameters])
+    }
+  }
+
+  readonly publish = (drafts: Drafts, options?: PublishOptions): void => {
+    this.#buffer.push(...outgoingEvents(drafts, options))
+  }
+
+  get replaying(): boolean {
+    const { live, replayUntil } = this.#lease
+    return !live || (this.event !== undefined && this.event.sequence <= replayUntil)
+  }
+
+  get attempt(): number {
+    return this.event === this.#batch.events[0] ? this.#batch.attempt : 1
+  }
+}
+
+/**
+ * Watches over the handlers of one batch: cuts the connection of one that runs past its timeout, and meanwhile
+ * keeps the session from being taken for that of a frozen process.
+ */
+export class HandlerWatch {
+  readonly #transaction: OpenTransaction
+  readonly #consumer: Consumer
+  readonly #abort = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  readonly #pulse: NodeJS.Timeout
+  readonly #expired = Promise.withResolvers<never>()
+  readonly #killed: AbortSignal
+  #event: RecordedEvent | undefined
+
+  constructor(
+    transaction: OpenTransaction,
+    consumer: Consumer,
+    leaseDuration: number,
+    prolong: () => Promise<unknown>,
+    killed: AbortSignal,
+  ) {
+    this.#transaction = transaction
+    this.#consumer = consumer
+    this.#killed = killed
+    killed.addEventListener('abort', this.#onKill, { once: true })
+    this.#expired.promise.catch(() => {})
+    this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
+    this.#pulse = setInterval(() => void prolong().catch(() => {}), leaseDuration / 3)
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  async run(event: RecordedEvent, handler: () => Promise<unknown> | void): Promise<void> {
+    this.#event = event
+    const result = handler()
+    if (result === undefined) return
+    this.#timer.refresh()
+    await Promise.race([result, this.#expired.promise])
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+    clearInterval(this.#pulse)
+    this.#killed.removeEventListener('abort', this.#onKill)
+  }
+
+  readonly #onKill = (): void => {
+    this.#cut('was cut off because this process gave the partition up', this.#killed.reason)
+  }
+
+  #expire(): void {
+    const { name, handlerTimeout } = this.#consumer
+    const error = new TidemarkError(
+      'TIDEMARK_HANDLER_TIMEOUT',
+      `${name} took more than ${handlerTimeout} ms for event ${this.#event?.sequence} (${this.#event?.type})`,
+      { details: { listener: name, sequence: this.#event?.sequence, type: this.#event?.type } },
+    )
+    this.#cut('was cut off because a handler ran past its timeout', error)
+  }
+
+  #cut(how: string, reason: unknown): void {
+    this.#transaction.destroy(how)
+    this.#abort.abort(reason)
+    this.#expired.reject(reason)
+  }
+}

@@ -1,0 +1,180 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import {
+  acquireLeases,
+  advanceCursor,
+  releaseLease,
+  renewLeases,
+} from '../../database/sql/listener/cursors.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+import type { AssignablePartition } from './assignment.ts'
+
+interface LeaseRow {
+  readonly listener: string
+  readonly generation: number
+  readonly partition: number
+  readonly partitions: number
+  readonly live: boolean
+  readonly resize_at: string | null
+  readonly epoch: string
+  readonly cursor: string
+  readonly replay_until: string
+  readonly attempts: number
+  readonly crashes: number
+  readonly failed_sequence: string | null
+  readonly next_attempt_at: Date | null
+  readonly state: unknown
+  readonly state_meta: unknown
+}
+
+/** The right of this process to run one listener partition, until another epoch begins. */
+export class Lease {
+  readonly listener: string
+  readonly generation: number
+  readonly partition: number
+  /** Whether it is of the live generation; false: of one that is being built. */
+  live: boolean
+  /** How many partitions the listener has. */
+  readonly partitions: number
+  readonly epoch: bigint
+  /** Where the partition stops, because the number of partitions changes; null: nowhere. */
+  readonly stopAt: EventSequence | null
+  /** How often an owner before this one died without moving the cursor. */
+  readonly crashes: number
+  /** Events up to here were handled before the listener was sent back. */
+  readonly replayUntil: EventSequence
+  readonly state: unknown
+  readonly stateMeta: unknown
+  /** The cursor as it is stored. */
+  cursor: EventSequence
+  /** How far the partition has looked; events of other types are between it and the cursor. */
+  position: EventSequence
+  attempts: number
+  failedSequence: EventSequence | null
+  nextAttemptAt: Date | null
+  /** While the stored cursor is being moved past events of other types, or undefined. */
+  moving: Promise<void> | undefined
+  /** Whether a batch is under way. */
+  busy = false
+
+  constructor(row: LeaseRow) {
+    this.listener = row.listener
+    this.generation = row.generation
+    this.partition = row.partition
+    this.live = row.live
+    this.partitions = row.partitions
+    this.stopAt = row.resize_at === null ? null : (BigInt(row.resize_at) as EventSequence)
+    this.crashes = row.crashes
+    this.epoch = BigInt(row.epoch)
+    this.replayUntil = BigInt(row.replay_until) as EventSequence
+    this.state = row.state
+    this.stateMeta = row.state_meta
+    this.cursor = BigInt(row.cursor) as EventSequence
+    this.position = this.cursor
+    this.attempts = row.attempts
+    this.failedSequence =
+      row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence)
+    this.nextAttemptAt = row.next_attempt_at
+  }
+
+  /** The identity of the partition. */
+  get place(): string {
+    return placeOf(this)
+  }
+
+  /** The identity of the partition, and of this lease on it. */
+  get id(): string {
+    return `${this.place}@${this.epoch}`
+  }
+
+  /** The parameters that every fenced statement begins with. */
+  get fence(): [string, number, number, bigint] {
+    return [this.listener, this.generation, this.partition, this.epoch]
+  }
+
+  /** Notes that the cursor has moved, after the transaction that moved it has committed. */
+  movedTo(sequence: EventSequence): void {
+    this.cursor = sequence
+    if (sequence > this.position) this.position = sequence
+    this.attempts = 0
+    this.failedSequence = null
+    this.nextAttemptAt = null
+  }
+}
+
+/** The identity of a partition. */
+export function placeOf({
+  listener,
+  generation,
+  partition,
+}: Pick<AssignablePartition, 'listener' | 'generation' | 'partition'>): string {
+  return `${listener}#${generation}.${partition}`
+}
+
+/** Takes those of the wanted partitions that are free or whose lease has expired. */
+export async function acquire(
+  executor: PreparingExecutor,
+  schema: string,
+  process: string,
+  duration: number,
+  wanted: readonly AssignablePartition[],
+): Promise<Lease[]> {
+  const { rows } = await run(executor, acquireLeases(schema), [
+    process,
+    duration,
+    wanted.map((partition) => partition.listener),
+    wanted.map((partition) => partition.generation),
+    wanted.map((partition) => partition.partition),
+  ])
+  return (rows as unknown as LeaseRow[]).map((row) => new Lease(row))
+}
+
+/** Renews the leases of the process; answers the ids of those that it still holds. */
+export async function renew(
+  executor: PreparingExecutor,
+  schema: string,
+  process: string,
+  duration: number,
+): Promise<ReadonlySet<string>> {
+  const { rows } = await run(executor, renewLeases(schema), [process, duration])
+  return new Set((rows as unknown as LeaseRow[]).map((row) => `${placeOf(row)}@${row.epoch}`))
+}
+
+/** Gives a lease back, so that another process need not wait for it to expire. */
+export async function release(
+  executor: PreparingExecutor,
+  schema: string,
+  lease: Lease,
+): Promise<void> {
+  await run(executor, releaseLease(schema), lease.fence)
+}
+
+/**
+ * Moves the cursor inside the transaction that does the work.
+ *
+ * @throws TidemarkError TIDEMARK_LEASE_LOST when the epoch or the cursor is another by now.
+ */
+export async function fence(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  lease: Lease,
+  through: EventSequence,
+  duration: number,
+): Promise<void> {
+  const { rowCount } = await run(executor, advanceCursor(schema), [
+    ...lease.fence,
+    lease.cursor,
+    through,
+    duration,
+  ])
+  if (rowCount !== 1) throw leaseLost(lease)
+}
+
+/** The error of a fence that did not hold. */
+export function leaseLost(lease: Lease): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_LEASE_LOST',
+    `${lease.listener} (partition ${lease.partition}) is run by another process now`,
+    { details: { listener: lease.listener, partition: lease.partition, epoch: lease.epoch } },
+  )
+}

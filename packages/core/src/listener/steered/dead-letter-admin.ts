@@ -1,0 +1,161 @@
+import type { Database } from '../../database/pool.ts'
+import { inTransaction } from '../../database/transaction.ts'
+import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+
+/** An event that a listener has set aside. */
+export interface DeadLetter {
+  readonly listener: string
+  readonly sequence: EventSequence
+  readonly type: string
+  readonly eventId: string
+  readonly key: string | null
+  /** Whether later events with the same key wait behind it. */
+  readonly holdsKey: boolean
+  readonly state: 'parked' | 'waiting' | 'retry' | 'skipped'
+  readonly attempts: number
+  readonly error: ErrorDescription | null
+  readonly createdAt: Date
+}
+
+/** Which dead letters: of a listener, all or one or those of a key. */
+export interface DeadLetterSelection {
+  readonly listener: string
+  readonly sequence?: EventSequence
+  readonly key?: string
+  /** Only those in one of these states. */
+  readonly states?: readonly DeadLetter['state'][]
+  /** The most. Defaults to 1000. */
+  readonly limit?: number
+}
+
+/** How many dead letters a listener has in one state. */
+export interface DeadLetterCount {
+  readonly listener: string
+  readonly state: DeadLetter['state']
+  readonly events: number
+}
+
+function valuesOf({ listener, sequence, key, states }: Partial<DeadLetterSelection>): unknown[] {
+  return [listener ?? null, sequence ?? null, key ?? null, states ?? null]
+}
+
+/** Looking at dead letters of the live generations, and deciding what becomes of them. */
+export class DeadLetterAdmin {
+  readonly #database: Database
+  readonly #schema: string
+
+  constructor(database: Database, schema: string) {
+    this.#database = database
+    this.#schema = schema
+  }
+
+  /** Dead letters in the order of their sequences, of one listener or of all. */
+  async list(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetter[]> {
+    const { rows } = await this.#database.query(
+      `SELECT d.* FROM ${this.#selected} ORDER BY d.listener, d.sequence LIMIT $5`,
+      [...valuesOf(selection), selection.limit ?? 1000],
+    )
+    return rows.map((row) => ({
+      listener: row['listener'] as string,
+      sequence: BigInt(row['sequence'] as string) as EventSequence,
+      type: row['type'] as string,
+      eventId: row['event_id'] as string,
+      key: row['key'] as string | null,
+      holdsKey: row['holds_key'] as boolean,
+      state: row['state'] as DeadLetter['state'],
+      attempts: row['attempts'] as number,
+      error: row['error'] as ErrorDescription | null,
+      createdAt: row['created_at'] as Date,
+    }))
+  }
+
+  /** How many there are, by listener and state. */
+  async count(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetterCount[]> {
+    const { rows } = await this.#database.query(
+      `SELECT d.listener, d.state, count(*) AS events FROM ${this.#selected}
+       GROUP BY d.listener, d.state ORDER BY d.listener, d.state`,
+      valuesOf(selection),
+    )
+    return rows.map((row) => ({
+      listener: row['listener'] as string,
+      state: row['state'] as DeadLetter['state'],
+      events: Number(row['events']),
+    }))
+  }
+
+  /**
+   * Has dead letters handled again, in order, by whichever process runs the listener. One that holds its key takes
+   * everything that waits behind it along; one that fails again is parked again.
+   *
+   * @returns how many will be tried.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_DEAD_LETTER when there is none.
+   */
+  async retry(selection: DeadLetterSelection): Promise<number> {
+    return this.#change(selection, `state IN ('parked', 'waiting', 'skipped')`, 'retry')
+  }
+
+  /**
+   * Gives dead letters up: they stay as a record. What waited behind a held key is tried.
+   *
+   * @returns how many were given up.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_DEAD_LETTER when there is none.
+   */
+  async discard(selection: DeadLetterSelection): Promise<number> {
+    return this.#change(selection, `state IN ('parked', 'waiting', 'retry')`, 'skipped')
+  }
+
+  /** The FROM and WHERE of a selection among the live generations; its values come from valuesOf(). */
+  get #selected(): string {
+    return `"${this.#schema}".dead_letters d
+       JOIN "${this.#schema}".listeners l ON l.name = d.listener AND l.generation = d.generation
+       WHERE ($1::text IS NULL OR d.listener = $1) AND ($2::bigint IS NULL OR d.sequence = $2)
+         AND ($3::text IS NULL OR d.key = $3) AND ($4::text[] IS NULL OR d.state = ANY ($4))`
+  }
+
+  // One under construction has dead letters of its own, which count when it has become the live one.
+  get #live(): string {
+    return `(SELECT l.generation FROM "${this.#schema}".listeners l WHERE l.name = $1)`
+  }
+
+  async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
+    const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
+    const table = `"${this.#schema}".dead_letters`
+    const live = this.#live
+    const [changed] = await inTransaction(this.#database, {}, async (transaction) => {
+      // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
+      // first. Cursors are locked before dead letters, as in a batch. What is tried again may have ended its process
+      // before: it gets a new chance.
+      await transaction.query(
+        `UPDATE "${this.#schema}".cursors c SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
+         WHERE c.listener = $1 AND c.generation = ${live}`,
+        [listener],
+      )
+      const { rows } = await transaction.query(
+        `UPDATE ${table} d SET state = $5, updated_at = clock_timestamp()
+         FROM (SELECT listener, generation, sequence FROM ${table}
+               WHERE listener = $1 AND generation = ${live} AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
+                 AND ($3::text IS NULL OR key = $3) AND ($6::text[] IS NULL OR state = ANY ($6))
+               ORDER BY sequence LIMIT $4 FOR UPDATE) AS chosen
+         WHERE d.listener = chosen.listener AND d.generation = chosen.generation
+           AND d.sequence = chosen.sequence
+         RETURNING d.key, d.holds_key`,
+        [listener, sequence, key, limit, to, states],
+      )
+      const keys = rows.filter((row) => row['holds_key'] === true).map((row) => row['key'])
+      if (keys.length > 0) {
+        await transaction.query(
+          `UPDATE ${table} SET state = 'retry', updated_at = clock_timestamp()
+           WHERE listener = $1 AND generation = ${live} AND holds_key AND key = ANY ($2::text[]) AND state IN ('parked', 'waiting')`,
+          [listener, keys],
+        )
+      }
+      return rows.length
+    })
+    if (changed > 0) return changed
+    throw new TidemarkError('TIDEMARK_UNKNOWN_DEAD_LETTER', `${listener} has no such dead letter`, {
+      details: { ...selection },
+    })
+  }
+}

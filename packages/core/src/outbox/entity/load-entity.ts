@@ -1,0 +1,81 @@
+import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import { readSnapshot, writeSnapshot } from '../../database/sql/outbox/streams.ts'
+import { decodeValue, encodeValue } from '../../event/codec.ts'
+import { EventRegistry } from '../../event/registry.ts'
+import { streamEvents } from '../read/read-events.ts'
+import type { Entity, EntityReducer } from './define-entity.ts'
+
+/** An entity as its stream has it. */
+export interface LoadedEntity<State> {
+  readonly state: State
+  /** The version of its stream: what `expectedVersion` must be to append to it. 0 when it has no events. */
+  readonly version: bigint
+  /** How many events were read to load it; the rest was in a snapshot. */
+  readonly eventsRead: number
+}
+
+/**
+ * Loads an entity: its snapshot, if there is one that its reducers made, and the events after it.
+ *
+ * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+ */
+export async function loadEntity<State>(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  entity: Entity<State>,
+  id: string,
+): Promise<LoadedEntity<State>> {
+  const stream = entity.streamOf(id)
+  const registry = new EventRegistry()
+  const reducers = new Map<string, EntityReducer<State>>()
+  for (const [definition, reducer] of entity.reducers) {
+    registry.add(definition)
+    reducers.set(definition.type, reducer)
+  }
+  const snapshot = await loadSnapshot(executor, schema, entity, stream)
+  let state = snapshot?.state ?? entity.options.initial()
+  let version = snapshot?.version ?? 0n
+  let eventsRead = 0
+  for await (const event of streamEvents(executor, schema, registry, stream, version)) {
+    // Events that the entity has no reducer for do not change it, but are part of its stream.
+    const reduce = reducers.get(event.type)
+    if (reduce !== undefined) state = reduce(state, event)
+    version = event.streamVersion ?? version
+    eventsRead += 1
+  }
+  return { state, version, eventsRead }
+}
+
+/** Keeps a snapshot if enough events were read to be worth one. */
+export async function keepSnapshot<State>(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  entity: Entity<State>,
+  id: string,
+  { state, version, eventsRead }: LoadedEntity<State>,
+): Promise<void> {
+  if (entity.snapshotEvery === 0 || eventsRead < entity.snapshotEvery) return
+  const { json, meta } = encodeValue(`the snapshot of ${entity.name} ${id}`, state)
+  const values = [entity.streamOf(id), version, entity.version, json, meta]
+  await run(executor, writeSnapshot(schema), values)
+}
+
+async function loadSnapshot<State>(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  entity: Entity<State>,
+  stream: string,
+): Promise<{ state: State; version: bigint } | undefined> {
+  if (entity.snapshotEvery === 0) return undefined
+  const { rows } = await run(executor, readSnapshot(schema), [stream, entity.version])
+  const row = rows[0] as
+    | { stream_version: string; state: string; state_meta: string | null }
+    | undefined
+  if (row === undefined) return undefined
+  const meta: unknown = row.state_meta === null ? null : JSON.parse(row.state_meta)
+  const state = decodeValue(JSON.parse(row.state), meta)
+  const parsed = entity.options.state?.safeParse(state)
+  // A snapshot that does not fit is a shortcut lost, nothing else.
+  if (parsed?.success === false) return undefined
+  return { state: (parsed?.data ?? state) as State, version: BigInt(row.stream_version) }
+}

@@ -1,0 +1,169 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { toEventSequence, type EventSequence } from '../../event/sequence.ts'
+import { readHorizon } from '../ordered/horizon.ts'
+import { readPublishers, type Publisher } from '../ordered/publishers.ts'
+import { readSkips, type SkipReport } from '../ordered/skip-detector.ts'
+import {
+  countEvents,
+  inspectEvent,
+  inspectPage,
+  inspectStream,
+  type InspectedEvent,
+  type InspectedPage,
+  type InspectedStream,
+  type InspectOptions,
+} from '../read/inspect.ts'
+import { hasStrays, readPartitions, type OutboxPartition } from './partitions.ts'
+import { planPrune, type PruneCandidate, type PruneOptions } from './prune-plan.ts'
+import { prune, type Pruned } from './prune.ts'
+
+/** How large the outbox is, and how far it is read. */
+export interface OutboxStats {
+  readonly lastSequence: EventSequence
+  readonly horizon: EventSequence
+  /** The cursor that is furthest behind; null when no listener has been started. */
+  readonly lowestCursor: { readonly listener: string; readonly sequence: EventSequence } | null
+  readonly partitions: readonly OutboxPartition[]
+  /** Whether events are in the default partition, for want of another one. */
+  readonly strays: boolean
+  /** The first sequence that was not pruned; null when nothing was. */
+  readonly prunedBelow: EventSequence | null
+  /** About how many idempotency keys are kept; null before the first ANALYZE of their table. */
+  readonly idempotencyKeys: bigint | null
+}
+
+const pruneOptions = ['olderThan', 'evenProjections', 'evenStreams', 'archive']
+
+/** Looking at the outbox as a whole, and keeping it small. */
+export class OutboxAdmin {
+  readonly #database: Database
+  readonly #schema: string
+
+  constructor(database: Database, schema: string) {
+    this.#database = database
+    this.#schema = schema
+  }
+
+  /** How large it is, and how far it is read. */
+  async stats(): Promise<OutboxStats> {
+    const { sequence: horizon, lastSequence } = await readHorizon(this.#database, this.#schema)
+    const partitions = await readPartitions(this.#database, this.#schema)
+    const strays = await hasStrays(this.#database, this.#schema)
+    const { rows } = await this.#database.query(
+      `SELECT (SELECT max(upper_bound) FROM "${this.#schema}".pruned_partitions) AS pruned,
+         (SELECT nullif(reltuples, -1)::bigint FROM pg_class
+          WHERE oid = '"${this.#schema}".idempotency_keys'::regclass) AS keys,
+         c.listener, c.cursor
+       FROM (VALUES (1)) AS one (row)
+       LEFT JOIN (SELECT listener, cursor FROM "${this.#schema}".cursors
+                  ORDER BY cursor, listener LIMIT 1) AS c ON true`,
+    )
+    const { pruned, keys, listener, cursor } = rows[0] as Record<string, string | null>
+    const sequenceOf = (text: string | null | undefined): EventSequence | null =>
+      text === null || text === undefined ? null : toEventSequence(text)
+    const lowest = sequenceOf(cursor)
+    return {
+      lastSequence,
+      horizon,
+      lowestCursor: lowest === null ? null : { listener: listener as string, sequence: lowest },
+      partitions,
+      strays,
+      prunedBelow: sequenceOf(pruned),
+      idempotencyKeys: keys === null || keys === undefined ? null : BigInt(keys),
+    }
+  }
+
+  /** The transactions that publish now, those that hold the horizon back first. */
+  async publishers(): Promise<readonly Publisher[]> {
+    return readPublishers(this.#database, this.#schema)
+  }
+
+  /** Whether an event turned up at or below a horizon that readers had passed: whether one may have been skipped. */
+  async skips(): Promise<SkipReport> {
+    return readSkips(this.#database, this.#schema)
+  }
+
+  /**
+   * Events as they are stored, whether or not a definition reads them, in the order of sequences; never past a
+   * transaction that is still publishing. Those that are decoded come from `app.events()`.
+   */
+  async inspect(options: InspectOptions = {}): Promise<InspectedPage> {
+    rejectUnknownOptions('outbox.inspect', options, ['after', 'limit', 'types', 'stream'])
+    requireWhole('outbox.inspect', 'limit', options.limit ?? 0, 0)
+    return inspectPage(this.#database, this.#schema, options)
+  }
+
+  /** One committed event as it is stored, by its sequence or by its id, which no index serves. */
+  async inspectEvent(
+    by: { readonly sequence: EventSequence } | { readonly id: string },
+  ): Promise<InspectedEvent | undefined> {
+    return inspectEvent(this.#database, this.#schema, by)
+  }
+
+  /**
+   * A stream's version and its events as they are stored, in the order of versions; undefined when it does not exist.
+   *
+   * @param range.after - only events after this version. Defaults to 0.
+   * @param range.limit - the most. Defaults to 100.
+   */
+  async inspectStream(
+    stream: string,
+    range: { readonly after?: bigint; readonly limit?: number } = {},
+  ): Promise<InspectedStream | undefined> {
+    const { after = 0n, limit = 100 } = range
+    return inspectStream(this.#database, this.#schema, stream, { after, limit })
+  }
+
+  /** How many events there are after one sequence, up to and including another. It reads all of them. */
+  async count(after: EventSequence, upTo: EventSequence): Promise<bigint> {
+    return countEvents(this.#database, this.#schema, after, upTo)
+  }
+
+  /** Which partitions can go, the oldest first, up to the first one that has to stay. Changes nothing. */
+  async planPrune(options: PruneOptions = {}): Promise<readonly PruneCandidate[]> {
+    checkPruneOptions('planPrune', options)
+    return planPrune(this.#database, this.#schema, options)
+  }
+
+  /**
+   * Drops or archives the whole partitions that every listener has passed and nobody needs. Needs the owner of the
+   * tables.
+   *
+   * @example
+   * ```ts
+   * import { defineApp } from 'tidemark'
+   *
+   * await using app = defineApp({ modules: [] })
+   * const { partitions, stopped } = await app.outbox.prune({ olderThan: 90 * 86_400_000 })
+   * console.log(partitions.length, 'partitions dropped;', stopped?.because)
+   * ```
+   */
+  async prune(options: PruneOptions = {}): Promise<Pruned> {
+    checkPruneOptions('prune', options)
+    return prune(this.#database, this.#schema, options)
+  }
+
+  /**
+   * Forgets idempotency keys that are older than this, in milliseconds: a second publish with one of them is not
+   * recognised any more.
+   *
+   * @returns how many.
+   */
+  async forgetIdempotencyKeys(olderThan: number): Promise<number> {
+    requireWhole('forgetIdempotencyKeys', 'olderThan', olderThan, 0)
+    let total = 0
+    for (;;) {
+      const { rowCount } = await run(this.#database, forgetKeys(this.#schema), [olderThan])
+      if (rowCount === null || rowCount === 0) return total
+      total += rowCount
+    }
+  }
+}
+
+function checkPruneOptions(where: string, options: PruneOptions): void {
+  rejectUnknownOptions(where, options, pruneOptions)
+  if (options.olderThan !== undefined) requireWhole(where, 'olderThan', options.olderThan, 0)
+}

@@ -1,0 +1,233 @@
+import type { Database } from '../../database/pool.ts'
+import { errorCodeOf, isConnectionError, isRetryableConflict } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { appendCalls } from './append.ts'
+import { Lane } from './lane.ts'
+import type { Outbox } from './outbox.ts'
+import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+import { bytesOf, locksOf, refuse, type PublishCall } from './publish-call.ts'
+import { publishingTransaction } from './publishing-transaction.ts'
+
+/** How much may wait to be published. */
+export interface PublishQueueOptions {
+  /** The most events that wait. Defaults to 100,000. */
+  readonly events?: number
+  /** The most bytes that they take. Defaults to 64 MiB. */
+  readonly bytes?: number
+}
+
+// How many connections calls may keep that wait for a stream which another transaction holds, and how many those
+// that run inline projections.
+const mostWaiting = 3
+// How often a deadlock or a serialization failure is tried again.
+const mostAttempts = 5
+const lockNotAvailable = '55P03'
+
+/**
+ * Publishes the concurrent calls of a process together: one statement and one commit for all that arrived while the
+ * last batch was under way. Each caller gets its own result or its own error.
+ *
+ * Four lanes, so that none waits for what another one waits for: plain events; events of streams or with idempotency
+ * keys; those of them whose stream another transaction holds; and events of inline projections, whose handlers run in
+ * a transaction of their own.
+ */
+export class Coalescer {
+  readonly #database: Database
+  readonly #outbox: Outbox
+  readonly #mostEvents: number
+  readonly #mostBytes: number
+  readonly #plain: Lane
+  readonly #checked: Lane
+  readonly #held: Lane
+  readonly #inline: Lane
+  /** The streams and keys of the calls in the lane of those that wait: later calls wait behind them. */
+  readonly #heldLocks = new Map<string, number>()
+  #events = 0
+  #bytes = 0
+  #closed = false
+
+  constructor(database: Database, outbox: Outbox, options: PublishQueueOptions = {}) {
+    this.#database = database
+    this.#outbox = outbox
+    this.#mostEvents = options.events ?? 100_000
+    this.#mostBytes = options.bytes ?? 64 * 1024 * 1024
+    this.#plain = new Lane((calls) => this.#sendPlain(calls))
+    const apart = { locks: locksOf, mayFollow }
+    this.#checked = new Lane((calls) => this.#sendChecked(calls, false), apart)
+    // A batch is of one stream: whoever waits for one does not wait for another.
+    this.#held = new Lane((calls) => this.#sendHeld(calls), {
+      ...apart,
+      onlySharing: true,
+      mostInFlight: mostWaiting,
+    })
+    this.#inline = new Lane((calls) => this.#sendInline(calls), {
+      mostCalls: 1,
+      mostInFlight: mostWaiting,
+    })
+  }
+
+  /**
+   * @throws TidemarkError TIDEMARK_PUBLISH_QUEUE_FULL when too much waits already: nothing of this call was sent.
+   */
+  publish(events: readonly OutgoingEvent[]): Promise<PublishedEvent[]> {
+    if (events.length === 0) return Promise.resolve([])
+    if (this.#closed) {
+      return Promise.reject(
+        new TidemarkError('TIDEMARK_CLOSED', 'the application was closed before this publish'),
+      )
+    }
+    const bytes = bytesOf(events)
+    const tooMuch =
+      this.#events + events.length > this.#mostEvents || this.#bytes + bytes > this.#mostBytes
+    // However large it is, a call that nobody is before is taken.
+    if (tooMuch && this.#events > 0) return Promise.reject(this.#full(events.length))
+    this.#events += events.length
+    this.#bytes += bytes
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#events -= events.length
+        this.#bytes -= bytes
+      }
+      this.#accept({
+        events,
+        bytes,
+        resolve: (published) => {
+          settle()
+          resolve(published)
+        },
+        reject: (error) => {
+          settle()
+          reject(error)
+        },
+      })
+    })
+  }
+
+  #accept(call: PublishCall): void {
+    if (this.#outbox.isPlain(call.events)) this.#plain.push(call)
+    else if (this.#outbox.needsTransaction(call.events)) this.#inline.push(call)
+    else if (this.#waitsBehindOthers(call)) this.#hold(call)
+    else this.#checked.push(call)
+  }
+
+  /** Publishes what is waiting and refuses the rest. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await Promise.all([this.#plain.idle(), this.#checked.idle(), this.#inline.idle()])
+    // What the others have handed over is there by now.
+    await this.#held.idle()
+  }
+
+  /** Lets a call wait for what another transaction holds, on a connection that nobody else waits for. */
+  #hold(call: PublishCall): void {
+    for (const lock of locksOf(call)) {
+      this.#heldLocks.set(lock, (this.#heldLocks.get(lock) ?? 0) + 1)
+    }
+    this.#held.push(call)
+  }
+
+  #release(calls: readonly PublishCall[]): void {
+    for (const lock of calls.flatMap((call) => [...locksOf(call)])) {
+      const left = (this.#heldLocks.get(lock) ?? 0) - 1
+      if (left > 0) this.#heldLocks.set(lock, left)
+      else this.#heldLocks.delete(lock)
+    }
+  }
+
+  #waitsBehindOthers(call: PublishCall): boolean {
+    if (this.#heldLocks.size === 0) return false
+    return [...locksOf(call)].some((lock) => this.#heldLocks.has(lock))
+  }
+
+  async #sendHeld(calls: readonly PublishCall[]): Promise<void> {
+    await this.#sendChecked(calls, true)
+    this.#release(calls)
+  }
+
+  async #sendPlain(calls: readonly PublishCall[]): Promise<void> {
+    try {
+      const events = calls.flatMap((call) => call.events)
+      // A statement of its own is a transaction of its own: all of it is published, or none.
+      const published = await this.#outbox.insert(this.#database, events)
+      let start = 0
+      for (const call of calls) {
+        const end = start + call.events.length
+        call.resolve(published.slice(start, end))
+        start = end
+      }
+    } catch (error) {
+      await this.#divide(calls, error, (half) => this.#sendPlain(half))
+    }
+  }
+
+  async #sendChecked(calls: readonly PublishCall[], wait: boolean, attempt = 1): Promise<void> {
+    try {
+      const events = calls.map((call) => call.events)
+      const outcomes = await appendCalls(this.#database, this.#outbox.schema, events, wait)
+      for (const [index, call] of calls.entries()) {
+        const outcome = outcomes[index]
+        if (outcome === 'busy' || outcome === undefined) this.#hold(call)
+        else if (Array.isArray(outcome)) call.resolve(outcome)
+        else call.reject(outcome)
+      }
+    } catch (error) {
+      const [call] = calls
+      if (!wait && call !== undefined && errorCodeOf(error) === lockNotAvailable) {
+        if (calls.length === 1) this.#hold(call)
+        else await this.#divide(calls, error, (half) => this.#sendChecked(half, wait))
+      } else if (isRetryableConflict(error) && attempt < mostAttempts) {
+        await this.#sendChecked(calls, wait, attempt + 1)
+      } else {
+        await this.#divide(calls, error, (half) => this.#sendChecked(half, wait))
+      }
+    }
+  }
+
+  async #sendInline(calls: readonly PublishCall[]): Promise<void> {
+    for (const call of calls) {
+      try {
+        const [, { events }] = await publishingTransaction(
+          this.#database,
+          this.#outbox,
+          {},
+          async (_, buffer) => {
+            for (const event of call.events) buffer.push(event)
+          },
+        )
+        call.resolve([...events])
+      } catch (error) {
+        refuse(call, error)
+      }
+    }
+  }
+
+  /** The server refused the batch because of one of them: it is found by halves, and the others are published. */
+  async #divide(
+    calls: readonly PublishCall[],
+    error: unknown,
+    send: (half: readonly PublishCall[]) => Promise<void>,
+  ): Promise<void> {
+    if (calls.length === 1 || isConnectionError(error)) {
+      for (const call of calls) refuse(call, error)
+      return
+    }
+    const middle = calls.length >>> 1
+    await send(calls.slice(0, middle))
+    await send(calls.slice(middle))
+  }
+
+  #full(events: number): TidemarkError {
+    return new TidemarkError(
+      'TIDEMARK_PUBLISH_QUEUE_FULL',
+      `${this.#events} events of ${this.#bytes} bytes wait to be published already`,
+      { details: { waiting: this.#events, bytes: this.#bytes, refused: events } },
+    )
+  }
+}
+
+/** Whether the call can be judged after others of its stream in the same statement: it expects nothing of them. */
+function mayFollow(call: PublishCall): boolean {
+  return call.events.every(
+    (event) => event.expectedVersion === null && event.idempotencyKey === null,
+  )
+}

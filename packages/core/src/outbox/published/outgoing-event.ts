@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto'
+import type { ForeignTransaction } from '../../database/executor.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { encodeValue } from '../../event/codec.ts'
+import type { EventDraft } from '../../event/define-event.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+import { activeTraceContext } from '../../telemetry/trace-context.ts'
+import { currentCause } from './cause.ts'
+
+/** How an event is published. */
+export interface PublishOptions {
+  /** The stream to append to. */
+  readonly stream?: string
+  /**
+   * The version that the stream must be at: a number, `'none'` for a stream that does not exist yet, or
+   * `'any'`. With several events it is that of the first. Defaults to `'any'`.
+   */
+  readonly expectedVersion?: number | bigint | 'none' | 'any'
+  /** The ordering key. Defaults to the stream. */
+  readonly key?: string
+  /**
+   * Refuses the event if another was ever published with the same key. With several events, a list of keys is
+   * made of it: `key/0`, `key/1`, …
+   */
+  readonly idempotencyKey?: string
+  /** Defaults to that of the event being handled, or to the id of that event. */
+  readonly correlationId?: string
+  /** Defaults to the id of the event being handled. */
+  readonly causationId?: string
+  /** Headers of the application's own, as plain JSON. */
+  readonly metadata?: Readonly<Record<string, unknown>>
+}
+
+/** How an event is published outside of `tidemark.transaction`. */
+export interface PublishNowOptions extends PublishOptions {
+  /**
+   * The transaction to publish in: a pg client, a Kysely transaction, or anything with `query(text, values)`.
+   * The event is inserted at once, and from then until that transaction ends no listener reads past it: publish
+   * late, and keep the rest short. Without it the event is published in a transaction of its own, which it
+   * shares with whatever else the process publishes at that moment.
+   */
+  readonly tx?: ForeignTransaction
+}
+
+/** An event that has been inserted. It is visible to listeners when its transaction commits. */
+export interface PublishedEvent {
+  readonly id: string
+  readonly type: string
+  readonly sequence: EventSequence
+  readonly stream: string | null
+  /** Its position in the stream, starting at 1. */
+  readonly streamVersion: bigint | null
+}
+
+/** One or several drafts. */
+export type Drafts = EventDraft | readonly EventDraft[]
+
+/** An event as it is sent to the database. */
+export interface OutgoingEvent {
+  readonly id: string
+  readonly type: string
+  readonly version: number
+  readonly stream: string | null
+  readonly expectedVersion: bigint | null
+  readonly key: string | null
+  readonly idempotencyKey: string | null
+  readonly payload: string
+  readonly payloadMeta: string | null
+  readonly correlationId: string | null
+  readonly causationId: string | null
+  readonly traceparent: string | null
+  readonly tracestate: string | null
+  readonly metadata: string | null
+}
+
+const optionNames = [
+  'stream',
+  'expectedVersion',
+  'key',
+  'idempotencyKey',
+  'correlationId',
+  'causationId',
+  'metadata',
+  'tx',
+]
+const noOptions: PublishOptions = Object.freeze({})
+
+/**
+ * Makes ready to send what the user gave: everything that can be wrong with it is found here, before anything
+ * is sent.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_INVALID_EVENT or TIDEMARK_PAYLOAD_NOT_STORABLE.
+ */
+export function outgoingEvents(
+  drafts: Drafts,
+  options: PublishOptions = noOptions,
+): OutgoingEvent[] {
+  if (options !== noOptions) rejectUnknownOptions('publish', options, optionNames)
+  const list = Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]
+  const { stream = null, key = null, idempotencyKey, metadata } = options
+  const expectedVersion = expectedVersionOf(options)
+  const cause = currentCause.getStore()
+  const { traceparent, tracestate } = activeTraceContext()
+  const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
+  const metadataJson = marked === undefined ? null : encodeValue('the metadata', marked).json
+  return list.map((draft, index): OutgoingEvent => {
+    if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
+    const { definition } = draft
+    const payload = encodeValue(`the payload of ${definition.type}`, draft.payload)
+    return {
+      id: randomUUID(),
+      type: definition.type,
+      version: definition.version,
+      stream,
+      expectedVersion: expectedVersion === null ? null : expectedVersion + BigInt(index),
+      key,
+      idempotencyKey:
+        idempotencyKey === undefined
+          ? null
+          : list.length === 1
+            ? idempotencyKey
+            : `${idempotencyKey}/${index}`,
+      payload: payload.json,
+      payloadMeta: payload.meta,
+      correlationId: options.correlationId ?? cause?.correlationId ?? null,
+      causationId: options.causationId ?? cause?.causationId ?? null,
+      traceparent,
+      tracestate,
+      metadata: metadataJson,
+    }
+  })
+}
+
+function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint | null {
+  if (expectedVersion === undefined || expectedVersion === 'any') return null
+  if (stream === undefined) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      'publish: "expectedVersion" needs a "stream"',
+      {
+        hint: 'Name the stream whose version you expect.',
+      },
+    )
+  }
+  if (expectedVersion === 'none') return 0n
+  if (typeof expectedVersion === 'bigint' || Number.isSafeInteger(expectedVersion)) {
+    const version = BigInt(expectedVersion)
+    if (version >= 0n) return version
+  }
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `publish: "expectedVersion" must be a whole number, "none" or "any", not ${String(expectedVersion)}`,
+    { details: { stream, expectedVersion } },
+  )
+}
+
+function notADraft(value: unknown): TidemarkError {
+  const hint =
+    typeof value === 'function'
+      ? 'Call the definition with a payload: `publish(accountOpened({ … }))`.'
+      : 'Make it with a definition: `publish(accountOpened({ … }))`.'
+  return new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    'publish was given something that is not an event',
+    { hint },
+  )
+}

@@ -1,0 +1,45 @@
+import { isConnectionError } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+
+/** One caller of `publish`, with what it wants published: all of it, or nothing. */
+export interface PublishCall {
+  readonly events: readonly OutgoingEvent[]
+  readonly bytes: number
+  resolve(published: PublishedEvent[]): void
+  reject(error: unknown): void
+}
+
+// What an event costs beside its payload.
+const overhead = 200
+
+/** About how many bytes the events take, here and on the wire. */
+export function bytesOf(events: readonly OutgoingEvent[]): number {
+  let bytes = 0
+  for (const event of events)
+    bytes += event.payload.length + (event.payloadMeta?.length ?? 0) + overhead
+  return bytes
+}
+
+/** The streams and idempotency keys that the call takes locks on. */
+export function locksOf(call: PublishCall): ReadonlySet<string> {
+  const locks = new Set<string>()
+  for (const { stream, idempotencyKey } of call.events) {
+    if (stream !== null) locks.add(`stream ${stream}`)
+    if (idempotencyKey !== null) locks.add(`key ${idempotencyKey}`)
+  }
+  return locks
+}
+
+/** Refuses a call, with what its caller must know of a lost connection. */
+export function refuse(call: PublishCall, error: unknown): void {
+  call.reject(
+    isConnectionError(error)
+      ? new TidemarkError(
+          'TIDEMARK_PUBLISH_UNKNOWN',
+          'the connection was lost while the event was being published',
+          { cause: error },
+        )
+      : error,
+  )
+}

@@ -1,0 +1,43 @@
+import type { Database } from '../../database/pool.ts'
+import {
+  inTransaction,
+  type BeginOptions,
+  type OpenTransaction,
+} from '../../database/transaction.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+import type { Outbox } from './outbox.ts'
+import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+
+/** What a transaction that committed has published. */
+export interface Published {
+  readonly events: readonly PublishedEvent[]
+  /** The sequence of the last event, to wait for; null when nothing was published. */
+  readonly sequence: EventSequence | null
+}
+
+/**
+ * Runs `work` in a transaction and inserts what it put into `buffer` just before COMMIT: between drawing a
+ * sequence and committing, a publisher holds every reader back.
+ */
+export async function publishingTransaction<T>(
+  database: Database,
+  outbox: Outbox,
+  options: BeginOptions,
+  work: (transaction: OpenTransaction, buffer: OutgoingEvent[]) => Promise<T>,
+): Promise<readonly [T, Published]> {
+  const buffer: OutgoingEvent[] = []
+  let inserted: PublishedEvent[] | undefined
+  const [result, pipelined] = await inTransaction(
+    database,
+    options,
+    async (transaction) => {
+      const value = await work(transaction, buffer)
+      if (!outbox.isPlain(buffer)) inserted = await outbox.insert(transaction, buffer)
+      return value
+    },
+    (transaction) =>
+      inserted === undefined ? outbox.insert(transaction, buffer) : Promise.resolve([]),
+  )
+  const events = inserted ?? pipelined ?? []
+  return [result, { events, sequence: events.at(-1)?.sequence ?? null }]
+}

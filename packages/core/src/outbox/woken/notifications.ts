@@ -1,0 +1,128 @@
+import { randomUUID } from 'node:crypto'
+import { Socket } from 'node:net'
+import type pg from 'pg'
+import pgListen from 'pg-listen'
+import type { Logger } from '../../telemetry/logger.ts'
+import { wait, withTimeout } from './wait.ts'
+
+/** How the LISTEN connection is supervised. All times in milliseconds. */
+export interface NotificationOptions {
+  readonly config: pg.ClientConfig
+  readonly channel: string
+  readonly logger: Logger
+  /** How often the connection proves that it hears itself. */
+  readonly pingInterval: number
+  /** How long it may take to connect, to LISTEN, and for a ping to come back. */
+  readonly timeout: number
+  /** Called for each notification, and after each (re)connection: something may have been missed. */
+  onRing(): void
+  /** Called when the connection is lost or found deaf. */
+  onDeaf(): void
+}
+
+const firstBackoff = 100
+const longestBackoff = 5_000
+// How long a connection may take to say goodbye before its socket is cut.
+const goodbye = 500
+
+/**
+ * The doorbell's ear: one LISTEN connection that is never trusted. pg-listen stops for good when its retries
+ * are over, stays deaf when LISTEN failed, and misses half-open sockets; so its own retries are off, any
+ * trouble at all means a new subscriber, and a ping through the server proves that this one hears.
+ */
+export class Notifications {
+  readonly #options: NotificationOptions
+  readonly #identity: string = randomUUID()
+  readonly #abort = new AbortController()
+  #backoff = firstBackoff
+  #done: Promise<void> | undefined
+  #hears = false
+
+  constructor(options: NotificationOptions) {
+    this.#options = options
+  }
+
+  /** Whether a notification would be heard, as far as is known. */
+  get hears(): boolean {
+    return this.#hears
+  }
+
+  /** Starts listening in the background. */
+  start(): void {
+    this.#done ??= this.#run()
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort()
+    await this.#done
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort
+    while (!signal.aborted) {
+      const failure = await this.#listen(signal).catch((error: unknown) => error)
+      if (this.#hears) this.#options.onDeaf()
+      this.#hears = false
+      if (signal.aborted) break
+      this.#options.logger.warn(
+        { err: failure, retryIn: this.#backoff },
+        'the doorbell is disconnected; polling until it is back',
+      )
+      await wait(this.#backoff * (0.5 + Math.random()), signal)
+      this.#backoff = Math.min(this.#backoff * 2, longestBackoff)
+    }
+  }
+
+  /** One subscriber's life: returns or throws when it is over, for whatever reason. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { channel, timeout, pingInterval } = this.#options
+    // Our own socket: a half-open connection does not end when it is asked to.
+    const socket = new Socket()
+    const subscriber = pgListen.default(
+      {
+        ...this.#options.config,
+        stream: () => socket,
+        connectionTimeoutMillis: timeout,
+        query_timeout: timeout,
+      },
+      // Payloads are whatever others send: they are compared, never parsed.
+      { paranoidChecking: false, retryLimit: 1, parse: String, serialize: String },
+    )
+    const trouble = Promise.withResolvers<never>()
+    trouble.promise.catch(() => {})
+    const onAbort = (): void => trouble.reject(new Error('closed'))
+    signal.addEventListener('abort', onAbort, { once: true })
+    let echoed = (): void => {}
+    subscriber.events.on('error', (error: Error) => trouble.reject(error))
+    subscriber.events.on('notification', ({ payload }: { payload?: unknown }) => {
+      if (payload === `ping ${this.#identity}`) echoed()
+      else if (typeof payload !== 'string' || !payload.startsWith('ping ')) this.#options.onRing()
+    })
+    const orTrouble = <T>(what: string, promise: Promise<T> | undefined): Promise<T | undefined> =>
+      withTimeout(timeout, what, Promise.race([promise, trouble.promise]))
+    try {
+      await orTrouble('connecting', subscriber.connect())
+      await orTrouble('LISTEN', subscriber.listenTo(channel))
+      while (!signal.aborted) {
+        const echo = new Promise<void>((resolve) => {
+          echoed = resolve
+        })
+        await orTrouble('NOTIFY', subscriber.notify(channel, `ping ${this.#identity}`))
+        await orTrouble('hearing itself', echo)
+        if (!this.#hears) {
+          this.#hears = true
+          this.#backoff = firstBackoff
+          this.#options.onRing()
+        }
+        await Promise.race([wait(pingInterval, signal), trouble.promise])
+      }
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      subscriber.events.removeAllListeners('error')
+      subscriber.events.removeAllListeners('notification')
+      subscriber.events.on('error', () => {})
+      await withTimeout(goodbye, 'closing', Promise.resolve(subscriber.close())).catch(() => {})
+      socket.destroy()
+    }
+  }
+}

@@ -1,0 +1,239 @@
+import {
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type QueryResult,
+  type Row,
+} from '../../database/executor.ts'
+import { kyselyOn } from '../../database/kysely.ts'
+import { createCursor } from '../../database/sql/listener/definitions.ts'
+import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EncodedValue } from '../../event/codec.ts'
+import type { RecordedEvent } from '../../event/recorded-event.ts'
+import type { EventRegistry } from '../../event/registry.ts'
+import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
+import type { StoredEvent } from '../../event/stored-event.ts'
+import type { SendableQuery } from '../../listener/declared/handler-context.ts'
+import { byType } from '../../listener/defined/define-listener.ts'
+import { lockDefinition } from '../../listener/read/definition-row.ts'
+import { readHorizon } from '../../outbox/ordered/horizon.ts'
+import type { InlineConsumers, InlineTurn } from '../../outbox/published/inline.ts'
+import { readPage } from '../../outbox/read/page.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { decodeState, encodeState } from './state-codec.ts'
+import { fold, reducersOf } from './state-handling.ts'
+import { StateProjection } from './state-projection.ts'
+import type { TableHandler, TableProjection } from './table-projection.ts'
+
+const pageSize = 1000
+
+/** A projection that can run inline. */
+export type InlineProjection = StateProjection<unknown> | TableProjection
+
+/** Runs inline projections in the transactions of publishers. */
+export class InlineProjections implements InlineConsumers {
+  readonly #schema: string
+  readonly #registry: EventRegistry
+  readonly #logger: Logger
+  readonly #byType = new Map<string, InlineProjection[]>()
+
+  constructor(
+    schema: string,
+    registry: EventRegistry,
+    projections: readonly InlineProjection[],
+    logger: Logger,
+  ) {
+    this.#schema = schema
+    this.#registry = registry
+    this.#logger = logger
+    for (const projection of projections) {
+      for (const type of projection.types) {
+        this.#byType.set(type, [...(this.#byType.get(type) ?? []), projection])
+      }
+    }
+  }
+
+  handles(type: string): boolean {
+    return this.#byType.has(type)
+  }
+
+  async lock(
+    executor: Executor | PreparingExecutor,
+    types: ReadonlySet<string>,
+  ): Promise<InlineTurn> {
+    const projections = [...new Set([...types].flatMap((type) => this.#byType.get(type) ?? []))]
+    const names = projections.map((projection) => projection.name)
+    let locked = await this.#lockRows(executor, names)
+    if (locked.size < names.length) {
+      await this.#create(executor, projections)
+      locked = await this.#lockRows(executor, names)
+    }
+    const here = projections.filter((one) => !isLeftToWorkers(one, locked.get(one.name)))
+    let states: Map<string, EncodedValue | null> | undefined
+    return {
+      apply: async (stored: readonly StoredEvent[]): Promise<void> => {
+        states ??= new Map(here.map((one) => [one.name, storedState(one, locked.get(one.name))]))
+        const events = stored.map((event) => event.decode(this.#registry))
+        for (const projection of here) {
+          const mine = events.filter((event) => projection.types.has(event.type))
+          const before = states.get(projection.name) ?? null
+          states.set(projection.name, await this.apply(executor, projection, mine, before))
+        }
+      },
+    }
+  }
+
+  /**
+   * Derives a projection from sequence zero, in the caller's transaction, which has emptied it.
+   *
+   * INVARIANT: the transaction holds the projection's cursor row, and inline publishers take it before they draw a
+   * sequence: whatever of theirs is not visible by now will be applied by themselves, later.
+   */
+  async replay(
+    executor: Executor | PreparingExecutor,
+    projection: InlineProjection,
+  ): Promise<void> {
+    await run(executor, lockInline(this.#schema), [[projection.name]])
+    const { lastSequence: upTo } = await readHorizon(executor, this.#schema)
+    const types = [...projection.types]
+    let state: EncodedValue | null = null
+    for (let after: EventSequence = sequenceZero; ;) {
+      const request = { after, upTo, limit: pageSize, types }
+      const { events: page } = await readPage(executor, this.#schema, request)
+      const last = page.at(-1)
+      if (last === undefined) return
+      const events = page.map((event) => event.decode(this.#registry))
+      state = await this.apply(executor, projection, events, state)
+      after = last.sequence
+    }
+  }
+
+  /** Applies events to one projection whose cursor row is locked by this transaction. */
+  async apply(
+    executor: Executor | PreparingExecutor,
+    projection: InlineProjection,
+    events: readonly RecordedEvent[],
+    state: EncodedValue | null,
+  ): Promise<EncodedValue | null> {
+    const last = events.at(-1)
+    if (last === undefined) return state
+    let after: EncodedValue | null = null
+    if (projection instanceof StateProjection) {
+      after = encodeState(
+        projection,
+        fold(reducersOf(projection), decodeState(projection, state), events),
+      )
+    } else {
+      await this.#write(executor, projection, events)
+    }
+    const values = [projection.name, last.sequence, after?.json ?? null, after?.meta ?? null]
+    await run(executor, advanceInline(this.#schema), values)
+    return after
+  }
+
+  async #write(
+    executor: Executor | PreparingExecutor,
+    projection: TableProjection,
+    events: readonly RecordedEvent[],
+  ): Promise<void> {
+    const handlers = byType<TableHandler>(projection.handlers)
+    const sent: Promise<unknown>[] = []
+    const context = {
+      db: kyselyOn<never>(executor) as never,
+      tx: executor,
+      send: (query: string | SendableQuery, values: unknown[] = []): void => {
+        const { sql, parameters } =
+          typeof query === 'string' ? { sql: query, parameters: values } : query.compile()
+        const answer = executor.query(sql, [...parameters])
+        answer.catch(() => {})
+        sent.push(answer)
+      },
+      signal: AbortSignal.timeout(projection.handlerTimeout),
+      replaying: false,
+      logger: this.#logger,
+    }
+    if (projection.batchHandler === undefined) {
+      for (const event of events) {
+        const handler = handlers.get(event.type) as unknown as (
+          event: RecordedEvent,
+          context: unknown,
+        ) => Promise<unknown> | void
+        await handler(event, context)
+      }
+    } else {
+      await (projection.batchHandler as (events: unknown, context: unknown) => unknown)(
+        events,
+        context,
+      )
+    }
+    await Promise.all(sent)
+  }
+
+  /**
+   * Takes the rows of projections by their names, and answers what is in them.
+   *
+   * A row that was waited for may be gone then, because a switch took its place, and only another statement sees the
+   * new one. It has to come before the next name: everybody takes them in one order. So there are two statements for
+   * each, sent together.
+   */
+  async #lockRows(
+    executor: Executor | PreparingExecutor,
+    names: readonly string[],
+  ): Promise<ReadonlyMap<string, Row>> {
+    const lock = lockInline(this.#schema)
+    const locked = new Map<string, Row>()
+    const note = ({ rows }: QueryResult): void => {
+      for (const row of rows) locked.set(row['name'] as string, row)
+    }
+    if (names.length === 1) note(await run(executor, lock, [names]))
+    if (locked.size === names.length) return locked
+    const twice = names.toSorted().flatMap((name) => [name, name])
+    for (const result of await Promise.all(twice.map((name) => run(executor, lock, [[name]])))) {
+      note(result)
+    }
+    return locked
+  }
+
+  /** Makes the rows of projections that no process has started yet. */
+  async #create(
+    executor: Executor | PreparingExecutor,
+    projections: readonly InlineProjection[],
+  ): Promise<void> {
+    for (const projection of projections.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+      const { generation } = await lockDefinition(executor, this.#schema, projection)
+      const values = [projection.name, generation, 0, sequenceZero]
+      const { rowCount } = await run(executor, createCursor(this.#schema), values)
+      // Another publisher may have made it, and replayed it, while this one waited for the row.
+      if (rowCount === 1) await this.replay(executor, projection)
+    }
+  }
+}
+
+/**
+ * Whether the projection is still an async one, which becomes inline when no older process runs any more; or is one
+ * again by a newer version. Either way workers handle the event; the lock on the row orders it before or after the
+ * change.
+ */
+function isLeftToWorkers({ version }: InlineProjection, row: Row | undefined): boolean {
+  if (row?.['mode'] !== 'async') return false
+  return row['version'] !== version || ((row['rebuild_version'] as number | null) ?? 0) > version
+}
+
+/**
+ * What a locked row says of a projection's state.
+ *
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED when the row is that of another mode or version: folding on would
+ * mix what two definitions make of the same events.
+ */
+function storedState(projection: InlineProjection, row: Row | undefined): EncodedValue | null {
+  if (row?.['mode'] !== 'inline' || row['version'] !== projection.version) {
+    throw new TidemarkError(
+      'TIDEMARK_MODE_CHANGED',
+      `${projection.name} is inline at version ${projection.version} here, but ${String(row?.['mode'])} at version ${String(row?.['version'])} in the database`,
+      { details: { projection: projection.name } },
+    )
+  }
+  const json = row['state'] as string | null
+  return json === null ? null : { json, meta: row['state_meta'] as string | null }
+}

@@ -1,0 +1,75 @@
+import { run, type PreparingExecutor } from '../../database/executor.ts'
+import { readState } from '../../database/sql/projection/inline.ts'
+import { listKeyedStates, readKeyedState } from '../../database/sql/projection/keyed-states.ts'
+import type { KeyedProjection } from './keyed-projection.ts'
+import { decodeState } from './state-codec.ts'
+import type { StateProjection } from './state-projection.ts'
+
+/**
+ * The stored state of a state projection; its initial state when no event has reached it yet.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
+ */
+export async function readProjection<State>(
+  executor: PreparingExecutor,
+  schema: string,
+  projection: StateProjection<State>,
+): Promise<State> {
+  const { rows } = await run(executor, readState(schema), [projection.name])
+  const row = rows[0] as { state: string | null; state_meta: string | null } | undefined
+  const json = row?.state ?? null
+  return decodeState(projection, json === null ? null : { json, meta: row?.state_meta ?? null })
+}
+
+/** A key of a keyed projection and its state. */
+export interface KeyedState<State> {
+  readonly key: string
+  readonly state: State
+}
+
+/** Which keys to list. */
+export interface KeyPage {
+  /** List the keys after this one. Defaults to the first. */
+  readonly after?: string
+  /** The most. Defaults to 100. */
+  readonly limit?: number
+}
+
+/**
+ * The stored state of a key; its initial state when no event has reached it yet, or the key was removed.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
+ */
+export async function readKey<State>(
+  executor: PreparingExecutor,
+  schema: string,
+  projection: KeyedProjection<State>,
+  key: string,
+): Promise<State> {
+  const { rows } = await run(executor, readKeyedState(schema), [projection.name, key])
+  const row = rows[0] as { state: string; state_meta: string | null } | undefined
+  return decodeState(
+    projection,
+    row === undefined ? null : { json: row.state, meta: row.state_meta },
+  )
+}
+
+/** A page of keys and their states, in the order of the keys. */
+export async function listKeys<State>(
+  executor: PreparingExecutor,
+  schema: string,
+  projection: KeyedProjection<State>,
+  { after, limit = 100 }: KeyPage,
+): Promise<KeyedState<State>[]> {
+  const { rows } = await run(executor, listKeyedStates(schema), [
+    projection.name,
+    after ?? null,
+    limit,
+  ])
+  return (rows as unknown as { key: string; state: string; state_meta: string | null }[]).map(
+    (row) => ({
+      key: row.key,
+      state: decodeState(projection, { json: row.state, meta: row.state_meta }),
+    }),
+  )
+}

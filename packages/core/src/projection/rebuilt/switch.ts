@@ -1,0 +1,156 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { lockGeneration, switchGeneration } from '../../database/sql/projection/rebuild.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+import { definitionOf } from '../../listener/read/definition-row.ts'
+import { wait } from '../../outbox/woken/wait.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { noteRebuild } from '../../telemetry/rebuild-span.ts'
+import { shadowSchemaOf, swapTables } from '../shadow/shadow-tables.ts'
+import { readProgress, type ProgressRow } from './rebuild.ts'
+import type { SwitchAttempts, SwitchOutcome } from './switch-attempts.ts'
+
+/** What a switch works with. */
+export interface SwitchEnvironment {
+  readonly database: Database
+  readonly schema: string
+  readonly logger: Logger
+}
+
+// How long the switch waits for the batches under way of both generations, in milliseconds: nobody waits with it.
+const batchTimeout = 2_000
+
+/**
+ * Makes the new generation the live one, once it has come as far: holds the old one still, lets the new one do the
+ * rest, holds that still too, and switches in the same transaction.
+ *
+ * @param rate - how many events a second the new generation handles.
+ *
+ * INVARIANT: locks are taken in one order: the old generation's cursors, the new one's, the tables, the listener.
+ */
+export async function trySwitch(
+  { database, schema, logger }: SwitchEnvironment,
+  projection: Consumer,
+  rate: number,
+  attempts: SwitchAttempts,
+): Promise<SwitchOutcome> {
+  const { name } = projection
+  const before = await readProgress(database, schema, name)
+  if (before === undefined || before.rebuild_paused || before.error !== null) return 'early'
+  const behind = BigInt(before.live_cursor) - BigInt(before.cursor)
+  if (behind > attempts.mostBehind(rate)) return 'early'
+  let since: number | undefined
+  let goal = 0n
+  const held = (): number => (since === undefined ? 0 : performance.now() - since)
+  try {
+    const [outcome] = await inTransaction(database, {}, async (transaction) => {
+      const turn = await transaction.query(
+        'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS mine, set_config($2, $3, true)',
+        [`tidemark.switch.${schema}.${name}`, 'lock_timeout', String(batchTimeout)],
+      )
+      if (turn.rows[0]?.['mine'] !== true) return 'early'
+      const old = await run(transaction, lockGeneration(schema), [name, before.generation])
+      since = performance.now()
+      goal = old.rows.reduce((most, row) => {
+        const cursor = BigInt(row['cursor'] as string)
+        return cursor > most ? cursor : most
+      }, 0n)
+      const deadline = since + attempts.arrivalTimeout
+      if (!(await arrives(database, schema, before, goal, deadline))) return 'late'
+      await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
+        String(attempts.lockTimeout),
+      ])
+      await replaceGeneration(transaction, schema, projection, before)
+      return 'switched'
+    })
+    if (outcome === 'switched') noteSwitch(schema, logger, before, held(), goal)
+    else if (since !== undefined) noteAttempt(logger, before, outcome, held())
+    return outcome
+  } catch (error) {
+    // Somebody reads the old tables for longer than the switch may wait: another time.
+    if (errorCodeOf(error) !== '55P03') throw error
+    noteAttempt(logger, before, 'locked', held())
+    return 'locked'
+  }
+}
+
+async function replaceGeneration(
+  transaction: OpenTransaction,
+  schema: string,
+  projection: Consumer,
+  before: ProgressRow,
+): Promise<void> {
+  const { name, tables } = projection
+  await run(transaction, lockGeneration(schema), [name, before.rebuild_generation])
+  if (tables.length > 0) {
+    const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
+    await swapTables(transaction, shadow, name, tables)
+  }
+  for (const table of ['cursors', 'dead_letters']) {
+    await transaction.query(
+      `DELETE FROM "${schema}".${table} WHERE listener = $1 AND generation = $2`,
+      [name, before.generation],
+    )
+  }
+  const { rowCount } = await run(transaction, switchGeneration(schema), [
+    name,
+    before.generation,
+    before.rebuild_generation,
+    definitionOf(projection),
+  ])
+  if (rowCount !== 1) {
+    throw new TidemarkError(
+      'TIDEMARK_CANNOT_REBUILD',
+      `the rebuild of ${name} was cancelled or replaced`,
+    )
+  }
+}
+
+/** Waits until the new generation has come to `goal`. The old one is held still, so there is not much to do. */
+async function arrives(
+  database: Database,
+  schema: string,
+  { projection, rebuild_generation }: ProgressRow,
+  goal: bigint,
+  deadline: number,
+): Promise<boolean> {
+  for (;;) {
+    const { rows } = await database.query(
+      `SELECT coalesce(bool_and(cursor >= $3), false) AS arrived FROM "${schema}".cursors
+       WHERE listener = $1 AND generation = $2`,
+      [projection, rebuild_generation, goal],
+    )
+    if (rows[0]?.['arrived'] === true) return true
+    if (performance.now() > deadline) return false
+    await wait(2)
+  }
+}
+
+function noteSwitch(
+  schema: string,
+  logger: Logger,
+  { projection, rebuild_version: version, seconds }: ProgressRow,
+  held: number,
+  through: bigint,
+): void {
+  logger.info(
+    { listener: projection, version, held: Math.round(held) },
+    `${projection} was rebuilt; the switch held it for ${Math.round(held)} ms`,
+  )
+  noteRebuild({ schema, projection, version, took: seconds * 1000 + held, held, through })
+}
+
+function noteAttempt(
+  logger: Logger,
+  { projection, rebuild_version: version }: ProgressRow,
+  outcome: SwitchOutcome,
+  held: number,
+): void {
+  logger.debug(
+    { listener: projection, version, outcome, held: Math.round(held) },
+    `a switch of ${projection} was given up after ${Math.round(held)} ms; it will be tried again`,
+  )
+}

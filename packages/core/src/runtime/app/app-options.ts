@@ -1,0 +1,55 @@
+import type { ConnectionOptions } from '../../database/pool.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
+import type { PublishQueueOptions } from '../../outbox/published/coalescer.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import type { Module } from './modules.ts'
+
+/** What an application is made of and where its database is. */
+export interface AppOptions extends ConnectionOptions {
+  /** The modules whose definitions make up the application. */
+  readonly modules: readonly Module[]
+  /** The schema of Tidemark's tables. Defaults to `tidemark`. */
+  readonly schema?: string
+  /** Where it logs. Defaults to warnings and errors as JSON lines on stderr. */
+  readonly logger?: Logger
+  /** How much may wait to be published without a transaction, before `publish` refuses more. */
+  readonly publishQueue?: PublishQueueOptions
+  /** Where large outputs of jobs and steps are kept, and from which size on. */
+  readonly outputs?: OutputsOptions
+}
+
+const appOptions = [
+  'modules',
+  'schema',
+  'logger',
+  'connectionString',
+  'listenConnectionString',
+  'connection',
+  'maxConnections',
+  'queryTimeout',
+  'preparedStatements',
+  'publishQueue',
+  'outputs',
+]
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkAppOptions(options: AppOptions): void {
+  rejectUnknownOptions('defineApp', options, appOptions)
+  if (!Array.isArray(options.modules)) {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp needs `modules`, a list', {
+      hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
+    })
+  }
+  if (options.maxConnections !== undefined) {
+    requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
+  }
+  if (options.publishQueue !== undefined) {
+    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, ['events', 'bytes'])
+    for (const [name, value] of Object.entries(options.publishQueue)) {
+      requireWhole('defineApp: publishQueue', name, value as number, 1)
+    }
+  }
+  if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
+}

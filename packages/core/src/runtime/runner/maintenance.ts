@@ -1,0 +1,117 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { ensurePartitions, sweepProcesses } from '../../database/sql/listener/processes.ts'
+import { sweepDoorbells } from '../../database/sql/outbox/doorbell.ts'
+import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
+import { sweepStates } from '../../database/sql/projection/rebuild.ts'
+import { inTransaction } from '../../database/transaction.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
+import type { OutputSweep } from '../../job/outputs/output-sweep.ts'
+import type { JobKeeper } from '../../job/running/job-keeper.ts'
+import { hasStrays } from '../../outbox/kept/partitions.ts'
+import { detectSkips } from '../../outbox/ordered/skip-detector.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+
+/** What maintenance works with. */
+export interface MaintenanceEnvironment {
+  readonly database: Database
+  readonly schema: string
+  readonly logger: Logger
+  /** How long a process may be silent before it is forgotten, in milliseconds. */
+  readonly silence: number
+  /** How many sequences a partition holds. */
+  readonly partitionSize: number
+  /** How long idempotency keys are kept, in milliseconds; undefined: for ever. */
+  readonly keepKeys: number | undefined
+  /** How often a horizon is sampled, in milliseconds. */
+  readonly sampleInterval: number
+  /** What looks after the history of jobs. */
+  readonly jobs: JobKeeper
+  /** What deletes large outputs that nothing refers to. */
+  readonly outputs: OutputSweep
+}
+
+// Making a partition waits for whoever reads the outbox in a long transaction, and everybody else queues behind it.
+const lockTimeout = 1_000
+const mostSilence = 600_000
+
+/**
+ * What any process does now and then for all of them. Each part stands alone: one that fails is logged, and does not
+ * keep the others from being done.
+ */
+export class Maintenance {
+  readonly #environment: MaintenanceEnvironment
+  #strayAlarm = 0
+  #silence = 60_000
+
+  constructor(environment: MaintenanceEnvironment) {
+    this.#environment = environment
+  }
+
+  /** One round. */
+  async run(): Promise<void> {
+    const { database, schema, silence, keepKeys, jobs, outputs } = this.#environment
+    await run(database, sweepProcesses(schema), [silence])
+    await run(database, sweepDoorbells(schema), [])
+    await this.#attempt('partitions', () => this.#makePartitions())
+    await this.#attempt('the default partition', () => this.#lookForStrays())
+    await this.#attempt('the skip detector', () => this.#lookForSkips())
+    // In bounded steps: what is left comes with the next round.
+    await run(database, sweepStates(schema), [])
+    await this.#attempt('the history of jobs', async () => void (await jobs.run()))
+    if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    // The last: it waits for what is not ours.
+    await this.#attempt('the store of outputs', async () => void (await outputs.run()))
+  }
+
+  async #attempt(what: string, work: () => Promise<void>): Promise<void> {
+    const { logger } = this.#environment
+    try {
+      await work()
+    } catch (error) {
+      if (errorCodeOf(error) === lockNotAvailable) {
+        logger.debug({ err: error }, `maintenance of ${what} waits for a long transaction`)
+      } else {
+        logger.warn({ err: error }, `maintenance of ${what} failed`)
+      }
+    }
+  }
+
+  async #makePartitions(): Promise<void> {
+    const { database, schema, partitionSize } = this.#environment
+    await inTransaction(database, {}, async (transaction) => {
+      await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
+      await run(transaction, ensurePartitions(schema), [partitionSize])
+    })
+  }
+
+  /** Events in the default partition: their range can get no partition until they are moved. */
+  async #lookForStrays(): Promise<void> {
+    const { database, schema, logger } = this.#environment
+    if (!(await hasStrays(database, schema))) {
+      this.#silence = 60_000
+      return
+    }
+    const now = Date.now()
+    if (now < this.#strayAlarm) return
+    this.#strayAlarm = now + this.#silence
+    this.#silence = Math.min(this.#silence * 2, mostSilence)
+    logger.error(
+      { schema, partition: 'events_default' },
+      'events are in the default partition: no partition was made for them in time; `tidemark doctor` says how to move them',
+    )
+  }
+
+  async #lookForSkips(): Promise<void> {
+    const { database, schema, logger, sampleInterval } = this.#environment
+    for (const skip of await detectSkips(database, schema, sampleInterval)) {
+      const { sequence, xid, horizon, sampledAt } = skip
+      logger.error(
+        { sequence, xid, horizon, sampledAt },
+        `event ${sequence} turned up below the horizon ${horizon}, which readers had passed: listeners may have skipped it. It was published without the trigger of the outbox`,
+      )
+    }
+  }
+}
+
+const lockNotAvailable = '55P03'

@@ -1,0 +1,57 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { countOpenJobs } from '../../database/sql/job/job-admin.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+import { ListenerAdmin } from '../../listener/steered/admin.ts'
+import type { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'
+import type { Doorbell } from '../../outbox/woken/doorbell.ts'
+import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
+import { attribute, convention } from '../../telemetry/conventions.ts'
+import { observeDoorbell } from '../../telemetry/doorbell-metrics.ts'
+import { observe, type Observe } from '../../telemetry/meter.ts'
+
+/** What the gauges of a runner look at. */
+export interface ObservedRunner {
+  readonly database: Database
+  readonly schema: string
+  readonly consumers: readonly Consumer[]
+  readonly horizon: HorizonWatch
+  readonly doorbell: Doorbell
+  /** Whether jobs run here. */
+  readonly jobs: boolean
+  hears(): boolean
+}
+
+/** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */
+export function observeRunner(runner: ObservedRunner): () => void {
+  return observe(async (show) => {
+    const { schema, doorbell, horizon } = runner
+    const present = doorbell.polling ? 'polling' : doorbell.armed ? 'armed' : 'awake'
+    observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
+    show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
+    await observeListeners(runner, show)
+    if (!runner.jobs) return
+    const { rows } = await run(runner.database, countOpenJobs(schema), [])
+    for (const row of rows) {
+      const { status, jobs } = row as { status: string; jobs: number }
+      show('tidemark.jobs', jobs, { [attribute.schema]: schema, [attribute.jobStatus]: status })
+    }
+  })
+}
+
+async function observeListeners(
+  { database, schema, consumers }: ObservedRunner,
+  show: Observe,
+): Promise<void> {
+  const mine = new Set(consumers.map(({ name }) => name))
+  const rebuilds = new RebuildAdmin(database, schema)
+  for (const listener of await new ListenerAdmin(database, schema).list()) {
+    if (!mine.has(listener.name) || listener.mode === 'inline') continue
+    const given = { [attribute.schema]: schema, [convention.listener]: listener.name }
+    show('tidemark.listener.lag', Number(listener.lag), given)
+    show('tidemark.listener.lag_time', listener.lagSeconds, given)
+    if (listener.kind === 'listener') continue
+    const progress = await rebuilds.progress(listener.name)
+    if (progress !== undefined) show('tidemark.rebuild.progress', progress.fraction, given)
+  }
+}

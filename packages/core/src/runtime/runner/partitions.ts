@@ -1,0 +1,300 @@
+import { run, type PreparingExecutor } from '../../database/executor.ts'
+import { advanceIdle } from '../../database/sql/listener/cursors.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventRegistry } from '../../event/registry.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+import { recordFailedAttempt } from '../../listener/failed/failure.ts'
+import { PartitionRunner } from '../../listener/handled/partition-runner.ts'
+import { assignPartitions, type AssignablePartition } from '../../listener/leased/assignment.ts'
+import {
+  acquire,
+  leaseLost,
+  placeOf,
+  release,
+  renew,
+  type Lease,
+} from '../../listener/leased/lease.ts'
+import { loadRoster } from '../../listener/leased/roster.ts'
+import type { Consumer, Environment } from '../../listener/read/consumer.ts'
+import { finishResizes } from '../../listener/steered/resize.ts'
+import { readHorizon } from '../../outbox/ordered/horizon.ts'
+import type { Tail } from '../../outbox/read/tail.ts'
+import { wait } from '../../outbox/woken/wait.ts'
+import { SwitchAttempts } from '../../projection/rebuilt/switch-attempts.ts'
+import { trySwitch } from '../../projection/rebuilt/switch.ts'
+import { Semaphore } from './semaphore.ts'
+
+/** What the partitions of a process work with. */
+export interface PartitionsEnvironment extends Omit<Environment, 'onCaughtUp'> {
+  readonly process: string
+  readonly consumers: readonly Consumer[]
+  readonly registry: EventRegistry
+  readonly tail: Tail
+  readonly drainTimeout: number
+}
+
+interface Running {
+  readonly runner: PartitionRunner
+  readonly drain: AbortController
+  readonly kill: AbortController
+  readonly done: Promise<void>
+}
+
+// How long to wait after an attempt to switch that failed with an error, in milliseconds.
+const failedSwitchInterval = 5000
+// Connections that batches leave to the reader, the heartbeat and publishers.
+const reservedConnections = 3
+
+/** The listener partitions that this process runs: it takes leases, renews them and gives them back. */
+export class Partitions {
+  readonly #environment: PartitionsEnvironment
+  readonly #consumers: ReadonlyMap<string, Consumer>
+  readonly #running = new Map<string, Running>()
+  readonly #slots: Semaphore
+  readonly #switching = new Set<string>()
+  readonly #attempts = new Map<string, SwitchAttempts>()
+
+  constructor(environment: PartitionsEnvironment) {
+    this.#environment = environment
+    this.#consumers = new Map(
+      environment.consumers
+        .filter((consumer) => consumer.mode === 'async')
+        .map((consumer) => [consumer.name, consumer]),
+    )
+    const connections = environment.database.pool.options.max ?? 10
+    this.#slots = new Semaphore(Math.max(1, connections - reservedConnections))
+  }
+
+  get size(): number {
+    return this.#running.size
+  }
+
+  get names(): readonly string[] {
+    return [...this.#running.values()]
+      .map(({ runner }) => `${runner.lease.listener}#${runner.lease.partition}`)
+      .toSorted()
+  }
+
+  /**
+   * Takes the partitions that are this process's share and runs them; hands over those that are another's by now.
+   * `prepare` is called before the first partition runs.
+   */
+  async balance(prepare: () => Promise<void>): Promise<void> {
+    const { database, outbox, process, leaseDuration } = this.#environment
+    if (this.#consumers.size === 0) return
+    await finishResizes(database, outbox.schema)
+    const { processes, partitions } = await loadRoster(database, outbox.schema, leaseDuration)
+    this.#noteLive(partitions)
+    const assigned = assignPartitions(processes, partitions)
+    const running = new Map([...this.#running.values()].map((one) => [one.runner.lease.place, one]))
+    const wanted: AssignablePartition[] = []
+    for (const [partition, owner] of assigned) {
+      const mine = running.get(placeOf(partition))
+      if (owner !== process) mine?.drain.abort()
+      // One that is inline here was so elsewhere too: until the rebuild of a newer version ends nobody runs it.
+      else if (mine === undefined && this.#consumers.has(partition.listener)) wanted.push(partition)
+    }
+    if (wanted.length === 0) return
+    const leases = await acquire(database, outbox.schema, process, leaseDuration, wanted)
+    if (leases.length === 0) return
+    await prepare()
+    for (const lease of leases) await this.#startOrRefuse(lease)
+  }
+
+  /** A generation that was under construction may be the live one by now. */
+  #noteLive(partitions: readonly AssignablePartition[]): void {
+    const live = new Set(partitions.filter((partition) => partition.live).map(placeOf))
+    for (const { runner } of this.#running.values()) {
+      if (live.has(runner.lease.place)) runner.lease.live = true
+    }
+  }
+
+  /** Switches to the generation under construction when it is time; one attempt at a time, and not too many. */
+  async #switch(consumer: Consumer, rate: number): Promise<void> {
+    const { database, outbox, logger } = this.#environment
+    if (this.#switching.has(consumer.name)) return
+    this.#switching.add(consumer.name)
+    const attempts = this.#attempts.get(consumer.name) ?? new SwitchAttempts()
+    this.#attempts.set(consumer.name, attempts)
+    try {
+      const environment = { database, schema: outbox.schema, logger }
+      const outcome = await trySwitch(environment, consumer, rate, attempts)
+      if (outcome === 'switched') {
+        this.#attempts.delete(consumer.name)
+        for (const { runner } of this.#running.values()) {
+          if (runner.lease.listener === consumer.name) runner.lease.live = true
+        }
+      } else {
+        await wait(attempts.pauseAfter(outcome))
+      }
+    } catch (error) {
+      logger.warn(
+        { listener: consumer.name, err: error },
+        `${consumer.name} could not be switched to its rebuilt generation`,
+      )
+      await wait(failedSwitchInterval)
+    } finally {
+      this.#switching.delete(consumer.name)
+    }
+  }
+
+  async #startOrRefuse(lease: Lease): Promise<void> {
+    const { database, outbox, tail } = this.#environment
+    // The tail's own look may be older than what another process did since.
+    const ahead =
+      lease.cursor > tail.lastSequence ? await readHorizon(database, outbox.schema) : undefined
+    if (ahead === undefined || lease.cursor <= ahead.lastSequence) this.#start(lease)
+    else await this.#refuse(lease, ahead.lastSequence)
+  }
+
+  /** Renews the leases, and gives up what another process owns by now. */
+  async renew(): Promise<void> {
+    const { database, outbox, process, leaseDuration } = this.#environment
+    const before = new Map(this.#running)
+    if (before.size === 0) return
+    const held = await renew(database, outbox.schema, process, leaseDuration)
+    for (const [id, running] of before) {
+      if (!held.has(id)) this.#giveUp(running)
+    }
+  }
+
+  /**
+   * Moves the stored cursors of idle partitions past events of other types, all in one statement.
+   *
+   * @param only - the listeners whose partitions are moved. Defaults to all.
+   */
+  async flush(only?: ReadonlySet<string>): Promise<void> {
+    const { database, outbox } = this.#environment
+    const idle = [...this.#running.values()].filter(({ runner: { lease } }) => {
+      if (only?.has(lease.listener) === false) return false
+      return !lease.busy && lease.failedSequence === null && lease.position > lease.cursor
+    })
+    if (idle.length === 0) return
+    const moving = this.#move(database, outbox.schema, idle)
+    const settled = moving.catch(() => {})
+    for (const { runner } of idle) runner.lease.moving = settled
+    await moving
+  }
+
+  async #move(
+    executor: PreparingExecutor,
+    schema: string,
+    idle: readonly Running[],
+  ): Promise<void> {
+    const leases = idle.map(({ runner }) => runner.lease)
+    const positions = leases.map((lease) => lease.position)
+    const { rows } = await run(executor, advanceIdle(schema), [
+      leases.map((lease) => lease.listener),
+      leases.map((lease) => lease.generation),
+      leases.map((lease) => lease.partition),
+      leases.map((lease) => lease.epoch),
+      leases.map((lease) => lease.cursor),
+      positions,
+    ])
+    const key = (listener: unknown, generation: unknown, partition: unknown): string =>
+      JSON.stringify([listener, generation, partition])
+    const moved = new Set(
+      rows.map((row) => key(row['listener'], row['generation'], row['partition'])),
+    )
+    for (const [index, running] of idle.entries()) {
+      const { lease } = running.runner
+      const position = positions[index]
+      if (position === undefined) continue
+      if (moved.has(key(lease.listener, lease.generation, lease.partition))) {
+        lease.cursor = position
+        this.#environment.signals.moved(lease.listener, position)
+      } else {
+        this.#giveUp(running)
+      }
+    }
+  }
+
+  /** Gives back what an earlier session of this process still holds. */
+  async releaseAll(): Promise<void> {
+    const { database, outbox, process } = this.#environment
+    await database.query(
+      `UPDATE "${outbox.schema}".cursors SET owner = NULL, lease_until = NULL WHERE owner = $1`,
+      [process],
+    )
+  }
+
+  /**
+   * Stops all partitions and waits for them.
+   *
+   * @param drain - whether batches under way may finish; they may not when connections were lost.
+   */
+  async stop(drain: boolean): Promise<void> {
+    const running = [...this.#running.values()]
+    for (const { drain: abort } of running) abort.abort()
+    const all = Promise.all(running.map(({ done }) => done))
+    if (drain) {
+      const drained = new AbortController()
+      void all.finally(() => drained.abort())
+      await wait(this.#environment.drainTimeout, drained.signal)
+    }
+    for (const { kill } of running)
+      kill.abort(new TidemarkError('TIDEMARK_CLOSED', 'the runner stops'))
+    await all
+  }
+
+  #start(lease: Lease): void {
+    const consumer = this.#consumers.get(lease.listener)
+    if (consumer === undefined) return
+    const runner = new PartitionRunner(consumer, lease, {
+      ...this.#environment,
+      slots: this.#slots,
+      onCaughtUp: (caughtUp, rate) => void this.#switch(caughtUp, rate),
+    })
+    const drain = new AbortController()
+    const kill = new AbortController()
+    const done = this.#run(runner, drain.signal, kill.signal)
+    this.#running.set(lease.id, { runner, drain, kill, done })
+  }
+
+  async #run(runner: PartitionRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
+    const { database, outbox, logger, signals } = this.#environment
+    const { lease } = runner
+    const ended = signals.started(lease.listener)
+    const fields = { listener: lease.listener, partition: lease.partition, epoch: lease.epoch }
+    try {
+      const stopped = await runner.run(drain, kill)
+      if (stopped === 'lost') logger.warn(fields, `${lease.listener} is run by another process now`)
+      if (stopped === 'stopped' || stopped === 'resized')
+        await release(database, outbox.schema, lease)
+    } catch (error) {
+      if (!kill.aborted) {
+        logger.warn(
+          { ...fields, err: error },
+          `${lease.listener} was interrupted; it goes on from its cursor`,
+        )
+      }
+      // With the connection gone the lease cannot be given back either; then it expires.
+      await release(database, outbox.schema, lease).catch(() => {})
+    } finally {
+      ended()
+      this.#running.delete(lease.id)
+    }
+  }
+
+  #giveUp({ runner, drain, kill }: Running): void {
+    drain.abort()
+    kill.abort(leaseLost(runner.lease))
+  }
+
+  /** A cursor beyond the outbox: going on would skip what is published until the numbers meet again. */
+  async #refuse(lease: Lease, lastSequence: EventSequence): Promise<void> {
+    const { database, outbox, logger } = this.#environment
+    const error = new TidemarkError(
+      'TIDEMARK_CURSOR_AHEAD',
+      `the cursor of ${lease.listener} is at ${lease.cursor}, but the last sequence is ${lastSequence}`,
+      { details: { listener: lease.listener, cursor: lease.cursor, lastSequence } },
+    )
+    logger.error({ listener: lease.listener, err: error }, `${lease.listener} has halted`)
+    await recordFailedAttempt(database, outbox.schema, lease, {
+      sequence: null,
+      attempts: 0,
+      error,
+      retryIn: null,
+    })
+  }
+}

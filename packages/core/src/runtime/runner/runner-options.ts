@@ -1,0 +1,89 @@
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { declaredRetention } from '../../job/defined/retention.ts'
+import type { JobRunnerOptions } from '../../job/running/job-runner.ts'
+import type { DoorbellOptions } from '../../outbox/woken/doorbell.ts'
+
+/** How a runner works. All times in milliseconds. */
+export interface RunnerOptions {
+  /** The most connections of the runner, which has a pool of its own. Defaults to 10. */
+  readonly maxConnections?: number
+  /**
+   * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
+   * Defaults to 10000.
+   */
+  readonly leaseDuration?: number
+  /** How often a process looks for partitions that nobody runs. Defaults to 1000. */
+  readonly acquireInterval?: number
+  /** How long a stop waits for batches under way before it gives them up. Defaults to 30000. */
+  readonly drainTimeout?: number
+  /** Whether SIGTERM and SIGINT drain the runner. Defaults to true. */
+  readonly handleSignals?: boolean
+  readonly doorbell?: DoorbellOptions
+  /**
+   * The most bytes of events that the process keeps for its listeners. One that is behind them reads pages of its own,
+   * of about 4 MiB. Defaults to 32 MiB.
+   */
+  readonly keptBytes?: number
+  /**
+   * How long a transaction may hold the horizon back by publishing, before it is named in the log: then, and with
+   * growing pauses as long as it goes on. Defaults to 10000.
+   */
+  readonly publisherPatience?: number
+  /**
+   * How often a process looks after what is everybody's: partitions ahead of need, the skip detector, what dead
+   * processes left. Defaults to 60000.
+   */
+  readonly maintenanceInterval?: number
+  /** How many sequences a new partition of the outbox holds. Defaults to 10000000. */
+  readonly partitionSize?: number
+  /** How long idempotency keys are kept. Defaults to for ever. */
+  readonly keepIdempotencyKeys?: number
+  /** How jobs run here; false: not at all. Defaults to 10 side by side in each queue. */
+  readonly jobs?: JobRunnerOptions | false
+}
+
+/** The options of a runner that are whole numbers, and the least that each may be. */
+const wholeRunnerOptions = new Map([
+  ['maxConnections', 4],
+  ['leaseDuration', 500],
+  ['acquireInterval', 0],
+  ['drainTimeout', 0],
+  ['keptBytes', 1],
+  ['publisherPatience', 0],
+  ['maintenanceInterval', 100],
+  ['partitionSize', 1],
+  ['keepIdempotencyKeys', 0],
+] as const)
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkRunnerOptions(options: RunnerOptions): void {
+  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell', 'jobs']
+  rejectUnknownOptions('start', options, known)
+  for (const [name, least] of wholeRunnerOptions) {
+    const value = options[name]
+    if (value !== undefined) requireWhole('start', name, value, least)
+  }
+  if (options.doorbell !== undefined) {
+    const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
+    rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
+  }
+  if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
+}
+
+function checkJobOptions(options: JobRunnerOptions): void {
+  rejectUnknownOptions('start: jobs', options, [
+    'concurrency',
+    'connections',
+    'drainTimeout',
+    'retention',
+    'dataDir',
+  ])
+  const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
+  const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
+  for (const [queue, value] of Object.entries(byQueue)) {
+    requireWhole('start: jobs', queue, value, 1)
+  }
+  if (options.retention !== undefined) declaredRetention('start: jobs', options.retention)
+  requireWhole('start: jobs', 'connections', connections, 1)
+  requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
+}

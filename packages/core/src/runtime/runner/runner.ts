@@ -1,0 +1,341 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { run } from '../../database/executor.ts'
+import { requireMigrated } from '../../database/migrator.ts'
+import { listenConfig, Database, type ConnectionOptions } from '../../database/pool.ts'
+import { channelOf } from '../../database/schema.ts'
+import { registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
+import type { EventRegistry } from '../../event/registry.ts'
+import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
+import { declaredRetention, type DeclaredRetention } from '../../job/defined/retention.ts'
+import { syncLimits } from '../../job/defined/sync-limits.ts'
+import { OutputSweep } from '../../job/outputs/output-sweep.ts'
+import type { Outputs } from '../../job/outputs/outputs.ts'
+import { JobKeeper } from '../../job/running/job-keeper.ts'
+import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
+import type { CursorSignals } from '../../listener/leased/cursor-signals.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+import { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'
+import type { Outbox } from '../../outbox/published/outbox.ts'
+import { Tail } from '../../outbox/read/tail.ts'
+import { Doorbell } from '../../outbox/woken/doorbell.ts'
+import { Notifications } from '../../outbox/woken/notifications.ts'
+import type { InlineProjections } from '../../projection/folded/inline.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+import { noticeMetering } from '../../telemetry/meter.ts'
+import { detached } from '../../telemetry/tracer.ts'
+import { JobWork } from './job-work.ts'
+import { Maintenance } from './maintenance.ts'
+import { observeRunner } from './observed-runner.ts'
+import { Partitions } from './partitions.ts'
+import { PublisherWatch } from './publisher-watch.ts'
+import type { RunnerOptions } from './runner-options.ts'
+import { Session } from './session.ts'
+import { stopOnSignals } from './signals.ts'
+import { every, supervise } from './supervise.ts'
+import { syncDefinitions } from './sync-definitions.ts'
+
+/** What a runner is given by its application. */
+export interface RunnerEnvironment {
+  readonly connection: ConnectionOptions
+  readonly outbox: Outbox
+  readonly inline: InlineProjections
+  readonly registry: EventRegistry
+  readonly consumers: readonly Consumer[]
+  readonly spawner: JobSpawner
+  readonly outputs: Outputs
+  readonly schedules: readonly ScheduleDefinition[]
+  readonly logger: Logger
+  readonly signals: CursorSignals
+}
+
+const watchInterval = 1_000
+
+/**
+ * Runs the listeners and projections of an application in this process, until it is stopped. Start it with
+ * `tidemark.start()`.
+ */
+export class Runner implements AsyncDisposable {
+  /** The identity of this process among those that run the application. */
+  readonly id: string = randomUUID()
+  readonly #environment: RunnerEnvironment & { readonly database: Database }
+  readonly #leaseDuration: number
+  readonly #acquireInterval: number
+  readonly #doorbell: Doorbell
+  readonly #notifications: Notifications
+  readonly #tail: Tail
+  readonly #partitions: Partitions
+  readonly #maintenance: Maintenance
+  readonly #maintenanceInterval: number
+  readonly #publisherWatch: PublisherWatch
+  readonly #jobs: JobWork | undefined
+  readonly #abort = new AbortController()
+  readonly #removeSignals: () => void
+  readonly #horizonWatch: HorizonWatch = new HorizonWatch()
+  #stopObserving: () => void = () => {}
+  #restart: (() => void) | undefined
+  /** Projections that become inline when no older process runs any more. */
+  #waiting: readonly Consumer[] = []
+  #loops: Promise<unknown> = Promise.resolve()
+  #stopped: Promise<void> | undefined
+
+  private constructor(
+    environment: RunnerEnvironment & { readonly database: Database },
+    options: RunnerOptions,
+  ) {
+    const { database, outbox, logger, connection } = environment
+    const doorbellOptions = options.doorbell ?? {}
+    this.#environment = environment
+    this.#leaseDuration = options.leaseDuration ?? 10_000
+    this.#acquireInterval = options.acquireInterval ?? 1_000
+    this.#doorbell = new Doorbell(database, outbox.schema, this.id, doorbellOptions)
+    this.#notifications = new Notifications({
+      config: listenConfig(connection, `tidemark doorbell ${this.id}`),
+      channel: channelOf(outbox.schema),
+      logger,
+      pingInterval: doorbellOptions.pingInterval ?? 10_000,
+      timeout: 5_000,
+      onRing: () => {
+        this.#doorbell.ring()
+        this.#jobs?.ring()
+      },
+      // Whatever cut this connection may have been the server's end: believe nothing from before.
+      onDeaf: () => {
+        this.#restart?.()
+        this.#jobs?.forget()
+      },
+    })
+    this.#tail = new Tail(
+      database,
+      outbox.schema,
+      this.#doorbell,
+      () => this.#notifications.hears,
+      doorbellOptions,
+      options.keptBytes,
+      (horizon) => this.#horizonWatch.saw(horizon),
+    )
+    this.#partitions = new Partitions({
+      ...environment,
+      process: this.id,
+      tail: this.#tail,
+      leaseDuration: this.#leaseDuration,
+      drainTimeout: options.drainTimeout ?? 30_000,
+    })
+    this.#maintenanceInterval = options.maintenanceInterval ?? 60_000
+    const { schema } = outbox
+    this.#maintenance = new Maintenance({
+      database,
+      schema,
+      logger,
+      silence: this.#leaseDuration * 6,
+      partitionSize: options.partitionSize ?? 10_000_000,
+      keepKeys: options.keepIdempotencyKeys,
+      // Somewhat less, so that a round is not missed by a few milliseconds.
+      sampleInterval: this.#maintenanceInterval * 0.9,
+      jobs: new JobKeeper(
+        database,
+        schema,
+        environment.spawner.registry,
+        retentionOf(options),
+        options.jobs === false ? undefined : options.jobs?.dataDir,
+      ),
+      outputs: new OutputSweep(database, environment.outputs, this.#abort.signal),
+    })
+    const patience = options.publisherPatience ?? 10_000
+    const tail = this.#tail
+    this.#publisherWatch = new PublisherWatch({ database, schema, tail, logger, patience })
+    this.#jobs = this.#prepareJobs(options)
+    if (doorbellOptions.enabled !== false) this.#notifications.start()
+    this.#removeSignals =
+      options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
+  }
+
+  /**
+   * Checks the schema, writes down the definitions and starts the loops.
+   *
+   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
+   */
+  static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
+    const { connection, outbox, logger } = environment
+    const { maxConnections = 10 } = options
+    // A pool of its own: an application that uses up its connections must not stop its listeners.
+    let restart = (): void => {}
+    const database = new Database(
+      { ...connection, maxConnections, queryTimeout: queryTimeoutOf(environment.consumers) },
+      'tidemark worker',
+      (error) => {
+        logger.debug({ err: error }, 'an idle connection was lost')
+        // Without a LISTEN connection this is the only sign that the server may have gone and come back.
+        if (options.doorbell?.enabled === false) restart()
+      },
+    )
+    try {
+      await requireMigrated(database, outbox.schema)
+      const silence = options.leaseDuration ?? 10_000
+      const waiting = await syncDefinitions({ ...environment, database, silence })
+      if (options.jobs !== false) {
+        await syncLimits(database, outbox.schema, environment.spawner.registry)
+      }
+      const runner = detached(() => new Runner({ ...environment, database }, options))
+      runner.#waiting = waiting
+      await runner.#register()
+      restart = () => runner.#restart?.()
+      return detached(() => runner.#run())
+    } catch (error) {
+      await database.close()
+      throw error
+    }
+  }
+
+  #run(): this {
+    const { database, outbox, consumers } = this.#environment
+    this.#stopObserving = observeRunner({
+      database,
+      schema: outbox.schema,
+      consumers,
+      horizon: this.#horizonWatch,
+      doorbell: this.#doorbell,
+      jobs: this.#jobs !== undefined,
+      hears: () => this.#notifications.hears,
+    })
+    this.#loops = Promise.all([
+      this.#supervise('the outbox reader', () => this.#work()),
+      this.#supervise('the heartbeat', () => this.#beat()),
+      this.#supervise('maintenance', () => this.#maintain()),
+      this.#supervise('the watch on publishers', () => this.#watch()),
+      this.#jobs?.run(this.#abort.signal),
+    ])
+    return this
+  }
+
+  /** The partitions that this process runs now, as `listener#partition`. */
+  get partitions(): readonly string[] {
+    return this.#partitions.names
+  }
+
+  /**
+   * Finishes the batches under way, gives the leases back and stops. What takes longer than `drainTimeout` is
+   * rolled back. Calling it again waits for the same stop.
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #stop(): Promise<void> {
+    this.#removeSignals()
+    this.#abort.abort()
+    this.#stopObserving()
+    await this.#loops
+    await this.#notifications.close()
+    const { database, outbox, logger } = this.#environment
+    try {
+      await this.#doorbell.remove()
+      await run(database, removeProcess(outbox.schema), [this.id])
+    } catch (error) {
+      logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
+    } finally {
+      await database.close()
+    }
+  }
+
+  #prepareJobs(options: RunnerOptions): JobWork | undefined {
+    if (options.jobs === false || this.#environment.spawner.registry.size === 0) return undefined
+    const environment = {
+      ...this.#environment,
+      process: this.id,
+      leaseDuration: this.#leaseDuration,
+      hears: () => this.#notifications.hears,
+      beat: () => this.#register(),
+    }
+    const { drainTimeout } = options
+    return new JobWork(environment, {
+      ...(drainTimeout === undefined ? {} : { drainTimeout }),
+      ...options.jobs,
+    })
+  }
+
+  #supervise(what: string, loop: () => Promise<void>): Promise<void> {
+    return supervise(what, this.#abort.signal, this.#environment.logger, loop)
+  }
+
+  /** Works in sessions: one ends when connections were lost, and is followed by another. */
+  async #work(): Promise<void> {
+    const session = new Session({
+      tail: this.#tail,
+      doorbell: this.#doorbell,
+      partitions: this.#partitions,
+      horizonWatch: this.#horizonWatch,
+      signals: this.#environment.signals,
+      acquireInterval: this.#acquireInterval,
+      beforeBalance: () => this.#syncWaiting(),
+    })
+    this.#restart = () => session.end()
+    try {
+      await session.run(this.#abort.signal)
+    } finally {
+      this.#restart = undefined
+    }
+  }
+
+  async #syncWaiting(): Promise<void> {
+    if (this.#waiting.length === 0) return
+    const { logger } = this.#environment
+    const environment = { ...this.#environment, silence: this.#leaseDuration }
+    try {
+      this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
+    } catch (error) {
+      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
+    }
+  }
+
+  async #beat(): Promise<void> {
+    await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
+      await this.#register()
+      await this.#partitions.renew()
+      noticeMetering()
+    })
+  }
+
+  async #register(): Promise<void> {
+    const { database, outbox, consumers } = this.#environment
+    const listeners = consumers.map(({ name, kind, version, types }) => {
+      return { name, kind, version, types: [...types] }
+    })
+    const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
+    const definitions = [...listeners, ...jobs]
+    await run(database, registerProcess(outbox.schema), [
+      this.id,
+      hostname(),
+      process.pid,
+      'tidemark',
+      JSON.stringify(definitions),
+    ])
+  }
+
+  async #maintain(): Promise<void> {
+    await every(this.#maintenanceInterval, this.#abort.signal, () => this.#maintenance.run())
+  }
+
+  async #watch(): Promise<void> {
+    await every(watchInterval, this.#abort.signal, () => this.#publisherWatch.look())
+  }
+}
+
+/** What the history of jobs is kept by whose definition says nothing. */
+function retentionOf({ jobs }: RunnerOptions): DeclaredRetention | undefined {
+  if (jobs === undefined || jobs === false || jobs.retention === undefined) return undefined
+  return declaredRetention('start: jobs', jobs.retention)
+}
+
+/**
+ * How long a statement of the runner may take. A connection whose other end has vanished without a word answers
+ * nothing, ever; no statement of a handler may take longer than the handler.
+ */
+function queryTimeoutOf(consumers: readonly Consumer[]): number {
+  return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
+}

@@ -1,0 +1,200 @@
+import { isDeepStrictEqual } from 'node:util'
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { createCursor, updateListener } from '../../database/sql/listener/definitions.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { sequenceZero } from '../../event/sequence.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+import {
+  definitionOf,
+  lockDefinition,
+  type DefinitionRow,
+} from '../../listener/read/definition-row.ts'
+import { beginResize } from '../../listener/steered/resize.ts'
+import { prunedBelow } from '../../outbox/kept/pruned.ts'
+import { readHorizon } from '../../outbox/ordered/horizon.ts'
+import type { Outbox } from '../../outbox/published/outbox.ts'
+import { readLastSettled } from '../../outbox/read/page.ts'
+import type { InlineProjection, InlineProjections } from '../../projection/folded/inline.ts'
+import {
+  becomeAsync,
+  becomeInline,
+  mayChangeMode,
+  runsElsewhere,
+} from '../../projection/rebuilt/change-mode.ts'
+import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
+import { resetProjection } from '../../projection/rebuilt/reset.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+
+/** What definitions are written down with. */
+export interface SyncEnvironment {
+  readonly database: Database
+  readonly outbox: Outbox
+  readonly inline: InlineProjections
+  readonly consumers: readonly Consumer[]
+  readonly logger: Logger
+  /** For how many milliseconds a process may be silent before it counts as dead. */
+  readonly silence: number
+}
+
+/**
+ * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
+ * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end:
+ * to be tried again.
+ *
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_CANNOT_REBUILD.
+ */
+export async function syncDefinitions(environment: SyncEnvironment): Promise<readonly Consumer[]> {
+  // By name: processes that start together take the rows in one order.
+  const sorted = [...environment.consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const waiting: Consumer[] = []
+  for (const consumer of sorted) {
+    const waits = await inTransaction(environment.database, {}, (transaction) =>
+      syncDefinition(transaction, consumer, environment),
+    )
+    if (waits[0]) waiting.push(consumer)
+  }
+  return waiting
+}
+
+async function syncDefinition(
+  transaction: OpenTransaction,
+  consumer: Consumer,
+  environment: SyncEnvironment,
+): Promise<boolean> {
+  const { logger, outbox, inline } = environment
+  const { schema } = outbox
+  const row = await lockDefinition(transaction, schema, consumer)
+  const { name, kind, mode, version } = consumer
+  if (row.created) {
+    await consumer.check?.(transaction)
+    const fromNow = consumer.startFrom === 'now'
+    const pruned = fromNow ? null : await prunedBelow(transaction, schema, consumer)
+    if (pruned !== null) {
+      const level = kind === 'projection' ? 'error' : 'warn'
+      logger[level](
+        { listener: name, below: pruned },
+        `${name} begins with what is left: events of its types below ${pruned} were pruned`,
+      )
+    }
+    const start = fromNow
+      ? await readLastSettled(
+          transaction,
+          schema,
+          (await readHorizon(transaction, schema)).sequence,
+        )
+      : sequenceZero
+    for (let partition = 0; partition < consumer.partitions; partition++) {
+      await run(transaction, createCursor(schema), [name, row.generation, partition, start])
+    }
+    // Publishers take its events from here on; those before are taken now.
+    if (mode === 'inline') await inline.replay(transaction, consumer as Consumer & InlineProjection)
+    return false
+  }
+  const changes = row.mode !== mode
+  if (changes ? !mayChangeMode(consumer, row) : row.version > version) {
+    logger.warn(
+      { listener: name, version, stored: row.version },
+      `${name} is at version ${row.rebuildVersion ?? row.version} already; this process leaves it to newer ones`,
+    )
+    return false
+  }
+  await consumer.check?.(transaction)
+  if (changes) return changeMode(transaction, consumer, row, environment)
+  if (row.version < version) {
+    if (await raiseVersion(transaction, consumer, environment)) return false
+  }
+  await requireSameMapping(transaction, schema, consumer, row)
+  if (row.partitions !== consumer.partitions) {
+    await beginResize(transaction, schema, name, consumer.partitions)
+    logger.info(
+      { listener: name, partitions: consumer.partitions },
+      `${name} gets ${consumer.partitions} partitions`,
+    )
+  }
+  const definition = definitionOf(consumer)
+  await run(transaction, updateListener(schema), [name, kind, mode, version, definition])
+  return false
+}
+
+/** Answers whether it has to wait until no process runs the older version any more. */
+async function changeMode(
+  transaction: OpenTransaction,
+  consumer: Consumer,
+  row: DefinitionRow,
+  { logger, outbox, inline, silence }: SyncEnvironment,
+): Promise<boolean> {
+  const { schema } = outbox
+  const { name, mode, version } = consumer
+  const fields = { listener: name, version, mode }
+  if (mode === 'async') {
+    await becomeAsync(transaction, schema, consumer)
+    logger.info(fields, `${name} is rebuilt as version ${version}, which is async`)
+    return false
+  }
+  if (await runsElsewhere(transaction, schema, consumer, silence)) {
+    logger.debug(fields, `${name} becomes inline when no process runs an older version any more`)
+    return true
+  }
+  const projection = consumer as Consumer & InlineProjection
+  if (!(await becomeInline(transaction, projection, row.generation, { schema, inline }))) {
+    logger.warn(fields, `${name} becomes inline when a transaction that published before has ended`)
+    return true
+  }
+  logger.info(fields, `${name} is inline as version ${version}`)
+  return false
+}
+
+/** The rows that a table has so far were written by the mapping that it had so far. */
+async function requireSameMapping(
+  transaction: OpenTransaction,
+  schema: string,
+  { name, version, mapping }: Consumer,
+  row: DefinitionRow,
+): Promise<void> {
+  if (row.version < version || isDeepStrictEqual(row.mapping, mapping ?? null)) return
+  if (!(await hasBegun(transaction, schema, name))) return
+  throw new TidemarkError(
+    'TIDEMARK_TABLE_MISMATCH',
+    `${name} is mapped onto a table otherwise than when its rows were written`,
+    {
+      hint: `Raise its version to ${version + 1}: all rows are derived again, beside the live ones.`,
+      details: { projection: name, mapping, stored: row.mapping },
+    },
+  )
+}
+
+async function hasBegun(
+  transaction: OpenTransaction,
+  schema: string,
+  listener: string,
+): Promise<boolean> {
+  const { rows } = await transaction.query(
+    `SELECT FROM "${schema}".cursors WHERE listener = $1 AND cursor > 0 LIMIT 1`,
+    [listener],
+  )
+  return rows.length > 0
+}
+
+/**
+ * Starts what a raised version asks for. Answers whether a generation is built beside the live one, which then keeps
+ * its version until the switch.
+ */
+async function raiseVersion(
+  transaction: OpenTransaction,
+  consumer: Consumer,
+  { outbox, inline, logger }: SyncEnvironment,
+): Promise<boolean> {
+  const { schema } = outbox
+  const fields = { listener: consumer.name, version: consumer.version }
+  if (!(await hasBegun(transaction, schema, consumer.name))) return false
+  if (consumer.mode === 'inline') {
+    await resetProjection(transaction, consumer, { schema, inline })
+    logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)
+    return false
+  }
+  await startRebuild(transaction, schema, consumer)
+  logger.info(fields, `${consumer.name} is rebuilt as version ${consumer.version}`)
+  return true
+}
