@@ -1,17 +1,20 @@
 import type { z } from 'zod'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
+import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema-codec.ts'
+import { shapeOf } from '../../event/schema-shape.ts'
 import type { JobDefinition } from './define-job.ts'
 
 /**
- * Checks an input before it is sent.
+ * Checks an input and makes it ready to be sent.
  *
- * @throws TidemarkError TIDEMARK_INVALID_INPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA.
  */
-export function parseInput({ name, schemas }: JobDefinition, input: unknown): unknown {
-  const parsed = schemas.input.safeParse(input)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, parsed.error)
+export function encodeInput({ name, schemas }: JobDefinition, input: unknown): WrittenValue {
+  const what = `the input of ${name}`
+  return writeBySchema(what, schemas.input, input, (error) =>
+    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
+  )
 }
 
 /**
@@ -43,7 +46,24 @@ export function decodeInput(
       details: { name, version },
     })
   }
-  return parseInput(definition, input)
+  const what = `the input of ${name}`
+  return readBySchema(what, definition.schemas.input, input, (error) =>
+    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
+  )
+}
+
+/**
+ * The output of a stored job as its type's programs have it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT when this version's schema refuses it; what is stored stays as it is.
+ */
+export function decodeOutput({ name, schemas }: JobDefinition, stored: unknown): unknown {
+  // Only codecs store something else than what they are given.
+  if (schemas.output === undefined || shapeOf(schemas.output) !== 'codec') return stored
+  const what = `the output of ${name}`
+  return readBySchema(what, schemas.output, stored, (error) =>
+    invalid('TIDEMARK_INVALID_OUTPUT', what, name, error),
+  )
 }
 
 /**
@@ -54,13 +74,15 @@ export function decodeInput(
 export function encodeOutput(definition: JobDefinition, output: unknown): EncodedValue | null {
   const { name, schemas } = definition
   if (schemas.output === undefined && output === undefined) return null
+  const what = `the output of ${name}`
   try {
-    const parsed = schemas.output?.safeParse(output)
-    if (parsed !== undefined && !parsed.success) {
-      throw invalid('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, parsed.error)
+    if (schemas.output !== undefined) {
+      const { value, encoded } = writeBySchema(what, schemas.output, output, (error) =>
+        invalid('TIDEMARK_INVALID_OUTPUT', what, name, error),
+      )
+      return value === undefined ? null : encoded
     }
-    const value = parsed === undefined ? output : parsed.data
-    return value === undefined ? null : encodeValue(`the output of ${name}`, value)
+    return encodeValue(what, output)
   } catch (error) {
     if (error instanceof TidemarkError && error.code === 'TIDEMARK_INVALID_OUTPUT') throw error
     throw new TidemarkError('TIDEMARK_INVALID_OUTPUT', `the output of ${name} cannot be stored`, {
@@ -79,8 +101,18 @@ export function encodeContext(
   { name, schemas }: JobDefinition,
   context: unknown,
 ): EncodedValue | null {
-  const value = parseContext(name, schemas.context, context)
-  return value === undefined ? null : encodeValue(`the context of ${name}`, value)
+  if (schemas.context === undefined) {
+    if (context === undefined) return null
+    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
+      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
+      details: { name },
+    })
+  }
+  const what = `the context of ${name}`
+  const { value, encoded } = writeBySchema(what, schemas.context, context, (error) =>
+    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
+  )
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -94,29 +126,20 @@ export function decodeContext(
   meta: unknown,
 ): unknown {
   if (schemas.context === undefined) return undefined
-  return parseContext(name, schemas.context, json === null ? undefined : decodeValue(json, meta))
-}
-
-function parseContext(name: string, schema: z.ZodType | undefined, context: unknown): unknown {
-  if (schema === undefined) {
-    if (context === undefined) return undefined
-    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
-      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
-      details: { name },
-    })
-  }
-  const parsed = schema.safeParse(context)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, parsed.error)
+  const what = `the context of ${name}`
+  const stored = json === null ? undefined : decodeValue(json, meta)
+  return readBySchema(what, schemas.context, stored, (error) =>
+    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
+  )
 }
 
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
-  const parsed = schemas.state?.safeParse(state)
-  if (parsed?.success !== true) {
-    throw invalid('TIDEMARK_INVALID_STATE', `the state of ${name}`, name, parsed?.error)
-  }
-  return encodeValue(`the state of ${name}`, parsed.data)
+  const what = `the state of ${name}`
+  const refuse = (error?: z.ZodError): TidemarkError =>
+    invalid('TIDEMARK_INVALID_STATE', what, name, error)
+  if (schemas.state === undefined) throw refuse()
+  return writeBySchema(what, schemas.state, state, refuse).encoded
 }
 
 /**
@@ -139,9 +162,10 @@ export function decodeJobState(
           stored.version,
           definition.version,
         )
-  const parsed = schemas.state.safeParse(state)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_STATE', `the stored state of ${name}`, name, parsed.error)
+  const what = `the stored state of ${name}`
+  return readBySchema(what, schemas.state, state, (error) =>
+    invalid('TIDEMARK_INVALID_STATE', what, name, error),
+  )
 }
 
 function upcast(

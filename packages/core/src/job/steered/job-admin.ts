@@ -14,7 +14,7 @@ import type { SchemaStatement } from '../../database/statement.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import type { ErrorDescription } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { fromJson } from '../../event/from-json.ts'
+import { valueFromJson } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'
@@ -119,12 +119,13 @@ export class JobAdmin {
     input: unknown,
     options?: SpawnOptions,
   ): Promise<JobHandle> {
-    const { name } = this.#spawner.registry.require(job)
+    const definition = this.#spawner.registry.require(job)
+    const { name } = definition
     const { id, duplicate } = await inSpawnSpan(this.#schema, name, () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
       return this.#spawner.insertOne(this.#database, outgoing)
     })
-    return new JobHandle(this.#database, this.#outputs, id, duplicate)
+    return new JobHandle(this.#database, this.#outputs, id, duplicate, definition)
   }
 
   /**
@@ -135,7 +136,7 @@ export class JobAdmin {
    */
   async spawnJson(name: string, json: unknown, options?: SpawnOptions): Promise<JobHandle> {
     const { schemas } = this.#spawner.registry.require(name)
-    return this.spawn(name, fromJson(schemas.input, json), options)
+    return this.spawn(name, valueFromJson(schemas.input, json), options)
   }
 
   /** The types of jobs that this application defines: those that can be spawned by their names here. */
