@@ -16,10 +16,7 @@ const noted = defineEvent('effects.noted', { payload: z.object({ effect: z.strin
 const followUp = defineJob('follow_up', { input: z.object({}), run: () => {} })
 
 async function effectsOf(job: string): Promise<string[]> {
-  const { rows } = await database.query(
-    'select effect from job_effects where job = $1',
-    [job],
-  )
+  const { rows } = await database.query('select effect from job_effects where job = $1', [job])
   return rows.map((row) => row['effect'] as string).toSorted()
 }
 
@@ -48,50 +45,59 @@ const controls = [
   'release U&"\\0074idemark_1"',
 ]
 
-test.for(controls)('a job that runs %j fails, whether it cares or not, and nothing of it commits', async (text) => {
-  await createEffects()
-  const controlling = defineJob('controlling', {
-    input: z.object({ swallow: z.boolean() }),
-    retry: { attempts: 1 },
-    transact: async ({ id, input }, { tx }) => {
-      await tx.query(write, [id, 'before'])
-      const done = tx.query(text)
-      if (input.swallow) await done.catch(() => {})
-      else await done
-      await tx.query(write, [id, 'after'])
-    },
-  })
-  const innocent = defineJob('innocent', {
-    input: z.object({}),
-    retry: { attempts: 1 },
-    transact: ({ id }, { tx }) => tx.query(write, [id, 'only']).then(() => {}),
-  })
-  await using app = appOn(database, [controlling, innocent])
-  const handles = [
-    await app.jobs.spawn(innocent, {}),
-    await app.jobs.spawn(controlling, { swallow: true }),
-    await app.jobs.spawn(innocent, {}),
-    await app.jobs.spawn(controlling, { swallow: false }),
-    await app.jobs.spawn(innocent, {}),
-  ]
-  await app.start()
-  await until(database, "select count(*)::int from tidemark.jobs where status in ('queued','running')", 0)
-  for (const [index, { id }] of handles.entries()) {
-    const { status, error } = await app.jobs.get(id)
-    const isInnocent = index % 2 === 0
-    expect([status, error?.code, await effectsOf(id)]).toEqual(
-      isInnocent ? ['completed', undefined, ['only']] : ['failed', 'TIDEMARK_TRANSACTION_CONTROL', []],
+test.for(controls)(
+  'a job that runs %j fails, whether it cares or not, and nothing of it commits',
+  async (text) => {
+    await createEffects()
+    const controlling = defineJob('controlling', {
+      input: z.object({ swallow: z.boolean() }),
+      retry: { attempts: 1 },
+      transact: async ({ id, input }, { tx }) => {
+        await tx.query(write, [id, 'before'])
+        const done = tx.query(text)
+        if (input.swallow) await done.catch(() => {})
+        else await done
+        await tx.query(write, [id, 'after'])
+      },
+    })
+    const innocent = defineJob('innocent', {
+      input: z.object({}),
+      retry: { attempts: 1 },
+      transact: ({ id }, { tx }) => tx.query(write, [id, 'only']).then(() => {}),
+    })
+    await using app = appOn(database, [controlling, innocent])
+    const handles = [
+      await app.jobs.spawn(innocent, {}),
+      await app.jobs.spawn(controlling, { swallow: true }),
+      await app.jobs.spawn(innocent, {}),
+      await app.jobs.spawn(controlling, { swallow: false }),
+      await app.jobs.spawn(innocent, {}),
+    ]
+    await app.start()
+    await until(
+      database,
+      "select count(*)::int from tidemark.jobs where status in ('queued','running')",
+      0,
     )
-  }
-})
+    for (const [index, { id }] of handles.entries()) {
+      const { status, error } = await app.jobs.get(id)
+      const isInnocent = index % 2 === 0
+      expect([status, error?.code, await effectsOf(id)]).toEqual(
+        isInnocent
+          ? ['completed', undefined, ['only']]
+          : ['failed', 'TIDEMARK_TRANSACTION_CONTROL', []],
+      )
+    }
+  },
+)
 
 const allowed = [
   "select 'commit; rollback'",
   'select $$ ; commit; $$ as "begin"',
   'select 1 /* ; commit */; select 2 -- ; rollback',
-  "do $do$ begin perform 1; exception when others then null; end $do$",
+  'do $do$ begin perform 1; exception when others then null; end $do$',
   'create function pg_temp.two() returns int begin atomic select 1; select 2; end',
-  "prepare commit_later as select 1; execute commit_later; deallocate commit_later",
+  'prepare commit_later as select 1; execute commit_later; deallocate commit_later',
   'savepoint a; savepoint b; rollback to a; release a',
   'select case when true then 1 end',
 ]
@@ -133,16 +139,28 @@ test('what a job leaves behind when it has returned does not write, and is repor
   gate.resolve()
   await tried.promise
   expect(await effectsOf(id)).toEqual(['awaited'])
-  const told = log.entries.filter(({ message }) => message.includes('after its handler had returned'))
+  const told = log.entries.filter(({ message }) =>
+    message.includes('after its handler had returned'),
+  )
   expect(told.map(({ level }) => level)).toEqual(['error', 'error', 'error'])
 })
 
 type Deed =
   | { readonly do: 'write' | 'send' | 'float'; readonly effect: string }
-  | { readonly do: 'fail'; readonly how: 'thrown' | 'swallowed' | 'sent' | 'floated' | 'sent unsendable' }
+  | {
+      readonly do: 'fail'
+      readonly how: 'thrown' | 'swallowed' | 'sent' | 'floated' | 'sent unsendable'
+    }
   | { readonly do: 'control'; readonly text: string; readonly swallow: boolean }
-  | { readonly do: 'savepoint'; readonly deeds: readonly Deed[]; readonly end: 'release' | 'leave' | 'rollback' | 'fail' }
-  | { readonly do: 'spawn'; readonly how: 'awaited' | 'floated' | 'refused' | 'invalid' | 'floated invalid' }
+  | {
+      readonly do: 'savepoint'
+      readonly deeds: readonly Deed[]
+      readonly end: 'release' | 'leave' | 'rollback' | 'fail'
+    }
+  | {
+      readonly do: 'spawn'
+      readonly how: 'awaited' | 'floated' | 'refused' | 'invalid' | 'floated invalid'
+    }
   | { readonly do: 'publish'; readonly effect: string }
   | { readonly do: 'late' | 'branch' | 'throw' }
 
@@ -152,13 +170,50 @@ const { deeds } = fc.letrec<{ deed: Deed; deeds: Deed[] }>((tie) => ({
   deeds: fc.array(tie('deed'), { maxLength: 5 }),
   deed: fc.oneof(
     { depthSize: 'small', withCrossShrink: true },
-    { weight: 6, arbitrary: fc.record({ do: fc.constantFrom('write' as const, 'send' as const, 'float' as const), effect }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('fail' as const), how: fc.constantFrom('thrown', 'swallowed', 'sent', 'floated', 'sent unsendable') }) as fc.Arbitrary<Deed> },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('control' as const), text: fc.constantFrom(...controls), swallow: fc.boolean() }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('savepoint' as const), deeds: tie('deeds'), end: fc.constantFrom('release', 'leave', 'rollback', 'fail') }) as fc.Arbitrary<Deed> },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('spawn' as const), how: fc.constantFrom('awaited', 'floated', 'refused', 'invalid', 'floated invalid') }) as fc.Arbitrary<Deed> },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constantFrom('write' as const, 'send' as const, 'float' as const),
+        effect,
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('fail' as const),
+        how: fc.constantFrom('thrown', 'swallowed', 'sent', 'floated', 'sent unsendable'),
+      }) as fc.Arbitrary<Deed>,
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constant('control' as const),
+        text: fc.constantFrom(...controls),
+        swallow: fc.boolean(),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('savepoint' as const),
+        deeds: tie('deeds'),
+        end: fc.constantFrom('release', 'leave', 'rollback', 'fail'),
+      }) as fc.Arbitrary<Deed>,
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('spawn' as const),
+        how: fc.constantFrom('awaited', 'floated', 'refused', 'invalid', 'floated invalid'),
+      }) as fc.Arbitrary<Deed>,
+    },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('publish' as const), effect }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('late' as const, 'branch' as const, 'throw' as const) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        do: fc.constantFrom('late' as const, 'branch' as const, 'throw' as const),
+      }),
+    },
   ),
 }))
 
@@ -240,7 +295,11 @@ const branch = 'branch'
 let savepoints = 0
 
 /** Does what the deeds say. */
-async function perform(id: string, list: readonly Deed[], ctx: TransactionalJobContext): Promise<void> {
+async function perform(
+  id: string,
+  list: readonly Deed[],
+  ctx: TransactionalJobContext,
+): Promise<void> {
   const { tx, send, spawn, publish } = ctx
   for (const deed of list) {
     switch (deed.do) {
@@ -266,13 +325,15 @@ async function perform(id: string, list: readonly Deed[], ctx: TransactionalJobC
         await perform(id, deed.deeds, ctx)
         if (deed.end === 'release') await tx.query(`release ${name}`)
         if (deed.end === 'fail') await tx.query('select 1 / 0').catch(() => {})
-        if (deed.end === 'fail' || deed.end === 'rollback') await tx.query(`rollback to savepoint ${name}`)
+        if (deed.end === 'fail' || deed.end === 'rollback')
+          await tx.query(`rollback to savepoint ${name}`)
         break
       }
       case 'spawn':
         if (deed.how === 'awaited') await spawn(followUp, {}, { triggeredBy: id })
         else if (deed.how === 'floated') void spawn(followUp, {}, { triggeredBy: id })
-        else if (deed.how === 'refused') await spawn(followUp, {}, { uniqueKey: 'taken', onDuplicate: 'fail' }).catch(() => {})
+        else if (deed.how === 'refused')
+          await spawn(followUp, {}, { uniqueKey: 'taken', onDuplicate: 'fail' }).catch(() => {})
         else if (deed.how === 'invalid') await spawn('follow_up', 'nonsense')
         else void spawn('follow_up', 'nonsense')
         break
@@ -286,7 +347,9 @@ async function perform(id: string, list: readonly Deed[], ctx: TransactionalJobC
           .catch(() => {})
         break
       case 'late':
-        setImmediate(() => setImmediate(() => setTimeout(() => void tx.query(write, [id, 'late']), 5)))
+        setImmediate(() =>
+          setImmediate(() => setTimeout(() => void tx.query(write, [id, 'late']), 5)),
+        )
         break
       case 'throw':
         throw new Error('thrown')
@@ -296,7 +359,11 @@ async function perform(id: string, list: readonly Deed[], ctx: TransactionalJobC
   }
 }
 
-async function failing(tx: Executor, send: TransactionalJobContext['send'], how: string): Promise<void> {
+async function failing(
+  tx: Executor,
+  send: TransactionalJobContext['send'],
+  how: string,
+): Promise<void> {
   const text = 'select 1 / 0'
   if (how === 'thrown') await tx.query(text)
   else if (how === 'swallowed') await tx.query(text).catch(() => {})
@@ -353,7 +420,12 @@ test('whatever handlers do, each job has exactly the effects that its status say
         const branched = JSON.stringify(program).includes('"branch"') && status === 'failed'
         expect({ program, status, error: error?.message, effects, ...rows[0] }).toMatchObject(
           model.fit && !branched
-            ? { status: 'completed', effects: model.effects.toSorted(), events: model.events, spawned: model.spawned }
+            ? {
+                status: 'completed',
+                effects: model.effects.toSorted(),
+                events: model.events,
+                spawned: model.spawned,
+              }
             : { status: 'failed', effects: [], events: 0, spawned: 0 },
         )
       }

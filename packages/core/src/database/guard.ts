@@ -164,13 +164,17 @@ export class Guard {
   /** The text was harmless. If the answer is of something else the text was misread, and nothing may commit. */
   #read(answer: QueryResult | readonly QueryResult[], verdict: Verdict): QueryResult {
     this.#doubt = undefined
-    const answers = Array.isArray(answer) ? (answer as readonly QueryResult[]) : [answer as QueryResult]
+    const answers = Array.isArray(answer)
+      ? (answer as readonly QueryResult[])
+      : [answer as QueryResult]
     let { rollbacksTo, prepares } = verdict
     for (const { command } of answers) {
       const allowed =
-        command === 'ROLLBACK' ? rollbacksTo-- > 0
-        : command === 'PREPARE' ? prepares-- > 0
-        : command !== 'BEGIN' && command !== 'START' && command !== 'COMMIT'
+        command === 'ROLLBACK'
+          ? rollbacksTo-- > 0
+          : command === 'PREPARE'
+            ? prepares-- > 0
+            : command !== 'BEGIN' && command !== 'START' && command !== 'COMMIT'
       if (allowed) continue
       const error = controlError(this.#owner, String(command))
       this.#blemish ??= { error }

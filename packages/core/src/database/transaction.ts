@@ -71,7 +71,11 @@ export class OpenTransaction implements PreparingExecutor {
   async queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    const query: pg.QueryConfig & { queryMode: 'extended' } = { text, values, queryMode: 'extended' }
+    const query: pg.QueryConfig & { queryMode: 'extended' } = {
+      text,
+      values,
+      queryMode: 'extended',
+    }
     return this.#note(this.#client.query(query))
   }
 

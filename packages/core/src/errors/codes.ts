@@ -79,7 +79,8 @@ export const errorCodes = {
   TIDEMARK_TRANSACTION_CONTROL: {
     summary:
       'A handler wanted to end, begin or take over the transaction that it runs in. Nothing of the transaction commits.',
-    example: 'the job charge_card 0198c0de may not run ROLLBACK: the transaction is not its own to end',
+    example:
+      'the job charge_card 0198c0de may not run ROLLBACK: the transaction is not its own to end',
     remedy:
       'Throw to have everything rolled back; for a part of it make a savepoint: `SAVEPOINT a`, and `ROLLBACK TO a`.',
   },
