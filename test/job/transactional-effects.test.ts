@@ -63,7 +63,9 @@ test.for(controls)(
     const innocent = defineJob('innocent', {
       input: z.object({}),
       retry: { attempts: 1 },
-      transact: ({ id }, { tx }) => tx.query(write, [id, 'only']).then(() => {}),
+      transact: async ({ id }, { tx }) => {
+        await tx.query(write, [id, 'only'])
+      },
     })
     await using app = appOn(database, [controlling, innocent])
     const handles = [
@@ -182,7 +184,7 @@ const { deeds } = fc.letrec<{ deed: Deed; deeds: Deed[] }>((tie) => ({
       arbitrary: fc.record({
         do: fc.constant('fail' as const),
         how: fc.constantFrom('thrown', 'swallowed', 'sent', 'floated', 'sent unsendable'),
-      }) as fc.Arbitrary<Deed>,
+      }),
     },
     {
       weight: 1,
@@ -198,14 +200,14 @@ const { deeds } = fc.letrec<{ deed: Deed; deeds: Deed[] }>((tie) => ({
         do: fc.constant('savepoint' as const),
         deeds: tie('deeds'),
         end: fc.constantFrom('release', 'leave', 'rollback', 'fail'),
-      }) as fc.Arbitrary<Deed>,
+      }),
     },
     {
       weight: 2,
       arbitrary: fc.record({
         do: fc.constant('spawn' as const),
         how: fc.constantFrom('awaited', 'floated', 'refused', 'invalid', 'floated invalid'),
-      }) as fc.Arbitrary<Deed>,
+      }),
     },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('publish' as const), effect }) },
     {

@@ -89,7 +89,7 @@ export class Guard {
     try {
       return this.admits(deed) ? this.#watch(work()) : new Promise(() => {})
     } catch (error) {
-      const refused = new WatchedPromise<T>(Promise.reject(error as Error))
+      const refused = new WatchedPromise<T>(Promise.reject(error))
       void refused.quietly(ignore, ignore)
       return refused
     }

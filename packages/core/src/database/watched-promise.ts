@@ -17,6 +17,7 @@ export class WatchedPromise<T> extends Promise<T> {
     return super.then(onValue, onError)
   }
 
+  // oxlint-disable-next-line unicorn/no-thenable -- a promise it is; this is how one learns that it is awaited
   override then<A = T, B = never>(
     onValue?: ((value: T) => A | PromiseLike<A>) | null,
     onError?: ((error: unknown) => B | PromiseLike<B>) | null,
