@@ -57,9 +57,26 @@ export class OpenTransaction implements PreparingExecutor {
    * the transaction fails with its error.
    */
   send(text: string, values: unknown[] = []): void {
+    // COMMIT says whether it went well.
+    this.sending(text, values).catch(() => {})
+  }
+
+  /** The same, with its answer. */
+  sending(text: string, values: unknown[]): Promise<QueryResult> {
     const name = this.#prepares ? preparedName(text) : undefined
-    const sent = name === undefined ? this.query(text, values) : this.run({ name, text }, values)
-    sent.catch(() => {})
+    return name === undefined ? this.query(text, values) : this.run({ name, text }, values)
+  }
+
+  /** Runs a text that the server refuses when it is more than one statement. */
+  async queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
+    this.#requireOpen()
+    this.cork()
+    const query: pg.QueryConfig & { queryMode: 'extended' } = {
+      text,
+      values,
+      queryMode: 'extended',
+    }
+    return this.#note(this.#client.query(query))
   }
 
   /** The error of the first statement that failed; undefined when none did. */

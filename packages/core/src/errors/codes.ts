@@ -76,6 +76,14 @@ export const errorCodes = {
     remedy:
       'Let the error propagate, or run the statement that may fail in a savepoint of its own.',
   },
+  TIDEMARK_TRANSACTION_CONTROL: {
+    summary:
+      'A handler wanted to end, begin or take over the transaction that it runs in. Nothing of the transaction commits.',
+    example:
+      'the job charge_card 0198c0de may not run ROLLBACK: the transaction is not its own to end',
+    remedy:
+      'Throw to have everything rolled back; for a part of it make a savepoint: `SAVEPOINT a`, and `ROLLBACK TO a`.',
+  },
   TIDEMARK_NESTED_TRANSACTION: {
     summary: 'A transaction was begun on a `db` that is bound to a running transaction.',
     example: 'this `db` is bound to a running transaction and cannot begin another',
