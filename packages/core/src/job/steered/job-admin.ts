@@ -1,6 +1,5 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { channelOf } from '../../database/schema.ts'
 import {
   cancelJob,
   deleteFinished,
@@ -417,7 +416,7 @@ export class JobAdmin {
         },
       )
     }
-    await run(this.#database, ringForJobs(this.#schema), [channelOf(this.#schema)])
+    await run(this.#database, ringForJobs(this.#schema), [])
     return rows[0]['status'] as JobStatus
   }
 }

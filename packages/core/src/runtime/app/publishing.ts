@@ -7,7 +7,7 @@ import type { EventRegistry } from '../../event/registry.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
-import { keepSnapshot, loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
+import { dueSnapshot, keepSnapshot, loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
 import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
@@ -21,6 +21,7 @@ import {
   publishingTransaction,
   type Published,
 } from '../../outbox/published/publishing-transaction.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 import { PublishSpan } from '../../telemetry/publish-span.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -32,6 +33,7 @@ export interface PublishingEnvironment {
   readonly spawner: JobSpawner
   /** The definitions of the application's modules. */
   readonly registry: EventRegistry
+  readonly logger: Logger
 }
 
 /** The ways to publish of an application: on its own, in a transaction, and as what an entity decides. */
@@ -106,17 +108,21 @@ export class Publishing {
     decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
     attempts: number,
   ): Promise<readonly [LoadedEntity<State>, Published]> {
-    const { schema } = this.#environment.outbox
+    const { outbox, logger } = this.#environment
+    const { schema } = outbox
+    const notKept = (err: unknown): void =>
+      logger.warn({ err, entity: entity.name, id }, 'the snapshot of an entity could not be kept')
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.transaction(async (tx) => {
           const loaded = await loadEntity(tx, schema, entity, id)
+          const snapshot = dueSnapshot(entity, id, loaded, notKept)
           const drafts = await decide(loaded.state, tx)
           if (drafts !== undefined) {
             const stream = entity.streamOf(id)
             tx.publish(drafts, { stream, expectedVersion: loaded.version })
           }
-          await keepSnapshot(tx, schema, entity, id, loaded)
+          if (snapshot !== undefined) await keepSnapshot(tx, schema, snapshot, notKept)
           return loaded
         })
       } catch (error) {
