@@ -156,7 +156,7 @@ function batchContext(
 ): TransactionalJobContext {
   return {
     get db() {
-      return transaction.kysely() as TransactionalJobContext['db']
+      return transaction.db() as TransactionalJobContext['db']
     },
     tx: transaction,
     publish: (drafts, options) => {

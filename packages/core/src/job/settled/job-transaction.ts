@@ -103,7 +103,7 @@ function jobTransaction(
   const executor: Executor = transaction
   const tx: JobTransaction = {
     get db(): Db {
-      return transaction.kysely()
+      return transaction.db() as Db
     },
     tx: executor,
     publish: (drafts, options) => {

@@ -1,4 +1,4 @@
-import { executorOf } from '../../database/executor.ts'
+import { foreignExecutor } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
@@ -47,11 +47,11 @@ export class Publishing {
     this.#requireKnown(drafts)
     const span = new PublishSpan(outbox.schema)
     try {
-      const published = await span.run(typeOf(drafts), () => {
+      const published = await span.run(typeOf(drafts), async () => {
         const events = outgoingEvents(drafts, options)
         return options?.tx === undefined
           ? coalescer.publish(events)
-          : outbox.insert(executorOf(options.tx), events)
+          : outbox.insert(await foreignExecutor(options.tx), events)
       })
       span.end(published)
       return published
@@ -81,7 +81,7 @@ export class Publishing {
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
           const answer = await work({
             get db(): Db {
-              return transaction.kysely()
+              return transaction.db() as Db
             },
             query,
             publish,
