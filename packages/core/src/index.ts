@@ -98,7 +98,12 @@ export type {
   RetryOptions,
 } from './listener/declared/failure-policy.ts'
 export type { HandlerContext, SendableQuery } from './listener/declared/handler-context.ts'
-export type { Db, Register, RegisteredDatabase, RegisteredDb } from './listener/declared/register.ts'
+export type {
+  Db,
+  Register,
+  RegisteredDatabase,
+  RegisteredDb,
+} from './listener/declared/register.ts'
 export type { WaitOptions } from './listener/steered/wait-for.ts'
 
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'

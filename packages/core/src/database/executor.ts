@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import type { Statement } from './statement.ts'
 
 /** What a statement answers: the part of node-postgres' result that Tidemark reads. */
@@ -20,6 +21,8 @@ export interface Executor {
 /** An executor that can also run a statement under its name, so that the server plans it once. */
 export interface PreparingExecutor extends Executor {
   run(statement: Statement, values: unknown[]): Promise<QueryResult>
+  /** Runs a statement as an ORM asks for it: rows as arrays, parsers of its own. */
+  ask(config: pg.QueryConfig): Promise<pg.QueryResult>
   /** Runs a statement of which many rows are read, and leaves them as the server sent them. */
   fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]>
 }

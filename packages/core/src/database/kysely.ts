@@ -14,7 +14,7 @@ import {
   type TransactionSettings,
 } from 'kysely'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import { Savepoints } from './bound/savepoints.ts'
+import { NestedTransactions } from './bound/nested-transactions.ts'
 import type { Executor, PreparingExecutor, Row } from './executor.ts'
 import { ForeignExecutor } from './foreign/foreign-executor.ts'
 import { preparedName } from './statement.ts'
@@ -42,11 +42,11 @@ type CompileQuery = Parameters<NonNullable<Driver['savepoint']>>[2]
 
 class BoundDriver implements Driver {
   readonly #connection: DatabaseConnection
-  readonly #savepoints: Savepoints<unknown>
+  readonly #nested: NestedTransactions<unknown>
 
   constructor(executor: Executor | PreparingExecutor, nests: boolean) {
     this.#connection = new BoundConnection(executor)
-    this.#savepoints = new Savepoints(nests ? (text) => executor.query(text) : undefined)
+    this.#nested = new NestedTransactions(nests ? (text) => executor.query(text) : undefined)
   }
 
   async init(): Promise<void> {}
@@ -57,15 +57,15 @@ class BoundDriver implements Driver {
 
   async beginTransaction(_: DatabaseConnection, settings: TransactionSettings): Promise<void> {
     const modes = [settings.isolationLevel, settings.accessMode].filter((mode) => mode)
-    await this.#savepoints.control({ kind: 'begin', modes: modes.join(' ') })
+    await this.#nested.run({ kind: 'begin', modes: modes.join(' ') })
   }
 
   async commitTransaction(): Promise<void> {
-    await this.#savepoints.control({ kind: 'commit', modes: '' })
+    await this.#nested.run({ kind: 'commit', modes: '' })
   }
 
   async rollbackTransaction(): Promise<void> {
-    await this.#savepoints.control({ kind: 'rollback', modes: '' })
+    await this.#nested.run({ kind: 'rollback', modes: '' })
   }
 
   async savepoint(connection: DatabaseConnection, name: string, compile: CompileQuery) {

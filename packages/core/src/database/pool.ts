@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
-import { TransactionClient } from './bound/transaction-client.ts'
+import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { kyselyOn } from './kysely.ts'
 import { textRows, type Statement } from './statement.ts'
@@ -109,6 +109,10 @@ export class Database implements PreparingExecutor {
     return this.pool.query(text, values)
   }
 
+  ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.pool.query(config)
+  }
+
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     return this.prepares
       ? this.pool.query({ name: statement.name, text: statement.text, values })
@@ -123,8 +127,7 @@ export class Database implements PreparingExecutor {
   /** The application's `db` on the pool: each statement on a connection of its own. */
   db(): unknown {
     if (this.bind === undefined) return kyselyOn<unknown>(this, false)
-    const client = new TransactionClient((config) => this.pool.query(config), false)
-    return this.bind(client as unknown as pg.PoolClient)
+    return this.bind(clientOn((config) => this.ask(config), false))
   }
 
   async close(): Promise<void> {

@@ -3,9 +3,8 @@ import type pg from 'pg'
 import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
-import { TransactionClient } from './bound/transaction-client.ts'
+import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { kyselyOn } from './kysely.ts'
 import type { Database } from './pool.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
@@ -29,7 +28,8 @@ export interface BeginOptions {
 export class OpenTransaction implements PreparingExecutor {
   readonly #client: pg.PoolClient
   readonly #prepares: boolean
-  readonly #bind: DbBinding | undefined
+  /** Makes its `db`. Defaults to Kysely. */
+  readonly bind: DbBinding | undefined
   #db: unknown
   #ended: string | undefined
   #destroyed = false
@@ -40,26 +40,19 @@ export class OpenTransaction implements PreparingExecutor {
   constructor(client: pg.PoolClient, prepares: boolean, bind?: DbBinding) {
     this.#client = client
     this.#prepares = prepares
-    this.#bind = bind
+    this.bind = bind
   }
 
   /** The application's `db`, bound to this transaction; made when it is first used. Kysely, unless it has another. */
   db(): unknown {
-    this.#db ??= this.#bind === undefined ? kyselyOn<unknown>(this, true) : this.#bind(this.client())
-    return this.#db
+    return (this.#db ??= dbOn(this, this.bind))
   }
 
-  /** What an ORM takes for a client of node-postgres. */
-  client(): pg.PoolClient {
-    return new TransactionClient((config) => this.ask(config), true) as unknown as pg.PoolClient
-  }
-
-  /** Runs a statement as an ORM asks for it: rows as arrays, parsers of its own. */
   async ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
     this.#requireOpen()
     this.cork()
     const mine = this.#prepares ? config : { ...config, name: undefined }
-    return this.#note(this.#client.query(mine as pg.QueryConfig))
+    return this.#note(this.#client.query(mine))
   }
 
   async query(text: string, values: unknown[] = []): Promise<QueryResult> {
@@ -73,9 +66,26 @@ export class OpenTransaction implements PreparingExecutor {
    * the transaction fails with its error.
    */
   send(text: string, values: unknown[] = []): void {
+    // COMMIT says whether it went well.
+    this.sending(text, values).catch(() => {})
+  }
+
+  /** The same, with its answer. */
+  sending(text: string, values: unknown[]): Promise<QueryResult> {
     const name = this.#prepares ? preparedName(text) : undefined
-    const sent = name === undefined ? this.query(text, values) : this.run({ name, text }, values)
-    sent.catch(() => {})
+    return name === undefined ? this.query(text, values) : this.run({ name, text }, values)
+  }
+
+  /** Runs a text that the server refuses when it is more than one statement. */
+  async queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
+    this.#requireOpen()
+    this.cork()
+    const query: pg.QueryConfig & { queryMode: 'extended' } = {
+      text,
+      values,
+      queryMode: 'extended',
+    }
+    return this.#note(this.#client.query(query))
   }
 
   /** The error of the first statement that failed; undefined when none did. */

@@ -1,12 +1,12 @@
-import type { Executor } from '../executor.ts'
+import type { Executor, PreparingExecutor } from '../executor.ts'
 import { ForeignExecutor } from '../foreign/foreign-executor.ts'
 import { kyselyOn } from '../kysely.ts'
-import { OpenTransaction } from '../transaction.ts'
 import type { DbBinding } from './db-binding.ts'
+import { clientOn } from './transaction-client.ts'
 
-/** The `db` of an executor whose transaction may be somebody else's: what its ORM gave, bound otherwise. */
-export function dbOn(executor: Executor, bind: DbBinding | undefined): unknown {
-  if (executor instanceof OpenTransaction) return executor.db()
+/** The application's `db` in a transaction, its own or somebody else's. */
+export function dbOn(executor: Executor | PreparingExecutor, bind: DbBinding | undefined): unknown {
   if (bind === undefined) return kyselyOn<unknown>(executor, true)
-  return executor instanceof ForeignExecutor ? executor.bound(bind) : bind(executor as never)
+  if (executor instanceof ForeignExecutor) return executor.db(bind)
+  return bind(clientOn((config) => (executor as PreparingExecutor).ask(config), true))
 }

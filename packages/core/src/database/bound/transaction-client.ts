@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events'
 import pg from 'pg'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { Savepoints } from './savepoints.ts'
-import { controlOf } from './transaction-control.ts'
+import { beginOrEndOf } from './begin-or-end.ts'
+import { NestedTransactions } from './nested-transactions.ts'
 
 /** Runs one statement as node-postgres' `query` would. */
 export type Ask = (config: pg.QueryConfig) => Promise<pg.QueryResult>
@@ -14,17 +14,17 @@ type Callback = (error: unknown, result?: pg.QueryResult) => void
  * transaction. A transaction that the ORM begins on it is a savepoint, so that its own `transaction` works, and nobody
  * but Tidemark commits.
  */
-export class TransactionClient extends EventEmitter {
+class TransactionClient extends EventEmitter {
   readonly #ask: Ask
   readonly #nests: boolean
-  readonly #savepoints: Savepoints<pg.QueryResult>
+  readonly #nested: NestedTransactions<pg.QueryResult>
 
   /** @param nests - whether statements share a transaction, in which others can be nested. */
   constructor(ask: Ask, nests: boolean) {
     super()
     this.#ask = ask
     this.#nests = nests
-    this.#savepoints = new Savepoints(nests ? (text) => ask({ text }) : undefined)
+    this.#nested = new NestedTransactions(nests ? (text) => ask({ text }) : undefined)
     // Destructured and passed on by some.
     this.query = this.query.bind(this)
   }
@@ -87,7 +87,16 @@ export class TransactionClient extends EventEmitter {
         { hint: 'Read pages with a limit and a keyset condition.' },
       )
     }
-    const control = controlOf(config.text)
-    return control === undefined ? this.#ask(config) : this.#savepoints.control(control)
+    const command = beginOrEndOf(config.text)
+    return command === undefined ? this.#ask(config) : this.#nested.run(command)
   }
+}
+
+/**
+ * A client for ORMs, and a pool of one.
+ *
+ * @param nests - whether statements share a transaction, in which others can be nested.
+ */
+export function clientOn(ask: Ask, nests: boolean): pg.PoolClient {
+  return new TransactionClient(ask, nests) as unknown as pg.PoolClient
 }

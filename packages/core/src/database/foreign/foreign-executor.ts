@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { TransactionClient } from '../bound/transaction-client.ts'
+import type { DbBinding } from '../bound/db-binding.ts'
+import { clientOn } from '../bound/transaction-client.ts'
 import type { Executor, PreparingExecutor, QueryResult, Row, TextRow } from '../executor.ts'
 import type { Statement } from '../statement.ts'
 import { throughJson, throughTexts, rowFromJson } from './portable-statement.ts'
@@ -26,19 +27,24 @@ export class ForeignExecutor implements PreparingExecutor {
    *
    * @throws TidemarkError TIDEMARK_INVALID_EXECUTOR when there is neither an ORM nor a client of node-postgres.
    */
-  bound<Db>(bind: (client: pg.PoolClient) => Db): Db {
-    if (this.#orm !== undefined) return this.#orm as Db
+  db(bind: DbBinding): unknown {
+    if (this.#orm !== undefined) return this.#orm
     const client = this.#executor as unknown as pg.ClientBase
     if (typeof client.getTransactionStatus === 'function') {
-      return bind(
-        new TransactionClient((config) => client.query(config), true) as unknown as pg.PoolClient,
-      )
+      return bind(clientOn((config) => client.query(config), true))
     }
     throw new TidemarkError(
       'TIDEMARK_INVALID_EXECUTOR',
       "an inline projection needs the application's `db`, which cannot be bound to the `tx` option",
-      { hint: 'Pass what your ORM gave (`fromDrizzle(tx)` and the like), or a client of node-postgres.' },
+      {
+        hint: 'Pass what your ORM gave (`fromDrizzle(tx)` and the like), or a client of node-postgres.',
+      },
     )
+  }
+
+  /** Runs a statement as an ORM asks for it, as far as the driver can. */
+  async ask({ text, values }: pg.QueryConfig): Promise<pg.QueryResult> {
+    return (await this.#executor.query(text, values)) as unknown as pg.QueryResult
   }
 
   /** An application's own statement, as its driver takes and answers it. */

@@ -1,6 +1,5 @@
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { Executor } from '../executor.ts'
-import { OpenTransaction } from '../transaction.ts'
+import type { Executor, PreparingExecutor } from '../executor.ts'
 import { ForeignExecutor } from './foreign-executor.ts'
 import { isKyselyLike, kyselyExecutor, type KyselyTransactionLike } from './kysely-executor.ts'
 
@@ -28,13 +27,17 @@ export type ForeignTransaction = TransactionExecutor | KyselyTransactionLike
  *
  * @throws TidemarkError TIDEMARK_INVALID_EXECUTOR when it cannot run a query or is not in a transaction.
  */
-export async function foreignExecutor(
-  foreign: ForeignTransaction,
-): Promise<OpenTransaction | ForeignExecutor> {
-  if (foreign instanceof OpenTransaction) return foreign
+export async function foreignExecutor(foreign: ForeignTransaction): Promise<PreparingExecutor> {
+  if (isOwn(foreign)) return foreign
   const executor = new ForeignExecutor(executorOf(foreign), ormOf(foreign))
   if (!knowsItsTransaction(foreign)) await executor.requireTransaction()
   return executor
+}
+
+/** The `tx` of a handler or a job: a transaction of Tidemark's. */
+function isOwn(foreign: ForeignTransaction): foreign is PreparingExecutor & TransactionExecutor {
+  const { run, fetch, ask } = (foreign ?? {}) as Partial<PreparingExecutor>
+  return [run, fetch, ask].every((method) => typeof method === 'function')
 }
 
 function executorOf(foreign: ForeignTransaction): Executor {

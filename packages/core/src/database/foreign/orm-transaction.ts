@@ -8,5 +8,8 @@ export function ormTransaction(
   orm: unknown,
   query: (text: string, values: unknown[]) => Promise<QueryResult>,
 ): OrmTransaction {
-  return Object.freeze({ orm, query: (text: string, values: unknown[] = []) => query(text, values) })
+  return Object.freeze({
+    orm,
+    query: (text: string, values: unknown[] = []) => query(text, values),
+  })
 }

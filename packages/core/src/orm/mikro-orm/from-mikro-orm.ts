@@ -41,6 +41,6 @@ export function fromMikroOrm(em: MikroOrmManager): OrmTransaction {
       { hint: 'Pass the one that `em.transactional(async (em) => …)` gives you.' },
     )
   }
-  const { query } = kyselyExecutor(em.getTransactionContext() as KyselyTransactionLike)
-  return ormTransaction(em, query)
+  const transaction = kyselyExecutor(em.getTransactionContext() as KyselyTransactionLike)
+  return ormTransaction(em, (text, values) => transaction.query(text, values))
 }

@@ -1,8 +1,8 @@
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { TransactionControl } from './transaction-control.ts'
+import type { BeginOrEnd } from './begin-or-end.ts'
 
 /** Transactions inside of a transaction: each is a savepoint, in which the next one nests. */
-export class Savepoints<Answer> {
+export class NestedTransactions<Answer> {
   readonly #query: ((text: string) => Promise<Answer>) | undefined
   #depth = 0
 
@@ -12,7 +12,7 @@ export class Savepoints<Answer> {
   }
 
   /** @throws TidemarkError TIDEMARK_NESTED_TRANSACTION when it cannot be done with a savepoint. */
-  async control({ kind, modes }: TransactionControl): Promise<Answer> {
+  async run({ kind, modes }: BeginOrEnd): Promise<Answer> {
     const query = this.#query
     if (query === undefined) {
       throw new TidemarkError(
@@ -40,7 +40,8 @@ export class Savepoints<Answer> {
   }
 
   get #name(): string {
-    return `tidemark_nested_${this.#depth}`
+    // Not one of Tidemark's own savepoints: a handler may have this one.
+    return `nested_transaction_${this.#depth}`
   }
 }
 

@@ -1,5 +1,5 @@
 /** A statement that begins or ends a transaction. */
-export interface TransactionControl {
+export interface BeginOrEnd {
   readonly kind: 'begin' | 'commit' | 'rollback'
   /** What a BEGIN says of the transaction: its isolation level and the like. */
   readonly modes: string
@@ -9,7 +9,7 @@ const statement =
   /^\s*(?:(?<begin>begin|start\s+transaction)|(?<commit>commit|end)|(?<rollback>rollback|abort))\b(?:\s+(?:work|transaction))?\s*(?<modes>[^;]*?)\s*;?\s*$/iu
 
 /** What an ORM says to begin or end a transaction; undefined for any other statement, one of savepoints too. */
-export function controlOf(text: string): TransactionControl | undefined {
+export function beginOrEndOf(text: string): BeginOrEnd | undefined {
   const { begin, commit, rollback, modes = '' } = statement.exec(text)?.groups ?? {}
   if (begin !== undefined) return { kind: 'begin', modes }
   if (modes !== '') return undefined
