@@ -159,6 +159,7 @@ export type {
   JobLogLine,
   JobSelection,
   JobType,
+  SpawnNowOptions,
 } from './job/steered/job-admin.ts'
 export type {
   FinishedStep,

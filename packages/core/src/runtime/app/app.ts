@@ -231,11 +231,16 @@ export class App implements AsyncDisposable {
     decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
     options: DecideOptions = {},
   ): Promise<Committed<LoadedEntity<State>>> {
-    rejectUnknownOptions('decide', options, ['attempts'])
-    const { attempts = 5 } = options
+    const { attempts = 5, tx } = options
+    rejectUnknownOptions('decide', options, ['attempts', 'tx'])
     requireWhole('decide', 'attempts', attempts, 1)
+    if (tx !== undefined && options.attempts !== undefined && attempts > 1) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'decide: `attempts` cannot go with `tx`', {
+        hint: 'The transaction is yours: begin it again to decide again.',
+      })
+    }
     this.#requireOpen()
-    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts)
+    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts, tx)
     return { result, ...published, caughtUp: true }
   }
 
