@@ -1807,4 +1807,24 @@ CREATE INDEX job_output_keys_job ON :"schema".job_output_keys (job);
 CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE NOT referenced;
 `,
   }),
+  Object.freeze({
+    version: 16,
+    name: 'installation',
+    breaking: false,
+    checksum: '24ad07baa4b25c6410009e2accb7cff8b7e8a1a4deacb0e593a0ca29e6cbb286',
+    sql: `-- The identity of an outbox, for messages that leave it.
+-- breaking: no
+
+-- Made once and kept by backups: a relay knows by it what it has sent, an intake what it has taken. Two installs in one
+-- database have one each.
+CREATE TABLE :"schema".installation (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO :"schema".installation DEFAULT VALUES;
+
+ALTER TABLE :"schema".listeners DROP CONSTRAINT listeners_kind_check,
+  ADD CONSTRAINT listeners_kind_check CHECK (kind IN ('listener', 'projection', 'relay', 'intake'));
+`,
+  }),
 ])
