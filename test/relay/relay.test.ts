@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto'
 import { jetstream as client, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { defineIntake, defineRelay, jetstream } from '@tidemark/nats'
 import { createTestDatabase } from '@tidemark/testing'
-import { defineEvent, type App } from 'tidemark'
+import { defineEvent, toEventSequence, type App, type OutgoingMessage } from 'tidemark'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { effectsOf, noted, notesOf, recorder } from '../support/effects.ts'
@@ -86,8 +87,8 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
       defineIntake('in', { from: target(), events: [everything] }),
       recorder('there', {}, everything),
     ])
-    await using _one = await a.start(quick)
-    await using _two = await b.start(quick)
+    await a.start(quick)
+    await b.start(quick)
     const payload = {
       amount: 12n,
       at: new Date('2026-11-28T12:00:00.123Z'),
@@ -117,14 +118,13 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     const relay = defineRelay('out', { to: target(), events: [noted] })
     await using app = appOn(database, [relay])
     await publishNotes(app, 50)
-    {
-      await using _runner = await app.start(quick)
-      await expect.poll(held, { timeout: 20_000 }).toHaveLength(50)
-    }
+    const first = await app.start(quick)
+    await expect.poll(held, { timeout: 20_000 }).toHaveLength(50)
+    await first.stop()
     // As if the transaction that wrote the cursor had been lost: everything is read again.
     await database.query(`update tidemark.cursors set cursor = 0, state = null, epoch = epoch + 1`)
     await publishNotes(app, 10)
-    await using _runner = await app.start(quick)
+    await app.start(quick)
     await expect.poll(held, { timeout: 20_000 }).toHaveLength(60)
     const sequences = await held()
     expect(sequences).toEqual(sequences.toSorted((x, y) => (x < y ? -1 : 1)))
@@ -135,11 +135,10 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     const relay = defineRelay('out', { to: target(), events: [noted] })
     await using app = appOn(database, [relay])
     await publishNotes(app, 20)
-    {
-      await using _runner = await app.start(quick)
-      await expect.poll(held, { timeout: 20_000 }).toHaveLength(20)
-      await cursorAt(app, 'out')
-    }
+    const first = await app.start(quick)
+    await expect.poll(held, { timeout: 20_000 }).toHaveLength(20)
+    await cursorAt(app, 'out')
+    await first.stop()
     // Acknowledged and gone, as after a crash of a server that had not flushed: its tip is an earlier message.
     const before = await held()
     await onStream(async ({ manager, js, name }) => {
@@ -150,12 +149,12 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
       await manager.streams.add(config)
       for (const message of kept) {
         if (message === null) throw new Error('a message is missing')
-        await js.publish(message.subject, message.data, { headers: message.header as never })
+        await js.publish(message.subject, message.data, { headers: message.header })
       }
       expect(state.last_seq).toBe(20)
     })
     await forgetWhenItWasMade()
-    await using _runner = await app.start(quick)
+    await app.start(quick)
     await expect.poll(held, { timeout: 20_000 }).toEqual(before)
   })
 
@@ -171,7 +170,7 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
       await manager.streams.delete(name)
     })
     await publishNotes(app, 5)
-    await using _again = await app.start(quick)
+    await app.start(quick)
     await expect
       .poll(() => errorOf(app, 'out'), { timeout: 20_000 })
       .toBe('TIDEMARK_RELAY_STREAM_REPLACED')
@@ -184,21 +183,46 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     const relay = defineRelay('out', { to: target(), events: [noted] })
     await using app = appOn(database, [relay])
     await publishNotes(app, 5)
-    await using _runner = await app.start(quick)
+    await app.start(quick)
     await expect.poll(held, { timeout: 20_000 }).toHaveLength(5)
-    await onStream(({ js, name }) => js.publish(`${name.toLowerCase()}.x`, '{}').then(() => {}))
+    await onStream(({ js, name }) => js.publish(`${name.toLowerCase()}.x`, '{}'))
     await publishNotes(app, 1)
     await expect
       .poll(() => errorOf(app, 'out'), { timeout: 20_000 })
       .toBe('TIDEMARK_RELAY_STREAM_SHARED')
   })
 
+  test('whoever goes on from an older tip adds nothing, however much it has sent', async () => {
+    const signal = AbortSignal.timeout(20_000)
+    const owner = await target().openForWriting(signal)
+    const zombie = await target().openForWriting(signal)
+    try {
+      expect(await owner.tip()).toEqual(await zombie.tip())
+      owner.send([outgoing(1n), outgoing(2n)], 0n)
+      await owner.stored(signal)
+      // The same events, from before the owner's: they are there already, and what follows them continues the chain.
+      zombie.send([outgoing(1n), outgoing(2n), outgoing(3n)], 0n)
+      await refusal(zombie.stored(signal))
+      expect(await held()).toEqual([1n, 2n, 3n])
+      // So the owner is behind now, and is refused in its turn: it looks again, and does not send twice.
+      owner.send([outgoing(3n), outgoing(4n)], 2n)
+      await refusal(owner.stored(signal))
+      // Other events, from another look: none of them comes in.
+      zombie.send([outgoing(11n), outgoing(12n), outgoing(13n)], 1n)
+      await refusal(zombie.stored(signal))
+    } finally {
+      await owner.close()
+      await zombie.close()
+    }
+    expect(await held()).toEqual([1n, 2n, 3n, 4n])
+  })
+
   test('a broker that is away costs lag and nothing else', async () => {
     await using other = await createTestDatabase({ template: effectsTemplate })
     await using a = appOn(database, [defineRelay('out', { to: target(), events: [noted] })])
     await using b = appOn(other, [defineIntake('in', { from: target() }), recorder('there')])
-    await using _one = await a.start(quick)
-    await using _two = await b.start(quick)
+    await a.start(quick)
+    await b.start(quick)
     await publishNotes(a, 5)
     await expect.poll(() => notesOf(other, 'there'), { timeout: 20_000 }).toHaveLength(5)
     await server.kill()
@@ -218,11 +242,11 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     await using other = await createTestDatabase({ template: effectsTemplate })
     await using a = appOn(database, [defineRelay('out', { to: target(), events: [noted] })])
     await publishNotes(a, 6)
-    await using _one = await a.start(quick)
+    await a.start(quick)
     await expect.poll(held, { timeout: 20_000 }).toHaveLength(6)
-    await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 3).then(() => {}))
+    await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 3))
     await using b = appOn(other, [defineIntake('in', { from: target() }), recorder('there')])
-    await using _two = await b.start(quick)
+    await b.start(quick)
     await expect.poll(() => errorOf(b, 'in'), { timeout: 20_000 }).toBe('TIDEMARK_INTAKE_GAP')
   })
 
@@ -232,16 +256,44 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     await using b = appOn(other, [defineIntake('in', { from: target() }), recorder('there')])
     await publishNotes(a, 6)
     await using one = await a.start(quick)
-    await using _two = await b.start(quick)
+    await b.start(quick)
     await expect.poll(() => notesOf(other, 'there'), { timeout: 20_000 }).toHaveLength(6)
     await one.stop()
-    await onStream(({ manager, name }) => manager.streams.delete(name).then(() => {}))
+    await onStream(({ manager, name }) => manager.streams.delete(name))
     await a.listeners.reset('out')
     await publishNotes(a, 2)
-    await using _again = await a.start(quick)
+    await a.start(quick)
     await expect.poll(() => notesOf(other, 'there'), { timeout: 40_000 }).toHaveLength(8)
     expect(new Set(await notesOf(other, 'there')).size).toBe(8)
   })
+
+  async function refusal(stored: Promise<void>): Promise<void> {
+    await expect(stored).rejects.toMatchObject({ code: 'TIDEMARK_RELAY_OUTRUN' })
+  }
+
+  function outgoing(sequence: bigint): OutgoingMessage {
+    const event = { sequence: toEventSequence(sequence), type: 'test.noted', key: null }
+    return {
+      event: event as OutgoingMessage['event'],
+      install: '0b7e4c1e-0000-4000-8000-000000000000',
+      sequence: event.sequence,
+      previous: toEventSequence(sequence - 1n),
+      id: randomUUID(),
+      type: 'test.noted',
+      version: 1,
+      stream: null,
+      streamVersion: null,
+      key: null,
+      payload: '{}',
+      payloadMeta: null,
+      correlationId: null,
+      causationId: null,
+      traceparent: null,
+      tracestate: null,
+      metadata: null,
+      recordedAt: new Date(0),
+    }
+  }
 
   let notes = 0
   async function publishNotes(app: App, count: number): Promise<void> {

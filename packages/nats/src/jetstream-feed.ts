@@ -62,10 +62,10 @@ export class JetStreamFeed implements IntakeFeed {
       signal.removeEventListener('abort', abort)
       if (this.#wake === wake) this.#wake = Promise.withResolvers<void>()
     }
-    const taken = this.#buffer.slice(0, limit)
+    const next = this.#buffer.slice(0, limit)
     this.#buffer = this.#buffer.slice(limit)
     if (this.#buffer.length < window) this.#room?.resolve()
-    return taken
+    return next
   }
 
   async close(): Promise<void> {
@@ -78,12 +78,8 @@ export class JetStreamFeed implements IntakeFeed {
 
   /** Fills the buffer, and waits while it is full: the broker is not asked for more than is handled. */
   async #pump(): Promise<void> {
-    const lost = this.#parts.connection.closed().then((error) => {
-      this.#fail(error ?? new Error('the connection was closed'))
-      this.#messages.stop()
-    })
-    lost.catch(() => {})
     void this.#watch()
+    void this.#watchConnection()
     try {
       for await (const message of this.#messages) {
         this.#buffer.push(taken(message))
@@ -98,6 +94,12 @@ export class JetStreamFeed implements IntakeFeed {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  async #watchConnection(): Promise<void> {
+    const error = await this.#parts.connection.closed()
+    this.#fail(error ?? new Error('the connection was closed'))
+    this.#messages.stop()
   }
 
   /**

@@ -43,7 +43,7 @@ export class Intake implements Consumer {
   constructor(name: string, options: IntakeOptions) {
     this.name = name
     this.source = options.from
-    this.events = (options.events ?? []) as readonly EventDefinition[]
+    this.events = options.events ?? []
     this.wanted = options.events === undefined ? undefined : storedTypesOf(this.events)
     this.batchSize = options.batchSize ?? 500
     this.failure = failureHandling(name, {})

@@ -51,7 +51,7 @@ export class Relay implements Consumer {
   constructor(name: string, options: RelayOptions) {
     this.name = name
     this.target = options.to
-    this.events = options.events as readonly EventDefinition[]
+    this.events = options.events
     this.batchSize = options.batchSize ?? 1000
     const { retry, onFailure = 'halt' } = options
     this.failure = failureHandling(name, { onFailure, ...(retry === undefined ? {} : { retry }) })

@@ -106,8 +106,8 @@ export class PartitionRunner implements LeaseRunner {
   async run(drain: AbortSignal, kill: AbortSignal): Promise<Stopped> {
     const { lease } = this
     try {
-      const stopped = await this.#begin(drain, kill)
-      if (stopped !== undefined) return stopped
+      const notBegun = await this.#begin(drain, kill)
+      if (notBegun !== undefined) return notBegun
       await this.#deadLetters.run(drain, kill, (work) => this.#exclusively(work))
       while (!drain.aborted) {
         if (lease.nextAttemptAt !== null) {
