@@ -10,7 +10,7 @@ const listener = defineListener('busy', { retry: { attempts: 1_000 } }).on(
   async (event, { db, send, tx, publish, spawn }) => {
     send(db.insertInto('effects').values({ listener: 'busy', sequence: event.sequence }))
     await tx.query('select pg_sleep(0.001)')
-    await publish(counted({ note: event.payload.note }))
+    publish(counted({ note: event.payload.note }))
     if (event.sequence % 20n === 0n) await spawn(work, { note: event.payload.note })
   },
 )
@@ -26,9 +26,9 @@ const inline = defineProjection('inline', {
 const work = defineJob('work', {
   input: z.object({ note: z.string() }),
   retry: { attempts: 1_000, backoff: () => 50 },
-  run: async (job, { step, transaction }) => {
-    await step('one', () => job.input.note)
-    await transaction((tx) => tx.tx.query('select 1'))
+  run: async (job, context) => {
+    await context.step('one', () => job.input.note)
+    await context.transaction((tx) => tx.tx.query('select 1'))
   },
 })
 const short = defineJob('short', {
@@ -63,7 +63,7 @@ for (let client = 0; client < 4; client++) {
   void repeat(() => app.publish(noted({ note: 'alone' })))
   void repeat(() =>
     app.transaction(async (tx) => {
-      await tx.publish(noted({ note: 'together' }))
+      tx.publish(noted({ note: 'together' }))
     }),
   )
 }
