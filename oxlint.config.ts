@@ -14,6 +14,7 @@ const importOrder = [
   'job',
   'relay',
   'runtime',
+  'orm',
 ]
 
 /**

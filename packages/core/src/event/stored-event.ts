@@ -81,7 +81,7 @@ function decodeRow(
       traceparent: row.traceparent,
       tracestate: row.tracestate,
       metadata: row.metadata ?? noMetadata,
-      recordedAt: row.recorded_at,
+      recordedAt: new Date(row.recorded_at),
     }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)

@@ -236,9 +236,18 @@ class PerformedAttempt {
     const published: EventDraft[] = []
     let completed: { readonly output: unknown } | undefined
     const { result } = await this.#app.transaction(async (tx: Transaction) => {
-      return work({
+      const sent: Promise<unknown>[] = []
+      const answer = await work({
         db: tx.db,
         tx: { query: (text, values) => tx.query(text, values) },
+        send: (query, values) => {
+          const { sql, parameters } =
+            typeof query === 'string' ? { sql: query, parameters: values } : query.compile()
+          const answered = tx.query(sql, [...(parameters ?? [])])
+          // Awaited below: like in a worker, its error is that of the transaction.
+          answered.catch(() => {})
+          sent.push(answered)
+        },
         publish: (drafts, options) => {
           tx.publish(drafts, options)
           published.push(...[drafts].flat())
@@ -248,6 +257,8 @@ class PerformedAttempt {
           completed = { output }
         },
       })
+      await Promise.all(sent)
+      return answer
     })
     this.spawned.push(...spawned)
     this.published.push(...published)

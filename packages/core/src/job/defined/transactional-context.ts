@@ -1,4 +1,5 @@
 import type { Executor } from '../../database/executor.ts'
+import type { SendableQuery } from '../../listener/declared/handler-context.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import type { Drafts, PublishOptions } from '../../outbox/published/outgoing-event.ts'
@@ -10,6 +11,11 @@ export interface TransactionalJobContext {
   readonly db: Db
   /** The plain executor beneath it. */
   readonly tx: Executor
+  /**
+   * Sends a statement without waiting for its answer, so that several travel together. When it fails, so does the
+   * transaction.
+   */
+  readonly send: (query: string | SendableQuery, values?: unknown[]) => void
   /** Publishes in the same transaction, just before it commits; the job becomes the cause. */
   readonly publish: (drafts: Drafts, options?: PublishOptions) => void
   /** Spawns in the same transaction. */

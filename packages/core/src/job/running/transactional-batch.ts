@@ -1,4 +1,6 @@
 import { run } from '../../database/executor.ts'
+import type { Guard } from '../../database/guard.ts'
+import { Savepoints, type Savepoint } from '../../database/savepoints.ts'
 import { fenceJobs } from '../../database/sql/job/job-settle.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -11,7 +13,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import { encodeOutput } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
-import { jobOrigin } from '../settled/job-transaction.ts'
+import { guardedSpawn, guardOf, jobOrigin, sendThrough } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { writeCompletions, type Completion } from '../settled/write-completions.ts'
 import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
@@ -58,7 +60,7 @@ async function commitTogether(
       try {
         const held = await fence(environment, transaction, attempts)
         const completed: Completed[] = []
-        const alone = attempts.length === 1
+        const savepoints = attempts.length === 1 ? undefined : new Savepoints(transaction)
         for (const attempt of attempts) {
           if (!held.has(attempt.job.id)) {
             outcomes.set(attempt, { kind: 'lost' })
@@ -67,7 +69,7 @@ async function commitTogether(
           const span = beginAttempt(outbox.schema, attempt.job, attempt.definition.name)
           if (span !== undefined) spans.set(attempt, span)
           const execute = (): ReturnType<typeof executeOne> =>
-            executeOne(attempt, transaction, alone)
+            executeOne(attempt, transaction, savepoints?.begin())
           const done = await (span === undefined ? execute() : span.run(execute))
           if ('outcome' in done) {
             outcomes.set(attempt, done.outcome)
@@ -78,6 +80,7 @@ async function commitTogether(
           outcomes.set(attempt, { kind: 'committed' })
         }
         await complete(environment, transaction, completed)
+        await savepoints?.settled()
       } finally {
         for (const stop of stops) stop()
       }
@@ -115,33 +118,40 @@ async function fence(
   return new Set(rows.map((row) => row['id'] as string))
 }
 
+/**
+ * Runs one job in its savepoint. What it wrote stays exactly when it is answered as completed.
+ *
+ * @throws what the whole transaction is given up for.
+ */
 async function executeOne(
   attempt: Attempt,
   transaction: OpenTransaction,
-  alone: boolean,
+  savepoint: Savepoint | undefined,
 ): Promise<Completed | { readonly outcome: Outcome }> {
-  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
-  // Not awaited: if it fails, so does what follows.
-  if (!alone) transaction.query('SAVEPOINT job').catch(() => {})
+  const { spawner, outputs } = attempt.environment
+  const { definition } = attempt
+  const guard = guardOf(attempt, transaction)
+  const timer = setTimeout(() => attempt.interrupt('timeout'), definition.timeout)
   try {
     const events: OutgoingEvent[] = []
-    const { spawner } = attempt.environment
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
-    const job = startedJob(attempt, await readContext(attempt, transaction))
-    const context = batchContext(attempt, transaction, events, spawned.spawn)
-    const result = currentCause.run(causeOf(attempt), () =>
-      attempt.definition.transact?.(job, context),
+    const started = startedJob(attempt, await readContext(attempt, transaction))
+    const context = batchContext(attempt, guard, events, spawned.spawn)
+    const result = guard.run(() =>
+      currentCause.run(causeOf(attempt), () => definition.transact?.(started, context)),
     )
     const value = await Promise.race([result, attempt.cut])
+    await guard.finish()
     await spawned.flush()
-    const encoded = encodeOutput(attempt.definition, value)
-    const output = await attempt.environment.outputs.place(attempt, encoded)
-    if (!alone) transaction.query('RELEASE SAVEPOINT job').catch(() => {})
+    const output = await outputs.place(attempt, encodeOutput(definition, value))
+    await savepoint?.keep(guard.doubt?.error)
     return { attempt, output, events }
   } catch (error) {
+    // Before anything is rolled back: what came after that would stay.
+    guard.close()
     // Alone, or with the connection cut: the whole transaction goes.
-    if (alone || transaction.destroyed) throw error
-    await transaction.query('ROLLBACK TO SAVEPOINT job')
+    if (savepoint === undefined || transaction.destroyed) throw error
+    await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error) }
   } finally {
     clearTimeout(timer)
@@ -150,19 +160,20 @@ async function executeOne(
 
 function batchContext(
   attempt: Attempt,
-  transaction: OpenTransaction,
+  guard: Guard,
   events: OutgoingEvent[],
   spawn: Spawn,
 ): TransactionalJobContext {
   return {
     get db() {
-      return transaction.kysely() as TransactionalJobContext['db']
+      return guard.db() as TransactionalJobContext['db']
     },
-    tx: transaction,
+    tx: guard.executor,
+    send: sendThrough(guard),
     publish: (drafts, options) => {
-      events.push(...outgoingEvents(drafts, options))
+      if (guard.admits('published')) events.push(...outgoingEvents(drafts, options))
     },
-    spawn,
+    spawn: guardedSpawn(guard, spawn),
     get signal() {
       return attempt.signal
     },

@@ -1,4 +1,4 @@
-import type { Executor } from '../../database/executor.ts'
+import { Guard } from '../../database/guard.ts'
 import { fenceJob } from '../../database/sql/job/job-settle.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -9,7 +9,7 @@ import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgo
 import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import { encodeOutput } from '../defined/job-codec.ts'
-import type { JobTransaction } from '../defined/transactional-context.ts'
+import type { JobTransaction, TransactionalJobContext } from '../defined/transactional-context.ts'
 import type { JobMemory } from '../remembered/job-memory.ts'
 import { writeCompletions } from './write-completions.ts'
 
@@ -43,14 +43,17 @@ export async function runJobTransaction<T>(
     { idleTimeout: leaseDuration },
     async (transaction, buffer) => {
       const stop = attempt.watch(transaction)
+      const guard = guardOf(attempt, transaction)
       try {
         await attempt.write(fenceJob, [], transaction)
         const spawned = spawner.turn(transaction, jobOrigin(attempt))
         const complete = (output?: unknown): void => {
           completion = { output: encodeOutput(attempt.definition, output) }
         }
-        const tx = jobTransaction(transaction, buffer, spawned.spawn, complete)
-        const value = await Promise.race([work(tx, transaction), attempt.cut])
+        const tx = jobTransaction(transaction, guard, buffer, spawned.spawn, complete)
+        const working = guard.run(() => work(tx, transaction))
+        const value = await Promise.race([working, attempt.cut])
+        await guard.finish()
         await spawned.flush()
         if (step !== undefined) {
           await memory.saveStep(
@@ -61,6 +64,7 @@ export async function runJobTransaction<T>(
         if (completion !== undefined) await writeCompletion(attempt, transaction, completion.output)
         return value
       } finally {
+        guard.close()
         stop()
       }
     },
@@ -70,6 +74,32 @@ export async function runJobTransaction<T>(
   }
   if (completion !== undefined) attempt.completed = true
   return result
+}
+
+/** The guard of a transaction that a job works in. */
+export function guardOf(
+  { definition, job, environment }: Attempt,
+  transaction: OpenTransaction,
+): Guard {
+  const { name } = definition
+  return new Guard(transaction, `job ${name} ${job.id}`, (misuse) => {
+    environment.logger.error({ job: job.id, name }, misuse)
+  })
+}
+
+/** Sends what nobody waits for: a text with its values, or a query of Kysely's. */
+export function sendThrough(guard: Guard): TransactionalJobContext['send'] {
+  return (query, values) => {
+    if (typeof query === 'string') return guard.send(query, values)
+    const { sql, parameters } = query.compile()
+    guard.send(sql, [...parameters])
+  }
+}
+
+/** Spawns while the guard admits it. */
+export function guardedSpawn(guard: Guard, spawn: Spawn): Spawn {
+  return ((...given: Parameters<Spawn>) =>
+    guard.watch(() => spawn(...given), 'spawned a job')) as Spawn
 }
 
 /** On whose behalf a job spawns. */
@@ -96,21 +126,24 @@ async function writeCompletion(
 /** What a transaction offers to a job. */
 function jobTransaction(
   transaction: OpenTransaction,
+  guard: Guard,
   buffer: OutgoingEvent[],
   spawn: Spawn,
   complete: (output?: unknown) => void,
 ): JobTransaction {
-  const executor: Executor = transaction
   const tx: JobTransaction = {
     get db(): Db {
-      return transaction.kysely()
+      return guard.db() as Db
     },
-    tx: executor,
+    tx: guard.executor,
+    send: sendThrough(guard),
     publish: (drafts, options) => {
-      buffer.push(...outgoingEvents(drafts, options))
+      if (guard.admits('published')) buffer.push(...outgoingEvents(drafts, options))
     },
-    spawn,
-    complete,
+    spawn: guardedSpawn(guard, spawn),
+    complete: (output) => {
+      if (guard.admits('completed')) complete(output)
+    },
   }
   executors.set(tx, transaction)
   return tx
