@@ -16,7 +16,7 @@ const missing = natsMissing()
 if (missing !== null) console.log(`relays under faults are not tested: ${missing}`)
 
 /** How long faults are made; the figures in docs/relays.md are of longer runs. */
-const seconds = Number(process.env['TIDEMARK_RELAY_CHAOS_SECONDS'] ?? 15)
+const seconds = Number(process.env['TIDEMARK_RELAY_CHAOS_SECONDS'] ?? 10)
 const leaseDuration = 1_000
 const keys = 20
 
