@@ -12,7 +12,9 @@ const importOrder = [
   'listener',
   'projection',
   'job',
+  'relay',
   'runtime',
+  'orm',
 ]
 
 /**

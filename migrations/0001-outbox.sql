@@ -6,6 +6,16 @@
 -- which its processes are notified, :'publisher' for the setting that registers a publishing transaction, and :preferred
 -- for the lock namespace that it takes if no other install has it (see database/schema.ts).
 
+-- The install ------------------------------------------------------------------------------------
+
+-- The identity of an outbox, for events that leave it: a relay knows by it what it has sent, an intake what it has
+-- taken. Made once and kept by backups; two installs in one database have one each.
+CREATE TABLE :"schema".installation (
+  id       uuid    NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO :"schema".installation DEFAULT VALUES;
+
 -- The doorbell ------------------------------------------------------------------------------------
 
 -- A process that may sleep has a row here and arms it before it looks for work (outbox/woken/doorbell.ts).

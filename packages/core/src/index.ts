@@ -7,7 +7,14 @@ export {
   type TidemarkErrorOptions,
 } from './errors/tidemark-error.ts'
 
-export type { Executor, ForeignTransaction, QueryResult } from './database/executor.ts'
+export type { DbBinding } from './database/bound/db-binding.ts'
+export type { Executor, QueryResult } from './database/executor.ts'
+export type {
+  ForeignTransaction,
+  OrmTransaction,
+  TransactionExecutor,
+} from './database/foreign/foreign-transaction.ts'
+export type { KyselyTransactionLike } from './database/foreign/kysely-executor.ts'
 export {
   migrateUp,
   migrationSql,
@@ -92,11 +99,23 @@ export type {
   RetryOptions,
 } from './listener/declared/failure-policy.ts'
 export type { HandlerContext, SendableQuery } from './listener/declared/handler-context.ts'
-export type { Db, Register, RegisteredDatabase } from './listener/declared/register.ts'
+export type {
+  Db,
+  Register,
+  RegisteredDatabase,
+  RegisteredDb,
+} from './listener/declared/register.ts'
 export type { WaitOptions } from './listener/steered/wait-for.ts'
 
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
+
+export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
+export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
+export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'
+export type { OutgoingMessage, RelayedMessage } from './relay/message.ts'
+export type { IntakeFeed, IntakePosition, IntakeSource, TakenMessage } from './relay/source.ts'
+export type { RelayStream, RelayTarget, StreamTip } from './relay/target.ts'
 
 export { defineProjection } from './projection/folded/define-projection.ts'
 export type {
@@ -148,6 +167,7 @@ export type {
   JobLogLine,
   JobSelection,
   JobType,
+  SpawnNowOptions,
 } from './job/steered/job-admin.ts'
 export type {
   FinishedStep,

@@ -1,6 +1,9 @@
 import pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { DbBinding } from './bound/db-binding.ts'
+import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { kyselyOn } from './kysely.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -50,17 +53,25 @@ export function listenConfig(options: ConnectionOptions, applicationName: string
   )
 }
 
+/** What a {@link Database} is made with. */
+export interface DatabaseOptions extends ConnectionOptions {
+  /** Makes the `db` of transactions. Defaults to Kysely. */
+  readonly db?: DbBinding | undefined
+}
+
 /** A pool of pipelining connections, and the one-statement executor over it. */
 export class Database implements PreparingExecutor {
   readonly pool: pg.Pool
   readonly prepares: boolean
+  readonly bind: DbBinding | undefined
 
   constructor(
-    options: ConnectionOptions,
+    options: DatabaseOptions,
     applicationName: string,
     onIdleError: (error: Error) => void,
   ) {
     this.prepares = options.preparedStatements ?? true
+    this.bind = options.db
     // `pipeline` is newer than the type definitions.
     const config: pg.PoolConfig & { pipeline: boolean } = {
       ...clientConfig(options, applicationName),
@@ -69,8 +80,10 @@ export class Database implements PreparingExecutor {
       pipeline: true,
     }
     this.pool = new pg.Pool(config)
-    // An idle connection that the server closes is replaced at the next use; without a listener it would
-    // end the process.
+    // INVARIANT: a client has a listener for its whole life. The server may end its session at any moment, also between
+    // two users of it, and an `error` that nobody hears ends the process. Whoever uses it learns of it by its statement.
+    this.pool.on('connect', (client) => client.on('error', heard))
+    // An idle connection that the server closes is replaced at the next use.
     this.pool.on('error', onIdleError)
   }
 
@@ -98,6 +111,10 @@ export class Database implements PreparingExecutor {
     return this.pool.query(text, values)
   }
 
+  ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.pool.query(config)
+  }
+
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     return this.prepares
       ? this.pool.query({ name: statement.name, text: statement.text, values })
@@ -109,7 +126,17 @@ export class Database implements PreparingExecutor {
     return rows
   }
 
+  /** The application's `db` on the pool: each statement on a connection of its own. */
+  db(): unknown {
+    if (this.bind === undefined) return kyselyOn<unknown>(this, false)
+    return this.bind(clientOn((config) => this.ask(config), false))
+  }
+
   async close(): Promise<void> {
     await this.pool.end()
   }
+}
+
+function heard(): void {
+  // The statement under way fails, or the next one does.
 }

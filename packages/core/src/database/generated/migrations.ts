@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '9bd75550a081cd94cfa661af9a31d38d5a00a7f2df3848a1d37b822a73cb06aa',
+    checksum: 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
@@ -28,6 +28,16 @@ export const migrations: readonly Migration[] = Object.freeze([
 -- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal, :'channel' for the channel on
 -- which its processes are notified, :'publisher' for the setting that registers a publishing transaction, and :preferred
 -- for the lock namespace that it takes if no other install has it (see database/schema.ts).
+
+-- The install ------------------------------------------------------------------------------------
+
+-- The identity of an outbox, for events that leave it: a relay knows by it what it has sent, an intake what it has
+-- taken. Made once and kept by backups; two installs in one database have one each.
+CREATE TABLE :"schema".installation (
+  id       uuid    NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO :"schema".installation DEFAULT VALUES;
 
 -- The doorbell ------------------------------------------------------------------------------------
 
@@ -548,7 +558,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: '880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c',
+    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -558,7 +568,7 @@ END $$;
 
 CREATE TABLE :"schema".listeners (
   name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection', 'relay', 'intake')),
   mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,
