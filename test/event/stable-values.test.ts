@@ -102,10 +102,12 @@ const coded = defineEvent('values.coded', {
     cents,
     at: instant,
     on: z.stringbool(),
-    tags: z.array(z.codec(z.string(), z.object({ tag: z.string() }), {
-      decode: (tag) => ({ tag }),
-      encode: ({ tag }) => tag,
-    })),
+    tags: z.array(
+      z.codec(z.string(), z.object({ tag: z.string() }), {
+        decode: (tag) => ({ tag }),
+        encode: ({ tag }) => tag,
+      }),
+    ),
     maybe: cents.optional(),
     either: z.union([cents, z.literal('none')]),
   }),
@@ -152,15 +154,49 @@ test('codecs encode when an event is written and decode when it is read', async 
 
 describe('a schema that does not read back what it wrote is refused when it is first used', () => {
   const unstable: readonly (readonly [string, z.ZodType, unknown, string])[] = [
-    ['a transform', z.object({ a: z.object({ n: z.number().transform((n) => n * 100) }) }), { a: { n: 5 } }, 'a.n'],
+    [
+      'a transform',
+      z.object({ a: z.object({ n: z.number().transform((n) => n * 100) }) }),
+      { a: { n: 5 } },
+      'a.n',
+    ],
     ['a transform to another type', z.object({ n: z.string().transform(Number) }), { n: '5' }, 'n'],
-    ['preprocessing', z.object({ n: z.preprocess((n) => (n as number) + 1, z.number()) }), { n: 1 }, 'n'],
+    [
+      'preprocessing',
+      z.object({ n: z.preprocess((n) => (n as number) + 1, z.number()) }),
+      { n: 1 },
+      'n',
+    ],
     ['an overwrite', z.object({ n: z.number().overwrite((n) => n + 1) }), { n: 1 }, 'n'],
-    ['a check that changes', z.object({ n: z.number().check((ctx) => { ctx.value += 1 }) }), { n: 1 }, 'n'],
+    [
+      'a check that changes',
+      z.object({
+        n: z.number().check((ctx) => {
+          ctx.value += 1
+        }),
+      }),
+      { n: 1 },
+      'n',
+    ],
     ['a codec that loses', z.object({ day }), { day: new Date('2026-01-31T10:00:00Z') }, 'day'],
-    ['a codec beside a transform', z.object({ at: instant, n: z.number().transform((n) => n) }), { at: new Date(0), n: 1 }, ''],
-    ['one of a choice', z.union([z.object({ n: z.number() }), z.string().transform((s) => `${s}!`)]), 'a', ''],
-    ['a codec that decodes to what it does not encode', z.object({ c: z.codec(z.string(), z.number(), { decode: (s) => s.length, encode: String }) }), { c: 100 }, 'c'],
+    [
+      'a codec beside a transform',
+      z.object({ at: instant, n: z.number().transform((n) => n) }),
+      { at: new Date(0), n: 1 },
+      '',
+    ],
+    [
+      'one of a choice',
+      z.union([z.object({ n: z.number() }), z.string().transform((s) => `${s}!`)]),
+      'a',
+      '',
+    ],
+    [
+      'a codec that decodes to what it does not encode',
+      z.object({ c: z.codec(z.string(), z.number(), { decode: (s) => s.length, encode: String }) }),
+      { c: 100 },
+      'c',
+    ],
     ['behind lazy', z.lazy(() => z.object({ n: z.number().transform((n) => -n) })), { n: 1 }, 'n'],
     ['an asynchronous check', z.object({ n: z.number().refine(async () => true) }), { n: 1 }, ''],
   ]
@@ -300,4 +336,3 @@ test('inputs, outputs and states of jobs are encoded and decoded by their codecs
     details: { path: 'n' },
   })
 })
-

@@ -54,8 +54,9 @@ test('what one listener does to an event no other sees, nor does its own next at
     }
   }
   const vandal = (name: string) =>
-    defineListener(name, { retry: { attempts: 3, backoff: () => 0 } })
-      .on(moved, (event, context) => {
+    defineListener(name, { retry: { attempts: 3, backoff: () => 0 } }).on(
+      moved,
+      (event, context) => {
         const { payload, metadata, recordedAt } = event
         seen.push(structuredClone({ ...payload, money: payload.money.cents, recordedAt, metadata }))
         attempt(() => payload.list.sort())
@@ -69,7 +70,8 @@ test('what one listener does to an event no other sees, nor does its own next at
         recordedAt.setTime(0)
         ;(metadata['at'] as Date).setTime(0)
         if (context.attempt < 2) throw new Error('once more')
-      })
+      },
+    )
   const listeners = ['first', 'second', 'third'].map(vandal)
   await using app = appOn(database, [...listeners])
   await app.start()

@@ -47,9 +47,7 @@ test('an install takes a lock namespace that no other install of the database ha
 
 test('installs made at once have namespaces of their own', async () => {
   const schemas = Array.from({ length: 4 }, (_, index) => `together_${index}`)
-  await Promise.all(
-    schemas.map((schema) => migrateUp({ connectionString: database.url, schema })),
-  )
+  await Promise.all(schemas.map((schema) => migrateUp({ connectionString: database.url, schema })))
   const { rows } = await database.query(
     `SELECT count(DISTINCT n)::integer AS distinct FROM (${schemas.map((schema) => `SELECT ${schema}.lock_namespace() AS n`).join(' UNION ALL ')}) AS s`,
   )
@@ -104,7 +102,8 @@ test('schemas that differ only in upper and lower case do not share a setting, n
   const names = ['Tenant', 'tenant', 'tEnant', 'te_nant', 'TENANT']
   expect(new Set(names.map((name) => publisherSetting(name).toLowerCase())).size).toBe(names.length)
   expect(new Set(names.map(channelOf)).size).toBe(names.length)
-  for (const schema of ['Tenant', 'tenant']) await migrateUp({ connectionString: database.url, schema })
+  for (const schema of ['Tenant', 'tenant'])
+    await migrateUp({ connectionString: database.url, schema })
   await using upper = appOn({ url: database.url, schema: 'Tenant' }, [recorder('upper')])
   await using lower = appOn({ url: database.url, schema: 'tenant' }, [recorder('lower')])
   await lower.start()

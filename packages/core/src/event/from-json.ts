@@ -21,7 +21,12 @@ export function fromJson(schema: z.ZodType, json: unknown): unknown {
 
 type Issues = readonly z.core.$ZodIssue[]
 
-function convert(schema: z.ZodType, json: unknown, issues: Issues, above: PropertyKey[] = []): unknown {
+function convert(
+  schema: z.ZodType,
+  json: unknown,
+  issues: Issues,
+  above: PropertyKey[] = [],
+): unknown {
   let converted = json
   for (const issue of issues) {
     const path = [...above, ...issue.path]

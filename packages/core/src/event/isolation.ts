@@ -47,7 +47,8 @@ function copyOfPlain(value: object): object | undefined {
   if (Object.getPrototypeOf(value) !== Object.prototype) return undefined
   const copy: Record<string, unknown> = {}
   for (const [key, item] of Object.entries(value)) {
-    const inner: unknown = typeof item === 'object' && item !== null ? copyOfPlain(item as object) : item
+    const inner: unknown =
+      typeof item === 'object' && item !== null ? copyOfPlain(item as object) : item
     if (inner === undefined && item !== undefined) return undefined
     copy[key] = inner
   }

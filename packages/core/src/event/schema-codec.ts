@@ -177,11 +177,7 @@ function requireSame(what: string, written: unknown, read: unknown): void {
 }
 
 /** Parses, and says what to do where that throws: a schema must answer at once. */
-function parse(
-  what: string,
-  schema: z.ZodType,
-  value: unknown,
-): z.ZodSafeParseResult<unknown> {
+function parse(what: string, schema: z.ZodType, value: unknown): z.ZodSafeParseResult<unknown> {
   try {
     return schema.safeParse(value)
   } catch (cause) {

@@ -99,8 +99,7 @@ export async function performJob<Input, Output>(
     context: read(job.schemas.context, options.carried) as undefined,
   }
   const answer = await attempt.perform(running)
-  const output =
-    attempt.snoozed === undefined ? (read(job.schemas.output, answer)) : undefined
+  const output = attempt.snoozed === undefined ? read(job.schemas.output, answer) : undefined
   return {
     output: output as Output | undefined,
     snoozed: attempt.snoozed,

@@ -24,7 +24,9 @@ export async function prunedBelow(
   { types }: Handles,
   after: EventSequence = sequenceZero,
 ): Promise<EventSequence | null> {
-  await executor.query(`SELECT pg_advisory_xact_lock_shared(${advisoryKey})`, [pruneLockName(schema)])
+  await executor.query(`SELECT pg_advisory_xact_lock_shared(${advisoryKey})`, [
+    pruneLockName(schema),
+  ])
   const { rows } = await executor.query(
     `SELECT max(upper_bound) AS bound FROM "${schema}".pruned_partitions
      WHERE types && $1::text[] AND upper_bound > $2::bigint + 1`,

@@ -99,6 +99,9 @@ function answeredNothing({ sequence, type }: RecordedEvent): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_INVALID_STATE',
     `the reducer of ${type} answered undefined for event ${sequence}`,
-    { hint: 'Return the state, also where you have changed it in place.', details: { sequence, type } },
+    {
+      hint: 'Return the state, also where you have changed it in place.',
+      details: { sequence, type },
+    },
   )
 }

@@ -12,7 +12,12 @@ import type { EventRegistry } from '../../event/registry.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
-import { dueSnapshot, keepSnapshot, loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
+import {
+  dueSnapshot,
+  keepSnapshot,
+  loadEntity,
+  type LoadedEntity,
+} from '../../outbox/entity/load-entity.ts'
 import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
