@@ -59,7 +59,7 @@ test('what one listener does to an event no other sees, nor does its own next at
       (event, context) => {
         const { payload, metadata, recordedAt } = event
         seen.push(structuredClone({ ...payload, money: payload.money.cents, recordedAt, metadata }))
-        attempt(() => payload.list.sort())
+        attempt(() => payload.list.push(4))
         attempt(() => (payload.deep.n = 99))
         attempt(() => ((event as { payload: unknown }).payload = null))
         payload.at.setTime(0)
@@ -160,7 +160,7 @@ test('what a job does to the output of a step is not what the step has given', a
     run: async (_, ctx) => {
       const output = await ctx.step('list', () => ({ list: [3, 1, 2], at: new Date(5) }))
       outputs.push(structuredClone(output))
-      output.list.sort()
+      output.list.reverse()
       output.at.setTime(0)
       if (outputs.length === 1) throw new Error('once more')
     },

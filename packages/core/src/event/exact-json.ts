@@ -1,4 +1,4 @@
-import SuperJSON from 'superjson'
+import { SuperJSON } from 'superjson'
 
 // An instance of our own: what an application registers with superjson's shared one changes nothing that is stored.
 export const exactJson: SuperJSON = new SuperJSON()
@@ -121,7 +121,7 @@ exactJson.registerCustom<Error, never>(
 
 /** The properties of an error beside its message and its stack. */
 export function ownOf(error: Error): Record<string, unknown> {
-  const own: Record<string, unknown> = { ...error }
+  const own: Record<string, unknown> = Object.fromEntries(Object.entries(error))
   for (const key of hidden) if (Object.hasOwn(error, key)) own[key] = Reflect.get(error, key)
   delete own['stack']
   return own

@@ -16,12 +16,12 @@ import type { z } from 'zod'
 export function fromJson(schema: z.ZodType, json: unknown): unknown {
   const parsed = schema.safeParse(json)
   if (parsed.success) return json
-  return convert(schema, structuredClone(json), parsed.error.issues)
+  return convertIssues(schema, structuredClone(json), parsed.error.issues)
 }
 
 type Issues = readonly z.core.$ZodIssue[]
 
-function convert(
+function convertIssues(
   schema: z.ZodType,
   json: unknown,
   issues: Issues,
@@ -49,7 +49,7 @@ function convertChoice(
   path: PropertyKey[],
 ): unknown {
   for (const issues of choices) {
-    const candidate = convert(schema, structuredClone(json), issues, path)
+    const candidate = convertIssues(schema, structuredClone(json), issues, path)
     const parsed = schema.safeParse(candidate)
     const refused = (parsed.error?.issues ?? []).some((issue) =>
       path.every((key, index) => issue.path[index] === key),

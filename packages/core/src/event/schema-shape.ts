@@ -10,9 +10,12 @@ import type { z } from 'zod'
  */
 export type SchemaShape = 'fixed' | 'codec' | 'open'
 
+// Where zod keeps what a schema or a check was made of.
+const internals = '_zod'
+
 interface Definition {
   readonly type: string
-  readonly checks?: readonly { readonly _zod?: { readonly def: CheckDefinition } }[]
+  readonly checks?: readonly { readonly [internals]?: { readonly def: CheckDefinition } }[]
   readonly [part: string]: unknown
 }
 
@@ -46,12 +49,13 @@ const parts = [
   'innerType',
 ] as const
 
-const fixedTypes = new Set([
-  ...['string', 'number', 'bigint', 'boolean', 'date', 'int', 'null', 'undefined', 'void', 'nan'],
-  ...['any', 'unknown', 'never', 'literal', 'enum', 'template_literal'],
-  ...['object', 'array', 'tuple', 'record', 'map', 'set', 'union', 'intersection', 'lazy'],
-  ...['optional', 'nullable', 'nonoptional', 'default', 'prefault', 'catch', 'readonly'],
-])
+const fixedTypes = new Set(
+  [
+    'string number bigint boolean date int null undefined void nan any unknown never literal enum template_literal',
+    'object array tuple record map set union intersection lazy',
+    'optional nullable nonoptional default prefault catch readonly',
+  ].flatMap((line) => line.split(' ')),
+)
 
 function visit(
   schema: unknown,
@@ -60,13 +64,13 @@ function visit(
 ): void {
   if (schema === undefined || schema === null || seen.has(schema)) return
   seen.add(schema)
-  const def = (schema as { readonly _zod?: { readonly def: Definition } })._zod?.def
+  const def = (schema as { readonly [internals]?: { readonly def: Definition } })[internals]?.def
   // Not one of zod 4's: nothing is known of it.
   if (def === undefined) {
     found.open = true
     return
   }
-  for (const check of def.checks ?? []) if (mayChange(check._zod?.def)) found.open = true
+  for (const check of def.checks ?? []) if (mayChange(check[internals]?.def)) found.open = true
   if (def.type === 'pipe') {
     if (typeof def['reverseTransform'] === 'function') found.codec = true
     else found.open = true
@@ -77,8 +81,8 @@ function visit(
   if (!fixedTypes.has(def.type)) found.open = true
   if (def.type === 'lazy') visit((def['getter'] as () => unknown)(), found, seen)
   for (const part of parts) visit(def[part], found, seen)
-  const { shape, options, items } = def as Partial<Record<string, unknown>>
-  for (const item of Object.values((shape ?? {}) as object)) visit(item, found, seen)
+  const { shape, options, items } = def
+  for (const item of Object.values(shape ?? {})) visit(item, found, seen)
   for (const item of (options ?? []) as unknown[]) visit(item, found, seen)
   for (const item of (items ?? []) as unknown[]) visit(item, found, seen)
 }
