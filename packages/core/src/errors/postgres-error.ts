@@ -1,8 +1,37 @@
-/** The SQLSTATE of a Postgres error, or the system code of a socket error; undefined for anything else. */
+// Where ORMs keep the driver's error: Drizzle, MikroORM; Sequelize; TypeORM.
+const wrappings = ['cause', 'parent', 'original', 'driverError'] as const
+const deepest = 8
+
+/** The driver's error, of which an ORM may have made one of its own without a code. */
+function driverErrorOf(error: unknown): unknown {
+  let inner = error
+  for (let depth = 0; depth < deepest; depth++) {
+    if (typeof inner !== 'object' || inner === null) return error
+    const wrapper = inner as Record<string, unknown>
+    if (typeof wrapper['code'] === 'string') return inner
+    const wrapping = wrappings.find((name) => typeof wrapper[name] === 'object' && wrapper[name])
+    if (wrapping === undefined) return inner
+    inner = wrapper[wrapping]
+  }
+  return error
+}
+
+// Prisma has codes of its own: a write conflict or deadlock, a server that cannot be reached, a closed connection.
+const prismaCodes = new Map([
+  ['P2034', '40001'],
+  ['P1001', 'ECONNREFUSED'],
+  ['P1017', 'ECONNRESET'],
+])
+
+/**
+ * The SQLSTATE of a Postgres error, or the system code of a socket error, also where an ORM has wrapped it; undefined for
+ * anything else.
+ */
 export function errorCodeOf(error: unknown): string | undefined {
+  const inner = driverErrorOf(error)
   const code =
-    typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
-  return typeof code === 'string' ? code : undefined
+    typeof inner === 'object' && inner !== null ? (inner as { code?: unknown }).code : undefined
+  return typeof code === 'string' ? (prismaCodes.get(code) ?? code) : undefined
 }
 
 // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
@@ -26,17 +55,20 @@ export function isConnectionError(error: unknown): boolean {
       code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'
     )
   // pg reports these without a code
+  const inner = driverErrorOf(error)
   return (
-    error instanceof Error &&
+    inner instanceof Error &&
     /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
-      error.message,
+      inner.message,
     )
   )
 }
 
 /** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
 export function isStalePlan(error: unknown): boolean {
-  return errorCodeOf(error) === '0A000' && /cached plan/u.test((error as Error).message)
+  return (
+    errorCodeOf(error) === '0A000' && /cached plan/u.test((driverErrorOf(error) as Error).message)
+  )
 }
 
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */
