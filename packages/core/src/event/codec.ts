@@ -43,7 +43,7 @@ export function decodeTexts({ json, meta }: EncodedValue): unknown {
 }
 
 /** The error of a value that cannot be stored. */
-export function notStorable(
+function notStorable(
   what: string,
   { path, reason }: Unstorable,
   cause?: unknown,

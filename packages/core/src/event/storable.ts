@@ -140,7 +140,7 @@ export function findBadText(value: unknown, path = ''): Unstorable | undefined {
 }
 
 /** Why Postgres cannot hold a text, or undefined. */
-export function badText(text: string): string | undefined {
+function badText(text: string): string | undefined {
   if (text.includes('\0')) return 'contains a NUL character'
   return text.isWellFormed() ? undefined : 'contains half of a surrogate pair'
 }
