@@ -1,8 +1,8 @@
+import { looksLikeError, textField } from './foreign-value.ts'
+
 /** The SQLSTATE of a Postgres error, or the system code of a socket error; undefined for anything else. */
 export function errorCodeOf(error: unknown): string | undefined {
-  const code =
-    typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
-  return typeof code === 'string' ? code : undefined
+  return textField(error, 'code')
 }
 
 // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
@@ -27,16 +27,16 @@ export function isConnectionError(error: unknown): boolean {
     )
   // pg reports these without a code
   return (
-    error instanceof Error &&
+    looksLikeError(error) &&
     /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
-      error.message,
+      textField(error, 'message') ?? '',
     )
   )
 }
 
 /** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
 export function isStalePlan(error: unknown): boolean {
-  return errorCodeOf(error) === '0A000' && /cached plan/u.test((error as Error).message)
+  return errorCodeOf(error) === '0A000' && /cached plan/u.test(textField(error, 'message') ?? '')
 }
 
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */
@@ -45,31 +45,14 @@ export function isRetryableConflict(error: unknown): boolean {
   return code === '40001' || code === '40P01' || code === '55P03' || isStalePlan(error)
 }
 
-/** Flattens an error for storage and for logs: name, message, code, the causes behind it and the first stack. */
-export function describeError(error: unknown): ErrorDescription {
-  if (!(error instanceof Error)) return { name: typeof error, message: storable(String(error)) }
-  const { code, hint } = error as { code?: unknown; hint?: unknown }
-  return {
-    name: error.name,
-    message: storable(error.message),
-    ...(typeof code === 'string' ? { code } : {}),
-    ...(typeof hint === 'string' ? { hint } : {}),
-    ...(error.stack === undefined ? {} : { stack: storable(error.stack) }),
-    ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
-  }
-}
+// data_exception, program_limit_exceeded, integrity_constraint_violation, and what a trigger raises.
+const contentClasses = ['22', '54', '23', 'P0']
 
-/** An error as it is stored in `last_error` and written to logs. */
-export interface ErrorDescription {
-  readonly name: string
-  readonly message: string
-  readonly code?: string
-  readonly hint?: string
-  readonly stack?: string
-  readonly cause?: ErrorDescription
-}
-
-// jsonb refuses NUL and lone surrogates; recording a failure must not fail on the message.
-function storable(text: string): string {
-  return text.slice(0, 4000).toWellFormed().replaceAll('\0', '\u2400')
+/**
+ * Whether the server refused a statement for what was to be stored: a character, a number or a size that it does not
+ * take, or a rule of the database's. Sending the same again changes nothing.
+ */
+export function isContentRefused(error: unknown): boolean {
+  const code = errorCodeOf(error)
+  return code?.length === 5 && contentClasses.includes(code.slice(0, 2))
 }

@@ -1,3 +1,4 @@
+import { messageOf } from '../../errors/describe-error.ts'
 import { Cron } from 'croner'
 import { rejectUnknownOptions, requireName } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -103,7 +104,7 @@ function parseCron(where: string, cron: string, timeZone: string): Cron {
     const times = new Cron(cron, { timezone: timeZone, paused: true })
     if (times.nextRun() !== null) return times
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: ${reason}`, {
       hint: 'For instance `cron: "0 3 * * *", timeZone: "Europe/Berlin"`: every night at three.',
       cause,
