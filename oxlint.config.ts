@@ -13,6 +13,7 @@ const importOrder = [
   'projection',
   'job',
   'runtime',
+  'orm',
 ]
 
 /**

@@ -1,22 +1,129 @@
 -- breaking: no
 --
--- The outbox, its readers' cursors and the doorbell.
+-- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
 -- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
 -- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
 
--- Events -----------------------------------------------------------------------------------------
+-- The doorbell ------------------------------------------------------------------------------------
+
+-- A process that may sleep has a row here and arms it before it looks for work (outbox/woken/doorbell.ts).
+-- Unlogged: after a crash nobody sleeps.
+CREATE UNLOGGED TABLE :"schema".doorbells (
+  process  uuid        PRIMARY KEY,
+  armed    boolean     NOT NULL,
+  since    timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- 1 while some process is armed, else 0. A sequence is read without a snapshot: publishers of every isolation level
+-- see what is so by now.
+CREATE SEQUENCE :"schema".armed MINVALUE 0 MAXVALUE 1 START 0;
+COMMENT ON SEQUENCE :"schema".armed IS
+  '1 while some row of doorbells is armed: whether publishers ring. Set by a trigger on doorbells.';
+
+-- Whatever is written to `doorbells`, by whichever version of the library, ends here.
+--
+-- INVARIANT: from when a process has been told that it is armed, the number is 1. Writers come one after the other,
+-- each until its row is visible, so the last one sees the rows of all. A number that is 1 for nobody costs a NOTIFY.
+CREATE FUNCTION :"schema".note_armed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted bigint;
+BEGIN
+  -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0));
+  -- A snapshot from before the lock may miss who armed meanwhile.
+  wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
+                   OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END;
+  IF pg_sequence_last_value(':"schema".armed'::regclass) IS DISTINCT FROM wanted THEN
+    PERFORM setval(':"schema".armed'::regclass, wanted);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON :"schema".doorbells
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".note_armed();
+
+-- Drawn here, so that last_value is the number itself.
+SELECT setval(':"schema".armed', 0);
+
+CREATE FUNCTION :"schema".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_:namespace', '');
+  END IF;
+  RETURN false;
+END $$;
+
+-- Drawing a sequence ------------------------------------------------------------------------------
+
+-- What an INSERT of one event in a transaction of its own costs the server more than one into a plain table of the same
+-- columns, in instructions of the backend (callgrind, Postgres 18, 187,000 for the plain table):
+--
+--   75,000  a statement trigger that registers the publisher, and the doorbell as a table: of these 58,000 for the
+--           trigger and 19,000 for the partitions. In the trigger, 25,000 for the query of `doorbells` (a plan, a
+--           snapshot, an lseek), 10,000 to call PL/pgSQL at all, and 14,000 to make its expressions ready anew in each
+--           transaction; lock, setting and sequence only 8,000.
+--   67,000  the trigger with the doorbell as a sequence, in one expression
+--   51,000  here: publishers register themselves in the default of `sequence`, an SQL function that the planner puts
+--           into the plan of the INSERT, whose expressions are planned once
+--
+-- A WHEN clause that does the work took 252,000: it is read and planned anew in each statement. So is a CHECK
+-- constraint (17,000 to 20,000 each), which is why what guards the order is part of the default of `xid`.
+--
+-- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
 
 -- CACHE 1: a session that cached numbers would draw them below its own floor.
 -- Number 0 is drawn here, so that last_value is always "the last number drawn" and 0 is "before all".
 CREATE SEQUENCE :"schema".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
 SELECT nextval(':"schema".events_sequence');
 
--- Fixed-width columns first: no padding between them.
+-- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
+-- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
+-- subtransaction as the lock; and a ring, if some process is armed.
+--
+-- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
+-- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
+-- is.
+-- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
+-- rings.
+CREATE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT CASE
+    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
+      THEN nextval(':"schema".events_sequence'::regclass)
+    WHEN pg_advisory_xact_lock_shared((:namespace::bigint << 48)
+           | pg_sequence_last_value(':"schema".events_sequence'::regclass)) IS NULL
+      THEN NULL
+    WHEN set_config('tidemark.publisher_:namespace', 'registered', true) IS NULL
+      THEN NULL
+    WHEN CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE :"schema".ring() END
+      THEN NULL
+    ELSE nextval(':"schema".events_sequence'::regclass)
+  END
+$$;
+
+-- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
+CREATE FUNCTION :"schema".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'an event was given a sequence by a transaction that is not registered as a publisher'
+    USING ERRCODE = 'check_violation',
+          HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
+END $$;
+
+GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(), :"schema".refuse_sequence() TO PUBLIC;
+
+-- Events ------------------------------------------------------------------------------------------
+
+-- Fixed-width columns first: no padding between them. Columns are computed in their order, and `sequence` is the first:
+-- it registers the publisher. What gives both columns (a restore, logical replication) publishes nothing.
 CREATE TABLE :"schema".events (
-  sequence       bigint      NOT NULL DEFAULT nextval(':"schema".events_sequence'::regclass),
+  sequence       bigint      NOT NULL DEFAULT :"schema".draw_sequence(),
   recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-  xid            xid8        NOT NULL DEFAULT pg_current_xact_id(),
+  xid            xid8        NOT NULL DEFAULT CASE
+    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered' THEN pg_current_xact_id()
+    ELSE :"schema".refuse_sequence() END,
   stream_version bigint,
   id             uuid        NOT NULL DEFAULT gen_random_uuid(),
   version        integer     NOT NULL DEFAULT 1,
@@ -45,24 +152,13 @@ CREATE INDEX events_stream ON :"schema".events (stream, stream_version) WHERE st
 -- The safety net: a row that no partition made ahead of need has room for.
 CREATE TABLE :"schema".events_default PARTITION OF :"schema".events DEFAULT;
 
--- One row per stream. Appending updates it first, so that the order of versions in a stream is the
--- order of its sequences and of its commits.
-CREATE TABLE :"schema".streams (
-  stream  text   PRIMARY KEY,
-  version bigint NOT NULL
-) WITH (fillfactor = 70);
-
-CREATE TABLE :"schema".idempotency_keys (
-  key         text        PRIMARY KEY,
-  sequence    bigint,
-  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
 -- Makes the partitions that the next `ahead` ranges need and returns how many it made. A partition is
 -- built beside the table and then attached: ATTACH lets publishers and readers go on, while
 -- CREATE … PARTITION OF would lock them all out.
+--
+-- Whoever runs listeners makes partitions ahead of need, and may not own the table.
 CREATE FUNCTION :"schema".ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 10000000)
-RETURNS integer LANGUAGE plpgsql AS $$
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made  integer := 0;
   lower bigint;
@@ -86,65 +182,16 @@ BEGIN
     EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
                    :'schema', :'schema', name, lower, upper);
     EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', :'schema', name);
-    -- Whoever inserts into the partition itself is a publisher too.
-    EXECUTE format('CREATE TRIGGER register_publisher BEFORE INSERT ON %I.%I
-                    FOR EACH STATEMENT EXECUTE FUNCTION %I.register_publisher()', :'schema', name, :'schema');
     made := made + 1;
   END LOOP;
   RETURN made;
 END $$;
 
--- The doorbell ------------------------------------------------------------------------------------
-
--- A process that may sleep has a row here and arms it before it looks for work (outbox/doorbell.ts).
--- Unlogged: after a crash nobody sleeps.
-CREATE UNLOGGED TABLE :"schema".doorbells (
-  process  uuid        PRIMARY KEY,
-  armed    boolean     NOT NULL,
-  since    timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
-
--- The horizon -------------------------------------------------------------------------------------
-
--- Registers the publishing transaction, once per (sub)transaction, before the statement draws its first
--- sequence: a shared advisory lock on the floor, the last number drawn so far, held until the transaction
--- ends. Everything is a simple expression where it can be, which PL/pgSQL evaluates without the executor.
---
--- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it
--- releases the lock. The setting lives and dies with the same subtransaction as the lock.
--- INVARIANT: the doorbells are looked at after the lock is taken (docs/protocols.md).
-CREATE FUNCTION :"schema".register_publisher() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-  floor_key bigint;
-  ignored   text;
-BEGIN
-  IF current_setting('tidemark.publisher_:namespace', true) IS DISTINCT FROM 'registered' THEN
-    floor_key := (:namespace::bigint << 48)
-      | coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
-    IF NOT pg_try_advisory_xact_lock_shared(floor_key) THEN
-      PERFORM pg_advisory_xact_lock_shared(floor_key);
-    END IF;
-    ignored := set_config('tidemark.publisher_:namespace', 'registered', true);
-    -- A snapshot that is older than this statement cannot tell who is armed by now.
-    IF current_setting('transaction_isolation') <> 'read committed'
-       OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN
-      -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-      IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-        PERFORM pg_notify('tidemark_:namespace', '');
-      END IF;
-    END IF;
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
-
--- A statement trigger fires for the table that the statement names: each partition needs its own.
-CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events_default
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
+REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUBLIC;
 
 SELECT :"schema".ensure_partitions();
+
+-- The horizon -------------------------------------------------------------------------------------
 
 -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
 CREATE VIEW :"schema".publishers AS
@@ -173,168 +220,51 @@ BEGIN
   still := last_sequence = pg_sequence_last_value(':"schema".events_sequence'::regclass);
 END $$;
 
--- Publishing with streams and idempotency keys ----------------------------------------------------
-
--- Appends all of the events, or none of them: it answers with one row per event, or with the conflicts
--- ('stream': expected_version differs from `actual`; 'duplicate': the idempotency key was used by event
--- `actual`). It raises no error of its own, so that no caller's transaction is aborted by it.
---
--- Locks are taken in one order everywhere: streams by name, then idempotency keys by name.
-CREATE FUNCTION :"schema".append_events(
-  ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[],
-  idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[]
-) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-  with_keys boolean := array_remove(idempotency_keys, NULL) <> '{}';
-  claimed   text[];
-  sequences bigint[];
-  stream_versions bigint[];
-BEGIN
-  INSERT INTO :"schema".streams AS t (stream, version)
-    SELECT DISTINCT s.name, 0 FROM unnest(streams) AS s (name)
-    WHERE s.name IS NOT NULL AND NOT EXISTS (SELECT FROM :"schema".streams e WHERE e.stream = s.name)
-    ORDER BY s.name
-    ON CONFLICT DO NOTHING;
-  PERFORM FROM :"schema".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream FOR UPDATE;
-
-  RETURN QUERY
-    SELECT i.ordinal, NULL::bigint, NULL::bigint, 'stream', t.version + i.nth - 1
-    FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
-          FROM unnest(streams, expected_versions) WITH ORDINALITY AS u (stream, expected, ordinal)) AS i
-    JOIN :"schema".streams t ON t.stream = i.stream
-    WHERE i.expected <> t.version + i.nth - 1
-    ORDER BY i.ordinal;
-  IF FOUND THEN RETURN; END IF;
-
-  IF with_keys THEN
-    WITH claims AS (
-      INSERT INTO :"schema".idempotency_keys AS k (key)
-        SELECT u.key FROM unnest(idempotency_keys) AS u (key) WHERE u.key IS NOT NULL ORDER BY u.key
-        ON CONFLICT DO NOTHING RETURNING k.key)
-    SELECT array_agg(c.key) INTO claimed FROM claims c;
-    IF coalesce(cardinality(claimed), 0) < cardinality(array_remove(idempotency_keys, NULL)) THEN
-      DELETE FROM :"schema".idempotency_keys k WHERE k.key = ANY (claimed);
-      RETURN QUERY
-        SELECT i.ordinal, NULL::bigint, NULL::bigint, 'duplicate', k.sequence
-        FROM (SELECT u.*, row_number() OVER (PARTITION BY u.key ORDER BY u.ordinal) AS nth
-              FROM unnest(idempotency_keys) WITH ORDINALITY AS u (key, ordinal) WHERE u.key IS NOT NULL) AS i
-        LEFT JOIN :"schema".idempotency_keys k ON k.key = i.key
-        WHERE k.key IS NOT NULL OR i.nth > 1
-        ORDER BY i.ordinal;
-      RETURN;
-    END IF;
-  END IF;
-
-  -- Numbers are drawn above the sort, so that the n-th sequence belongs to the n-th event.
-  WITH inserted AS (
-    INSERT INTO :"schema".events AS e (id, type, version, stream, stream_version, key, payload, payload_meta,
-                                correlation_id, causation_id, traceparent, tracestate, metadata)
-      SELECT i.id, i.type, i.version, i.stream, t.version + i.nth, i.key, i.payload, i.payload_meta,
-             i.correlation_id, i.causation_id, i.traceparent, i.tracestate, i.metadata
-      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
-            FROM unnest(ids, types, versions, streams, keys, payloads, payload_metas, correlation_ids, causation_ids,
-                        traceparents, tracestates, metadatas) WITH ORDINALITY
-              AS u (id, type, version, stream, key, payload, payload_meta, correlation_id, causation_id,
-                    traceparent, tracestate, metadata, ordinal)) AS i
-      LEFT JOIN :"schema".streams t ON t.stream = i.stream
-      ORDER BY i.ordinal
-      RETURNING e.sequence, e.stream_version)
-  SELECT array_agg(n.sequence ORDER BY n.sequence), array_agg(n.stream_version ORDER BY n.sequence)
-    INTO sequences, stream_versions FROM inserted n;
-
-  UPDATE :"schema".streams t SET version = t.version + n.events
-    FROM (SELECT u.stream, count(*) AS events FROM unnest(streams) AS u (stream) GROUP BY u.stream) AS n
-    WHERE t.stream = n.stream;
-  IF with_keys THEN
-    UPDATE :"schema".idempotency_keys k SET sequence = u.sequence
-      FROM unnest(sequences, idempotency_keys) AS u (sequence, key) WHERE k.key = u.key;
-  END IF;
-  RETURN QUERY
-    SELECT u.ordinal, u.sequence, u.stream_version, NULL::text, NULL::bigint
-    FROM unnest(sequences, stream_versions) WITH ORDINALITY AS u (sequence, stream_version, ordinal);
-END $$;
-
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
-CREATE FUNCTION :"schema".publish(
-  type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
-  version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  answer record;
-BEGIN
-  SELECT * INTO answer FROM :"schema".append_events(
-    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
-  IF answer.conflict = 'stream' THEN
-    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
-      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
-  ELSIF answer.conflict = 'duplicate' THEN
-    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
-      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
-  END IF;
-  RETURN answer.sequence;
-END $$;
-
--- Listeners ---------------------------------------------------------------------------------------
-
-CREATE TABLE :"schema".listeners (
-  name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
-  mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
-  version    integer     NOT NULL DEFAULT 1,
-  generation integer     NOT NULL DEFAULT 1,
-  partitions integer     NOT NULL DEFAULT 1,
-  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
-  resize_to  integer,
-  resize_at  bigint,
-  -- While a projection is rebuilt: the generation that grows beside the live one.
-  last_generation    integer NOT NULL DEFAULT 1,
-  rebuild_generation integer,
-  rebuild_version    integer,
-  rebuild_partitions integer,
-  rebuild_paused     boolean NOT NULL DEFAULT false,
-  rebuild_started_at timestamptz,
-  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
-  definition jsonb       NOT NULL DEFAULT '{}',
-  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+-- Horizons that were taken, each with the snapshot in which everything at or below it had to be visible. An event
+-- that turns up later, at or below the horizon and invisible to its snapshot, would have been skipped.
+CREATE TABLE :"schema".horizon_samples (
+  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- What is looked at: base < sequence <= horizon.
+  base       bigint      NOT NULL,
+  horizon    bigint      NOT NULL,
+  snapshot   pg_snapshot NOT NULL,
+  -- The first such event that was found.
+  late       bigint,
+  late_xid   xid8,
+  found_at   timestamptz,
+  sampled_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- How far each listener partition has come, who may move it now, and a state projection's state.
--- Small rows, updated once per batch: room on the page keeps the updates HOT.
-CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
-  generation      integer     NOT NULL DEFAULT 1,
-  partition       integer     NOT NULL DEFAULT 0,
-  cursor          bigint      NOT NULL DEFAULT 0,
-  replay_until    bigint      NOT NULL DEFAULT 0,
-  epoch           bigint      NOT NULL DEFAULT 0,
-  owner           uuid,
-  lease_until     timestamptz,
-  attempts        integer     NOT NULL DEFAULT 0,
-  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
-  crashes         integer     NOT NULL DEFAULT 0,
-  failed_sequence bigint,
-  next_attempt_at timestamptz,
-  halted_at       timestamptz,
-  last_error      jsonb,
-  state           jsonb,
-  state_meta      jsonb,
-  updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-  PRIMARY KEY (listener, generation, partition)
-) WITH (fillfactor = 40);
+-- Reading by time, and pruning --------------------------------------------------------------------
 
--- Processes that run listeners: for operators, and for a process to know that it was declared dead.
-CREATE TABLE :"schema".processes (
-  id           uuid        PRIMARY KEY,
-  hostname     text        NOT NULL,
-  pid          integer     NOT NULL,
-  library      text        NOT NULL,
-  definitions  jsonb       NOT NULL DEFAULT '{}',
-  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
+-- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
+-- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
+-- search along the primary key: no index on the time is paid for by publishers.
+CREATE FUNCTION :"schema".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  low    bigint;
+  high   bigint;
+  middle bigint;
+  found  bigint;
+  at     timestamptz;
+BEGIN
+  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM :"schema".events e;
+  WHILE low < high LOOP
+    middle := low + (high - low) / 2;
+    SELECT e.sequence, e.recorded_at INTO found, at FROM :"schema".events e
+      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
+    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
+  END LOOP;
+  RETURN coalesce(low, 0);
+END $$;
+
+-- What is no longer in the outbox: a projection that handles one of these types cannot be derived from zero.
+CREATE TABLE :"schema".pruned_partitions (
+  lower_bound bigint      PRIMARY KEY,
+  upper_bound bigint      NOT NULL,
+  events      bigint      NOT NULL,
+  types       text[]      NOT NULL,
+  -- The table that holds them now; null when they were dropped.
+  archive     text,
+  pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);

@@ -9,7 +9,7 @@
  *
  * A step of this model (a d_step, or a statement outside one) is one thing that happens at once. Its
  * comment names the SQL or the code that it stands for; draw_sequence() and horizon() are in
- * migrations/, the process is Tail.follow in packages/core/src/outbox/tail.ts.
+ * migrations/, the process is Tail.follow in packages/core/src/outbox/read/tail.ts.
  *
  * What -D selects:
  *   PUBLISHERS, WINDOW   as in horizon.pml

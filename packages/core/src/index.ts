@@ -7,7 +7,14 @@ export {
   type TidemarkErrorOptions,
 } from './errors/tidemark-error.ts'
 
-export type { Executor, ForeignTransaction, QueryResult } from './database/executor.ts'
+export type { DbBinding } from './database/bound/db-binding.ts'
+export type { Executor, QueryResult } from './database/executor.ts'
+export type {
+  ForeignTransaction,
+  OrmTransaction,
+  TransactionExecutor,
+} from './database/foreign/foreign-transaction.ts'
+export type { KyselyTransactionLike } from './database/foreign/kysely-executor.ts'
 export {
   migrateUp,
   migrationSql,
@@ -91,7 +98,12 @@ export type {
   RetryOptions,
 } from './listener/declared/failure-policy.ts'
 export type { HandlerContext, SendableQuery } from './listener/declared/handler-context.ts'
-export type { Db, Register, RegisteredDatabase } from './listener/declared/register.ts'
+export type {
+  Db,
+  Register,
+  RegisteredDatabase,
+  RegisteredDb,
+} from './listener/declared/register.ts'
 export type { WaitOptions } from './listener/steered/wait-for.ts'
 
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
@@ -147,6 +159,7 @@ export type {
   JobLogLine,
   JobSelection,
   JobType,
+  SpawnNowOptions,
 } from './job/steered/job-admin.ts'
 export type {
   FinishedStep,

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Kysely } from 'kysely'
+import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { kyselyOn } from './kysely.ts'
 import type { Statement } from './statement.ts'
 import { controlError, verdictOn, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
@@ -23,7 +23,7 @@ export class Guard {
   readonly #onMisuse: (message: string) => void
   readonly #pending = new Map<WatchedPromise<unknown>, Promise<void>>()
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
-  #kysely: Kysely<unknown> | undefined
+  #db: unknown
   #closed = false
   #finished = false
   #blemish: { readonly error: unknown } | undefined
@@ -41,13 +41,13 @@ export class Guard {
       query: (text: string, values?: unknown[]) => this.#query(text, values),
       run: (statement: Statement, values: unknown[]) => this.#run(statement, values),
       fetch: (statement: Statement, values: unknown[]) => this.#fetch(statement, values),
+      ask: (config: pg.QueryConfig) => this.#ask(config),
     })
   }
 
-  /** A Kysely bound to the executor; made when it is first used. */
-  kysely<DB>(): Kysely<DB> {
-    this.#kysely ??= kyselyOn<unknown>(this.executor)
-    return this.#kysely as Kysely<DB>
+  /** The application's `db`, bound to the executor; made when it is first used. */
+  db(): unknown {
+    return (this.#db ??= dbOn(this.executor, this.#transaction.bind))
   }
 
   /** Runs the handler, or a part of it. What it starts here and leaves behind is recognised later. */
@@ -135,6 +135,16 @@ export class Guard {
         ? this.#transaction.queryOne(text, values)
         : this.#transaction.query(text, values))
       return this.#read(answer, verdict)
+    }, 'ran a statement')
+  }
+
+  #ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.watch(async () => {
+      const verdict = this.#check(config.text)
+      const one = verdict.single ? { ...config, queryMode: 'extended' as const } : config
+      const answer = await this.#transaction.ask(one)
+      this.#read(answer, verdict)
+      return answer
     }, 'ran a statement')
   }
 

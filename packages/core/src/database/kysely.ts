@@ -1,35 +1,52 @@
 import {
+  createQueryId,
+  IdentifierNode,
   Kysely,
   PostgresAdapter,
   PostgresIntrospector,
   PostgresQueryCompiler,
+  RawNode,
   type CompiledQuery,
   type DatabaseConnection,
+  type Dialect,
   type Driver,
   type QueryResult as KyselyResult,
+  type TransactionSettings,
 } from 'kysely'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { Executor, Row } from './executor.ts'
-import type { PreparingExecutor } from './executor.ts'
+import { NestedTransactions } from './bound/nested-transactions.ts'
+import type { Executor, PreparingExecutor, Row } from './executor.ts'
+import { ForeignExecutor } from './foreign/foreign-executor.ts'
 import { preparedName } from './statement.ts'
 
-/** A Kysely whose queries run on `executor`, in whatever transaction that is in. */
-export function kyselyOn<DB>(executor: Executor | PreparingExecutor): Kysely<DB> {
-  return new Kysely<DB>({
-    dialect: {
-      createDriver: () => new BoundDriver(executor),
-      createAdapter: () => new PostgresAdapter(),
-      createQueryCompiler: () => new PostgresQueryCompiler(),
-      createIntrospector: (db) => new PostgresIntrospector(db),
-    },
-  })
+/**
+ * A Kysely whose queries run on `executor`. Transactions that it begins are savepoints.
+ *
+ * @param nests - whether the executor is in a transaction; else it cannot begin any.
+ */
+export function kyselyOn<DB>(executor: Executor | PreparingExecutor, nests: boolean): Kysely<DB> {
+  return new Kysely<DB>({ dialect: dialectOn(executor, nests) })
 }
+
+/** What a Kysely is made of whose queries run on `executor`. */
+export function dialectOn(executor: Executor | PreparingExecutor, nests: boolean): Dialect {
+  return {
+    createDriver: () => new BoundDriver(executor, nests),
+    createAdapter: () => new PostgresAdapter(),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createIntrospector: (db) => new PostgresIntrospector(db),
+  }
+}
+
+type CompileQuery = Parameters<NonNullable<Driver['savepoint']>>[2]
 
 class BoundDriver implements Driver {
   readonly #connection: DatabaseConnection
+  readonly #nested: NestedTransactions<unknown>
 
-  constructor(executor: Executor | PreparingExecutor) {
+  constructor(executor: Executor | PreparingExecutor, nests: boolean) {
     this.#connection = new BoundConnection(executor)
+    this.#nested = new NestedTransactions(nests ? (text) => executor.query(text) : undefined)
   }
 
   async init(): Promise<void> {}
@@ -38,17 +55,38 @@ class BoundDriver implements Driver {
     return this.#connection
   }
 
-  async beginTransaction(): Promise<void> {
-    throw new TidemarkError(
-      'TIDEMARK_NESTED_TRANSACTION',
-      'this `db` is bound to a running transaction and cannot begin another',
-    )
+  async beginTransaction(_: DatabaseConnection, settings: TransactionSettings): Promise<void> {
+    const modes = [settings.isolationLevel, settings.accessMode].filter((mode) => mode)
+    await this.#nested.run({ kind: 'begin', modes: modes.join(' ') })
   }
 
-  async commitTransaction(): Promise<void> {}
-  async rollbackTransaction(): Promise<void> {}
+  async commitTransaction(): Promise<void> {
+    await this.#nested.run({ kind: 'commit', modes: '' })
+  }
+
+  async rollbackTransaction(): Promise<void> {
+    await this.#nested.run({ kind: 'rollback', modes: '' })
+  }
+
+  async savepoint(connection: DatabaseConnection, name: string, compile: CompileQuery) {
+    await connection.executeQuery(compile(named('savepoint', name), createQueryId()))
+  }
+
+  async rollbackToSavepoint(connection: DatabaseConnection, name: string, compile: CompileQuery) {
+    await connection.executeQuery(compile(named('rollback to', name), createQueryId()))
+  }
+
+  async releaseSavepoint(connection: DatabaseConnection, name: string, compile: CompileQuery) {
+    await connection.executeQuery(compile(named('release', name), createQueryId()))
+  }
+
   async releaseConnection(): Promise<void> {}
   async destroy(): Promise<void> {}
+}
+
+/** A statement of savepoints, as Kysely's own drivers make it. */
+function named(command: string, name: string): RawNode {
+  return RawNode.create([`${command} `, ''], [IdentifierNode.create(name)])
 }
 
 class BoundConnection implements DatabaseConnection {
@@ -60,7 +98,9 @@ class BoundConnection implements DatabaseConnection {
 
   async executeQuery<R>(query: CompiledQuery): Promise<KyselyResult<R>> {
     const values = [...query.parameters]
-    const name = 'run' in this.#executor ? preparedName(query.sql) : undefined
+    // On somebody else's connection, statements are run as they come.
+    const prepares = 'run' in this.#executor && !(this.#executor instanceof ForeignExecutor)
+    const name = prepares ? preparedName(query.sql) : undefined
     const result =
       name === undefined
         ? await this.#executor.query(query.sql, values)

@@ -1,6 +1,9 @@
 import pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { DbBinding } from './bound/db-binding.ts'
+import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { kyselyOn } from './kysely.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -50,17 +53,25 @@ export function listenConfig(options: ConnectionOptions, applicationName: string
   )
 }
 
+/** What a {@link Database} is made with. */
+export interface DatabaseOptions extends ConnectionOptions {
+  /** Makes the `db` of transactions. Defaults to Kysely. */
+  readonly db?: DbBinding | undefined
+}
+
 /** A pool of pipelining connections, and the one-statement executor over it. */
 export class Database implements PreparingExecutor {
   readonly pool: pg.Pool
   readonly prepares: boolean
+  readonly bind: DbBinding | undefined
 
   constructor(
-    options: ConnectionOptions,
+    options: DatabaseOptions,
     applicationName: string,
     onIdleError: (error: Error) => void,
   ) {
     this.prepares = options.preparedStatements ?? true
+    this.bind = options.db
     // `pipeline` is newer than the type definitions.
     const config: pg.PoolConfig & { pipeline: boolean } = {
       ...clientConfig(options, applicationName),
@@ -98,6 +109,10 @@ export class Database implements PreparingExecutor {
     return this.pool.query(text, values)
   }
 
+  ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.pool.query(config)
+  }
+
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     return this.prepares
       ? this.pool.query({ name: statement.name, text: statement.text, values })
@@ -107,6 +122,12 @@ export class Database implements PreparingExecutor {
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
     const { rows } = await this.pool.query<TextRow>(textRows(statement, values, this.prepares))
     return rows
+  }
+
+  /** The application's `db` on the pool: each statement on a connection of its own. */
+  db(): unknown {
+    if (this.bind === undefined) return kyselyOn<unknown>(this, false)
+    return this.bind(clientOn((config) => this.ask(config), false))
   }
 
   async close(): Promise<void> {

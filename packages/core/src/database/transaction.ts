@@ -1,10 +1,10 @@
 import type { Writable } from 'node:stream'
-import type { Kysely } from 'kysely'
 import type pg from 'pg'
 import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { DbBinding } from './bound/db-binding.ts'
+import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { kyselyOn } from './kysely.ts'
 import type { Database } from './pool.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
@@ -28,22 +28,31 @@ export interface BeginOptions {
 export class OpenTransaction implements PreparingExecutor {
   readonly #client: pg.PoolClient
   readonly #prepares: boolean
-  #kysely: Kysely<unknown> | undefined
+  /** Makes its `db`. Defaults to Kysely. */
+  readonly bind: DbBinding | undefined
+  #db: unknown
   #ended: string | undefined
   #destroyed = false
   #corked = false
   /** The first statement's error that nobody may have waited for. */
   #failure: unknown
 
-  constructor(client: pg.PoolClient, prepares: boolean) {
+  constructor(client: pg.PoolClient, prepares: boolean, bind?: DbBinding) {
     this.#client = client
     this.#prepares = prepares
+    this.bind = bind
   }
 
-  /** A Kysely bound to this transaction; made when it is first used. */
-  kysely<DB>(): Kysely<DB> {
-    this.#kysely ??= kyselyOn<unknown>(this)
-    return this.#kysely as Kysely<DB>
+  /** The application's `db`, bound to this transaction; made when it is first used. Kysely, unless it has another. */
+  db(): unknown {
+    return (this.#db ??= dbOn(this, this.bind))
+  }
+
+  async ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    this.#requireOpen()
+    this.cork()
+    const mine = this.#prepares ? config : { ...config, name: undefined }
+    return this.#note(this.#client.query(mine))
   }
 
   async query(text: string, values: unknown[] = []): Promise<QueryResult> {
@@ -167,7 +176,7 @@ export async function inTransaction<T, L = undefined>(
   last?: (transaction: OpenTransaction) => Promise<L>,
 ): Promise<readonly [T, L | undefined]> {
   const client = await database.connect()
-  const transaction = new OpenTransaction(client, database.prepares)
+  const transaction = new OpenTransaction(client, database.prepares, database.bind)
   let broken: Error | undefined
   const onError = (error: Error): void => {
     broken = error

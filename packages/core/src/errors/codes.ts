@@ -95,14 +95,19 @@ export const errorCodes = {
     remedy: 'Mend the function; until then its default is taken where there is one.',
   },
   TIDEMARK_NESTED_TRANSACTION: {
-    summary: 'A transaction was begun on a `db` that is bound to a running transaction.',
-    example: 'this `db` is bound to a running transaction and cannot begin another',
-    remedy: 'Use `db` directly: it is in a transaction already.',
+    summary:
+      'A `db` was to begin a transaction that cannot be a savepoint, or to end one that is not its own.',
+    example: 'this `db` is bound to a running transaction, which is not its own to commit',
+    remedy:
+      'A transaction begun on the `db` of a handler is a savepoint, without an isolation level of its own. On the `db` of the application use `tidemark.transaction`.',
   },
   TIDEMARK_INVALID_EXECUTOR: {
-    summary: 'The `tx` option is not something that can run a query.',
-    example: 'the `tx` option is string, which cannot run a query',
-    remedy: 'Pass a pg client, a Kysely transaction, or an object with `query(text, values)`.',
+    summary:
+      'The `tx` option cannot run a query, is not in a transaction, or answers something else than rows.',
+    example:
+      'the `tx` option is not in a transaction: each of its statements would commit on its own',
+    remedy:
+      "Pass a pg client after BEGIN, a Kysely transaction, or what `fromDrizzle(tx)` and the like make of your ORM's transaction.",
   },
   TIDEMARK_EVENT_DEFINITION: {
     summary: 'An event definition is incomplete or contradicts itself.',

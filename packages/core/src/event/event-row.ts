@@ -14,7 +14,8 @@ export interface EventRow {
   readonly traceparent: string | null
   readonly tracestate: string | null
   readonly metadata: Record<string, unknown> | null
-  readonly recorded_at: Date
+  /** A text where it came through JSON. */
+  readonly recorded_at: Date | string
 }
 
 /**

@@ -82,7 +82,7 @@ function decodeRow(
       traceparent: row.traceparent,
       tracestate: row.tracestate,
       metadata: row.metadata ?? noMetadata,
-      recordedAt: row.recorded_at,
+      recordedAt: new Date(row.recorded_at),
     }
   } catch (cause) {
     const reason = messageOf(cause)

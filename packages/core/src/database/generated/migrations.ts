@@ -20,26 +20,133 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: 'd8c75a9accda4026e421cb016b8c2969ff3040dea6cbb8c25dd4edc0e3e05aef',
+    checksum: '3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c',
     sql: `-- breaking: no
 --
--- The outbox, its readers' cursors and the doorbell.
+-- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
 -- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
 -- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
 
--- Events -----------------------------------------------------------------------------------------
+-- The doorbell ------------------------------------------------------------------------------------
+
+-- A process that may sleep has a row here and arms it before it looks for work (outbox/woken/doorbell.ts).
+-- Unlogged: after a crash nobody sleeps.
+CREATE UNLOGGED TABLE :"schema".doorbells (
+  process  uuid        PRIMARY KEY,
+  armed    boolean     NOT NULL,
+  since    timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- 1 while some process is armed, else 0. A sequence is read without a snapshot: publishers of every isolation level
+-- see what is so by now.
+CREATE SEQUENCE :"schema".armed MINVALUE 0 MAXVALUE 1 START 0;
+COMMENT ON SEQUENCE :"schema".armed IS
+  '1 while some row of doorbells is armed: whether publishers ring. Set by a trigger on doorbells.';
+
+-- Whatever is written to \`doorbells\`, by whichever version of the library, ends here.
+--
+-- INVARIANT: from when a process has been told that it is armed, the number is 1. Writers come one after the other,
+-- each until its row is visible, so the last one sees the rows of all. A number that is 1 for nobody costs a NOTIFY.
+CREATE FUNCTION :"schema".note_armed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted bigint;
+BEGIN
+  -- A crash empties \`doorbells\`, and who slept arms again: nothing here has to reach the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0));
+  -- A snapshot from before the lock may miss who armed meanwhile.
+  wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
+                   OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END;
+  IF pg_sequence_last_value(':"schema".armed'::regclass) IS DISTINCT FROM wanted THEN
+    PERFORM setval(':"schema".armed'::regclass, wanted);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON :"schema".doorbells
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".note_armed();
+
+-- Drawn here, so that last_value is the number itself.
+SELECT setval(':"schema".armed', 0);
+
+CREATE FUNCTION :"schema".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_:namespace', '');
+  END IF;
+  RETURN false;
+END $$;
+
+-- Drawing a sequence ------------------------------------------------------------------------------
+
+-- What an INSERT of one event in a transaction of its own costs the server more than one into a plain table of the same
+-- columns, in instructions of the backend (callgrind, Postgres 18, 187,000 for the plain table):
+--
+--   75,000  a statement trigger that registers the publisher, and the doorbell as a table: of these 58,000 for the
+--           trigger and 19,000 for the partitions. In the trigger, 25,000 for the query of \`doorbells\` (a plan, a
+--           snapshot, an lseek), 10,000 to call PL/pgSQL at all, and 14,000 to make its expressions ready anew in each
+--           transaction; lock, setting and sequence only 8,000.
+--   67,000  the trigger with the doorbell as a sequence, in one expression
+--   51,000  here: publishers register themselves in the default of \`sequence\`, an SQL function that the planner puts
+--           into the plan of the INSERT, whose expressions are planned once
+--
+-- A WHEN clause that does the work took 252,000: it is read and planned anew in each statement. So is a CHECK
+-- constraint (17,000 to 20,000 each), which is why what guards the order is part of the default of \`xid\`.
+--
+-- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
 
 -- CACHE 1: a session that cached numbers would draw them below its own floor.
 -- Number 0 is drawn here, so that last_value is always "the last number drawn" and 0 is "before all".
 CREATE SEQUENCE :"schema".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
 SELECT nextval(':"schema".events_sequence');
 
--- Fixed-width columns first: no padding between them.
+-- The default of \`sequence\`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
+-- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
+-- subtransaction as the lock; and a ring, if some process is armed.
+--
+-- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
+-- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
+-- is.
+-- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
+-- rings.
+CREATE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT CASE
+    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
+      THEN nextval(':"schema".events_sequence'::regclass)
+    WHEN pg_advisory_xact_lock_shared((:namespace::bigint << 48)
+           | pg_sequence_last_value(':"schema".events_sequence'::regclass)) IS NULL
+      THEN NULL
+    WHEN set_config('tidemark.publisher_:namespace', 'registered', true) IS NULL
+      THEN NULL
+    WHEN CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE :"schema".ring() END
+      THEN NULL
+    ELSE nextval(':"schema".events_sequence'::regclass)
+  END
+$$;
+
+-- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
+CREATE FUNCTION :"schema".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'an event was given a sequence by a transaction that is not registered as a publisher'
+    USING ERRCODE = 'check_violation',
+          HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
+END $$;
+
+GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(), :"schema".refuse_sequence() TO PUBLIC;
+
+-- Events ------------------------------------------------------------------------------------------
+
+-- Fixed-width columns first: no padding between them. Columns are computed in their order, and \`sequence\` is the first:
+-- it registers the publisher. What gives both columns (a restore, logical replication) publishes nothing.
 CREATE TABLE :"schema".events (
-  sequence       bigint      NOT NULL DEFAULT nextval(':"schema".events_sequence'::regclass),
+  sequence       bigint      NOT NULL DEFAULT :"schema".draw_sequence(),
   recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-  xid            xid8        NOT NULL DEFAULT pg_current_xact_id(),
+  xid            xid8        NOT NULL DEFAULT CASE
+    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered' THEN pg_current_xact_id()
+    ELSE :"schema".refuse_sequence() END,
   stream_version bigint,
   id             uuid        NOT NULL DEFAULT gen_random_uuid(),
   version        integer     NOT NULL DEFAULT 1,
@@ -68,24 +175,13 @@ CREATE INDEX events_stream ON :"schema".events (stream, stream_version) WHERE st
 -- The safety net: a row that no partition made ahead of need has room for.
 CREATE TABLE :"schema".events_default PARTITION OF :"schema".events DEFAULT;
 
--- One row per stream. Appending updates it first, so that the order of versions in a stream is the
--- order of its sequences and of its commits.
-CREATE TABLE :"schema".streams (
-  stream  text   PRIMARY KEY,
-  version bigint NOT NULL
-) WITH (fillfactor = 70);
-
-CREATE TABLE :"schema".idempotency_keys (
-  key         text        PRIMARY KEY,
-  sequence    bigint,
-  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
 -- Makes the partitions that the next \`ahead\` ranges need and returns how many it made. A partition is
 -- built beside the table and then attached: ATTACH lets publishers and readers go on, while
 -- CREATE … PARTITION OF would lock them all out.
+--
+-- Whoever runs listeners makes partitions ahead of need, and may not own the table.
 CREATE FUNCTION :"schema".ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 10000000)
-RETURNS integer LANGUAGE plpgsql AS $$
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   made  integer := 0;
   lower bigint;
@@ -109,65 +205,16 @@ BEGIN
     EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
                    :'schema', :'schema', name, lower, upper);
     EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', :'schema', name);
-    -- Whoever inserts into the partition itself is a publisher too.
-    EXECUTE format('CREATE TRIGGER register_publisher BEFORE INSERT ON %I.%I
-                    FOR EACH STATEMENT EXECUTE FUNCTION %I.register_publisher()', :'schema', name, :'schema');
     made := made + 1;
   END LOOP;
   RETURN made;
 END $$;
 
--- The doorbell ------------------------------------------------------------------------------------
-
--- A process that may sleep has a row here and arms it before it looks for work (outbox/doorbell.ts).
--- Unlogged: after a crash nobody sleeps.
-CREATE UNLOGGED TABLE :"schema".doorbells (
-  process  uuid        PRIMARY KEY,
-  armed    boolean     NOT NULL,
-  since    timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
-
--- The horizon -------------------------------------------------------------------------------------
-
--- Registers the publishing transaction, once per (sub)transaction, before the statement draws its first
--- sequence: a shared advisory lock on the floor, the last number drawn so far, held until the transaction
--- ends. Everything is a simple expression where it can be, which PL/pgSQL evaluates without the executor.
---
--- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it
--- releases the lock. The setting lives and dies with the same subtransaction as the lock.
--- INVARIANT: the doorbells are looked at after the lock is taken (docs/protocols.md).
-CREATE FUNCTION :"schema".register_publisher() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-  floor_key bigint;
-  ignored   text;
-BEGIN
-  IF current_setting('tidemark.publisher_:namespace', true) IS DISTINCT FROM 'registered' THEN
-    floor_key := (:namespace::bigint << 48)
-      | coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0);
-    IF NOT pg_try_advisory_xact_lock_shared(floor_key) THEN
-      PERFORM pg_advisory_xact_lock_shared(floor_key);
-    END IF;
-    ignored := set_config('tidemark.publisher_:namespace', 'registered', true);
-    -- A snapshot that is older than this statement cannot tell who is armed by now.
-    IF current_setting('transaction_isolation') <> 'read committed'
-       OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN
-      -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-      IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-        PERFORM pg_notify('tidemark_:namespace', '');
-      END IF;
-    END IF;
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
-
--- A statement trigger fires for the table that the statement names: each partition needs its own.
-CREATE TRIGGER register_publisher BEFORE INSERT ON :"schema".events_default
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".register_publisher();
+REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUBLIC;
 
 SELECT :"schema".ensure_partitions();
+
+-- The horizon -------------------------------------------------------------------------------------
 
 -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
 CREATE VIEW :"schema".publishers AS
@@ -196,254 +243,80 @@ BEGIN
   still := last_sequence = pg_sequence_last_value(':"schema".events_sequence'::regclass);
 END $$;
 
--- Publishing with streams and idempotency keys ----------------------------------------------------
-
--- Appends all of the events, or none of them: it answers with one row per event, or with the conflicts
--- ('stream': expected_version differs from \`actual\`; 'duplicate': the idempotency key was used by event
--- \`actual\`). It raises no error of its own, so that no caller's transaction is aborted by it.
---
--- Locks are taken in one order everywhere: streams by name, then idempotency keys by name.
-CREATE FUNCTION :"schema".append_events(
-  ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[],
-  idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[]
-) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-  with_keys boolean := array_remove(idempotency_keys, NULL) <> '{}';
-  claimed   text[];
-  sequences bigint[];
-  stream_versions bigint[];
-BEGIN
-  INSERT INTO :"schema".streams AS t (stream, version)
-    SELECT DISTINCT s.name, 0 FROM unnest(streams) AS s (name)
-    WHERE s.name IS NOT NULL AND NOT EXISTS (SELECT FROM :"schema".streams e WHERE e.stream = s.name)
-    ORDER BY s.name
-    ON CONFLICT DO NOTHING;
-  PERFORM FROM :"schema".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream FOR UPDATE;
-
-  RETURN QUERY
-    SELECT i.ordinal, NULL::bigint, NULL::bigint, 'stream', t.version + i.nth - 1
-    FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
-          FROM unnest(streams, expected_versions) WITH ORDINALITY AS u (stream, expected, ordinal)) AS i
-    JOIN :"schema".streams t ON t.stream = i.stream
-    WHERE i.expected <> t.version + i.nth - 1
-    ORDER BY i.ordinal;
-  IF FOUND THEN RETURN; END IF;
-
-  IF with_keys THEN
-    WITH claims AS (
-      INSERT INTO :"schema".idempotency_keys AS k (key)
-        SELECT u.key FROM unnest(idempotency_keys) AS u (key) WHERE u.key IS NOT NULL ORDER BY u.key
-        ON CONFLICT DO NOTHING RETURNING k.key)
-    SELECT array_agg(c.key) INTO claimed FROM claims c;
-    IF coalesce(cardinality(claimed), 0) < cardinality(array_remove(idempotency_keys, NULL)) THEN
-      DELETE FROM :"schema".idempotency_keys k WHERE k.key = ANY (claimed);
-      RETURN QUERY
-        SELECT i.ordinal, NULL::bigint, NULL::bigint, 'duplicate', k.sequence
-        FROM (SELECT u.*, row_number() OVER (PARTITION BY u.key ORDER BY u.ordinal) AS nth
-              FROM unnest(idempotency_keys) WITH ORDINALITY AS u (key, ordinal) WHERE u.key IS NOT NULL) AS i
-        LEFT JOIN :"schema".idempotency_keys k ON k.key = i.key
-        WHERE k.key IS NOT NULL OR i.nth > 1
-        ORDER BY i.ordinal;
-      RETURN;
-    END IF;
-  END IF;
-
-  -- Numbers are drawn above the sort, so that the n-th sequence belongs to the n-th event.
-  WITH inserted AS (
-    INSERT INTO :"schema".events AS e (id, type, version, stream, stream_version, key, payload, payload_meta,
-                                correlation_id, causation_id, traceparent, tracestate, metadata)
-      SELECT i.id, i.type, i.version, i.stream, t.version + i.nth, i.key, i.payload, i.payload_meta,
-             i.correlation_id, i.causation_id, i.traceparent, i.tracestate, i.metadata
-      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
-            FROM unnest(ids, types, versions, streams, keys, payloads, payload_metas, correlation_ids, causation_ids,
-                        traceparents, tracestates, metadatas) WITH ORDINALITY
-              AS u (id, type, version, stream, key, payload, payload_meta, correlation_id, causation_id,
-                    traceparent, tracestate, metadata, ordinal)) AS i
-      LEFT JOIN :"schema".streams t ON t.stream = i.stream
-      ORDER BY i.ordinal
-      RETURNING e.sequence, e.stream_version)
-  SELECT array_agg(n.sequence ORDER BY n.sequence), array_agg(n.stream_version ORDER BY n.sequence)
-    INTO sequences, stream_versions FROM inserted n;
-
-  UPDATE :"schema".streams t SET version = t.version + n.events
-    FROM (SELECT u.stream, count(*) AS events FROM unnest(streams) AS u (stream) GROUP BY u.stream) AS n
-    WHERE t.stream = n.stream;
-  IF with_keys THEN
-    UPDATE :"schema".idempotency_keys k SET sequence = u.sequence
-      FROM unnest(sequences, idempotency_keys) AS u (sequence, key) WHERE k.key = u.key;
-  END IF;
-  RETURN QUERY
-    SELECT u.ordinal, u.sequence, u.stream_version, NULL::text, NULL::bigint
-    FROM unnest(sequences, stream_versions) WITH ORDINALITY AS u (sequence, stream_version, ordinal);
-END $$;
-
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
-CREATE FUNCTION :"schema".publish(
-  type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
-  version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
-) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  answer record;
-BEGIN
-  SELECT * INTO answer FROM :"schema".append_events(
-    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
-  IF answer.conflict = 'stream' THEN
-    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
-      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
-  ELSIF answer.conflict = 'duplicate' THEN
-    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
-      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
-  END IF;
-  RETURN answer.sequence;
-END $$;
-
--- Listeners ---------------------------------------------------------------------------------------
-
-CREATE TABLE :"schema".listeners (
-  name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
-  mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
-  version    integer     NOT NULL DEFAULT 1,
-  generation integer     NOT NULL DEFAULT 1,
-  partitions integer     NOT NULL DEFAULT 1,
-  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
-  resize_to  integer,
-  resize_at  bigint,
-  -- While a projection is rebuilt: the generation that grows beside the live one.
-  last_generation    integer NOT NULL DEFAULT 1,
-  rebuild_generation integer,
-  rebuild_version    integer,
-  rebuild_partitions integer,
-  rebuild_paused     boolean NOT NULL DEFAULT false,
-  rebuild_started_at timestamptz,
-  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
-  definition jsonb       NOT NULL DEFAULT '{}',
-  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+-- Horizons that were taken, each with the snapshot in which everything at or below it had to be visible. An event
+-- that turns up later, at or below the horizon and invisible to its snapshot, would have been skipped.
+CREATE TABLE :"schema".horizon_samples (
+  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- What is looked at: base < sequence <= horizon.
+  base       bigint      NOT NULL,
+  horizon    bigint      NOT NULL,
+  snapshot   pg_snapshot NOT NULL,
+  -- The first such event that was found.
+  late       bigint,
+  late_xid   xid8,
+  found_at   timestamptz,
+  sampled_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
--- How far each listener partition has come, who may move it now, and a state projection's state.
--- Small rows, updated once per batch: room on the page keeps the updates HOT.
-CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
-  generation      integer     NOT NULL DEFAULT 1,
-  partition       integer     NOT NULL DEFAULT 0,
-  cursor          bigint      NOT NULL DEFAULT 0,
-  replay_until    bigint      NOT NULL DEFAULT 0,
-  epoch           bigint      NOT NULL DEFAULT 0,
-  owner           uuid,
-  lease_until     timestamptz,
-  attempts        integer     NOT NULL DEFAULT 0,
-  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
-  crashes         integer     NOT NULL DEFAULT 0,
-  failed_sequence bigint,
-  next_attempt_at timestamptz,
-  halted_at       timestamptz,
-  last_error      jsonb,
-  state           jsonb,
-  state_meta      jsonb,
-  updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-  PRIMARY KEY (listener, generation, partition)
-) WITH (fillfactor = 40);
+-- Reading by time, and pruning --------------------------------------------------------------------
 
--- Processes that run listeners: for operators, and for a process to know that it was declared dead.
-CREATE TABLE :"schema".processes (
-  id           uuid        PRIMARY KEY,
-  hostname     text        NOT NULL,
-  pid          integer     NOT NULL,
-  library      text        NOT NULL,
-  definitions  jsonb       NOT NULL DEFAULT '{}',
-  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
+-- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
+-- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
+-- search along the primary key: no index on the time is paid for by publishers.
+CREATE FUNCTION :"schema".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  low    bigint;
+  high   bigint;
+  middle bigint;
+  found  bigint;
+  at     timestamptz;
+BEGIN
+  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM :"schema".events e;
+  WHILE low < high LOOP
+    middle := low + (high - low) / 2;
+    SELECT e.sequence, e.recorded_at INTO found, at FROM :"schema".events e
+      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
+    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
+  END LOOP;
+  RETURN coalesce(low, 0);
+END $$;
+
+-- What is no longer in the outbox: a projection that handles one of these types cannot be derived from zero.
+CREATE TABLE :"schema".pruned_partitions (
+  lower_bound bigint      PRIMARY KEY,
+  upper_bound bigint      NOT NULL,
+  events      bigint      NOT NULL,
+  types       text[]      NOT NULL,
+  -- The table that holds them now; null when they were dropped.
+  archive     text,
+  pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
 `,
   }),
   Object.freeze({
     version: 2,
-    name: 'dead-letters',
+    name: 'publishing',
     breaking: false,
-    checksum: 'e9280ac435db949bac6899f02939d3ecadaa82d87d5e47afd8f61c0f1b5dbe3d',
+    checksum: '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723',
     sql: `-- breaking: no
 --
--- Events that a listener has set aside by policy.
+-- Publishing with streams and idempotency keys.
 
--- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
--- by whoever runs the listener. skipped: will not be handled; a record.
-CREATE TABLE :"schema".dead_letters (
-  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
-  generation integer     NOT NULL,
-  sequence   bigint      NOT NULL,
-  type       text        NOT NULL,
-  event_id   uuid        NOT NULL,
-  key        text,
-  -- Whether later events with the same key wait behind this one.
-  holds_key  boolean     NOT NULL,
-  state      text        NOT NULL CHECK (state IN ('parked', 'waiting', 'retry', 'skipped')),
-  attempts   integer     NOT NULL DEFAULT 0,
-  error      jsonb,
-  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  PRIMARY KEY (listener, generation, sequence)
+-- One row per stream. Appending updates it first, so that the order of versions in a stream is the
+-- order of its sequences and of its commits.
+CREATE TABLE :"schema".streams (
+  stream  text   PRIMARY KEY,
+  version bigint NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE :"schema".idempotency_keys (
+  key         text        PRIMARY KEY,
+  sequence    bigint,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generation, key) WHERE holds_key;
-`,
-  }),
-  Object.freeze({
-    version: 3,
-    name: 'keyed-projections',
-    breaking: false,
-    checksum: '198cbd86c309ce7146098c235eaee838a0aa8cf900a99a6620685c33f3a8714d',
-    sql: `-- breaking: no
---
--- The states of keyed projections, one row per key.
-
-CREATE TABLE :"schema".projection_states (
-  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
-  generation integer     NOT NULL,
-  key        text        NOT NULL,
-  state      jsonb       NOT NULL,
-  state_meta jsonb,
-  -- The event that the state was last changed by.
-  sequence   bigint      NOT NULL,
-  PRIMARY KEY (projection, generation, key)
-) WITH (fillfactor = 70);
-`,
-  }),
-  Object.freeze({
-    version: 4,
-    name: 'entities',
-    breaking: false,
-    checksum: '2f0fdaf017cfa99483c389531c46724c235efcd8abd5611c36c83e6c56e72028',
-    sql: `-- breaking: no
---
--- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
-
-CREATE TABLE :"schema".snapshots (
-  stream         text    PRIMARY KEY,
-  stream_version bigint  NOT NULL,
-  -- The version of the entity's reducers that made it; others pass it over.
-  entity_version integer NOT NULL,
-  state          jsonb   NOT NULL,
-  state_meta     jsonb
-) WITH (fillfactor = 70);
-`,
-  }),
-  Object.freeze({
-    version: 5,
-    name: 'outbox-care',
-    breaking: false,
-    checksum: 'e75f9cedcf860ce0d36591ab2f9fcb9cd1b66b8e3161ef0505546d85559bbeda',
-    sql: `-- breaking: no
---
--- Publishing the calls of many callers at once, pruning, and the record that proves that no event is skipped.
-
--- Publishing with streams and idempotency keys ----------------------------------------------------
+-- Keys are stored in the order of time: a summary per range of blocks finds the old ones.
+CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING brin (recorded_at);
 
 -- Appends the events of several calls, each call judged on its own: all of its events, or none of them. It answers
 -- with one row per appended event, and with the conflicts of the others ('stream': expected_version differs from
@@ -574,8 +447,8 @@ BEGIN
     FROM unnest(ordinals, sequences, stream_versions) AS u (ordinal, sequence, stream_version);
 END $$;
 
--- One call, for publish() and for older versions of the library.
-CREATE OR REPLACE FUNCTION :"schema".append_events(
+-- Appends the events of one call: all of them, or none.
+CREATE FUNCTION :"schema".append_events(
   ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[],
   idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
   causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[]
@@ -588,53 +461,160 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- The skip detector -------------------------------------------------------------------------------
-
--- Horizons that were taken, each with the snapshot in which everything at or below it had to be visible. An event
--- that turns up later, at or below the horizon and invisible to its snapshot, would have been skipped.
-CREATE TABLE :"schema".horizon_samples (
-  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  -- What is looked at: base < sequence <= horizon.
-  base       bigint      NOT NULL,
-  horizon    bigint      NOT NULL,
-  snapshot   pg_snapshot NOT NULL,
-  -- The first such event that was found.
-  late       bigint,
-  late_xid   xid8,
-  found_at   timestamptz,
-  sampled_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
--- Pruning -----------------------------------------------------------------------------------------
-
--- What is no longer in the outbox: a projection that handles one of these types cannot be derived from zero.
-CREATE TABLE :"schema".pruned_partitions (
-  lower_bound bigint      PRIMARY KEY,
-  upper_bound bigint      NOT NULL,
-  events      bigint      NOT NULL,
-  types       text[]      NOT NULL,
-  -- The table that holds them now; null when they were dropped.
-  archive     text,
-  pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
--- Keys are stored in the order of time: a summary per range of blocks finds the old ones.
-CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING brin (recorded_at);
-
--- Whoever runs listeners makes partitions ahead of need, and may not own the table.
-ALTER FUNCTION :"schema".ensure_partitions(integer, bigint) SECURITY DEFINER;
-ALTER FUNCTION :"schema".ensure_partitions(integer, bigint) SET search_path = pg_catalog, pg_temp;
-REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUBLIC;
+-- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+CREATE FUNCTION :"schema".publish(
+  type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
+  version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  answer record;
+BEGIN
+  SELECT * INTO answer FROM :"schema".append_events(
+    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+  IF answer.conflict = 'stream' THEN
+    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
+      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
+  ELSIF answer.conflict = 'duplicate' THEN
+    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
+      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
+  END IF;
+  RETURN answer.sequence;
+END $$;
 `,
   }),
   Object.freeze({
-    version: 6,
-    name: 'jobs',
+    version: 3,
+    name: 'consumers',
     breaking: false,
-    checksum: 'b6dcfbd2401bfad832bfe7f1a2d233cfa6c5215ead74c8047605ec01609e7c64',
+    checksum: '880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c',
     sql: `-- breaking: no
 --
--- Durable jobs: what is slow, external, periodic or long.
+-- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
+-- them.
+
+-- Listeners ---------------------------------------------------------------------------------------
+
+CREATE TABLE :"schema".listeners (
+  name       text        PRIMARY KEY,
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
+  version    integer     NOT NULL DEFAULT 1,
+  generation integer     NOT NULL DEFAULT 1,
+  partitions integer     NOT NULL DEFAULT 1,
+  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
+  resize_to  integer,
+  resize_at  bigint,
+  -- While a projection is rebuilt: the generation that grows beside the live one.
+  last_generation    integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version    integer,
+  rebuild_partitions integer,
+  rebuild_paused     boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamptz,
+  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
+  definition jsonb       NOT NULL DEFAULT '{}',
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- How far each listener partition has come, who may move it now, and a state projection's state.
+-- Small rows, updated once per batch: room on the page keeps the updates HOT.
+CREATE TABLE :"schema".cursors (
+  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  generation      integer     NOT NULL DEFAULT 1,
+  partition       integer     NOT NULL DEFAULT 0,
+  cursor          bigint      NOT NULL DEFAULT 0,
+  replay_until    bigint      NOT NULL DEFAULT 0,
+  epoch           bigint      NOT NULL DEFAULT 0,
+  owner           uuid,
+  lease_until     timestamptz,
+  attempts        integer     NOT NULL DEFAULT 0,
+  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
+  crashes         integer     NOT NULL DEFAULT 0,
+  failed_sequence bigint,
+  next_attempt_at timestamptz,
+  halted_at       timestamptz,
+  last_error      jsonb,
+  state           jsonb,
+  state_meta      jsonb,
+  updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (listener, generation, partition)
+) WITH (fillfactor = 40);
+
+-- Processes that run listeners: for operators, and for a process to know that it was declared dead.
+CREATE TABLE :"schema".processes (
+  id           uuid        PRIMARY KEY,
+  hostname     text        NOT NULL,
+  pid          integer     NOT NULL,
+  library      text        NOT NULL,
+  definitions  jsonb       NOT NULL DEFAULT '{}',
+  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- Dead letters ------------------------------------------------------------------------------------
+
+-- Events that a listener has set aside by policy.
+--
+-- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
+-- by whoever runs the listener. skipped: will not be handled; a record.
+CREATE TABLE :"schema".dead_letters (
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  sequence   bigint      NOT NULL,
+  type       text        NOT NULL,
+  event_id   uuid        NOT NULL,
+  key        text,
+  -- Whether later events with the same key wait behind this one.
+  holds_key  boolean     NOT NULL,
+  state      text        NOT NULL CHECK (state IN ('parked', 'waiting', 'retry', 'skipped')),
+  attempts   integer     NOT NULL DEFAULT 0,
+  error      jsonb,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (listener, generation, sequence)
+);
+
+CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generation, key) WHERE holds_key;
+
+-- States ------------------------------------------------------------------------------------------
+
+-- The states of keyed projections, one row per key.
+CREATE TABLE :"schema".projection_states (
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  key        text        NOT NULL,
+  state      jsonb       NOT NULL,
+  state_meta jsonb,
+  -- The event that the state was last changed by.
+  sequence   bigint      NOT NULL,
+  PRIMARY KEY (projection, generation, key)
+) WITH (fillfactor = 70);
+
+-- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
+CREATE TABLE :"schema".snapshots (
+  stream         text    PRIMARY KEY,
+  stream_version bigint  NOT NULL,
+  -- The version of the entity's reducers that made it; others pass it over.
+  entity_version integer NOT NULL,
+  state          jsonb   NOT NULL,
+  state_meta     jsonb
+) WITH (fillfactor = 70);
+`,
+  }),
+  Object.freeze({
+    version: 4,
+    name: 'jobs',
+    breaking: false,
+    checksum: '389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323',
+    sql: `-- breaking: no
+--
+-- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
+-- this.
+
+-- Jobs --------------------------------------------------------------------------------------------
 
 -- One row per job, from its spawn to the end of its retention.
 --
@@ -659,16 +639,22 @@ CREATE TABLE :"schema".jobs (
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
+  -- again.
+  limited           boolean     NOT NULL DEFAULT false,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type.
-  parked            text        CHECK (parked IN ('new', 'key', 'type')),
+  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- of its type allows.
+  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
+  -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
+  rate_key          text,
   unique_key        text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
@@ -678,12 +664,17 @@ CREATE TABLE :"schema".jobs (
   tracestate        text,
   input             jsonb       NOT NULL,
   input_meta        jsonb,
+  -- What it carries besides: a webhook with its headers, descriptions of files. NULL: nothing.
+  context           jsonb,
+  context_meta      jsonb,
   output            jsonb,
   output_meta       jsonb,
   -- Of the last attempt that failed.
   error             jsonb,
   -- What a scheduled job waits for, for people.
-  waiting           jsonb
+  waiting           jsonb,
+  -- The transitions that are published as events; NULL: none.
+  lifecycle         text[]
 );
 
 COMMENT ON TABLE :"schema".jobs IS
@@ -692,16 +683,30 @@ COMMENT ON TABLE :"schema".jobs IS
 -- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
 CREATE INDEX jobs_claim ON :"schema".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
 CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
-CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running';
+
+-- The statements of an attempt select its job by id, token and status = 'running'. With just that predicate in the
+-- index of running jobs the planner walked it instead of the primary key, where the statistics said that few run,
+-- with all of its dead entries, for each job of a batch: completing 1,000 jobs took 12 to 16 times as long as without
+-- that index (medians of one run). The statements that want it name the process, so no other can take it.
+CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
+
 CREATE INDEX jobs_new ON :"schema".jobs (concurrency_key) WHERE parked = 'new';
 CREATE INDEX jobs_behind ON :"schema".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
 CREATE INDEX jobs_admitted ON :"schema".jobs (concurrency_key)
   WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
+  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+  WHERE status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
+CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
 CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key)
   WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
+
+-- What attempts leave -----------------------------------------------------------------------------
 
 -- What an attempt leaves for the next one. Apart from the job, so that a checkpoint writes a small row.
 CREATE TABLE :"schema".job_states (
@@ -752,6 +757,42 @@ CREATE TABLE :"schema".job_logs (
   PRIMARY KEY (job, number)
 );
 
+-- Large outputs of jobs and of their steps, apart from the rows that are listed, claimed and resumed.
+--
+-- The row of the job or the step holds a reference instead: {"key", "size"}, with notes that name a type of value of
+-- its own. A process that does not know it fails with an error; it never takes the reference for the value.
+CREATE TABLE :"schema".job_outputs (
+  job         uuid  NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  key         text  NOT NULL,
+  output      jsonb NOT NULL,
+  output_meta jsonb,
+  PRIMARY KEY (job, key)
+);
+
+-- What was put into a store of the application's own for large outputs, or is about to be.
+--
+-- INVARIANT: the row of a key commits before anything is put under it, and goes after it was deleted there: whatever
+-- crashes in between, the store holds nothing that no row knows of.
+CREATE TABLE :"schema".job_output_keys (
+  key        text        PRIMARY KEY,
+  store      text        NOT NULL,
+  -- Null: nothing refers to it any more, and it is to be deleted.
+  job        uuid        REFERENCES :"schema".jobs (id) ON DELETE SET NULL,
+  -- The claim that it was made under: no other one writes a reference to it.
+  token      bigint      NOT NULL,
+  -- Whether a reference was found, which stays as long as the job: it is not looked for again.
+  referenced boolean     NOT NULL DEFAULT false,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- For those of a job that is deleted, and those whose job was.
+CREATE INDEX job_output_keys_job ON :"schema".job_output_keys (job);
+
+-- Those of which nobody knows yet whether they are referred to.
+CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE NOT referenced;
+
+-- Waits, schedules and locks ----------------------------------------------------------------------
+
 -- What jobs wait for without holding a slot.
 CREATE TABLE :"schema".job_waits (
   job      uuid   PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
@@ -762,11 +803,6 @@ CREATE TABLE :"schema".job_waits (
   -- The last event that was looked at, or the sequence that the listener has to reach.
   sequence bigint,
   jobs     uuid[]
-);
-
--- Keys that somebody has left: the next job with such a key may run.
-CREATE TABLE :"schema".job_key_releases (
-  key text NOT NULL
 );
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
@@ -806,386 +842,19 @@ CREATE TABLE :"schema".locks (
   holder     text        NOT NULL,
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
-
--- Rings once per statement, and only while somebody waits. A spawner that commits long after its INSERT may have
--- found nobody armed; who waits looks again after 5, 10, 20 … ms, at most a second, so that what is late is late by
--- no more than the spawning transaction took.
-CREATE FUNCTION :"schema".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed)
-     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', 'jobs');
-  END IF;
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
-
--- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
-CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
-  RETURN NULL;
-END $$;
-
-CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND OLD.parked IS NULL AND OLD.status IN ('queued', 'running')
-        AND NOT (NEW.parked IS NULL AND NEW.status IN ('queued', 'running')))
-  EXECUTE FUNCTION :"schema".release_job_key();
-CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND OLD.parked IS NULL AND OLD.status IN ('queued', 'running'))
-  EXECUTE FUNCTION :"schema".release_job_key();
-
--- Moves keyed jobs into the claim index, as many as their keys allow. Each job is looked at when it is new and each
--- key when a turn of it ends, so the cost does not grow with how many wait.
---
--- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
--- whose snapshot is newer than that lock. Locks are taken in one order.
-CREATE FUNCTION :"schema".admit_jobs() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-  fresh      uuid[];
-  fresh_keys text[];
-  keys       text[];
-  lock_key   bigint;
-  one        text;
-  turns      integer;
-  candidate  record;
-BEGIN
-  SELECT array_agg(n.id), array_agg(n.concurrency_key) INTO fresh, fresh_keys
-    FROM (SELECT j.id, j.concurrency_key FROM :"schema".jobs j WHERE j.parked = 'new'
-          LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
-  WITH notes AS (
-    DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
-      SELECT i.ctid FROM :"schema".job_key_releases i LIMIT 500 FOR UPDATE SKIP LOCKED))
-    RETURNING r.key)
-  SELECT array_agg(DISTINCT n.key) INTO keys FROM notes n;
-  keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
-  IF keys = '{}' THEN RETURN; END IF;
-  UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
-  FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
-    PERFORM pg_advisory_xact_lock(lock_key);
-  END LOOP;
-  FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
-    SELECT count(*) INTO turns FROM :"schema".jobs j
-      WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL;
-    FOR candidate IN
-      SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-      WHERE j.concurrency_key = one AND j.parked = 'key'
-      ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
-    LOOP
-      EXIT WHEN turns >= candidate.concurrency_limit;
-      UPDATE :"schema".jobs j SET parked = NULL WHERE j.id = candidate.id;
-      turns := turns + 1;
-    END LOOP;
-  END LOOP;
-END $$;
-
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
---
--- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
--- analysed or is full of finished jobs.
-CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
-  created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
-LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-#variable_conflict use_column
-BEGIN
-  UPDATE :"schema".jobs j
-    SET status = 'queued', waiting = NULL, parked = CASE WHEN j.concurrency_key IS NULL THEN NULL ELSE 'new' END
-    WHERE j.id = ANY (ARRAY(
-      SELECT d.id FROM :"schema".jobs d WHERE d.status = 'scheduled' AND d.run_at <= statement_timestamp()
-      ORDER BY d.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
-  IF EXISTS (SELECT FROM :"schema".jobs j WHERE j.parked = 'new')
-     OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
-    PERFORM :"schema".admit_jobs();
-  END IF;
-  RETURN QUERY
-    UPDATE :"schema".jobs j
-    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
-        started_at = clock_timestamp()
-    WHERE j.id = ANY (ARRAY(
-      SELECT q.id FROM :"schema".jobs q
-      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
-      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
-    RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
-END $$;
-
--- When the next scheduled job becomes due, in milliseconds from now; null: none does.
-CREATE FUNCTION :"schema".next_job_due() RETURNS float8 LANGUAGE sql STABLE
-SET enable_seqscan = off AS $$
-  SELECT greatest(0, extract(epoch FROM j.run_at - statement_timestamp()) * 1000)::float8
-  FROM :"schema".jobs j WHERE j.status = 'scheduled' AND j.run_at < 'infinity' ORDER BY j.run_at LIMIT 1
-$$;
-
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. \`horizon\` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-DECLARE
-  woken bigint;
-BEGIN
-  WITH ready AS (
-    SELECT w.job FROM :"schema".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM :"schema".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
-        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM :"schema".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
-END $$;
-
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
-CREATE FUNCTION :"schema".spawn(
-  name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
-  unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
-) RETURNS uuid LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-  answer uuid;
-BEGIN
-  INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
-    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
-    concurrency_key, CASE WHEN concurrency_key IS NULL OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version)
-  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
-  IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
-  END IF;
-  RETURN answer;
-END $$;
 `,
   }),
   Object.freeze({
-    version: 7,
-    name: 'job-trace',
+    version: 5,
+    name: 'job-turns',
     breaking: false,
-    checksum: '46bd912e83aa898c8939443a0e8adb1187d8d64b4b9889dca1a123529398c335',
+    checksum: 'd815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627',
     sql: `-- breaking: no
 --
--- What led to a job, and what came of it: the chain from event to job to step to event, readable in SQL.
+-- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
+-- many run side by side, and how many start in any stretch of time.
 
--- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
--- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
--- search along the primary key: no index on the time is paid for by publishers.
-CREATE FUNCTION :"schema".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
-DECLARE
-  low    bigint;
-  high   bigint;
-  middle bigint;
-  found  bigint;
-  at     timestamptz;
-BEGIN
-  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM :"schema".events e;
-  WHILE low < high LOOP
-    middle := low + (high - low) / 2;
-    SELECT e.sequence, e.recorded_at INTO found, at FROM :"schema".events e
-      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
-    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
-  END LOOP;
-  RETURN coalesce(low, 0);
-END $$;
-
--- Everything with the job's correlation that was recorded from \`around\` before its spawn to \`around\` after its end, as
--- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
--- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
--- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
--- by their parents only.
-CREATE FUNCTION :"schema".job_trace(job uuid, around interval DEFAULT '1 hour')
-RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
-  ended_at timestamptz)
-LANGUAGE plpgsql STABLE AS $$
-#variable_conflict use_column
-DECLARE
-  subject :"schema".jobs%ROWTYPE;
-  chain   text;
-  began   timestamptz;
-  ended   timestamptz;
-BEGIN
-  SELECT j.* INTO subject FROM :"schema".jobs j WHERE j.id = job_trace.job;
-  IF NOT FOUND THEN RETURN; END IF;
-  -- What a job without a correlation causes has the job's id as its own.
-  chain := coalesce(subject.correlation_id, subject.id::text);
-  began := subject.created_at - around;
-  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
-  RETURN QUERY
-    WITH RECURSIVE found_jobs AS (
-      SELECT j.* FROM :"schema".jobs j
-      WHERE j.id = subject.id
-        OR (j.correlation_id = chain
-            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
-        OR j.parent = subject.id
-    ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
-      FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
-    ), nodes AS (
-      SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
-        e.recorded_at AS ended_at, coalesce(
-          (SELECT s.job || '#' || s.step FROM found_steps s
-           WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
-          e.causation_id) AS cause
-      FROM :"schema".events e
-      WHERE e.sequence >= :"schema".sequence_at(began - interval '1 minute')
-        AND e.sequence < :"schema".sequence_at(ended + interval '1 minute')
-        AND (e.correlation_id = chain OR e.id::text = chain)
-      UNION ALL
-      SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
-      FROM found_jobs j
-      UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
-        s.started_at, s.completed_at, s.job::text
-      FROM found_steps s
-    ), tree AS (
-      SELECT 0 AS depth, n.*, ARRAY[to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id] AS place
-      FROM nodes n WHERE n.cause IS NULL OR NOT EXISTS (SELECT FROM nodes c WHERE c.id = n.cause)
-      UNION ALL
-      SELECT t.depth + 1, n.*, t.place || (to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id)
-      FROM tree t JOIN nodes n ON n.cause = t.id
-      WHERE NOT n.id = ANY (SELECT right(p, length(n.id)) FROM unnest(t.place) AS p)
-    )
-    SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
-END $$;
-`,
-  }),
-  Object.freeze({
-    version: 8,
-    name: 'job-claims',
-    breaking: false,
-    checksum: '7463230244a6dc32b312588633219941396ea88d4ee2385b7ddde29f334273e6',
-    sql: `-- breaking: no
---
--- Cheaper claims, and completions whose plan does not depend on when the table was last analysed.
-
--- The statements of an attempt select its job by id, token and status = 'running'. The index of running jobs had just
--- that predicate: where the statistics said that few run, the planner walked it instead of the primary key, with all
--- of its dead entries, for each job of a batch: completing 1,000 jobs took 12 to 16 times as long as without that index
--- (medians of one run). The statements that want it name the process now, so no other can take it.
-DROP INDEX :"schema".jobs_running;
-CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
-
--- As before, but the rows that were locked are found again by their place in the table instead of by their id. A row
--- that somebody else changed meanwhile has another place: it is left for the next claim.
-CREATE OR REPLACE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
-  created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
-LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-#variable_conflict use_column
-BEGIN
-  UPDATE :"schema".jobs j
-    SET status = 'queued', waiting = NULL, parked = CASE WHEN j.concurrency_key IS NULL THEN NULL ELSE 'new' END
-    WHERE j.id = ANY (ARRAY(
-      SELECT d.id FROM :"schema".jobs d WHERE d.status = 'scheduled' AND d.run_at <= statement_timestamp()
-      ORDER BY d.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
-  IF EXISTS (SELECT FROM :"schema".jobs j WHERE j.parked = 'new')
-     OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
-    PERFORM :"schema".admit_jobs();
-  END IF;
-  RETURN QUERY
-    UPDATE :"schema".jobs j
-    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
-        started_at = clock_timestamp()
-    WHERE j.ctid = ANY (ARRAY(
-      SELECT q.ctid FROM :"schema".jobs q
-      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
-      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
-    RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
-END $$;
-
--- Completes the jobs of a process, many at once; answers those that were still its own. \`outputs\` and \`output_metas\`
--- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
--- planned while the table was small would read all of it, later, until it is analysed.
---
--- INVARIANT: the ids come in order, as from everybody who locks several.
-CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-BEGIN
-  IF outputs IS NULL THEN
-    RETURN QUERY
-      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-      FROM unnest(ids, tokens) AS u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  ELSE
-    RETURN QUERY
-      UPDATE :"schema".jobs j
-      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-        requested = NULL
-      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  END IF;
-END $$;
-
--- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
--- and only then locked.
-CREATE FUNCTION :"schema".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-BEGIN
-  RETURN QUERY
-    SELECT j.id FROM :"schema".jobs j
-    JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
-    WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
-END $$;
-`,
-  }),
-  Object.freeze({
-    version: 9,
-    name: 'job-limits',
-    breaking: false,
-    checksum: 'ceb619db03f24c4db6c870d6c39dc16112e65a91a272b9ee4047a9936fa85e55',
-    sql: `-- breaking: no
---
--- Limits of queues and of types of jobs, for all processes together: how many run side by side, and how many start in
--- any stretch of time.
-
--- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
-ALTER TABLE :"schema".jobs ADD COLUMN rate_key text;
--- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed again.
-ALTER TABLE :"schema".jobs ADD COLUMN limited boolean NOT NULL DEFAULT false;
--- limit: claimable, as far as the limit of its type allows.
-ALTER TABLE :"schema".jobs DROP CONSTRAINT jobs_parked_check;
-ALTER TABLE :"schema".jobs ADD CONSTRAINT jobs_parked_check
-  CHECK (parked IN ('new', 'key', 'type', 'limit')) NOT VALID;
-
-CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
-  WHERE status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
-CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
+-- Limits ------------------------------------------------------------------------------------------
 
 -- What the processes have declared. Whoever claims under a limit holds its row until the claim commits.
 CREATE TABLE :"schema".job_limits (
@@ -1198,6 +867,9 @@ CREATE TABLE :"schema".job_limits (
   PRIMARY KEY (kind, name),
   CHECK ((rate IS NULL) = (period IS NULL))
 );
+
+COMMENT ON TABLE :"schema".job_limits IS
+  'Limits of queues and of types of jobs. Written by processes when they start, from their definitions.';
 
 -- How many have started lately: of a queue, of a type, or of a key of a type.
 CREATE TABLE :"schema".job_rates (
@@ -1212,11 +884,10 @@ CREATE TABLE :"schema".job_rates (
   -- In this order, so that nobody looks for what is ready by walking along all keys of a name.
   PRIMARY KEY (key, name, kind)
 ) WITH (fillfactor = 50);
+
 CREATE INDEX job_rates_ready ON :"schema".job_rates (kind, name, ready_at) WHERE ready_at IS NOT NULL;
 CREATE INDEX job_rates_next ON :"schema".job_rates (ready_at) WHERE ready_at IS NOT NULL;
 
-COMMENT ON TABLE :"schema".job_limits IS
-  'Limits of queues and of types of jobs. Written by processes when they start, from their definitions.';
 COMMENT ON TABLE :"schema".job_rates IS 'Starts of jobs under a rate limit, lately.';
 
 -- How many more may start now. A stretch counts until all of it is older than the period, so that no more than \`rate\`
@@ -1250,6 +921,32 @@ BEGIN
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
 
+-- Keys --------------------------------------------------------------------------------------------
+
+-- Keys that somebody has left: the next job with such a key may run.
+CREATE TABLE :"schema".job_key_releases (
+  key text NOT NULL
+);
+
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running')
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+  EXECUTE FUNCTION :"schema".release_job_key();
+CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running'))
+  EXECUTE FUNCTION :"schema".release_job_key();
+
+-- Admission ---------------------------------------------------------------------------------------
+
 -- Where claimable jobs go: into the claim index, or to those that wait for the limit of their type. The keys are taken
 -- in one order.
 CREATE FUNCTION :"schema".enter_jobs(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
@@ -1264,21 +961,13 @@ BEGIN
     ON CONFLICT (key, name, kind) DO UPDATE SET ready_at = excluded.ready_at WHERE r.ready_at IS NULL;
 END $$;
 
-DROP TRIGGER release_job_key ON :"schema".jobs;
-CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
-        AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
-  EXECUTE FUNCTION :"schema".release_job_key();
-DROP TRIGGER release_deleted_job_key ON :"schema".jobs;
-CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
-        AND OLD.status IN ('queued', 'running'))
-  EXECUTE FUNCTION :"schema".release_job_key();
-
--- As before, and what is limited by its type goes on to wait for that. Keys before limits: a job that waits for the
--- limit has its turn of the key.
-CREATE OR REPLACE FUNCTION :"schema".admit_jobs() RETURNS void LANGUAGE plpgsql AS $$
+-- Moves keyed jobs on, as many as their keys allow: into the claim index, or to those that wait for the limit of
+-- their type. Keys before limits: a job that waits for the limit has its turn of the key. Each job is looked at when
+-- it is new and each key when a turn of it ends, so the cost does not grow with how many wait.
+--
+-- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
+-- whose snapshot is newer than that lock. Locks are taken in one order.
+CREATE FUNCTION :"schema".admit_jobs() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   fresh      uuid[];
   fresh_keys text[];
@@ -1324,6 +1013,63 @@ BEGIN
   END IF;
   IF entering IS NOT NULL THEN PERFORM :"schema".enter_jobs(entering); END IF;
 END $$;
+`,
+  }),
+  Object.freeze({
+    version: 6,
+    name: 'job-work',
+    breaking: false,
+    checksum: '31a3deb4e7319a5fda7d34f37c6610e972de7884f3ac089ff3468164a3ecfcf7',
+    sql: `-- breaking: no
+--
+-- What moves a job along: it is spawned, claimed, woken and completed.
+
+-- Spawning ----------------------------------------------------------------------------------------
+
+-- Rings once per statement, and only while somebody waits. A spawner that commits long after its INSERT may have
+-- found nobody armed; who waits looks again after 5, 10, 20 … ms, at most a second, so that what is late is late by
+-- no more than the spawning transaction took.
+CREATE FUNCTION :"schema".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed)
+     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_:namespace', 'jobs');
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
+
+-- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+CREATE FUNCTION :"schema".spawn(
+  name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
+  unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+) RETURNS uuid LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  answer  uuid;
+  limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
+BEGIN
+  INSERT INTO :"schema".jobs AS j
+    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
+     limited)
+  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+    concurrency_key,
+    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+    triggered_by, version, limited)
+  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+  IF answer IS NULL THEN
+    SELECT j.id INTO answer FROM :"schema".jobs j
+      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+  END IF;
+  RETURN answer;
+END $$;
+
+-- Claiming ----------------------------------------------------------------------------------------
 
 -- Claims where limits are declared.
 --
@@ -1435,9 +1181,15 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- As before; only where limits are declared it claims in another way. And without JIT: a table without an index costs
--- so much on paper that each claim compiled its look at it, which took 39 ms of the 42 of a claim.
-CREATE OR REPLACE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+--
+-- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
+-- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
+-- compiled its look at it, which took 39 ms of the 42 of a claim.
+--
+-- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
+-- else changed meanwhile has another place: it is left for the next claim.
+CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
   causation_id text, requested text)
@@ -1475,9 +1227,9 @@ BEGIN
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
 END $$;
 
--- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while there
--- are jobs that nobody has looked at; null: none does.
-CREATE OR REPLACE FUNCTION :"schema".next_job_due() RETURNS float8 LANGUAGE sql STABLE
+-- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while
+-- there are jobs that nobody has looked at; null: none does.
+CREATE FUNCTION :"schema".next_job_due() RETURNS float8 LANGUAGE sql STABLE
 SET enable_seqscan = off AS $$
   SELECT least(
     (SELECT 0::float8 WHERE EXISTS (SELECT FROM :"schema".jobs j WHERE j.parked = 'new')),
@@ -1487,46 +1239,99 @@ SET enable_seqscan = off AS $$
      FROM :"schema".job_rates r WHERE r.ready_at > statement_timestamp() ORDER BY r.ready_at LIMIT 1))
 $$;
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
-CREATE OR REPLACE FUNCTION :"schema".spawn(
-  name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
-  unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
-) RETURNS uuid LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
+-- Waking ------------------------------------------------------------------------------------------
+
+-- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. \`horizon\` is the
+-- caller's: events above it are not settled.
+CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
-  answer  uuid;
-  limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
+  woken bigint;
 BEGIN
-  INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
-    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
-    concurrency_key,
-    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
-  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
-  IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+  WITH ready AS (
+    SELECT w.job FROM :"schema".job_waits w
+    WHERE NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
+    OR CASE w.kind
+      WHEN 'event' THEN EXISTS (
+        SELECT FROM :"schema".events e
+        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
+          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
+      WHEN 'cursor' THEN (
+        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
+        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+        WHERE l.name = w.target)
+      ELSE NOT EXISTS (
+        SELECT FROM :"schema".jobs c
+        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    END
+    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
+  ), gone AS (
+    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
+  )
+  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
+  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  RETURN woken;
+END $$;
+
+-- Completing --------------------------------------------------------------------------------------
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. \`outputs\` and \`output_metas\`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  IF outputs IS NULL THEN
+    RETURN QUERY
+      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  ELSE
+    RETURN QUERY
+      UPDATE :"schema".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
   END IF;
-  RETURN answer;
+END $$;
+
+-- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
+-- and only then locked.
+CREATE FUNCTION :"schema".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT j.id FROM :"schema".jobs j
+    JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
+    WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 `,
   }),
   Object.freeze({
-    version: 10,
-    name: 'job-lifecycle',
+    version: 7,
+    name: 'job-story',
     breaking: false,
-    checksum: 'f3cb961b5400d5f271872d18cdfbed635308177e7996ef8718eb48ad6d8b055b',
+    checksum: '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685',
     sql: `-- breaking: no
 --
--- Transitions of jobs as events in the outbox, for the jobs that ask for it.
-
--- The transitions that are published; NULL: none.
-ALTER TABLE :"schema".jobs ADD COLUMN lifecycle text[];
+-- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
+-- what came of it: the chain from event to job to step to event, readable in SQL.
 
 -- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
 CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -1561,250 +1366,67 @@ CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON :"schema".jobs F
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON :"schema".jobs FOR EACH ROW
   WHEN ('spawned' = ANY (NEW.lifecycle))
   EXECUTE FUNCTION :"schema".publish_job_transition();
-`,
-  }),
-  Object.freeze({
-    version: 11,
-    name: 'cheaper-publishing',
-    breaking: false,
-    checksum: '1a9dae1557eb68bcd5419439d6c2ddd62a7809465830009cb14990da34edc982',
-    sql: `-- breaking: no
---
--- Publishers register themselves in the default of \`sequence\`, and the doorbell is a number instead of a table.
---
--- What an INSERT of one event in a transaction of its own costs the server more than one into a plain table of the same
--- columns, in instructions of the backend (callgrind, Postgres 18, 187,000 for the plain table):
---
---   75,000  before: of these 58,000 for the trigger register_publisher() and 19,000 for the partitions. In the trigger,
---           25,000 for the query of \`doorbells\` (a plan, a snapshot, an lseek), 10,000 to call PL/pgSQL at all, and
---           14,000 to make its expressions ready anew in each transaction; lock, setting and sequence only 8,000.
---   67,000  the trigger with the doorbell as a sequence, in one expression
---   51,000  here: an SQL function that the planner puts into the plan of the INSERT, whose expressions are planned once
---
--- A WHEN clause that does the work took 252,000: it is read and planned anew in each statement. So is a CHECK
--- constraint (17,000 to 20,000 each), which is why what guards the order is part of the default of \`xid\`.
---
--- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
---
--- It takes an ACCESS EXCLUSIVE lock on \`events\`, for an instant, and waits for the transactions that publish.
 
--- The doorbell ------------------------------------------------------------------------------------
-
--- 1 while some process is armed, else 0. A sequence is read without a snapshot: publishers of every isolation level
--- see what is so by now.
-CREATE SEQUENCE :"schema".armed MINVALUE 0 MAXVALUE 1 START 0;
-COMMENT ON SEQUENCE :"schema".armed IS
-  '1 while some row of doorbells is armed: whether publishers ring. Set by a trigger on doorbells.';
-
--- Whatever is written to \`doorbells\`, by whichever version of the library, ends here.
---
--- INVARIANT: from when a process has been told that it is armed, the number is 1. Writers come one after the other,
--- each until its row is visible, so the last one sees the rows of all. A number that is 1 for nobody costs a NOTIFY.
-CREATE FUNCTION :"schema".note_armed() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Everything with the job's correlation that was recorded from \`around\` before its spawn to \`around\` after its end, as
+-- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
+-- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
+-- by their parents only.
+CREATE FUNCTION :"schema".job_trace(job uuid, around interval DEFAULT '1 hour')
+RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
+  ended_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 DECLARE
-  wanted bigint;
+  subject :"schema".jobs%ROWTYPE;
+  chain   text;
+  began   timestamptz;
+  ended   timestamptz;
 BEGIN
-  -- A crash empties \`doorbells\`, and who slept arms again: nothing here has to reach the disk.
-  PERFORM set_config('synchronous_commit', 'off', true);
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0));
-  -- A snapshot from before the lock may miss who armed meanwhile.
-  wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
-                   OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END;
-  IF pg_sequence_last_value(':"schema".armed'::regclass) IS DISTINCT FROM wanted THEN
-    PERFORM setval(':"schema".armed'::regclass, wanted);
-  END IF;
-  RETURN NULL;
+  SELECT j.* INTO subject FROM :"schema".jobs j WHERE j.id = job_trace.job;
+  IF NOT FOUND THEN RETURN; END IF;
+  -- What a job without a correlation causes has the job's id as its own.
+  chain := coalesce(subject.correlation_id, subject.id::text);
+  began := subject.created_at - around;
+  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  RETURN QUERY
+    WITH RECURSIVE found_jobs AS (
+      SELECT j.* FROM :"schema".jobs j
+      WHERE j.id = subject.id
+        OR (j.correlation_id = chain
+            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
+        OR j.parent = subject.id
+    ), found_steps AS (
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
+    ), nodes AS (
+      SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
+        e.recorded_at AS ended_at, coalesce(
+          (SELECT s.job || '#' || s.step FROM found_steps s
+           WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
+          e.causation_id) AS cause
+      FROM :"schema".events e
+      WHERE e.sequence >= :"schema".sequence_at(began - interval '1 minute')
+        AND e.sequence < :"schema".sequence_at(ended + interval '1 minute')
+        AND (e.correlation_id = chain OR e.id::text = chain)
+      UNION ALL
+      SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
+      FROM found_jobs j
+      UNION ALL
+      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+        s.started_at, s.completed_at, s.job::text
+      FROM found_steps s
+    ), tree AS (
+      SELECT 0 AS depth, n.*, ARRAY[to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id] AS place
+      FROM nodes n WHERE n.cause IS NULL OR NOT EXISTS (SELECT FROM nodes c WHERE c.id = n.cause)
+      UNION ALL
+      SELECT t.depth + 1, n.*, t.place || (to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id)
+      FROM tree t JOIN nodes n ON n.cause = t.id
+      WHERE NOT n.id = ANY (SELECT right(p, length(n.id)) FROM unnest(t.place) AS p)
+    )
+    SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
-
-CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON :"schema".doorbells
-  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".note_armed();
-
-SELECT setval(':"schema".armed', CASE WHEN EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END);
-
--- Whoever might look at the doorbells may look at the number.
-DO $$ DECLARE grantee text; BEGIN
-  FOR grantee IN
-    SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
-    FROM pg_class c, aclexplode(c.relacl) AS a
-    WHERE c.oid = ':"schema".doorbells'::regclass AND a.privilege_type = 'SELECT'
-  LOOP
-    EXECUTE format('GRANT SELECT ON SEQUENCE %I.armed TO %s', :'schema', grantee);
-  END LOOP;
-END $$;
-
-CREATE FUNCTION :"schema".ring() RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-  -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', '');
-  END IF;
-  RETURN false;
-END $$;
-
--- Publishing --------------------------------------------------------------------------------------
-
--- The default of \`sequence\`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
--- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
--- subtransaction as the lock; and a ring, if some process is armed.
---
--- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
--- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever is.
--- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know rings.
-CREATE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-  SELECT CASE
-    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
-      THEN nextval(':"schema".events_sequence'::regclass)
-    WHEN pg_advisory_xact_lock_shared((:namespace::bigint << 48)
-           | pg_sequence_last_value(':"schema".events_sequence'::regclass)) IS NULL
-      THEN NULL
-    WHEN set_config('tidemark.publisher_:namespace', 'registered', true) IS NULL
-      THEN NULL
-    WHEN CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE :"schema".ring() END
-      THEN NULL
-    ELSE nextval(':"schema".events_sequence'::regclass)
-  END
-$$;
-
--- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
-CREATE FUNCTION :"schema".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
-BEGIN
-  RAISE EXCEPTION 'an event was given a sequence by a transaction that is not registered as a publisher'
-    USING ERRCODE = 'check_violation',
-          HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
-END $$;
-
-GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(), :"schema".refuse_sequence() TO PUBLIC;
-
--- Columns are computed in their order: \`sequence\` is the first. What gives both columns (a restore, logical replication)
--- publishes nothing.
-ALTER TABLE :"schema".events
-  ALTER sequence SET DEFAULT :"schema".draw_sequence(),
-  ALTER xid SET DEFAULT CASE WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
-                             THEN pg_current_xact_id() ELSE :"schema".refuse_sequence() END;
-
--- Also on partitions that were detached.
-DO $$ DECLARE part regclass; BEGIN
-  FOR part IN SELECT t.tgrelid FROM pg_trigger t WHERE t.tgfoid = ':"schema".register_publisher()'::regprocedure LOOP
-    EXECUTE format('DROP TRIGGER register_publisher ON %s', part);
-  END LOOP;
-END $$;
-
--- As before, but for the trigger that each partition had.
-CREATE OR REPLACE FUNCTION :"schema".ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 10000000)
-RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  made  integer := 0;
-  lower bigint;
-  upper bigint;
-  name  text;
-BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0));
-  LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''(\\d+)''\\)')::bigint), 0)
-      INTO lower
-      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-      WHERE i.inhparent = ':"schema".events'::regclass;
-    EXIT WHEN lower > coalesce(pg_sequence_last_value(':"schema".events_sequence'::regclass), 0)
-                      + (ahead - 1) * size;
-    upper := lower + size;
-    name := 'events_' || lower;
-    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
-                   :'schema', name, :'schema');
-    EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT bounds CHECK (sequence >= %s AND sequence < %s)',
-                   :'schema', name, lower, upper);
-    EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
-                   :'schema', :'schema', name, lower, upper);
-    EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', :'schema', name);
-    made := made + 1;
-  END LOOP;
-  RETURN made;
-END $$;
-
-DROP FUNCTION :"schema".register_publisher();
-`,
-  }),
-  Object.freeze({
-    version: 12,
-    name: 'job-context',
-    breaking: false,
-    checksum: '5aff1890446aa776fc6598d5df25db74a39dddbba45872e5e07b5c455b91ab65',
-    sql: `-- breaking: no
---
--- What jobs carry besides their input: a webhook with its headers, descriptions of files. NULL: nothing.
-
-ALTER TABLE :"schema".jobs ADD COLUMN context jsonb;
-ALTER TABLE :"schema".jobs ADD COLUMN context_meta jsonb;
-`,
-  }),
-  Object.freeze({
-    version: 13,
-    name: 'generic-completions',
-    breaking: false,
-    checksum: '609fb2418265039385f0a173055ec7acdc23fbabf9721578e306ad486a6b2f8a',
-    sql: `-- breaking: no
---
--- Completions and the fence of a batch always use their generic plan: along the given jobs, by the primary key.
---
--- A plan made for the very arrays counts their elements, finds that statistics know of no running job, and reads the
--- whole table's index to find "the one" first, then compares each running job with each given one. The first five
--- executions on each connection were planned so.
-
-ALTER FUNCTION :"schema".complete_jobs(uuid[], bigint[], jsonb[], jsonb[]) SET plan_cache_mode = force_generic_plan;
-ALTER FUNCTION :"schema".fence_jobs(uuid[], bigint[]) SET plan_cache_mode = force_generic_plan;
-`,
-  }),
-  Object.freeze({
-    version: 14,
-    name: 'job-outputs',
-    breaking: false,
-    checksum: '95738c2458ed5802e44ba5579f1b1394c7b7d32ce8134600d6f38daa1c3054e6',
-    sql: `-- breaking: no
---
--- Large outputs of jobs and of their steps, apart from the rows that are listed, claimed and resumed.
---
--- The row of the job or the step holds a reference instead: {"key", "size"}, with notes that name a type of value which
--- no earlier release knows. A process of an earlier release that reads one fails with an error; it never takes the
--- reference for the value.
-
-CREATE TABLE :"schema".job_outputs (
-  job         uuid  NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
-  key         text  NOT NULL,
-  output      jsonb NOT NULL,
-  output_meta jsonb,
-  PRIMARY KEY (job, key)
-);
-`,
-  }),
-  Object.freeze({
-    version: 15,
-    name: 'job-output-keys',
-    breaking: false,
-    checksum: 'ea7635a68aff22a761fe51eb88aa30c5a72bada61a16ed3ec9be73fb7b4a769c',
-    sql: `-- breaking: no
---
--- What was put into a store of the application's own for large outputs, or is about to be.
---
--- INVARIANT: the row of a key commits before anything is put under it, and goes after it was deleted there: whatever
--- crashes in between, the store holds nothing that no row knows of.
-
-CREATE TABLE :"schema".job_output_keys (
-  key        text        PRIMARY KEY,
-  store      text        NOT NULL,
-  -- Null: nothing refers to it any more, and it is to be deleted.
-  job        uuid        REFERENCES :"schema".jobs (id) ON DELETE SET NULL,
-  -- The claim that it was made under: no other one writes a reference to it.
-  token      bigint      NOT NULL,
-  -- Whether a reference was found, which stays as long as the job: it is not looked for again.
-  referenced boolean     NOT NULL DEFAULT false,
-  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
--- For those of a job that is deleted, and those whose job was.
-CREATE INDEX job_output_keys_job ON :"schema".job_output_keys (job);
-
--- Those of which nobody knows yet whether they are referred to.
-CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE NOT referenced;
 `,
   }),
 ])

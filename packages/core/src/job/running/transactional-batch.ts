@@ -166,7 +166,7 @@ function batchContext(
 ): TransactionalJobContext {
   return {
     get db() {
-      return guard.kysely() as TransactionalJobContext['db']
+      return guard.db() as TransactionalJobContext['db']
     },
     tx: guard.executor,
     send: sendThrough(guard),

@@ -133,7 +133,7 @@ function jobTransaction(
 ): JobTransaction {
   const tx: JobTransaction = {
     get db(): Db {
-      return guard.kysely()
+      return guard.db() as Db
     },
     tx: guard.executor,
     send: sendThrough(guard),

@@ -1,4 +1,8 @@
 import { run } from '../../database/executor.ts'
+import {
+  foreignExecutor,
+  type ForeignTransaction,
+} from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
 import { channelOf } from '../../database/schema.ts'
 import {
@@ -78,6 +82,12 @@ export interface JobType extends PublishedJobType {
   readonly processes: number
 }
 
+/** How a job is spawned outside of a handler. */
+export interface SpawnNowOptions extends SpawnOptions {
+  /** The transaction to spawn in: the job exists when somebody else commits it. Defaults to one of its own. */
+  readonly tx?: ForeignTransaction
+}
+
 /** Spawning jobs, looking at them and steering them, from any process. */
 export class JobAdmin {
   /** Looking at schedules, and pausing them. */
@@ -104,25 +114,28 @@ export class JobAdmin {
   }
 
   /**
-   * Spawns a job in a transaction of its own, by its definition or by its name with an input that is checked.
+   * Spawns a job in a transaction of its own, or in that of `tx`, by its definition or by its name with an input that is
+   * checked.
    *
-   * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB.
+   * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB or
+   * TIDEMARK_INVALID_EXECUTOR.
    */
   spawn<Input, Output>(
     job: JobDefinition<Input, Output>,
     input: NoInfer<Input>,
-    options?: SpawnOptions,
+    options?: SpawnNowOptions,
   ): Promise<JobHandle<Output>>
-  spawn(name: string, input: unknown, options?: SpawnOptions): Promise<JobHandle>
+  spawn(name: string, input: unknown, options?: SpawnNowOptions): Promise<JobHandle>
   async spawn(
     job: string | JobDefinition,
     input: unknown,
-    options?: SpawnOptions,
+    { tx, ...options }: SpawnNowOptions = {},
   ): Promise<JobHandle> {
     const { name } = this.#spawner.registry.require(job)
-    const { id, duplicate } = await inSpawnSpan(this.#schema, name, () => {
+    const { id, duplicate } = await inSpawnSpan(this.#schema, name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
-      return this.#spawner.insertOne(this.#database, outgoing)
+      const executor = tx === undefined ? this.#database : await foreignExecutor(tx)
+      return this.#spawner.insertOne(executor, outgoing)
     })
     return new JobHandle(this.#database, this.#outputs, id, duplicate)
   }
@@ -133,7 +146,7 @@ export class JobAdmin {
    *
    * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_UNKNOWN_JOB_TYPE, TIDEMARK_DUPLICATE_JOB.
    */
-  async spawnJson(name: string, json: unknown, options?: SpawnOptions): Promise<JobHandle> {
+  async spawnJson(name: string, json: unknown, options?: SpawnNowOptions): Promise<JobHandle> {
     const { schemas } = this.#spawner.registry.require(name)
     return this.spawn(name, fromJson(schemas.input, json), options)
   }

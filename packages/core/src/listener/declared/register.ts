@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import type { DbBinding } from '../../database/bound/db-binding.ts'
 
 /**
  * Where a project declares its types once, by declaration merging:
@@ -13,6 +14,9 @@ import type { Kysely } from 'kysely'
  *   }
  * }
  * ```
+ *
+ * `database` are the tables as Kysely sees them. A project with another query builder declares `db` instead, the type
+ * of what the option `db` of `defineApp` makes: `db: NodePgDatabase<typeof schema>`.
  */
 // oxlint-disable-next-line typescript/no-empty-object-type -- an interface is what declarations merge into
 export interface Register {}
@@ -22,5 +26,19 @@ export type RegisteredDatabase = Register extends { database: infer Tables }
   ? Tables
   : Record<string, Record<string, unknown>>
 
-/** The Kysely that handlers get: bound to the running transaction. */
-export type Db = Kysely<RegisteredDatabase>
+/**
+ * The `db` that handlers, jobs and transactions get, bound to the running transaction: `Register['db']` where the project
+ * has declared one, else Kysely.
+ */
+export type Db = Register extends { db: infer Own } ? Own : Kysely<RegisteredDatabase>
+
+/** The option that makes the project's own `db`; it is needed where `Register` declares one. */
+export type RegisteredDb = Register extends { db: infer Own }
+  ? {
+      /** Makes the `db` of a transaction of the client it is given, for instance with `drizzle(client, { schema })`. */
+      readonly db: DbBinding<Own>
+    }
+  : {
+      /** Makes the `db` of transactions; to be declared as `Register['db']`. Defaults to Kysely. */
+      readonly db?: never
+    }

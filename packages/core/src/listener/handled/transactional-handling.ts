@@ -180,7 +180,7 @@ export class BatchContext implements HandlerContext {
   }
 
   get db(): Db {
-    return this.#transaction.kysely()
+    return this.#transaction.db() as Db
   }
 
   // Handlers destructure their context, so these must not depend on `this`.

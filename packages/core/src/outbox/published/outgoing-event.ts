@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ForeignTransaction } from '../../database/executor.ts'
+import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { encodeValue } from '../../event/codec.ts'

@@ -150,6 +150,6 @@ function inspected(row: EventRow): InspectedEvent {
     traceparent: row.traceparent,
     tracestate: row.tracestate,
     metadata: row.metadata,
-    recordedAt: row.recorded_at,
+    recordedAt: new Date(row.recorded_at),
   }
 }

@@ -1,3 +1,5 @@
+import type { DbBinding } from '../../database/bound/db-binding.ts'
+import { dbOn } from '../../database/bound/db-on.ts'
 import {
   run,
   type Executor,
@@ -5,7 +7,6 @@ import {
   type QueryResult,
   type Row,
 } from '../../database/executor.ts'
-import { kyselyOn } from '../../database/kysely.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -36,6 +37,7 @@ export class InlineProjections implements InlineConsumers {
   readonly #schema: string
   readonly #registry: EventRegistry
   readonly #logger: Logger
+  readonly #bind: DbBinding | undefined
   readonly #byType = new Map<string, InlineProjection[]>()
 
   constructor(
@@ -43,10 +45,12 @@ export class InlineProjections implements InlineConsumers {
     registry: EventRegistry,
     projections: readonly InlineProjection[],
     logger: Logger,
+    bind?: DbBinding,
   ) {
     this.#schema = schema
     this.#registry = registry
     this.#logger = logger
+    this.#bind = bind
     for (const projection of projections) {
       for (const type of projection.types) {
         this.#byType.set(type, [...(this.#byType.get(type) ?? []), projection])
@@ -139,8 +143,12 @@ export class InlineProjections implements InlineConsumers {
   ): Promise<void> {
     const handlers = byType<TableHandler>(projection.handlers)
     const sent: Promise<unknown>[] = []
+    const bind = this.#bind
+    let db: unknown
     const context = {
-      db: kyselyOn<never>(executor) as never,
+      get db(): never {
+        return (db ??= dbOn(executor, bind)) as never
+      },
       tx: executor,
       send: (query: string | SendableQuery, values: unknown[] = []): void => {
         const { sql, parameters } =

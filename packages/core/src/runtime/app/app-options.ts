@@ -2,12 +2,13 @@ import type { ConnectionOptions } from '../../database/pool.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
+import type { RegisteredDb } from '../../listener/declared/register.ts'
 import type { PublishQueueOptions } from '../../outbox/published/coalescer.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { Module } from './modules.ts'
 
 /** What an application is made of and where its database is. */
-export interface AppOptions extends ConnectionOptions {
+export interface AppOptions extends ConnectionOptions, RegisteredDb {
   /** The modules whose definitions make up the application. */
   readonly modules: readonly Module[]
   /** The schema of Tidemark's tables. Defaults to `tidemark`. */
@@ -32,6 +33,7 @@ const appOptions = [
   'preparedStatements',
   'publishQueue',
   'outputs',
+  'db',
 ]
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
@@ -50,6 +52,11 @@ export function checkAppOptions(options: AppOptions): void {
     for (const [name, value] of Object.entries(options.publishQueue)) {
       requireWhole('defineApp: publishQueue', name, value as number, 1)
     }
+  }
+  if (options.db !== undefined && typeof options.db !== 'function') {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp: `db` is not a function', {
+      hint: 'For instance `db: (client) => drizzle(client, { schema })`; see docs/orms.md.',
+    })
   }
   if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
 }

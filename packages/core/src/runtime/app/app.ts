@@ -1,4 +1,3 @@
-import { kyselyOn } from '../../database/kysely.ts'
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { inTransaction } from '../../database/transaction.ts'
@@ -114,6 +113,7 @@ export class App implements AsyncDisposable {
       this.#definitions.registry,
       inline as unknown as InlineProjection[],
       this.#logger,
+      options.db,
     )
     this.#outbox = new Outbox(this.schema, this.#inline)
     this.#coalescer = new Coalescer(this.#database, this.#outbox, options.publishQueue)
@@ -139,9 +139,9 @@ export class App implements AsyncDisposable {
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
   }
 
-  /** Kysely on the application's pool, for reading: each query on a connection of its own. */
+  /** The application's `db` (Kysely, unless it has another) on its pool, for reading: each query on a connection of its own. */
   get db(): Db {
-    return kyselyOn(this.#database)
+    return this.#database.db() as Db
   }
 
   /**
@@ -232,11 +232,16 @@ export class App implements AsyncDisposable {
     decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
     options: DecideOptions = {},
   ): Promise<Committed<LoadedEntity<State>>> {
-    rejectUnknownOptions('decide', options, ['attempts'])
-    const { attempts = 5 } = options
+    const { attempts = 5, tx } = options
+    rejectUnknownOptions('decide', options, ['attempts', 'tx'])
     requireWhole('decide', 'attempts', attempts, 1)
+    if (tx !== undefined && options.attempts !== undefined && attempts > 1) {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'decide: `attempts` cannot go with `tx`', {
+        hint: 'The transaction is yours: begin it again to decide again.',
+      })
+    }
     this.#requireOpen()
-    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts)
+    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts, tx)
     return { result, ...published, caughtUp: true }
   }
 

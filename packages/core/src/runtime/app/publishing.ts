@@ -1,4 +1,9 @@
-import { executorOf } from '../../database/executor.ts'
+import { dbOn } from '../../database/bound/db-on.ts'
+import type { PreparingExecutor } from '../../database/executor.ts'
+import {
+  foreignExecutor,
+  type ForeignTransaction,
+} from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
@@ -12,6 +17,7 @@ import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
   outgoingEvents,
+  type OutgoingEvent,
   type Drafts,
   type PublishedEvent,
   type PublishNowOptions,
@@ -34,6 +40,14 @@ export interface PublishingEnvironment {
   readonly registry: EventRegistry
 }
 
+/** Decides a command: answers the events, or none. */
+export type Decide<State> = (
+  state: State,
+  tx: Transaction,
+) => Drafts | undefined | Promise<Drafts | undefined>
+
+const executors = new WeakMap<Transaction, PreparingExecutor>()
+
 /** The ways to publish of an application: on its own, in a transaction, and as what an entity decides. */
 export class Publishing {
   readonly #environment: PublishingEnvironment
@@ -47,11 +61,11 @@ export class Publishing {
     this.#requireKnown(drafts)
     const span = new PublishSpan(outbox.schema)
     try {
-      const published = await span.run(typeOf(drafts), () => {
+      const published = await span.run(typeOf(drafts), async () => {
         const events = outgoingEvents(drafts, options)
         return options?.tx === undefined
           ? coalescer.publish(events)
-          : outbox.insert(executorOf(options.tx), events)
+          : outbox.insert(await foreignExecutor(options.tx), events)
       })
       span.end(published)
       return published
@@ -81,7 +95,7 @@ export class Publishing {
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
           const answer = await work({
             get db(): Db {
-              return transaction.kysely()
+              return transaction.db() as Db
             },
             query,
             publish,
@@ -103,26 +117,66 @@ export class Publishing {
   async decide<State>(
     entity: Entity<State>,
     id: string,
-    decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
+    decide: Decide<State>,
     attempts: number,
+    tx?: ForeignTransaction,
   ): Promise<readonly [LoadedEntity<State>, Published]> {
-    const { schema } = this.#environment.outbox
+    if (tx !== undefined) {
+      return this.#within(tx, (transaction) => this.#decideOnce(transaction, entity, id, decide))
+    }
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.transaction(async (tx) => {
-          const loaded = await loadEntity(tx, schema, entity, id)
-          const drafts = await decide(loaded.state, tx)
-          if (drafts !== undefined) {
-            const stream = entity.streamOf(id)
-            tx.publish(drafts, { stream, expectedVersion: loaded.version })
-          }
-          await keepSnapshot(tx, schema, entity, id, loaded)
-          return loaded
-        })
+        return await this.transaction((own) => this.#decideOnce(own, entity, id, decide))
       } catch (error) {
         if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
       }
     }
+  }
+
+  async #decideOnce<State>(
+    tx: Transaction,
+    entity: Entity<State>,
+    id: string,
+    decide: Decide<State>,
+  ): Promise<LoadedEntity<State>> {
+    const { schema } = this.#environment.outbox
+    // Tidemark's own statements do not go through what the caller's driver makes of answers.
+    const executor = executors.get(tx) ?? tx
+    const loaded = await loadEntity(executor, schema, entity, id)
+    const drafts = await decide(loaded.state, tx)
+    if (drafts !== undefined) {
+      const stream = entity.streamOf(id)
+      tx.publish(drafts, { stream, expectedVersion: loaded.version })
+    }
+    await keepSnapshot(executor, schema, entity, id, loaded)
+    return loaded
+  }
+
+  /** Works in a transaction that somebody else commits; what it publishes is inserted when it is done. */
+  async #within<T>(
+    tx: ForeignTransaction,
+    work: (transaction: Transaction) => Promise<T>,
+  ): Promise<readonly [T, Published]> {
+    const { database, outbox, spawner } = this.#environment
+    const executor = await foreignExecutor(tx)
+    const buffer: OutgoingEvent[] = []
+    const { spawn, flush } = spawner.turn(executor, { triggeredBy: 'system' })
+    const transaction: Transaction = {
+      get db(): Db {
+        return dbOn(executor, database.bind) as Db
+      },
+      query: executor.query.bind(executor),
+      publish: (drafts, options) => {
+        this.#requireKnown(drafts)
+        buffer.push(...outgoingEvents(drafts, options))
+      },
+      spawn,
+    }
+    executors.set(transaction, executor)
+    const result = await work(transaction)
+    await flush()
+    const events = await outbox.insert(executor, buffer)
+    return [result, { events, sequence: events.at(-1)?.sequence ?? null }]
   }
 
   // A second definition of a type would be validated by one schema and read by another.

@@ -1,3 +1,4 @@
+import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
@@ -43,8 +44,13 @@ export interface TransactionOptions extends WaitOptions {
 
 /** How a command is decided. */
 export interface DecideOptions {
-  /** How often it is decided at most, when others append meanwhile. Defaults to 5. */
+  /** How often it is decided at most, when others append meanwhile. Defaults to 5, and with `tx` it is 1. */
   readonly attempts?: number
+  /**
+   * The transaction to decide in, which somebody else commits. Its events are inserted before `decide` returns; a
+   * conflict leaves the transaction usable. Without it the command is decided in a transaction of its own.
+   */
+  readonly tx?: ForeignTransaction
 }
 
 /** A transaction that has committed. */

@@ -1,6 +1,6 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
 
-// A function, because its settings pin the plan: see the migration.
+// A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(
   'claim_jobs',
   (schema) => `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer)`,

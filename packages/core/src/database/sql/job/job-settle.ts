@@ -3,7 +3,7 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 // INVARIANT: every statement here is fenced by id, token and the status 'running'.
 
 // Completed jobs of a process, many at once. Those that are not answered were somebody else's by then. A function,
-// because its settings pin the plan: see the migration.
+// because its settings pin the plan: see `migrations/`.
 export const completeJobs: SchemaStatement = statement(
   'complete_jobs',
   (schema) =>

@@ -1,27 +1,41 @@
 -- breaking: no
 --
--- What led to a job, and what came of it: the chain from event to job to step to event, readable in SQL.
+-- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
+-- what came of it: the chain from event to job to step to event, readable in SQL.
 
--- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
--- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
--- search along the primary key: no index on the time is paid for by publishers.
-CREATE FUNCTION :"schema".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+-- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
+CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-  low    bigint;
-  high   bigint;
-  middle bigint;
-  found  bigint;
-  at     timestamptz;
+  transition text := 'spawned';
 BEGIN
-  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM :"schema".events e;
-  WHILE low < high LOOP
-    middle := low + (high - low) / 2;
-    SELECT e.sequence, e.recorded_at INTO found, at FROM :"schema".events e
-      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
-    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
-  END LOOP;
-  RETURN coalesce(low, 0);
+  IF TG_OP = 'UPDATE' THEN
+    transition := CASE
+      WHEN NEW.status = 'running' THEN 'started'
+      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
+      WHEN OLD.status = 'paused' THEN 'resumed'
+      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+    END;
+  END IF;
+  IF transition = ANY (NEW.lifecycle) THEN
+    INSERT INTO :"schema".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
+    VALUES ('job.' || transition, 1, NEW.id::text,
+      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
+        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+  END IF;
+  RETURN NULL;
 END $$;
+
+CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.lifecycle IS NOT NULL AND OLD.status <> NEW.status)
+  EXECUTE FUNCTION :"schema".publish_job_transition();
+CREATE TRIGGER publish_job_spawn AFTER INSERT ON :"schema".jobs FOR EACH ROW
+  WHEN ('spawned' = ANY (NEW.lifecycle))
+  EXECUTE FUNCTION :"schema".publish_job_transition();
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on

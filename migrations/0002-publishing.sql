@@ -1,8 +1,22 @@
 -- breaking: no
 --
--- Publishing the calls of many callers at once, pruning, and the record that proves that no event is skipped.
+-- Publishing with streams and idempotency keys.
 
--- Publishing with streams and idempotency keys ----------------------------------------------------
+-- One row per stream. Appending updates it first, so that the order of versions in a stream is the
+-- order of its sequences and of its commits.
+CREATE TABLE :"schema".streams (
+  stream  text   PRIMARY KEY,
+  version bigint NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE :"schema".idempotency_keys (
+  key         text        PRIMARY KEY,
+  sequence    bigint,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Keys are stored in the order of time: a summary per range of blocks finds the old ones.
+CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING brin (recorded_at);
 
 -- Appends the events of several calls, each call judged on its own: all of its events, or none of them. It answers
 -- with one row per appended event, and with the conflicts of the others ('stream': expected_version differs from
@@ -133,8 +147,8 @@ BEGIN
     FROM unnest(ordinals, sequences, stream_versions) AS u (ordinal, sequence, stream_version);
 END $$;
 
--- One call, for publish() and for older versions of the library.
-CREATE OR REPLACE FUNCTION :"schema".append_events(
+-- Appends the events of one call: all of them, or none.
+CREATE FUNCTION :"schema".append_events(
   ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[],
   idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
   causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[]
@@ -147,40 +161,25 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- The skip detector -------------------------------------------------------------------------------
-
--- Horizons that were taken, each with the snapshot in which everything at or below it had to be visible. An event
--- that turns up later, at or below the horizon and invisible to its snapshot, would have been skipped.
-CREATE TABLE :"schema".horizon_samples (
-  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  -- What is looked at: base < sequence <= horizon.
-  base       bigint      NOT NULL,
-  horizon    bigint      NOT NULL,
-  snapshot   pg_snapshot NOT NULL,
-  -- The first such event that was found.
-  late       bigint,
-  late_xid   xid8,
-  found_at   timestamptz,
-  sampled_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
--- Pruning -----------------------------------------------------------------------------------------
-
--- What is no longer in the outbox: a projection that handles one of these types cannot be derived from zero.
-CREATE TABLE :"schema".pruned_partitions (
-  lower_bound bigint      PRIMARY KEY,
-  upper_bound bigint      NOT NULL,
-  events      bigint      NOT NULL,
-  types       text[]      NOT NULL,
-  -- The table that holds them now; null when they were dropped.
-  archive     text,
-  pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-
--- Keys are stored in the order of time: a summary per range of blocks finds the old ones.
-CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING brin (recorded_at);
-
--- Whoever runs listeners makes partitions ahead of need, and may not own the table.
-ALTER FUNCTION :"schema".ensure_partitions(integer, bigint) SECURITY DEFINER;
-ALTER FUNCTION :"schema".ensure_partitions(integer, bigint) SET search_path = pg_catalog, pg_temp;
-REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUBLIC;
+-- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+CREATE FUNCTION :"schema".publish(
+  type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
+  version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  answer record;
+BEGIN
+  SELECT * INTO answer FROM :"schema".append_events(
+    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+  IF answer.conflict = 'stream' THEN
+    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
+      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
+  ELSIF answer.conflict = 'duplicate' THEN
+    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
+      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
+  END IF;
+  RETURN answer.sequence;
+END $$;

@@ -1,0 +1,233 @@
+-- breaking: no
+--
+-- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
+-- this.
+
+-- Jobs --------------------------------------------------------------------------------------------
+
+-- One row per job, from its spawn to the end of its retention.
+--
+-- INVARIANT: a claim draws a new token, and every write of an attempt holds only where id, token and the status
+-- 'running' still do. Whoever takes a running job away from its process locks the row FOR UPDATE first; an attempt
+-- that is in a transaction holds it FOR KEY SHARE, which lets requests (pause, cancel) through and nothing else.
+CREATE TABLE :"schema".jobs (
+  id                uuid        PRIMARY KEY,
+  created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- When it may run next. 'infinity': when what it waits for has happened (job_waits).
+  run_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  -- The number of claims so far: the fencing token of the present one.
+  token             bigint      NOT NULL DEFAULT 0,
+  -- The process that runs it.
+  process           uuid,
+  parent            uuid,
+  -- Lower runs first.
+  priority          integer     NOT NULL DEFAULT 0,
+  -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
+  attempt           integer     NOT NULL DEFAULT 0,
+  version           integer     NOT NULL DEFAULT 1,
+  concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
+  -- again.
+  limited           boolean     NOT NULL DEFAULT false,
+  status            text        NOT NULL DEFAULT 'queued'
+    CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
+  -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
+  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- of its type allows.
+  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
+  -- What an operator asks of a running job.
+  requested         text        CHECK (requested IN ('pause', 'cancel')),
+  name              text        NOT NULL,
+  queue             text        NOT NULL DEFAULT 'default',
+  concurrency_key   text,
+  -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
+  rate_key          text,
+  unique_key        text,
+  -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
+  triggered_by      text        NOT NULL DEFAULT 'sql',
+  correlation_id    text,
+  causation_id      text,
+  traceparent       text,
+  tracestate        text,
+  input             jsonb       NOT NULL,
+  input_meta        jsonb,
+  -- What it carries besides: a webhook with its headers, descriptions of files. NULL: nothing.
+  context           jsonb,
+  context_meta      jsonb,
+  output            jsonb,
+  output_meta       jsonb,
+  -- Of the last attempt that failed.
+  error             jsonb,
+  -- What a scheduled job waits for, for people.
+  waiting           jsonb,
+  -- The transitions that are published as events; NULL: none.
+  lifecycle         text[]
+);
+
+COMMENT ON TABLE :"schema".jobs IS
+  'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
+
+-- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
+CREATE INDEX jobs_claim ON :"schema".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
+CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
+
+-- The statements of an attempt select its job by id, token and status = 'running'. With just that predicate in the
+-- index of running jobs the planner walked it instead of the primary key, where the statistics said that few run,
+-- with all of its dead entries, for each job of a batch: completing 1,000 jobs took 12 to 16 times as long as without
+-- that index (medians of one run). The statements that want it name the process, so no other can take it.
+CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
+
+CREATE INDEX jobs_new ON :"schema".jobs (concurrency_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON :"schema".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON :"schema".jobs (concurrency_key)
+  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
+  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+  WHERE status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
+CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
+CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
+CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key)
+  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
+CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
+
+-- What attempts leave -----------------------------------------------------------------------------
+
+-- What an attempt leaves for the next one. Apart from the job, so that a checkpoint writes a small row.
+CREATE TABLE :"schema".job_states (
+  job            uuid        PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  version        integer     NOT NULL DEFAULT 1,
+  state          jsonb,
+  state_meta     jsonb,
+  variables      jsonb       NOT NULL DEFAULT '{}',
+  variables_meta jsonb       NOT NULL DEFAULT '{}',
+  progress       jsonb,
+  updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- Finished steps, and waits: a resumed job does not repeat them.
+CREATE TABLE :"schema".job_steps (
+  job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  step         text        NOT NULL,
+  kind         text        NOT NULL DEFAULT 'step',
+  output       jsonb,
+  output_meta  jsonb,
+  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  completed_at timestamptz,
+  PRIMARY KEY (job, step)
+);
+
+-- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
+CREATE TABLE :"schema".job_attempts (
+  job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  token        bigint      NOT NULL,
+  attempt      integer     NOT NULL,
+  outcome      text        NOT NULL,
+  process      uuid,
+  triggered_by text        NOT NULL,
+  started_at   timestamptz,
+  finished_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  error        jsonb,
+  PRIMARY KEY (job, token)
+);
+
+CREATE TABLE :"schema".job_logs (
+  number  bigint      GENERATED ALWAYS AS IDENTITY,
+  job     uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  token   bigint      NOT NULL,
+  at      timestamptz NOT NULL,
+  level   text        NOT NULL,
+  message text        NOT NULL,
+  fields  jsonb,
+  PRIMARY KEY (job, number)
+);
+
+-- Large outputs of jobs and of their steps, apart from the rows that are listed, claimed and resumed.
+--
+-- The row of the job or the step holds a reference instead: {"key", "size"}, with notes that name a type of value of
+-- its own. A process that does not know it fails with an error; it never takes the reference for the value.
+CREATE TABLE :"schema".job_outputs (
+  job         uuid  NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  key         text  NOT NULL,
+  output      jsonb NOT NULL,
+  output_meta jsonb,
+  PRIMARY KEY (job, key)
+);
+
+-- What was put into a store of the application's own for large outputs, or is about to be.
+--
+-- INVARIANT: the row of a key commits before anything is put under it, and goes after it was deleted there: whatever
+-- crashes in between, the store holds nothing that no row knows of.
+CREATE TABLE :"schema".job_output_keys (
+  key        text        PRIMARY KEY,
+  store      text        NOT NULL,
+  -- Null: nothing refers to it any more, and it is to be deleted.
+  job        uuid        REFERENCES :"schema".jobs (id) ON DELETE SET NULL,
+  -- The claim that it was made under: no other one writes a reference to it.
+  token      bigint      NOT NULL,
+  -- Whether a reference was found, which stays as long as the job: it is not looked for again.
+  referenced boolean     NOT NULL DEFAULT false,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- For those of a job that is deleted, and those whose job was.
+CREATE INDEX job_output_keys_job ON :"schema".job_output_keys (job);
+
+-- Those of which nobody knows yet whether they are referred to.
+CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE NOT referenced;
+
+-- Waits, schedules and locks ----------------------------------------------------------------------
+
+-- What jobs wait for without holding a slot.
+CREATE TABLE :"schema".job_waits (
+  job      uuid   PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
+  -- The event's type, or the listener's name.
+  target   text,
+  key      text,
+  -- The last event that was looked at, or the sequence that the listener has to reach.
+  sequence bigint,
+  jobs     uuid[]
+);
+
+-- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
+CREATE UNLOGGED TABLE :"schema".job_doorbells (
+  process uuid    PRIMARY KEY,
+  armed   boolean NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE :"schema".schedules (
+  name       text        PRIMARY KEY,
+  job        text        NOT NULL,
+  cron       text        NOT NULL,
+  time_zone  text        NOT NULL,
+  overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
+  catch_up   text        NOT NULL CHECK (catch_up IN ('none', 'last', 'all')),
+  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused')),
+  -- The tick that fires next: whoever moves it on has fired it.
+  next_at    timestamptz NOT NULL,
+  last_job   uuid,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE :"schema".schedule_ticks (
+  schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
+  tick        timestamptz NOT NULL,
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  job         uuid,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (schedule, tick)
+);
+
+CREATE TABLE :"schema".locks (
+  key        text        PRIMARY KEY,
+  -- Grows with every holder: what a guarded resource can tell a late one by.
+  token      bigint      NOT NULL,
+  holder     text        NOT NULL,
+  held_until timestamptz NOT NULL
+) WITH (fillfactor = 50);

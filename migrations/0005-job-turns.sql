@@ -1,0 +1,164 @@
+-- breaking: no
+--
+-- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
+-- many run side by side, and how many start in any stretch of time.
+
+-- Limits ------------------------------------------------------------------------------------------
+
+-- What the processes have declared. Whoever claims under a limit holds its row until the claim commits.
+CREATE TABLE :"schema".job_limits (
+  kind        text    NOT NULL CHECK (kind IN ('queue', 'type')),
+  name        text    NOT NULL,
+  concurrency integer CHECK (concurrency > 0),
+  rate        integer CHECK (rate > 0),
+  -- In milliseconds.
+  period      float8  CHECK (period > 0),
+  PRIMARY KEY (kind, name),
+  CHECK ((rate IS NULL) = (period IS NULL))
+);
+
+COMMENT ON TABLE :"schema".job_limits IS
+  'Limits of queues and of types of jobs. Written by processes when they start, from their definitions.';
+
+-- How many have started lately: of a queue, of a type, or of a key of a type.
+CREATE TABLE :"schema".job_rates (
+  kind     text          NOT NULL,
+  name     text          NOT NULL,
+  key      text          NOT NULL,
+  -- Stretches of a twentieth of the period, by their beginnings, and the starts in each.
+  since    timestamptz[] NOT NULL DEFAULT '{}',
+  starts   integer[]     NOT NULL DEFAULT '{}',
+  -- When a job of it may start next; NULL: none waits.
+  ready_at timestamptz,
+  -- In this order, so that nobody looks for what is ready by walking along all keys of a name.
+  PRIMARY KEY (key, name, kind)
+) WITH (fillfactor = 50);
+
+CREATE INDEX job_rates_ready ON :"schema".job_rates (kind, name, ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX job_rates_next ON :"schema".job_rates (ready_at) WHERE ready_at IS NOT NULL;
+
+COMMENT ON TABLE :"schema".job_rates IS 'Starts of jobs under a rate limit, lately.';
+
+-- How many more may start now. A stretch counts until all of it is older than the period, so that no more than `rate`
+-- start in any stretch of that length, wherever it begins.
+CREATE FUNCTION :"schema".rate_room(
+  since timestamptz[], starts integer[], rate integer, period float8, at timestamptz
+) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN rate IS NULL THEN 2147483647 ELSE greatest(0, rate - coalesce((
+    SELECT sum(u.n)::integer FROM unnest(since, starts) AS u (s, n)
+    WHERE u.s > at - period * 1.05 * interval '1 ms'), 0)) END
+$$;
+
+-- Notes down `n` starts.
+CREATE FUNCTION :"schema".note_starts(kind text, name text, key text, n integer, period float8, at timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  width float8 := period / 20;
+  -- The stretch that `at` lies in.
+  this timestamptz := to_timestamp(floor(extract(epoch FROM at) * 1000 / width) * width / 1000);
+BEGIN
+  INSERT INTO :"schema".job_rates AS r (kind, name, key) VALUES (kind, name, key) ON CONFLICT DO NOTHING;
+  UPDATE :"schema".job_rates r SET since = l.since, starts = l.starts
+    FROM (SELECT array_agg(g.s ORDER BY g.s) AS since, array_agg(g.n ORDER BY g.s) AS starts
+          FROM (SELECT u.s, sum(u.n)::integer AS n
+                FROM (SELECT s, c FROM :"schema".job_rates o, unnest(o.since, o.starts) AS e (s, c)
+                      WHERE o.kind = kind AND o.name = name AND o.key = key
+                        AND e.s > at - period * 1.05 * interval '1 ms'
+                      UNION ALL SELECT this, n) AS u (s, n)
+                GROUP BY u.s) AS g) AS l
+    WHERE r.kind = kind AND r.name = name AND r.key = key;
+END $$;
+
+-- Keys --------------------------------------------------------------------------------------------
+
+-- Keys that somebody has left: the next job with such a key may run.
+CREATE TABLE :"schema".job_key_releases (
+  key text NOT NULL
+);
+
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running')
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+  EXECUTE FUNCTION :"schema".release_job_key();
+CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running'))
+  EXECUTE FUNCTION :"schema".release_job_key();
+
+-- Admission ---------------------------------------------------------------------------------------
+
+-- Where claimable jobs go: into the claim index, or to those that wait for the limit of their type. The keys are taken
+-- in one order.
+CREATE FUNCTION :"schema".enter_jobs(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE :"schema".jobs j
+    SET parked = CASE WHEN EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = j.name)
+      THEN 'limit' END
+    WHERE j.id = ANY (ids);
+  INSERT INTO :"schema".job_rates AS r (kind, name, key, ready_at)
+    SELECT DISTINCT 'type', j.name, coalesce(j.rate_key, ''), statement_timestamp() FROM :"schema".jobs j
+    WHERE j.id = ANY (ids) AND j.parked = 'limit' ORDER BY 2, 3
+    ON CONFLICT (key, name, kind) DO UPDATE SET ready_at = excluded.ready_at WHERE r.ready_at IS NULL;
+END $$;
+
+-- Moves keyed jobs on, as many as their keys allow: into the claim index, or to those that wait for the limit of
+-- their type. Keys before limits: a job that waits for the limit has its turn of the key. Each job is looked at when
+-- it is new and each key when a turn of it ends, so the cost does not grow with how many wait.
+--
+-- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
+-- whose snapshot is newer than that lock. Locks are taken in one order.
+CREATE FUNCTION :"schema".admit_jobs() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  fresh      uuid[];
+  fresh_keys text[];
+  entering   uuid[];
+  keys       text[];
+  lock_key   bigint;
+  one        text;
+  turns      integer;
+  candidate  record;
+BEGIN
+  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+    INTO fresh, fresh_keys, entering
+    FROM (SELECT j.id, j.concurrency_key FROM :"schema".jobs j WHERE j.parked = 'new'
+          LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
+  WITH notes AS (
+    DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
+      SELECT i.ctid FROM :"schema".job_key_releases i LIMIT 500 FOR UPDATE SKIP LOCKED))
+    RETURNING r.key)
+  SELECT array_agg(DISTINCT n.key) INTO keys FROM notes n;
+  keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
+  IF keys <> '{}' THEN
+    UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+      PERFORM pg_advisory_xact_lock(lock_key);
+    END LOOP;
+    FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      SELECT (SELECT count(*) FROM :"schema".jobs j
+              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+           + (SELECT count(*) FROM :"schema".jobs j
+              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      FOR candidate IN
+        SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
+        WHERE j.concurrency_key = one AND j.parked = 'key'
+        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+      LOOP
+        EXIT WHEN turns >= candidate.concurrency_limit;
+        entering := entering || candidate.id;
+        turns := turns + 1;
+      END LOOP;
+    END LOOP;
+  END IF;
+  IF entering IS NOT NULL THEN PERFORM :"schema".enter_jobs(entering); END IF;
+END $$;

@@ -1,0 +1,301 @@
+-- breaking: no
+--
+-- What moves a job along: it is spawned, claimed, woken and completed.
+
+-- Spawning ----------------------------------------------------------------------------------------
+
+-- Rings once per statement, and only while somebody waits. A spawner that commits long after its INSERT may have
+-- found nobody armed; who waits looks again after 5, 10, 20 … ms, at most a second, so that what is late is late by
+-- no more than the spawning transaction took.
+CREATE FUNCTION :"schema".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed)
+     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_:namespace', 'jobs');
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
+
+-- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+CREATE FUNCTION :"schema".spawn(
+  name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
+  unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+) RETURNS uuid LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  answer  uuid;
+  limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
+BEGIN
+  INSERT INTO :"schema".jobs AS j
+    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
+     limited)
+  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+    concurrency_key,
+    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+    triggered_by, version, limited)
+  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+  IF answer IS NULL THEN
+    SELECT j.id INTO answer FROM :"schema".jobs j
+      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+  END IF;
+  RETURN answer;
+END $$;
+
+-- Claiming ----------------------------------------------------------------------------------------
+
+-- Claims where limits are declared.
+--
+-- INVARIANT: locks are taken in one order: keys (admit_jobs), the queue's limit, the types' limits by name. Counts are
+-- taken by statements whose snapshots are newer than the lock of what they count for. Rows of job_rates are skipped
+-- when they are locked: by an admission, which may wait for a limit that is held here.
+--
+-- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
+CREATE FUNCTION :"schema".claim_limited_jobs(process uuid, queue text, names text[], most integer)
+RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  at          timestamptz;
+  room        integer := most;
+  queue_limit :"schema".job_limits;
+  type_limit  :"schema".job_limits;
+  bucket      :"schema".job_rates;
+  type_room   integer;
+  found_ids   uuid[];
+  picks       uuid[] := '{}';
+  visited     :"schema".job_rates[] := '{}';
+  chosen      uuid[];
+  n           integer;
+BEGIN
+  SELECT * INTO queue_limit FROM :"schema".job_limits l
+    WHERE l.kind = 'queue' AND l.name = claim_limited_jobs.queue FOR UPDATE;
+  IF queue_limit.concurrency IS NOT NULL THEN
+    SELECT least(room, queue_limit.concurrency - count(*)::integer) INTO room FROM :"schema".jobs j
+      WHERE j.queue = claim_limited_jobs.queue AND j.status = 'running' AND j.limited;
+  END IF;
+  IF queue_limit.rate IS NOT NULL THEN
+    SELECT least(room, :"schema".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, clock_timestamp()))
+      INTO n FROM :"schema".job_rates r WHERE r.kind = 'queue' AND r.name = claim_limited_jobs.queue AND r.key = '';
+    room := coalesce(n, least(room, queue_limit.rate));
+  END IF;
+  IF room <= 0 THEN RETURN; END IF;
+
+  FOR type_limit IN
+    SELECT l.* FROM :"schema".job_limits l
+    WHERE l.kind = 'type' AND l.name = ANY (names)
+      AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+    ORDER BY l.name FOR UPDATE
+  LOOP
+    type_room := room;
+    IF type_limit.concurrency IS NOT NULL THEN
+      SELECT least(room, type_limit.concurrency - count(*)::integer) INTO type_room FROM :"schema".jobs j
+        WHERE j.name = type_limit.name AND j.status = 'running' AND j.limited;
+    END IF;
+    CONTINUE WHEN type_room <= 0;
+    FOR bucket IN
+      SELECT r.* FROM :"schema".job_rates r
+      WHERE r.kind = 'type' AND r.name = type_limit.name AND r.ready_at <= statement_timestamp()
+      ORDER BY r.ready_at LIMIT least(type_room, 100) FOR UPDATE SKIP LOCKED
+    LOOP
+      n := least(type_room, :"schema".rate_room(bucket.since, bucket.starts, type_limit.rate, type_limit.period, clock_timestamp()));
+      found_ids := ARRAY(
+        SELECT q.id FROM :"schema".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
+          AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+        ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
+      picks := picks || found_ids;
+      visited := visited || bucket;
+      type_room := type_room - cardinality(found_ids);
+      EXIT WHEN type_room <= 0;
+    END LOOP;
+  END LOOP;
+
+  -- What waits in the claim index though its type has a limit by now is put aside by the next look at the types.
+  chosen := ARRAY(
+    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (picks || ARRAY(
+      SELECT q.id FROM :"schema".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
+        AND q.name NOT IN (SELECT l.name FROM :"schema".job_limits l WHERE l.kind = 'type')
+      ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
+    ORDER BY j.priority, j.run_at, j.id LIMIT room);
+
+  -- One time for the starts and for what is noted of them.
+  at := clock_timestamp();
+  IF queue_limit.rate IS NOT NULL AND chosen <> '{}' THEN
+    PERFORM :"schema".note_starts('queue', queue_limit.name, '', cardinality(chosen), queue_limit.period, at);
+    UPDATE :"schema".job_rates r SET ready_at = CASE
+        WHEN :"schema".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, at) > 0 THEN NULL
+        ELSE r.since[1] + queue_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'queue' AND r.name = queue_limit.name AND r.key = '';
+  END IF;
+  FOREACH bucket IN ARRAY visited LOOP
+    SELECT * INTO type_limit FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = bucket.name;
+    SELECT count(*)::integer INTO n FROM :"schema".jobs j
+      WHERE j.id = ANY (chosen) AND j.name = bucket.name AND coalesce(j.rate_key, '') = bucket.key;
+    IF n > 0 AND type_limit.rate IS NOT NULL THEN
+      PERFORM :"schema".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
+    END IF;
+    UPDATE :"schema".job_rates r SET ready_at = CASE
+        WHEN NOT EXISTS (
+          SELECT FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
+            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN :"schema".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
+        ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;
+  END LOOP;
+
+  RETURN QUERY
+    UPDATE :"schema".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_limited_jobs.process,
+        started_at = at, parked = NULL, limited = true
+    WHERE j.id = ANY (chosen)
+    RETURNING j.*;
+END $$;
+
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+--
+-- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
+-- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
+-- compiled its look at it, which took 39 ms of the 42 of a claim.
+--
+-- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
+-- else changed meanwhile has another place: it is left for the next claim.
+CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
+RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+  created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
+  causation_id text, requested text)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  UPDATE :"schema".jobs j
+    SET status = 'queued', waiting = NULL,
+      parked = CASE WHEN j.concurrency_key IS NULL AND NOT j.limited THEN NULL ELSE 'new' END
+    WHERE j.id = ANY (ARRAY(
+      SELECT d.id FROM :"schema".jobs d WHERE d.status = 'scheduled' AND d.run_at <= statement_timestamp()
+      ORDER BY d.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
+  IF EXISTS (SELECT FROM :"schema".jobs j WHERE j.parked = 'new')
+     OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
+    PERFORM :"schema".admit_jobs();
+  END IF;
+  IF EXISTS (SELECT FROM :"schema".job_limits) THEN
+    RETURN QUERY
+      SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+      FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
+    RETURN;
+  END IF;
+  RETURN QUERY
+    UPDATE :"schema".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
+        started_at = clock_timestamp()
+    WHERE j.ctid = ANY (ARRAY(
+      SELECT q.ctid FROM :"schema".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
+    RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+END $$;
+
+-- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while
+-- there are jobs that nobody has looked at; null: none does.
+CREATE FUNCTION :"schema".next_job_due() RETURNS float8 LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+  SELECT least(
+    (SELECT 0::float8 WHERE EXISTS (SELECT FROM :"schema".jobs j WHERE j.parked = 'new')),
+    (SELECT greatest(0, extract(epoch FROM j.run_at - statement_timestamp()) * 1000)::float8
+     FROM :"schema".jobs j WHERE j.status = 'scheduled' AND j.run_at < 'infinity' ORDER BY j.run_at LIMIT 1),
+    (SELECT (extract(epoch FROM r.ready_at - statement_timestamp()) * 1000)::float8
+     FROM :"schema".job_rates r WHERE r.ready_at > statement_timestamp() ORDER BY r.ready_at LIMIT 1))
+$$;
+
+-- Waking ------------------------------------------------------------------------------------------
+
+-- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. `horizon` is the
+-- caller's: events above it are not settled.
+CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  woken bigint;
+BEGIN
+  WITH ready AS (
+    SELECT w.job FROM :"schema".job_waits w
+    WHERE NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
+    OR CASE w.kind
+      WHEN 'event' THEN EXISTS (
+        SELECT FROM :"schema".events e
+        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
+          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
+      WHEN 'cursor' THEN (
+        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
+        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+        WHERE l.name = w.target)
+      ELSE NOT EXISTS (
+        SELECT FROM :"schema".jobs c
+        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    END
+    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
+  ), gone AS (
+    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
+  )
+  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
+  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  RETURN woken;
+END $$;
+
+-- Completing --------------------------------------------------------------------------------------
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  IF outputs IS NULL THEN
+    RETURN QUERY
+      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  ELSE
+    RETURN QUERY
+      UPDATE :"schema".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  END IF;
+END $$;
+
+-- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
+-- and only then locked.
+CREATE FUNCTION :"schema".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT j.id FROM :"schema".jobs j
+    JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
+    WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
+END $$;

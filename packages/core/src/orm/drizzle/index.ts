@@ -1,0 +1,1 @@
+export { fromDrizzle, type DrizzleTransaction } from './from-drizzle.ts'

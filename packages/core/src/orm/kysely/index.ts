@@ -1,0 +1,1 @@
+export { bindKysely } from './bind-kysely.ts'

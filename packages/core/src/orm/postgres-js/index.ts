@@ -1,0 +1,1 @@
+export { fromPostgres, type PostgresTransaction } from './from-postgres.ts'
