@@ -1,4 +1,3 @@
-import { messageOf } from '../errors/describe-error.ts'
 import superjson from 'superjson'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 
@@ -29,7 +28,7 @@ export function encodeValue(what: string, value: unknown): EncodedValue {
     )
   } catch (error) {
     if (error instanceof TidemarkError) throw error
-    const reason = messageOf(error)
+    const reason = error instanceof Error ? error.message : String(error)
     throw notStorable(what, { path: '', reason }, error)
   }
 }

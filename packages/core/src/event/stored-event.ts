@@ -1,4 +1,3 @@
-import { messageOf } from '../errors/describe-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
@@ -85,7 +84,7 @@ function decodeRow(
       recordedAt: new Date(row.recorded_at),
     }
   } catch (cause) {
-    const reason = messageOf(cause)
+    const reason = cause instanceof Error ? cause.message : String(cause)
     return new TidemarkError(
       'TIDEMARK_EVENT_UNREADABLE',
       `event ${sequence} (${row.type}, version ${row.version}) cannot be read: ${reason}`,

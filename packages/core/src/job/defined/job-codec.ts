@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { messageOf } from '../../errors/describe-error.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
 import type { JobDefinition } from './define-job.ts'
@@ -59,7 +59,7 @@ export function encodeOutput(definition: JobDefinition, output: unknown): Encode
     schemas.output === undefined
       ? output
       : parsed('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
-  return value === undefined ? null : encodeValue(what, value)
+  return value === undefined ? null : encodeStored(what, value)
 }
 
 /**
@@ -104,7 +104,7 @@ function parseContext(name: string, schema: z.ZodType | undefined, context: unkn
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
   const what = `the state of ${name}`
   if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
-  return encodeValue(what, parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state))
+  return encodeStored(what, parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state))
 }
 
 /**
@@ -152,6 +152,35 @@ function upcast(
     forget(current)
   }
   return current
+}
+
+/**
+ * Encodes what a job leaves: one class of error for all of it, also where looking at the value throws.
+ *
+ * @param what - names it, for instance `the output of charge_card`.
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE, with the path of the value at fault.
+ */
+export function encodeStored(what: string, value: unknown): EncodedValue {
+  try {
+    return encodeValue(what, value)
+  } catch (cause) {
+    if (isTidemarkError(cause, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What fails an attempt, for good, that the server does not take a value of. */
+export function notStorable(
+  what: string,
+  path: string,
+  cause: unknown,
+  why: string = 'the server refuses it',
+): TidemarkError {
+  const reason = `${why}: ${messageOf(cause)}`
+  return new TidemarkError('TIDEMARK_PAYLOAD_NOT_STORABLE', `${what} cannot be stored: ${reason}`, {
+    cause,
+    details: { path, reason },
+  })
 }
 
 type Invalid = 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE'

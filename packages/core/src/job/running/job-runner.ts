@@ -12,10 +12,11 @@ import type { JobEnvironment } from '../attempted/environment.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import { JobQueue } from '../claimed/job-queue.ts'
 import { WakeUp } from '../claimed/wake-up.ts'
+import { notStorable } from '../defined/job-codec.ts'
 import type { JobRetention } from '../defined/retention.ts'
 import { Completions } from '../settled/completions.ts'
 import { settle, type Outcome, type Unfinished } from '../settled/settlement.ts'
-import { failedOrRetried, unstorable } from '../settled/verdict.ts'
+import { failedOrRetried } from '../settled/verdict.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
 import { executeBatch } from './transactional-batch.ts'
@@ -82,7 +83,10 @@ export class JobRunner {
         this.#wake.ring()
         this.#noteEnd()
       },
-      (attempt, error) => this.#write(attempt, { kind: 'failed', error: unstorable(attempt, error) }),
+      (attempt, error) => {
+        const refused = notStorable(`the output of ${attempt.definition.name}`, '', error)
+        this.#write(attempt, { kind: 'failed', error: refused })
+      },
     )
     this.#care = new JobCare(
       environment,

@@ -1,6 +1,5 @@
-import { messageOf } from '../../errors/describe-error.ts'
 import { field } from '../../errors/foreign-value.ts'
-import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, type TidemarkError } from '../../errors/tidemark-error.ts'
 import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
 import { exponential } from '../../listener/declared/backoff.ts'
 import type { Attempt } from '../attempted/attempt.ts'
@@ -62,15 +61,5 @@ function isQuarantined(error: unknown): boolean {
 export function comesOf(reason: unknown, error: unknown): boolean {
   return (
     error === reason || field(error, 'name') === 'AbortError' || field(error, 'cause') === reason
-  )
-}
-
-/** What a job fails with whose output the server does not take. */
-export function unstorable({ definition, job }: Attempt, cause: unknown): TidemarkError {
-  const { name } = definition
-  return new TidemarkError(
-    'TIDEMARK_PAYLOAD_NOT_STORABLE',
-    `the output of ${name} cannot be stored: the server refuses it: ${messageOf(cause)}`,
-    { cause, details: { name, id: job.id, path: '', reason: messageOf(cause) } },
   )
 }
