@@ -5,6 +5,16 @@
 -- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
 -- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
 
+-- The install ------------------------------------------------------------------------------------
+
+-- The identity of an outbox, for events that leave it: a relay knows by it what it has sent, an intake what it has
+-- taken. Made once and kept by backups; two installs in one database have one each.
+CREATE TABLE :"schema".installation (
+  id       uuid    NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO :"schema".installation DEFAULT VALUES;
+
 -- The doorbell ------------------------------------------------------------------------------------
 
 -- A process that may sleep has a row here and arms it before it looks for work (outbox/woken/doorbell.ts).

@@ -1,6 +1,6 @@
 /**
- * Runs the tests of all packages and examples, and ends with one line that sums them up:
- * `N passed, N failed` or `N passed, N failed, N skipped`. Arguments go to vitest:
+ * Runs the tests of all packages and examples, says which were skipped and why, and ends with one line that sums them
+ * up: `N passed, N failed` or `N passed, N failed, N skipped`. Arguments go to vitest:
  * `npm test -- test/outbox`, `npm test -- --project core -t "late commit"`.
  */
 import { parseCLI, startVitest } from 'vitest/node'
@@ -24,20 +24,38 @@ function count(modules, strayErrors) {
   return counts
 }
 
+/** One line for each file and reason. The reason of a test that gives none is in what the file printed. */
+function skips(modules) {
+  const reasons = new Map()
+  for (const module of modules) {
+    for (const test of module.children.allTests('skipped')) {
+      const { note } = test.result()
+      const suite = test.parent.type === 'suite' ? test.parent.name : test.name
+      const reason = `${module.relativeModuleId}: ${note ?? suite}`
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+    }
+  }
+  return [...reasons].map(([reason, tests]) => `skipped ${tests}: ${reason}`)
+}
+
 /** A run that could not even begin, for want of a configuration say, has failed once. */
 async function run() {
   try {
     const { filter, options } = parseCLI(['vitest', 'run', ...process.argv.slice(2)])
     const { state } = await startVitest(filter, { ...options, watch: false })
-    return count(state.getTestModules(), state.getUnhandledErrors())
+    const modules = state.getTestModules()
+    // Who asks for some tests by name knows that the others are skipped.
+    const reasons = options.testNamePattern === undefined ? skips(modules) : []
+    return { ...count(modules, state.getUnhandledErrors()), reasons }
   } catch (error) {
     console.error(error)
-    return { passed: 0, failed: 1, skipped: 0 }
+    return { passed: 0, failed: 1, skipped: 0, reasons: [] }
   }
 }
 
-const { passed, failed, skipped } = await run()
+const { passed, failed, skipped, reasons } = await run()
 if (failed > 0 || passed === 0) process.exitCode = 1
+for (const reason of reasons) console.log(reason)
 if (passed + failed === 0) console.error('No test ran.')
 console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`)
 // Whatever a test file left running in this process must not keep it.

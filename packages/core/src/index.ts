@@ -109,6 +109,13 @@ export type { WaitOptions } from './listener/steered/wait-for.ts'
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
 
+export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
+export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
+export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'
+export type { OutgoingMessage, RelayedMessage } from './relay/message.ts'
+export type { IntakeFeed, IntakePosition, IntakeSource, TakenMessage } from './relay/source.ts'
+export type { RelayStream, RelayTarget, StreamTip } from './relay/target.ts'
+
 export { defineProjection } from './projection/folded/define-projection.ts'
 export type {
   KeyedProjection,

@@ -80,8 +80,10 @@ export class Database implements PreparingExecutor {
       pipeline: true,
     }
     this.pool = new pg.Pool(config)
-    // An idle connection that the server closes is replaced at the next use; without a listener it would
-    // end the process.
+    // INVARIANT: a client has a listener for its whole life. The server may end its session at any moment, also between
+    // two users of it, and an `error` that nobody hears ends the process. Whoever uses it learns of it by its statement.
+    this.pool.on('connect', (client) => client.on('error', heard))
+    // An idle connection that the server closes is replaced at the next use.
     this.pool.on('error', onIdleError)
   }
 
@@ -133,4 +135,8 @@ export class Database implements PreparingExecutor {
   async close(): Promise<void> {
     await this.pool.end()
   }
+}
+
+function heard(): void {
+  // The statement under way fails, or the next one does.
 }

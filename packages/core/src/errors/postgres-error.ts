@@ -1,8 +1,39 @@
-import { looksLikeError, textField } from './foreign-value.ts'
+import { field, textField } from './foreign-value.ts'
 
-/** The SQLSTATE of a Postgres error, or the system code of a socket error; undefined for anything else. */
+// Where ORMs keep the driver's error: Drizzle, MikroORM; Sequelize; TypeORM.
+const wrappings = ['cause', 'parent', 'original', 'driverError'] as const
+const deepest = 8
+
+/** The driver's error, of which an ORM may have made one of its own without a code. */
+function driverErrorOf(error: unknown): unknown {
+  let inner = error
+  for (let depth = 0; depth < deepest; depth++) {
+    if (typeof inner !== 'object' || inner === null) return error
+    const wrapper = inner
+    if (textField(wrapper, 'code') !== undefined) return wrapper
+    const wrapped = wrappings
+      .map((name) => field(wrapper, name))
+      .find((value) => typeof value === 'object' && value !== null)
+    if (wrapped === undefined) return wrapper
+    inner = wrapped
+  }
+  return error
+}
+
+// Prisma has codes of its own: a write conflict or deadlock, a server that cannot be reached, a closed connection.
+const prismaCodes = new Map([
+  ['P2034', '40001'],
+  ['P1001', 'ECONNREFUSED'],
+  ['P1017', 'ECONNRESET'],
+])
+
+/**
+ * The SQLSTATE of a Postgres error, or the system code of a socket error, also where an ORM has wrapped it; undefined for
+ * anything else.
+ */
 export function errorCodeOf(error: unknown): string | undefined {
-  return textField(error, 'code')
+  const code = textField(driverErrorOf(error), 'code')
+  return code === undefined ? undefined : (prismaCodes.get(code) ?? code)
 }
 
 // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
@@ -27,16 +58,17 @@ export function isConnectionError(error: unknown): boolean {
     )
   // pg reports these without a code
   return (
-    looksLikeError(error) &&
     /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
-      textField(error, 'message') ?? '',
+      textField(driverErrorOf(error), 'message') ?? '',
     )
   )
 }
 
 /** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
 export function isStalePlan(error: unknown): boolean {
-  return errorCodeOf(error) === '0A000' && /cached plan/u.test(textField(error, 'message') ?? '')
+  return (
+    errorCodeOf(error) === '0A000' && /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
+  )
 }
 
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */

@@ -20,13 +20,23 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c',
+    checksum: '4577613045c75192a447fcdb9c706c3db5e5627f5831f346ce9cc5514190ab61',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
 -- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
 -- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
+
+-- The install ------------------------------------------------------------------------------------
+
+-- The identity of an outbox, for events that leave it: a relay knows by it what it has sent, an intake what it has
+-- taken. Made once and kept by backups; two installs in one database have one each.
+CREATE TABLE :"schema".installation (
+  id       uuid    NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO :"schema".installation DEFAULT VALUES;
 
 -- The doorbell ------------------------------------------------------------------------------------
 
@@ -489,7 +499,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: '880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c',
+    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -499,7 +509,7 @@ END $$;
 
 CREATE TABLE :"schema".listeners (
   name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection', 'relay', 'intake')),
   mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,
