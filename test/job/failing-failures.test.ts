@@ -23,46 +23,62 @@ const thrown: Readonly<Record<string, () => unknown>> = {
     error.cause = error
     return error
   },
-  'nothing': () => undefined,
+  nothing: () => undefined,
   'an object without a prototype': () => Object.create(null) as unknown,
   'a proxy that refuses everything': () =>
     new Proxy({}, { get: throwing, has: throwing, getPrototypeOf: throwing, ownKeys: throwing }),
   'an error whose message and stack throw': () =>
-    Object.defineProperties(new Error('x'), { message: { get: throwing }, stack: { get: throwing } }),
-  'an error with characters that Postgres refuses': () => new Error('NUL \0 and half a pair \ud800'),
+    Object.defineProperties(new Error('x'), {
+      message: { get: throwing },
+      stack: { get: throwing },
+    }),
+  'an error with characters that Postgres refuses': () =>
+    new Error('NUL \0 and half a pair \ud800'),
   'twenty megabytes': () => new Error('x'.repeat(20_000_000)),
   'an error with fields of other types': () =>
-    Object.assign(new Error('x'), { name: 7, code: { a: 1 }, stack: Symbol('s'), cause: 1n, errors: 'no' }),
+    Object.assign(new Error('x'), {
+      name: 7,
+      code: { a: 1 },
+      stack: Symbol('s'),
+      cause: 1n,
+      errors: 'no',
+    }),
   'many errors in one': () =>
-    new AggregateError(Array.from({ length: 10_000 }, (_, n) => new Error(`${n}`)), 'many'),
+    new AggregateError(
+      Array.from({ length: 10_000 }, (_, n) => new Error(`${n}`)),
+      'many',
+    ),
   'a promise that rejects': () => Promise.reject(new Error('nobody waits')),
   'a function': () => throwing,
 }
 
-test.for(Object.keys(thrown))('a job that throws %s fails when its attempts are used up', async (kind) => {
-  const run = (): never => {
-    const value = thrown[kind]?.()
-    if (value instanceof Promise) value.catch(() => {})
-    // oxlint-disable-next-line typescript/only-throw-error -- this is what users do
-    throw value
-  }
-  const outside = defineJob('outside', { input, retry: soon, run })
-  const inside = defineJob('inside', { input, retry: soon, transact: run })
-  await using app = appOn(database, [outside, inside])
-  await app.start()
-  for (const job of [outside, inside]) {
-    const { id } = await app.jobs.spawn(job, {})
-    await untilStatus(database, id, 'failed')
-    const attempts = await app.jobs.attempts(id)
-    expect(attempts.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
-      [1, 'retried'],
-      [2, 'failed'],
-    ])
-    const { error } = await app.jobs.get(id)
-    expect(typeof error?.message).toBe('string')
-    expect(JSON.stringify(error).length).toBeLessThan(100_000)
-  }
-})
+test.for(Object.keys(thrown))(
+  'a job that throws %s fails when its attempts are used up',
+  async (kind) => {
+    const run = (): never => {
+      const value = thrown[kind]?.()
+      if (value instanceof Promise) value.catch(() => {})
+      // oxlint-disable-next-line typescript/only-throw-error -- this is what users do
+      throw value
+    }
+    const outside = defineJob('outside', { input, retry: soon, run })
+    const inside = defineJob('inside', { input, retry: soon, transact: run })
+    await using app = appOn(database, [outside, inside])
+    await app.start()
+    for (const job of [outside, inside]) {
+      const { id } = await app.jobs.spawn(job, {})
+      await untilStatus(database, id, 'failed')
+      const attempts = await app.jobs.attempts(id)
+      expect(attempts.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([
+        [1, 'retried'],
+        [2, 'failed'],
+      ])
+      const { error } = await app.jobs.get(id)
+      expect(typeof error?.message).toBe('string')
+      expect(JSON.stringify(error).length).toBeLessThan(100_000)
+    }
+  },
+)
 
 const backoffs: Readonly<Record<string, () => unknown>> = {
   'not a number': () => Number.NaN,
@@ -70,32 +86,37 @@ const backoffs: Readonly<Record<string, () => unknown>> = {
   'a text': () => '5s',
   'a promise': () => Promise.reject(new Error('nobody waits')),
   'an error': throwing,
-  'nothing': () => undefined,
+  nothing: () => undefined,
 }
 
-test.for(Object.keys(backoffs))('a backoff that answers %s puts the job off all the same', async (kind) => {
-  const job = defineJob('odd_backoff', {
-    input,
-    retry: { attempts: 3, backoff: backoffs[kind] as () => number },
-    run: () => {
-      throw new Error('fails')
-    },
-  })
-  await using app = appOn(database, [job])
-  await app.start()
-  const { id } = await app.jobs.spawn(job, {})
-  const isNegative = kind === 'less than nothing'
-  await untilStatus(database, id, isNegative ? 'failed' : 'scheduled')
-  const { rows } = await database.query(
-    `select extract(epoch from run_at - clock_timestamp())::float8 as delay from tidemark.jobs where id = $1`,
-    [id],
-  )
-  expect(rows[0]?.['delay']).toBeLessThan(60)
-  const [first] = await app.jobs.attempts(id)
-  expect(first).toMatchObject({ attempt: 1, outcome: 'retried' })
-  const notes = first?.error?.notes ?? []
-  expect(notes.filter((note) => note.includes('retry.backoff of odd_backoff'))).toHaveLength(isNegative ? 0 : 1)
-})
+test.for(Object.keys(backoffs))(
+  'a backoff that answers %s puts the job off all the same',
+  async (kind) => {
+    const job = defineJob('odd_backoff', {
+      input,
+      retry: { attempts: 3, backoff: backoffs[kind] as () => number },
+      run: () => {
+        throw new Error('fails')
+      },
+    })
+    await using app = appOn(database, [job])
+    await app.start()
+    const { id } = await app.jobs.spawn(job, {})
+    const isNegative = kind === 'less than nothing'
+    await untilStatus(database, id, isNegative ? 'failed' : 'scheduled')
+    const { rows } = await database.query(
+      `select extract(epoch from run_at - clock_timestamp())::float8 as delay from tidemark.jobs where id = $1`,
+      [id],
+    )
+    expect(rows[0]?.['delay']).toBeLessThan(60)
+    const [first] = await app.jobs.attempts(id)
+    expect(first).toMatchObject({ attempt: 1, outcome: 'retried' })
+    const notes = first?.error?.notes ?? []
+    expect(notes.filter((note) => note.includes('retry.backoff of odd_backoff'))).toHaveLength(
+      isNegative ? 0 : 1,
+    )
+  },
+)
 
 test('a backoff of for ever is a year', async () => {
   const job = defineJob('patient', {
@@ -163,8 +184,11 @@ test('an output that the server refuses fails its job only, and is not tried aga
       ids.push((await app.jobs.spawn(job, { say: n === 7 ? 'unspeakable' : 'fine' })).id)
     }
     if (job === outside) await app.start()
-    for (const [n, id] of ids.entries()) await untilStatus(database, id, n === 7 ? 'failed' : 'completed')
-    expect((await app.jobs.get(ids[7] ?? '')).error).toMatchObject({ code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' })
+    for (const [n, id] of ids.entries())
+      await untilStatus(database, id, n === 7 ? 'failed' : 'completed')
+    expect((await app.jobs.get(ids[7] ?? '')).error).toMatchObject({
+      code: 'TIDEMARK_PAYLOAD_NOT_STORABLE',
+    })
     expect(await app.jobs.attempts(ids[7] ?? '')).toHaveLength(1)
   }
   expect(runs).toBeGreaterThanOrEqual(40)
@@ -178,7 +202,14 @@ test('logging and progress never fail a job, whatever it says', async () => {
     [],
     [new Error('only an error')],
     [itself, 'a circle'],
-    [{ get a(): never { return throwing() } }, 'an accessor'],
+    [
+      {
+        get a(): never {
+          return throwing()
+        },
+      },
+      'an accessor',
+    ],
     [null, 'null'],
     [{ big: 5n, at: new Date(0), error: new Error('in a field') }, 'odd values'],
     [{ text: 'NUL \0' }, 'NUL \0 \ud800'],
@@ -192,7 +223,11 @@ test('logging and progress never fail a job, whatever it says', async () => {
       const info = ctx.log.info as (...given: unknown[]) => void
       for (const given of words) info(...given)
       ctx.progress({ circle: itself })
-      ctx.progress({ get share(): never { return throwing() } })
+      ctx.progress({
+        get share(): never {
+          return throwing()
+        },
+      })
       return 'done'
     },
   })

@@ -36,7 +36,9 @@ const state = z.unknown().default(null)
 type Context = JobContext<unknown>
 
 /** The ways to leave something, each after a charge. */
-const ways: Readonly<Record<string, (ctx: Context, value: unknown, charge: () => void) => unknown>> = {
+const ways: Readonly<
+  Record<string, (ctx: Context, value: unknown, charge: () => void) => unknown>
+> = {
   step: (ctx, value, charge) =>
     ctx.step('charge', () => {
       charge()
@@ -68,28 +70,31 @@ const ways: Readonly<Record<string, (ctx: Context, value: unknown, charge: () =>
   },
 }
 
-test.for(Object.keys(ways))('a %s that cannot be stored fails the job at once, with its path', async (way) => {
-  const charges = new Map<string, number>()
-  const charging = defineJob('charging', {
-    input: z.object({ value: z.string() }),
-    state,
-    retry: { attempts: 5, backoff: () => 0 },
-    run: (job, ctx) =>
-      ways[way]?.(ctx, values[job.input.value]?.[0], () =>
-        charges.set(job.id, (charges.get(job.id) ?? 0) + 1),
-      ),
-  })
-  await using app = appOn(database, [charging])
-  await app.start()
-  for (const [value, [, path]] of Object.entries(values)) {
-    const { id } = await app.jobs.spawn(charging, { value })
-    await untilStatus(database, id, 'failed')
-    expect(charges.get(id)).toBe(1)
-    const { error } = await app.jobs.get(id)
-    expect(error).toMatchObject({ code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' })
-    if (path !== '') expect(error?.message).toContain(`"${path}"`)
-  }
-})
+test.for(Object.keys(ways))(
+  'a %s that cannot be stored fails the job at once, with its path',
+  async (way) => {
+    const charges = new Map<string, number>()
+    const charging = defineJob('charging', {
+      input: z.object({ value: z.string() }),
+      state,
+      retry: { attempts: 5, backoff: () => 0 },
+      run: (job, ctx) =>
+        ways[way]?.(ctx, values[job.input.value]?.[0], () =>
+          charges.set(job.id, (charges.get(job.id) ?? 0) + 1),
+        ),
+    })
+    await using app = appOn(database, [charging])
+    await app.start()
+    for (const [value, [, path]] of Object.entries(values)) {
+      const { id } = await app.jobs.spawn(charging, { value })
+      await untilStatus(database, id, 'failed')
+      expect(charges.get(id)).toBe(1)
+      const { error } = await app.jobs.get(id)
+      expect(error).toMatchObject({ code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' })
+      if (path !== '') expect(error?.message).toContain(`"${path}"`)
+    }
+  },
+)
 
 test('an output of a transactional job that cannot be stored takes its effects back, once', async () => {
   let runs = 0
@@ -134,7 +139,9 @@ test.for(badIds)('an id that cannot be stored is refused before the work: %j', a
   for (const way of ['step', 'sleep', 'child', 'variable']) {
     const spawned = await app.jobs.spawn(naming, { way })
     await untilStatus(database, spawned.id, 'failed')
-    expect((await app.jobs.get(spawned.id)).error).toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
+    expect((await app.jobs.get(spawned.id)).error).toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
   }
   expect(done).toBe(0)
   expect(await app.jobs.list({ status: ['scheduled', 'completed'] })).toEqual([])

@@ -2,7 +2,11 @@ import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { describeError, messageOf } from '../src/errors/describe-error.ts'
-import { errorCodeOf, isConnectionError, isRetryableConflict } from '../src/errors/postgres-error.ts'
+import {
+  errorCodeOf,
+  isConnectionError,
+  isRetryableConflict,
+} from '../src/errors/postgres-error.ts'
 import { isTidemarkError } from '../src/errors/tidemark-error.ts'
 import { errorTypeOf } from '../src/telemetry/tracer.ts'
 
@@ -13,7 +17,13 @@ const throwing = (): never => {
 /** An object that answers nothing. */
 const closed = new Proxy(
   {},
-  { get: throwing, has: throwing, ownKeys: throwing, getPrototypeOf: throwing, getOwnPropertyDescriptor: throwing },
+  {
+    get: throwing,
+    has: throwing,
+    ownKeys: throwing,
+    getPrototypeOf: throwing,
+    getOwnPropertyDescriptor: throwing,
+  },
 )
 const revoked = Proxy.revocable([], {})
 revoked.revoke()
@@ -98,9 +108,13 @@ const { thrown: nested } = fc.letrec<{ thrown: Recipe }>((tie) => ({
     oddError,
     anything,
     tie('thrown').map((cause) => () => new Error('outer', { cause: cause() })),
-    fc
-      .array(tie('thrown'), { maxLength: 30 })
-      .map((errors) => () => new AggregateError(errors.map((each) => each()), 'several')),
+    fc.array(tie('thrown'), { maxLength: 30 }).map(
+      (errors) => () =>
+        new AggregateError(
+          errors.map((each) => each()),
+          'several',
+        ),
+    ),
   ),
 }))
 
@@ -128,20 +142,31 @@ test('whatever is thrown is described, in few words that Postgres can store', ()
 test('an error keeps its causes and the errors within it', () => {
   const itself = new Error('a')
   itself.cause = itself
-  expect(describeError(itself)).toMatchObject({ message: 'a', cause: { message: expect.stringMatching(/its own cause/u) } })
+  expect(describeError(itself)).toMatchObject({
+    message: 'a',
+    cause: { message: expect.stringMatching(/its own cause/u) },
+  })
   const several = new AggregateError([new TypeError('one'), 'two'], 'both')
   expect(describeError(several)).toMatchObject({
     name: 'AggregateError',
     message: 'both',
-    errors: [{ name: 'TypeError', message: 'one' }, { name: 'string', message: 'two' }],
+    errors: [
+      { name: 'TypeError', message: 'one' },
+      { name: 'string', message: 'two' },
+    ],
   })
-  const many = new AggregateError(Array.from({ length: 50_000 }, (_, index) => new Error(String(index))))
+  const many = new AggregateError(
+    Array.from({ length: 50_000 }, (_, index) => new Error(String(index))),
+  )
   expect(describeError(many).errors?.at(-1)?.message).toMatch(/and 499\d\d more/u)
 })
 
 test('a thrown value that is no error is shown', () => {
   expect(describeError(undefined)).toEqual({ name: 'undefined', message: 'undefined' })
   expect(describeError(null)).toEqual({ name: 'null', message: 'null' })
-  expect(describeError({ status: 503, body: ['a'] })).toEqual({ name: 'object', message: '{status: 503, body: [a]}' })
+  expect(describeError({ status: 503, body: ['a'] })).toEqual({
+    name: 'object',
+    message: '{status: 503, body: [a]}',
+  })
   expect(describeError(5n)).toEqual({ name: 'bigint', message: '5' })
 })

@@ -57,17 +57,16 @@ export function isConnectionError(error: unknown): boolean {
       code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'
     )
   // pg reports these without a code
-  return (
-    /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
-      textField(driverErrorOf(error), 'message') ?? '',
-    )
+  return /Connection terminated|Client has encountered a connection error|Client was closed|timeout exceeded when trying to connect|connection error and is not queryable|Query read timeout/u.test(
+    textField(driverErrorOf(error), 'message') ?? '',
   )
 }
 
 /** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
 export function isStalePlan(error: unknown): boolean {
   return (
-    errorCodeOf(error) === '0A000' && /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
+    errorCodeOf(error) === '0A000' &&
+    /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
   )
 }
 

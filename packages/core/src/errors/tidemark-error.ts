@@ -1,5 +1,5 @@
-import { field } from './foreign-value.ts'
 import { errorCodes, type ErrorCode, type ErrorCodeEntry } from './codes.ts'
+import { field } from './foreign-value.ts'
 
 /** What a {@link TidemarkError} is made of. */
 export interface TidemarkErrorOptions {

@@ -44,7 +44,9 @@ export function startSpan({ span, of, options, parent }: SpanStart): Span | unde
   const context = parent === undefined ? undefined : api.trace.setSpan(api.ROOT_CONTEXT, parent)
   const name = of === '' ? span : `${span} ${of}`
   return quietly(() =>
-    guarded(present.startSpan(name, { kind: kinds[spanContracts[span].kind], ...options }, context)),
+    guarded(
+      present.startSpan(name, { kind: kinds[spanContracts[span].kind], ...options }, context),
+    ),
   )
 }
 

@@ -1,5 +1,5 @@
-import { messageOf } from '../../errors/describe-error.ts'
 import { Cron } from 'croner'
+import { messageOf } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireName } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { JobDefinition } from './define-job.ts'

@@ -23,6 +23,9 @@ export function requireKey(job: string, what: string, key: unknown): void {
               : 'contains half of a surrogate pair'
   if (problem === undefined) return
   throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${job}: ${what} ${problem}`, {
-    details: { job, key: typeof key === 'string' ? key.slice(0, longest).toWellFormed() : preview(key) },
+    details: {
+      job,
+      key: typeof key === 'string' ? key.slice(0, longest).toWellFormed() : preview(key),
+    },
   })
 }
