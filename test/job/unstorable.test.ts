@@ -91,7 +91,7 @@ test.for(Object.keys(ways))(
       expect(charges.get(id)).toBe(1)
       const { error } = await app.jobs.get(id)
       expect(error).toMatchObject({ code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' })
-      if (path !== '') expect(error?.message).toContain(`"${path}"`)
+      expect(error?.message).toContain(path === '' ? 'cannot be encoded' : `"${path}"`)
     }
   },
 )

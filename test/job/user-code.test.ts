@@ -19,11 +19,12 @@ const predicates: Readonly<Record<string, (error: unknown) => unknown>> = {
   'reads what is not there': (error) => (error as WithResponse).response.status >= 500,
   'answers a promise that rejects': () => Promise.reject(new Error('asynchronous')),
   'answers nothing': () => undefined,
-  'answers a thenable that throws': () => ({
-    get then(): never {
-      throw new Error('not even this')
-    },
-  }),
+  'answers a thenable that throws': () =>
+    Object.defineProperty({}, 'then', {
+      get: () => {
+        throw new Error('not even this')
+      },
+    }),
 }
 
 test.for(Object.keys(predicates))(
@@ -174,11 +175,11 @@ test('a job that answers a thenable whose then throws fails, and its slot is fre
     retry: { attempts: 1 },
     run: ({ input: given }) =>
       given.odd
-        ? ({
-            then: () => {
+        ? Object.defineProperty({}, 'then', {
+            value: () => {
               throw new Error('not like this')
             },
-          } as unknown)
+          })
         : 'even',
   })
   await using app = appOn(database, [odd])

@@ -49,7 +49,7 @@ const odd = fc.constantFrom<Recipe[]>(
     }) as unknown,
   () => Symbol('a symbol'),
   () => () => {},
-  () => class Named {},
+  () => Map,
   () => new Proxy(() => {}, { get: throwing }),
   () => foreign,
   () => new Date(Number.NaN),

@@ -77,7 +77,7 @@ export function isRetryableConflict(error: unknown): boolean {
 }
 
 // data_exception, program_limit_exceeded, integrity_constraint_violation, and what a trigger raises.
-const contentClasses = ['22', '54', '23', 'P0']
+const contentClasses = new Set(['22', '54', '23', 'P0'])
 
 /**
  * Whether the server refused a statement for what was to be stored: a character, a number or a size that it does not
@@ -85,5 +85,5 @@ const contentClasses = ['22', '54', '23', 'P0']
  */
 export function isContentRefused(error: unknown): boolean {
   const code = errorCodeOf(error)
-  return code?.length === 5 && contentClasses.includes(code.slice(0, 2))
+  return code?.length === 5 && contentClasses.has(code.slice(0, 2))
 }
