@@ -10,6 +10,7 @@ import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 const input = z.object({})
+const thenKey: string = 'then'
 
 interface WithResponse {
   readonly response: { readonly status: number }
@@ -20,7 +21,7 @@ const predicates: Readonly<Record<string, (error: unknown) => unknown>> = {
   'answers a promise that rejects': () => Promise.reject(new Error('asynchronous')),
   'answers nothing': () => undefined,
   'answers a thenable that throws': () =>
-    Object.defineProperty({}, 'then', {
+    Object.defineProperty({}, thenKey, {
       get: () => {
         throw new Error('not even this')
       },
@@ -175,7 +176,7 @@ test('a job that answers a thenable whose then throws fails, and its slot is fre
     retry: { attempts: 1 },
     run: ({ input: given }) =>
       given.odd
-        ? Object.defineProperty({}, 'then', {
+        ? Object.defineProperty({}, thenKey, {
             value: () => {
               throw new Error('not like this')
             },
