@@ -10,6 +10,7 @@ import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 const input = z.object({})
+// oxlint-disable-next-line unicorn/no-thenable -- odd thenables are the subject here
 const thenKey: string = 'then'
 
 interface WithResponse {
