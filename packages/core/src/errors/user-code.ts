@@ -39,14 +39,6 @@ export function ask<T>(
   return { ok: false, error: new TidemarkError(code, `${what} answered ${given}, not ${expected}`) }
 }
 
-/**
- * Calls a function of the application's that may take its time, so that whatever it does comes out as a promise: also a
- * throw before the first await, and a `then` that throws.
- */
-export async function callAsync<T>(call: () => T | PromiseLike<T>): Promise<T> {
-  return call()
-}
-
 /** Keeps the rejection of a promise that nobody waits for from ending the process. */
 export function forget(value: unknown): void {
   if (!isThenable(value)) return
@@ -61,6 +53,5 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 export const isBoolean = (answer: unknown): answer is boolean => typeof answer === 'boolean'
-export const isText = (answer: unknown): answer is string => typeof answer === 'string'
 export const isNumber = (answer: unknown): answer is number =>
   typeof answer === 'number' && !Number.isNaN(answer)

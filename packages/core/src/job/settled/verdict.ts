@@ -8,7 +8,7 @@ import type { Outcome } from './settlement.ts'
 // Where a backoff answers nonsense.
 const usual = exponential('1s', '1h')
 /** The longest that a job is put off after a failure, in milliseconds: what is longer is shortened to it. */
-export const longestDelay: number = 365 * 86_400_000
+const longestDelay: number = 365 * 86_400_000
 
 /**
  * What becomes of a failed attempt: another one later, or the end. The job's own functions have a say; where one throws
