@@ -43,11 +43,7 @@ export function decodeTexts({ json, meta }: EncodedValue): unknown {
 }
 
 /** The error of a value that cannot be stored. */
-function notStorable(
-  what: string,
-  { path, reason }: Unstorable,
-  cause?: unknown,
-): TidemarkError {
+function notStorable(what: string, { path, reason }: Unstorable, cause?: unknown): TidemarkError {
   const where = path === '' ? 'it' : `"${path}"`
   return new TidemarkError(
     'TIDEMARK_PAYLOAD_NOT_STORABLE',

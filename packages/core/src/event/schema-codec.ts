@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
+import { messageOf } from '../errors/describe-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from './codec.ts'
 import { firstDifference } from './difference.ts'
@@ -149,9 +150,9 @@ function checkByCodec(
     encoding = z.safeEncode(schema, given)
   } catch (cause) {
     // Of zod: a transform that goes one way only. Of a codec's own function: the value is not what it takes.
-    const oneWay = cause instanceof Error && cause.name === 'ZodEncodeError'
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw unstable(what, '', oneWay ? 'has a transform that goes one way only' : reason, cause)
+    const oneWay = cause instanceof z.core.$ZodEncodeError
+    const reason = oneWay ? 'has a transform that goes one way only' : messageOf(cause)
+    throw unstable(what, '', reason, cause)
   }
   if (!encoding.success) throw refuse(encoding.error)
   const encoded = tryEncode(what, encoding.data)
@@ -176,13 +177,16 @@ function requireSame(what: string, written: unknown, read: unknown): void {
   throw unstable(what, path, 'comes back as something else')
 }
 
-/** Parses, and says what to do where that throws: a schema must answer at once. */
+/** Parses. What a function in the schema throws is an issue as any other; a schema must answer at once. */
 function parse(what: string, schema: z.ZodType, value: unknown): z.ZodSafeParseResult<unknown> {
   try {
     return schema.safeParse(value)
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw unstable(what, '', reason, cause)
+    if (cause instanceof z.core.$ZodAsyncError) throw unstable(what, '', messageOf(cause), cause)
+    const message = `the schema threw: ${messageOf(cause)}`
+    const error = new z.ZodError([{ code: 'custom', path: [], message, input: value }])
+    error.cause = cause
+    return { success: false, error }
   }
 }
 

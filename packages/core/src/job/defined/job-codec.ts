@@ -1,5 +1,7 @@
 import type { z } from 'zod'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { messageOf } from '../../errors/describe-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
 import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema-codec.ts'
 import { shapeOf } from '../../event/schema-shape.ts'
@@ -11,10 +13,7 @@ import type { JobDefinition } from './define-job.ts'
  * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA.
  */
 export function encodeInput({ name, schemas }: JobDefinition, input: unknown): WrittenValue {
-  const what = `the input of ${name}`
-  return writeBySchema(what, schemas.input, input, (error) =>
-    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
-  )
+  return written('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
 }
 
 /**
@@ -46,10 +45,9 @@ export function decodeInput(
       details: { name, version },
     })
   }
-  const what = `the input of ${name}`
-  return readBySchema(what, definition.schemas.input, input, (error) =>
-    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
-  )
+  const { input: schema } = definition.schemas
+  // What SQL and other languages spawn is plain JSON, which has no bigint and no Date.
+  return read('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schema, input, meta === null)
 }
 
 /**
@@ -60,36 +58,21 @@ export function decodeInput(
 export function decodeOutput({ name, schemas }: JobDefinition, stored: unknown): unknown {
   // Only codecs store something else than what they are given.
   if (schemas.output === undefined || shapeOf(schemas.output) !== 'codec') return stored
-  const what = `the output of ${name}`
-  return readBySchema(what, schemas.output, stored, (error) =>
-    invalid('TIDEMARK_INVALID_OUTPUT', what, name, error),
-  )
+  return read('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, schemas.output, stored)
 }
 
 /**
  * What a job answered, checked and ready to be stored; null when it answered nothing.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OUTPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT, or TIDEMARK_PAYLOAD_NOT_STORABLE with the path of what is not.
  */
 export function encodeOutput(definition: JobDefinition, output: unknown): EncodedValue | null {
   const { name, schemas } = definition
   if (schemas.output === undefined && output === undefined) return null
   const what = `the output of ${name}`
-  try {
-    if (schemas.output !== undefined) {
-      const { value, encoded } = writeBySchema(what, schemas.output, output, (error) =>
-        invalid('TIDEMARK_INVALID_OUTPUT', what, name, error),
-      )
-      return value === undefined ? null : encoded
-    }
-    return encodeValue(what, output)
-  } catch (error) {
-    if (error instanceof TidemarkError && error.code === 'TIDEMARK_INVALID_OUTPUT') throw error
-    throw new TidemarkError('TIDEMARK_INVALID_OUTPUT', `the output of ${name} cannot be stored`, {
-      cause: error,
-      details: { name },
-    })
-  }
+  if (schemas.output === undefined) return encodeStored(what, output)
+  const { value, encoded } = written('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -109,9 +92,7 @@ export function encodeContext(
     })
   }
   const what = `the context of ${name}`
-  const { value, encoded } = writeBySchema(what, schemas.context, context, (error) =>
-    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
-  )
+  const { value, encoded } = written('TIDEMARK_INVALID_INPUT', what, name, schemas.context, context)
   return value === undefined ? null : encoded
 }
 
@@ -126,20 +107,15 @@ export function decodeContext(
   meta: unknown,
 ): unknown {
   if (schemas.context === undefined) return undefined
-  const what = `the context of ${name}`
   const stored = json === null ? undefined : decodeValue(json, meta)
-  return readBySchema(what, schemas.context, stored, (error) =>
-    invalid('TIDEMARK_INVALID_INPUT', what, name, error),
-  )
+  return read('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, schemas.context, stored)
 }
 
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
   const what = `the state of ${name}`
-  const refuse = (error?: z.ZodError): TidemarkError =>
-    invalid('TIDEMARK_INVALID_STATE', what, name, error)
-  if (schemas.state === undefined) throw refuse()
-  return writeBySchema(what, schemas.state, state, refuse).encoded
+  if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
+  return written('TIDEMARK_INVALID_STATE', what, name, schemas.state, state).encoded
 }
 
 /**
@@ -153,19 +129,23 @@ export function decodeJobState(
 ): unknown {
   const { name, schemas } = definition
   if (schemas.state === undefined) return undefined
-  const state =
-    stored === undefined
-      ? undefined
-      : upcast(
-          decodeValue(stored.json, stored.meta),
-          definition.upcastState,
-          stored.version,
-          definition.version,
-        )
   const what = `the stored state of ${name}`
-  return readBySchema(what, schemas.state, state, (error) =>
-    invalid('TIDEMARK_INVALID_STATE', what, name, error),
-  )
+  let state: unknown
+  try {
+    state =
+      stored === undefined
+        ? undefined
+        : upcast(
+            decodeValue(stored.json, stored.meta),
+            definition.upcastState,
+            stored.version,
+            definition.version,
+          )
+  } catch (cause) {
+    const message = `${what} cannot be brought up to version ${definition.version}`
+    throw new TidemarkError('TIDEMARK_INVALID_STATE', message, { cause, details: { name } })
+  }
+  return read('TIDEMARK_INVALID_STATE', what, name, schemas.state, state)
 }
 
 function upcast(
@@ -177,13 +157,79 @@ function upcast(
   let current = value
   for (let version = from; version < to; version++) {
     const step = upcasters[version] as ((value: unknown) => unknown) | undefined
-    if (step !== undefined) current = step(current)
+    if (step === undefined) continue
+    current = step(current)
+    // A promise fits no schema; its rejection must not end the process besides.
+    forget(current)
   }
   return current
 }
 
+/**
+ * Encodes what a job leaves: one class of error for all of it, also where looking at the value throws.
+ *
+ * @param what - names it, for instance `the output of charge_card`.
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE, with the path of the value at fault.
+ */
+export function encodeStored(what: string, value: unknown): EncodedValue {
+  try {
+    return encodeValue(what, value)
+  } catch (cause) {
+    if (isTidemarkError(cause, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What fails an attempt, for good, that the server does not take a value of. */
+export function notStorable(
+  what: string,
+  path: string,
+  cause: unknown,
+  why: string = 'the server refuses it',
+): TidemarkError {
+  const reason = `${why}: ${messageOf(cause)}`
+  return new TidemarkError('TIDEMARK_PAYLOAD_NOT_STORABLE', `${what} cannot be stored: ${reason}`, {
+    cause,
+    details: { path, reason },
+  })
+}
+
+type Invalid = 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE'
+
+/**
+ * What a schema makes of a value, and how that is stored. A schema has functions of the application's in it; whatever
+ * they do, the error is of one class.
+ */
+function written(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  value: unknown,
+): WrittenValue {
+  try {
+    return writeBySchema(what, schema, value, (error) => invalid(code, what, name, error))
+  } catch (cause) {
+    if (isTidemarkError(cause)) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What a stored value is by a schema. */
+function read(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  stored: unknown,
+  plain = false,
+): unknown {
+  const refuse = (error: z.ZodError): TidemarkError => invalid(code, what, name, error)
+  return readBySchema(what, schema, stored, refuse, plain)
+}
+
 function invalid(
-  code: 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE',
+  code: Invalid,
   what: string,
   name: string,
   error: z.ZodError | undefined,
