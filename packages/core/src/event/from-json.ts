@@ -16,7 +16,13 @@ import type { z } from 'zod'
 export function fromJson(schema: z.ZodType, json: unknown): unknown {
   const parsed = schema.safeParse(json)
   if (parsed.success) return json
-  return convertIssues(schema, structuredClone(json), parsed.error.issues)
+  return convertByIssues(schema, json, parsed.error)
+}
+
+/** The same, of what a schema has refused already. */
+export function convertByIssues(schema: z.ZodType, json: unknown, { issues }: z.ZodError): unknown {
+  const convertible = issues.some(({ code }) => code === 'invalid_type' || code === 'invalid_union')
+  return convertible ? convertIssues(schema, structuredClone(json), issues) : json
 }
 
 type Issues = readonly z.core.$ZodIssue[]

@@ -4,8 +4,9 @@ import { messageOf } from '../errors/describe-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from './codec.ts'
 import { firstDifference } from './difference.ts'
-import { fromJson } from './from-json.ts'
+import { convertByIssues, fromJson } from './from-json.ts'
 import { shapeOf } from './schema-shape.ts'
+import { isPlainJson } from './storable.ts'
 
 /** A value as programs work with it, and as it is stored. */
 export interface WrittenValue {
@@ -92,8 +93,10 @@ export function readBySchema(
 ): unknown {
   const parsed = parse(what, schema, stored)
   if (parsed.success) return parsed.data
-  const again = plain ? parse(what, schema, fromJson(schema, stored)) : parsed
-  if (again.success) return again.data
+  if (plain && isPlainJson(stored)) {
+    const again = parse(what, schema, convertByIssues(schema, stored, parsed.error))
+    if (again.success) return again.data
+  }
   throw refuse(parsed.error)
 }
 
