@@ -1,4 +1,4 @@
-import { defineListener, type HandlerContext, type RecordedEvent } from 'tidemark'
+import { defineListener, defineProjection, type HandlerContext, type RecordedEvent } from 'tidemark'
 import { describe, expect, test } from 'vitest'
 import { effectsOf, noted, notesOf, recorder, recordEffect } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -81,6 +81,27 @@ describe('a handler cannot let go of the fence', () => {
     const { rows } = await database.query('select * from tidemark.events')
     expect(rows).toEqual([])
   })
+})
+
+test('an inline projection cannot end its publisher’s transaction', async () => {
+  await database.query('create table tallies (n integer)')
+  const inline = defineProjection('tallies', {
+    version: 1,
+    mode: 'inline',
+    tables: ['tallies'],
+  }).on(noted, async (event, { tx }) => {
+    await tx.query('insert into tallies values (1)')
+    if (event.payload.note === 'bad') await tx.query('commit').catch(() => {})
+  })
+  await using app = appOn(database, [inline])
+  await expect(app.publish(noted({ note: 'bad' }))).rejects.toMatchObject({
+    code: 'TIDEMARK_TRANSACTION_CONTROL',
+  })
+  await app.publish(noted({ note: 'good' }))
+  const { rows } = await database.query(
+    'select (select count(*)::integer from tallies) as rows, (select count(*)::integer from tidemark.events) as events',
+  )
+  expect(rows).toEqual([{ rows: 1, events: 1 }])
 })
 
 test('a savepoint of the handler’s own works', async () => {
