@@ -1,6 +1,6 @@
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
 export { rejectUnknownOptions } from './errors/options.ts'
-export type { ErrorDescription } from './errors/postgres-error.ts'
+export type { ErrorDescription } from './errors/describe-error.ts'
 export {
   isTidemarkError,
   TidemarkError,

@@ -84,6 +84,16 @@ export const errorCodes = {
     remedy:
       'Throw to have everything rolled back; for a part of it make a savepoint: `SAVEPOINT a`, and `ROLLBACK TO a`.',
   },
+  TIDEMARK_OUTCOME_REFUSED: {
+    summary: 'How an attempt of a job ended was refused by the server; the job has failed instead.',
+    example: 'how import_rows 01a20068 ended (suspended) could not be stored: value too long',
+    remedy: 'Look at the log of the process that ran it, deploy what mends it, and retry the job.',
+  },
+  TIDEMARK_CALLBACK_FAILED: {
+    summary: 'A function that the application gave for a decision threw, or answered nonsense.',
+    example: 'retry.backoff of send_email answered NaN, not a number of milliseconds',
+    remedy: 'Mend the function; until then its default is taken where there is one.',
+  },
   TIDEMARK_NESTED_TRANSACTION: {
     summary:
       'A `db` was to begin a transaction that cannot be a savepoint, or to end one that is not its own.',

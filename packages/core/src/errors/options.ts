@@ -1,3 +1,4 @@
+import { preview } from './foreign-value.ts'
 import { TidemarkError } from './tidemark-error.ts'
 
 /**
@@ -36,6 +37,16 @@ export function requireWhole(where: string, option: string, value: number, least
     'TIDEMARK_INVALID_OPTION',
     `${where}: "${option}" must be a whole number of at least ${least}, not ${String(value)}`,
     { details: { option, value } },
+  )
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is a function. */
+export function requireFunction(where: string, option: string, value: unknown): void {
+  if (typeof value === 'function') return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a function, not ${preview(value)}`,
+    { details: { option } },
   )
 }
 

@@ -1,5 +1,7 @@
 import type { z } from 'zod'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { messageOf } from '../../errors/describe-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
 import type { JobDefinition } from './define-job.ts'
 
@@ -9,9 +11,7 @@ import type { JobDefinition } from './define-job.ts'
  * @throws TidemarkError TIDEMARK_INVALID_INPUT.
  */
 export function parseInput({ name, schemas }: JobDefinition, input: unknown): unknown {
-  const parsed = schemas.input.safeParse(input)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, parsed.error)
+  return parsed('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
 }
 
 /**
@@ -49,25 +49,17 @@ export function decodeInput(
 /**
  * What a job answered, checked and ready to be stored; null when it answered nothing.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OUTPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT, or TIDEMARK_PAYLOAD_NOT_STORABLE with the path of what is not.
  */
 export function encodeOutput(definition: JobDefinition, output: unknown): EncodedValue | null {
   const { name, schemas } = definition
   if (schemas.output === undefined && output === undefined) return null
-  try {
-    const parsed = schemas.output?.safeParse(output)
-    if (parsed !== undefined && !parsed.success) {
-      throw invalid('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, parsed.error)
-    }
-    const value = parsed === undefined ? output : parsed.data
-    return value === undefined ? null : encodeValue(`the output of ${name}`, value)
-  } catch (error) {
-    if (error instanceof TidemarkError && error.code === 'TIDEMARK_INVALID_OUTPUT') throw error
-    throw new TidemarkError('TIDEMARK_INVALID_OUTPUT', `the output of ${name} cannot be stored`, {
-      cause: error,
-      details: { name },
-    })
-  }
+  const what = `the output of ${name}`
+  const value =
+    schemas.output === undefined
+      ? output
+      : parsed('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
+  return value === undefined ? null : encodeStored(what, value)
 }
 
 /**
@@ -105,18 +97,14 @@ function parseContext(name: string, schema: z.ZodType | undefined, context: unkn
       details: { name },
     })
   }
-  const parsed = schema.safeParse(context)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, parsed.error)
+  return parsed('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, schema, context)
 }
 
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
-  const parsed = schemas.state?.safeParse(state)
-  if (parsed?.success !== true) {
-    throw invalid('TIDEMARK_INVALID_STATE', `the state of ${name}`, name, parsed?.error)
-  }
-  return encodeValue(`the state of ${name}`, parsed.data)
+  const what = `the state of ${name}`
+  if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
+  return encodeStored(what, parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state))
 }
 
 /**
@@ -130,18 +118,23 @@ export function decodeJobState(
 ): unknown {
   const { name, schemas } = definition
   if (schemas.state === undefined) return undefined
-  const state =
-    stored === undefined
-      ? undefined
-      : upcast(
-          decodeValue(stored.json, stored.meta),
-          definition.upcastState,
-          stored.version,
-          definition.version,
-        )
-  const parsed = schemas.state.safeParse(state)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_STATE', `the stored state of ${name}`, name, parsed.error)
+  const what = `the stored state of ${name}`
+  let state: unknown
+  try {
+    state =
+      stored === undefined
+        ? undefined
+        : upcast(
+            decodeValue(stored.json, stored.meta),
+            definition.upcastState,
+            stored.version,
+            definition.version,
+          )
+  } catch (cause) {
+    const message = `${what} cannot be brought up to version ${definition.version}`
+    throw new TidemarkError('TIDEMARK_INVALID_STATE', message, { cause, details: { name } })
+  }
+  return parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state)
 }
 
 function upcast(
@@ -153,13 +146,66 @@ function upcast(
   let current = value
   for (let version = from; version < to; version++) {
     const step = upcasters[version] as ((value: unknown) => unknown) | undefined
-    if (step !== undefined) current = step(current)
+    if (step === undefined) continue
+    current = step(current)
+    // A promise fits no schema; its rejection must not end the process besides.
+    forget(current)
   }
   return current
 }
 
+/**
+ * Encodes what a job leaves: one class of error for all of it, also where looking at the value throws.
+ *
+ * @param what - names it, for instance `the output of charge_card`.
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE, with the path of the value at fault.
+ */
+export function encodeStored(what: string, value: unknown): EncodedValue {
+  try {
+    return encodeValue(what, value)
+  } catch (cause) {
+    if (isTidemarkError(cause, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What fails an attempt, for good, that the server does not take a value of. */
+export function notStorable(
+  what: string,
+  path: string,
+  cause: unknown,
+  why: string = 'the server refuses it',
+): TidemarkError {
+  const reason = `${why}: ${messageOf(cause)}`
+  return new TidemarkError('TIDEMARK_PAYLOAD_NOT_STORABLE', `${what} cannot be stored: ${reason}`, {
+    cause,
+    details: { path, reason },
+  })
+}
+
+type Invalid = 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE'
+
+/** What a schema makes of a value. A schema has functions of the application's in it, which may throw. */
+function parsed(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  value: unknown,
+): unknown {
+  let result: ReturnType<z.ZodType['safeParse']>
+  try {
+    result = schema.safeParse(value)
+  } catch (cause) {
+    const message = `${what} could not be checked, its schema threw: ${messageOf(cause)}`
+    throw new TidemarkError(code, message, { cause, details: { name } })
+  }
+  if (result.success) return result.data
+  throw invalid(code, what, name, result.error)
+}
+
 function invalid(
-  code: 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE',
+  code: Invalid,
   what: string,
   name: string,
   error: z.ZodError | undefined,

@@ -7,9 +7,10 @@ import {
   writeVariable,
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
-import { decodeValue, encodeValue } from '../../event/codec.ts'
+import { decodeValue } from '../../event/codec.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import { decodeJobState, encodeJobState } from '../defined/job-codec.ts'
+import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
+import { requireKey } from '../defined/stored-key.ts'
 
 /** A step as it is stored: finished, or a wait that has begun. */
 export interface StoredStep {
@@ -81,7 +82,13 @@ export class JobMemory {
     return [...this.#steps.values()]
   }
 
+  /**
+   * What is stored under an id; every step and every wait asks first.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when nothing could ever be stored under it: before the work, not after.
+   */
   step(id: string): StoredStep | undefined {
+    requireKey(this.#attempt.definition.name, 'the id of a step or a wait', id)
     return this.#steps.get(id)
   }
 
@@ -94,20 +101,21 @@ export class JobMemory {
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
-    const { json, meta } = encodeValue(`the variable ${name}`, value)
+    requireKey(this.#attempt.definition.name, 'the name of a variable', name)
+    const { json, meta } = encodeStored(`the variable ${name}`, value)
     await this.#attempt.write(writeVariable, [name, json, meta ?? 'null'])
     this.#variables.set(name, value)
   }
 
   async saveProgress(progress: unknown): Promise<void> {
-    const { json } = encodeValue('the progress', progress)
+    const { json } = encodeStored('the progress', progress)
     await this.#attempt.write(writeProgress, [json])
   }
 
   /** Stores a finished step, or the beginning of a wait; with an executor, in its transaction. */
   async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
     const { id, kind, output, startedAt, completedAt } = step
-    const encoded = output === undefined ? null : encodeValue(`the output of ${id}`, output)
+    const encoded = output === undefined ? null : encodeStored(`the output of ${id}`, output)
     const finished = completedAt !== null
     const { outputs } = this.#attempt.environment
     // A wait is looked at by others while it is open: it stays in its row.

@@ -15,8 +15,8 @@ import {
   ringForJobs,
 } from '../../database/sql/job/job-admin.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { fromJson } from '../../event/from-json.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'

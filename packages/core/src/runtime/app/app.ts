@@ -51,6 +51,7 @@ import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
+import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -99,7 +100,7 @@ export class App implements AsyncDisposable {
     this.options = options
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
-    this.#logger = options.logger ?? stderrLogger
+    this.#logger = safeLogger(options.logger ?? stderrLogger)
     // Nothing connects before it is needed: defining an application costs nothing.
     this.#database = new Database(options, 'tidemark', (error) =>
       this.#logger.debug({ err: error }, 'an idle connection was lost'),
