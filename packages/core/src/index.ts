@@ -109,6 +109,8 @@ export type { WaitOptions } from './listener/steered/wait-for.ts'
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
 export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
 
+export type { RelayAdmin } from './relay/admin.ts'
+export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/verify.ts'
 export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
 export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
 export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'

@@ -3,9 +3,9 @@ import { fromJson, type App, type EventSequence, type PublishOptions } from 'tid
 import { expectedVersionArgument } from '../arguments.ts'
 import { usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
-import type { Definitions } from '../definitions.ts'
 import { parseJson } from '../json-argument.ts'
-import { reading } from '../rows.ts'
+import { reading } from '../output/rows.ts'
+import type { Definitions } from '../session/definitions.ts'
 
 interface Options {
   readonly stream?: string
