@@ -50,7 +50,7 @@ class PrismaConnection extends EventEmitter {
 
   constructor(client: pg.PoolClient) {
     super()
-    this.query = client.query.bind(client) as pg.PoolClient['query']
+    this.query = client.query.bind(client)
   }
 
   connect(callback: (error: null) => void): void {
