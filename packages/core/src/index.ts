@@ -36,6 +36,7 @@ export {
   type Upcaster,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
+export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 

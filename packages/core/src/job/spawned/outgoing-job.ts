@@ -1,11 +1,11 @@
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import { encodeValue, type EncodedValue } from '../../event/codec.ts'
+import type { EncodedValue } from '../../event/codec.ts'
 import { milliseconds } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions, SpawnOrigin } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
-import { encodeContext, parseInput } from '../defined/job-codec.ts'
+import { encodeContext, encodeInput } from '../defined/job-codec.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
 
 /** A job as it is sent to the database. */
@@ -64,8 +64,7 @@ export function outgoingJob(
 ): OutgoingJob {
   const { name } = definition
   if (options !== noOptions) rejectUnknownOptions(`spawn(${name})`, options, optionNames)
-  const input = parseInput(definition, given)
-  const encoded = encodeValue(`the input of ${name}`, input)
+  const { value: input, encoded } = encodeInput(definition, given)
   const priority = options.priority ?? definition.priority
   requireWhole(`spawn(${name})`, 'priority', priority, Number.MIN_SAFE_INTEGER)
   const seed = options.id === undefined ? origin.next?.() : undefined

@@ -4,7 +4,6 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
-import { channelOf } from '../../database/schema.ts'
 import {
   cancelJob,
   deleteFinished,
@@ -18,7 +17,7 @@ import type { SchemaStatement } from '../../database/statement.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { fromJson } from '../../event/from-json.ts'
+import { valueFromJson } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'
@@ -131,13 +130,14 @@ export class JobAdmin {
     input: unknown,
     { tx, ...options }: SpawnNowOptions = {},
   ): Promise<JobHandle> {
-    const { name } = this.#spawner.registry.require(job)
+    const definition = this.#spawner.registry.require(job)
+    const { name } = definition
     const { id, duplicate } = await inSpawnSpan(this.#schema, name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
       const executor = tx === undefined ? this.#database : await foreignExecutor(tx)
       return this.#spawner.insertOne(executor, outgoing)
     })
-    return new JobHandle(this.#database, this.#outputs, id, duplicate)
+    return new JobHandle(this.#database, this.#outputs, id, duplicate, definition)
   }
 
   /**
@@ -148,7 +148,7 @@ export class JobAdmin {
    */
   async spawnJson(name: string, json: unknown, options?: SpawnNowOptions): Promise<JobHandle> {
     const { schemas } = this.#spawner.registry.require(name)
-    return this.spawn(name, fromJson(schemas.input, json), options)
+    return this.spawn(name, valueFromJson(schemas.input, json), options)
   }
 
   /** The types of jobs that this application defines: those that can be spawned by their names here. */
@@ -429,7 +429,7 @@ export class JobAdmin {
         },
       )
     }
-    await run(this.#database, ringForJobs(this.#schema), [channelOf(this.#schema)])
+    await run(this.#database, ringForJobs(this.#schema), [])
     return rows[0]['status'] as JobStatus
   }
 }

@@ -5,6 +5,8 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnedJob } from '../../listener/declared/spawning.ts'
 import { wait } from '../../outbox/woken/wait.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
+import { decodeOutput } from '../defined/job-codec.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
@@ -33,11 +35,20 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
   readonly #database: Database
   readonly #schema: string
   readonly #outputs: Outputs
+  readonly #definition: JobDefinition | undefined
 
-  constructor(database: Database, outputs: Outputs, id: string, duplicate: boolean) {
+  /** @param definition - of its type, where that is known: what its output is read by. */
+  constructor(
+    database: Database,
+    outputs: Outputs,
+    id: string,
+    duplicate: boolean,
+    definition?: JobDefinition,
+  ) {
     this.#database = database
     this.#schema = outputs.schema
     this.#outputs = outputs
+    this.#definition = definition
     this.id = id
     this.duplicate = duplicate
   }
@@ -83,7 +94,9 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       if (status === 'completed') {
         const columns = { output, meta }
         const reading = this.#outputs.read(this.#database, this.id, columns, options.signal)
-        return (await reading) as Output
+        const stored = await reading
+        const definition = this.#definition
+        return (definition === undefined ? stored : decodeOutput(definition, stored)) as Output
       }
       if (status === 'failed' || status === 'cancelled') {
         const reason = (error as { message?: string } | null)?.message

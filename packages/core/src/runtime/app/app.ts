@@ -130,6 +130,7 @@ export class App implements AsyncDisposable {
       coalescer: this.#coalescer,
       spawner: this.#spawner,
       registry: this.#definitions.registry,
+      logger: this.#logger,
     })
     this.#outputs = new Outputs(this.schema, options.outputs)
     this.jobs = new JobAdmin(

@@ -89,7 +89,7 @@ RETURNING status`,
 // Tells the processes that there is something to look at: rare, so it may ring.
 export const ringForJobs: SchemaStatement = statement(
   'ring_for_jobs',
-  () => `SELECT pg_notify($1::text, 'jobs')`,
+  (schema) => `SELECT ${schema}.ring('jobs')`,
 )
 
 // Finished jobs past their time, a page at a time, oldest first by the time in their ids.
