@@ -12,6 +12,7 @@ const importOrder = [
   'listener',
   'projection',
   'job',
+  'relay',
   'runtime',
   'orm',
 ]

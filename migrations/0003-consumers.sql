@@ -7,7 +7,7 @@
 
 CREATE TABLE :"schema".listeners (
   name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection', 'relay', 'intake')),
   mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,

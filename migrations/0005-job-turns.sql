@@ -142,7 +142,7 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
-    FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+    FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP

@@ -9,10 +9,7 @@
 -- no more than the spawning transaction took.
 CREATE FUNCTION :"schema".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed)
-     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', 'jobs');
-  END IF;
+  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed) THEN PERFORM :"schema".ring('jobs'); END IF;
   RETURN NULL;
 END $$;
 

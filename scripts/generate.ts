@@ -76,7 +76,10 @@ function readMigration(file: string, bytes: Buffer): MigrationSource {
 /** Reads all migrations in order; versions must run 1, 2, 3 … without a gap. */
 async function readMigrations(): Promise<readonly MigrationSource[]> {
   const entries = await readdir(join(root, 'migrations'))
-  const files = entries.filter((entry) => entry.endsWith('.sql')).toSorted()
+  // schema.sql is made from the others.
+  const files = entries
+    .filter((entry) => entry.endsWith('.sql') && entry !== 'schema.sql')
+    .toSorted()
   if (files.length === 0) throw new SourceError('migrations/ holds no .sql file')
   const migrations = await Promise.all(
     files.map(async (file) => readMigration(file, await readFile(join(root, 'migrations', file)))),

@@ -232,7 +232,10 @@ test('a job with a time limit of a month is not cut off', async () => {
   const done = await app.jobs.withLock('k', { ttl: '90d' }, async () => latch.open())
   expect(done.held).toBe(true)
   await until(database, `select count(*)::int from tidemark.jobs where status = 'completed'`, 2)
-  expect(await app.jobs.list({ status: 'completed' })).toMatchObject([{ attempt: 1 }, { attempt: 1 }])
+  expect(await app.jobs.list({ status: 'completed' })).toMatchObject([
+    { attempt: 1 },
+    { attempt: 1 },
+  ])
 })
 
 function aborted(signal: AbortSignal): Promise<never> {

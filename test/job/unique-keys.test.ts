@@ -245,7 +245,8 @@ test('of spawns in quick succession one job runs with the newest input', async (
   const ran: string[] = []
   const job = defineJob('gathered', { input: z.string(), run: (each) => void ran.push(each.input) })
   await using app = appOn(database, [job])
-  const runAt = async (id: string): Promise<number> => (await app.jobs.get(id)).runAt?.getTime() ?? 0
+  const runAt = async (id: string): Promise<number> =>
+    (await app.jobs.get(id)).runAt?.getTime() ?? 0
 
   const debounced = { uniqueKey: 'd', debounce: { window: '1h', longest: '90m' } } as const
   const one = await app.jobs.spawn(job, 'd1', debounced)

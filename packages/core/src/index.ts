@@ -1,6 +1,6 @@
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
 export { rejectUnknownOptions } from './errors/options.ts'
-export type { ErrorDescription } from './errors/postgres-error.ts'
+export type { ErrorDescription } from './errors/describe-error.ts'
 export {
   isTidemarkError,
   TidemarkError,
@@ -36,6 +36,7 @@ export {
   type Upcaster,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
+export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
@@ -116,6 +117,15 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/defined/priority.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
+
+export type { RelayAdmin } from './relay/admin.ts'
+export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/verify.ts'
+export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
+export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
+export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'
+export type { OutgoingMessage, RelayedMessage } from './relay/message.ts'
+export type { IntakeFeed, IntakePosition, IntakeSource, TakenMessage } from './relay/source.ts'
+export type { RelayStream, RelayTarget, StreamTip } from './relay/target.ts'
 
 export { defineProjection } from './projection/folded/define-projection.ts'
 export type {

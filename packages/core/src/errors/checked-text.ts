@@ -1,3 +1,4 @@
+import { preview, storableText } from './foreign-value.ts'
 import { TidemarkError } from './tidemark-error.ts'
 
 /** How long a text may be. */
@@ -46,24 +47,7 @@ export function requireText(
 
 const mostShown = 80
 
-/** A value in a few characters, whatever it is. */
+/** A value in a few words, whatever it is; a text in quotation marks. */
 export function shown(value: unknown): string {
-  switch (typeof value) {
-    case 'string': {
-      const cut = value.length > mostShown ? `${value.slice(0, mostShown)}…` : value
-      return JSON.stringify(cut.toWellFormed())
-    }
-    case 'object':
-      return value === null ? 'null' : 'an object'
-    case 'function':
-      return 'a function'
-    case 'number':
-    case 'bigint':
-    case 'boolean':
-    case 'undefined':
-    case 'symbol':
-      return String(value)
-    default:
-      return 'a value of an unknown type'
-  }
+  return typeof value === 'string' ? JSON.stringify(storableText(value, mostShown)) : preview(value)
 }

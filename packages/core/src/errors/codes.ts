@@ -84,6 +84,16 @@ export const errorCodes = {
     remedy:
       'Throw to have everything rolled back; for a part of it make a savepoint: `SAVEPOINT a`, and `ROLLBACK TO a`.',
   },
+  TIDEMARK_OUTCOME_REFUSED: {
+    summary: 'How an attempt of a job ended was refused by the server; the job has failed instead.',
+    example: 'how import_rows 01a20068 ended (suspended) could not be stored: value too long',
+    remedy: 'Look at the log of the process that ran it, deploy what mends it, and retry the job.',
+  },
+  TIDEMARK_CALLBACK_FAILED: {
+    summary: 'A function that the application gave for a decision threw, or answered nonsense.',
+    example: 'retry.backoff of send_email answered NaN, not a number of milliseconds',
+    remedy: 'Mend the function; until then its default is taken where there is one.',
+  },
   TIDEMARK_NESTED_TRANSACTION: {
     summary:
       'A `db` was to begin a transaction that cannot be a savepoint, or to end one that is not its own.',
@@ -122,9 +132,16 @@ export const errorCodes = {
     remedy:
       'The details list each path and what was expected there. Nothing was sent to the database.',
   },
+  TIDEMARK_UNSTABLE_SCHEMA: {
+    summary: 'A schema does not read back what was written by it.',
+    example:
+      'the payload of accounts.opened could not be read as it was written: "cents" comes back as something else',
+    remedy:
+      'A stored value is parsed again whenever it is read. Use `z.codec`, which encodes when it is written and decodes when it is read, or a transform that leaves its own answer as it is. Nothing was sent to the database.',
+  },
   TIDEMARK_PAYLOAD_NOT_STORABLE: {
     summary:
-      'A payload holds something that jsonb cannot: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
+      'A value holds something that would not come back as it was: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
     example: 'the payload of accounts.opened cannot be stored: "note" contains a NUL character',
     remedy:
       'The message names the path. Encode binary data as base64 and replace what is not data.',
@@ -221,7 +238,7 @@ export const errorCodes = {
     remedy: 'The details say how far it has come and its status. Is a process running it?',
   },
   TIDEMARK_INVALID_STATE: {
-    summary: 'The stored state of a projection does not satisfy its schema.',
+    summary: 'The state of a projection or a job does not satisfy its schema.',
     example:
       'the stored state of balances is invalid at balance: Invalid input: expected bigint, received string',
     remedy:
@@ -341,6 +358,70 @@ export const errorCodes = {
     example: 'the server is a standby: transactions that publish cannot be seen there',
     remedy:
       'Read it on the primary. A standby serves everything else: streams, projections, and queries of your own.',
+  },
+  TIDEMARK_BROKER_UNAVAILABLE: {
+    summary: 'A broker cannot be reached, does not answer, or refuses for a reason of its own.',
+    example: 'orders: the stream ORDERS cannot be reached: connection refused',
+    remedy:
+      'Nothing is lost: it is tried again until the broker is back. Check its address, credentials and state.',
+  },
+  TIDEMARK_RELAY_OUTRUN: {
+    summary: 'Somebody else wrote to a stream while a relay was writing to it.',
+    example: 'the stream ORDERS went on at 8,200 before message 8,201 was stored',
+    remedy:
+      'The relay looks at the stream again and goes on. When it repeats, find who else writes to the stream.',
+  },
+  TIDEMARK_RELAY_STREAM_REPLACED: {
+    summary: 'The stream of a relay was deleted and made anew.',
+    example:
+      'orders: the stream ORDERS was made anew at 2026-11-02T10:00:00Z; the one that orders wrote to was made at 2026-10-01T08:00:00Z',
+    remedy:
+      'When that was meant, `tidemark listener reset` sends the new stream everything from the beginning.',
+  },
+  TIDEMARK_RELAY_STREAM_SHARED: {
+    summary: 'A message in the stream of a relay comes from somebody else.',
+    example:
+      'orders: the last message of the stream ORDERS comes from no relay, not from this outbox (6f1b…)',
+    remedy: 'Give each relay a stream of its own, and let nobody else write to it.',
+  },
+  TIDEMARK_RELAY_TIP_GONE: {
+    summary: "The last message of a relay's stream was deleted, and what it was is not known.",
+    example:
+      'orders: the last message of the stream ORDERS, at 8200, is gone, and orders has not sent it: it was at 8100',
+    remedy:
+      'Find out who deleted it; then send everything to a new stream: change `stream` in the definition.',
+  },
+  TIDEMARK_RELAY_AHEAD: {
+    summary: 'The stream of a relay holds events that the outbox does not have (yet).',
+    example: 'orders: the stream ORDERS holds event 9000, but the last of the outbox is 8500',
+    remedy:
+      'The outbox was restored from a backup, or it is the wrong database. Send to a new stream: change `stream` in the definition.',
+  },
+  TIDEMARK_RELAY_PASSED: {
+    summary: 'An event that a relay had left out was to be sent after later ones.',
+    example: 'orders: event 8100 was left out, and the stream ORDERS holds later ones by now',
+    remedy: 'Discard the dead letter, or publish what it says as a new event.',
+  },
+  TIDEMARK_RELAY_MESSAGE_REFUSED: {
+    summary:
+      'An event cannot be sent to a stream: it is too large for the broker, or its subject cannot be one.',
+    example:
+      'event 8100 (orders.placed) has 2,000,000 bytes, and the broker takes at most 1,048,576',
+    remedy:
+      "Raise the broker's limit, keep large values out of payloads, mend `subject`; or leave the event out with `onFailure: 'skip'`.",
+  },
+  TIDEMARK_RELAY_MESSAGE_INVALID: {
+    summary: 'A message of a relay was altered and cannot be read.',
+    example: "a relay's message cannot be read (event 4e2f…): the body is no JSON",
+    remedy:
+      'Find out who alters the stream; `tidemark relay verify` names the messages that differ.',
+  },
+  TIDEMARK_INTAKE_GAP: {
+    summary: 'Messages are missing from the stream that an intake reads.',
+    example:
+      'orders: at 8200 the stream ORDERS goes on with event 9000, which follows 8999, but the last that was taken is 8700',
+    remedy:
+      'They expired before they were read, or were deleted. Let the relay send everything to a new stream, and raise the retention.',
   },
   TIDEMARK_REQUEST_INVALID: {
     summary: 'A request to the HTTP API says something that it does not understand.',

@@ -52,16 +52,22 @@ export function requireWhole(
   )
 }
 
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is a function. */
+export function requireFunction(where: string, option: string, value: unknown): void {
+  if (typeof value === 'function') return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a function, not ${shown(value)}`,
+    { details: { option } },
+  )
+}
+
 /** Throws TIDEMARK_INVALID_OPTION unless `name` can name a listener, projection or event. */
 export function requireName(where: string, name: unknown): asserts name is string {
   if (typeof name === 'string' && /^[\w.:/-]{1,200}$/u.test(name)) return
-  throw new TidemarkError(
-    'TIDEMARK_INVALID_OPTION',
-    `${where} needs a name, not ${shown(name)}`,
-    {
-      hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
-    },
-  )
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a name, not ${shown(name)}`, {
+    hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
+  })
 }
 
 /** The candidate within an edit distance of a third of the word's length, if there is one. */

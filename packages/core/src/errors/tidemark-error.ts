@@ -1,4 +1,5 @@
 import { errorCodes, type ErrorCode, type ErrorCodeEntry } from './codes.ts'
+import { field } from './foreign-value.ts'
 
 /** What a {@link TidemarkError} is made of. */
 export interface TidemarkErrorOptions {
@@ -48,9 +49,6 @@ export class TidemarkError extends Error {
 /** Whether `error` is a {@link TidemarkError}, and, if a code is given, one with that code. */
 export function isTidemarkError(error: unknown, code?: ErrorCode): error is TidemarkError {
   return (
-    typeof error === 'object' &&
-    error !== null &&
-    (error as { '~tidemark'?: unknown })['~tidemark'] === 'error' &&
-    (code === undefined || (error as TidemarkError).code === code)
+    field(error, '~tidemark') === 'error' && (code === undefined || field(error, 'code') === code)
   )
 }

@@ -13,6 +13,7 @@ import {
   type GaugeName,
   type HistogramName,
 } from './metric-contracts.ts'
+import { quietly } from './tracer.ts'
 
 /** What a point says beside its value. */
 export type PointAttributes = Readonly<Record<string, string>>
@@ -106,16 +107,20 @@ export function isMetered(): boolean {
 
 /** Adds to a counter. */
 export function count(name: CounterName, value: number, given: PointAttributes): void {
-  instruments()
-    ?.counter(name)
-    .add(value, { ...given })
+  quietly(() =>
+    instruments()
+      ?.counter(name)
+      .add(value, { ...given }),
+  )
 }
 
 /** Adds a value to a distribution. */
 export function record(name: HistogramName, value: number, given: PointAttributes): void {
-  instruments()
-    ?.histogram(name)
-    .record(value, { ...given })
+  quietly(() =>
+    instruments()
+      ?.histogram(name)
+      .record(value, { ...given }),
+  )
 }
 
 /** Shows gauges from now on; answers how to stop. */

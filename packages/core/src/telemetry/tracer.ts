@@ -1,4 +1,6 @@
 import type { Attributes, Span, SpanOptions, Tracer } from '@opentelemetry/api'
+import { describeError, messageOf } from '../errors/describe-error.ts'
+import { field, looksLikeError, storableText, textField } from '../errors/foreign-value.ts'
 import { api } from './api.ts'
 import { convention } from './conventions.ts'
 import { spanContracts, type SpanName } from './span-contracts.ts'
@@ -41,7 +43,42 @@ export function startSpan({ span, of, options, parent }: SpanStart): Span | unde
   if (api === undefined || present === undefined) return undefined
   const context = parent === undefined ? undefined : api.trace.setSpan(api.ROOT_CONTEXT, parent)
   const name = of === '' ? span : `${span} ${of}`
-  return present.startSpan(name, { kind: kinds[spanContracts[span].kind], ...options }, context)
+  return quietly(() =>
+    guarded(
+      present.startSpan(name, { kind: kinds[spanContracts[span].kind], ...options }, context),
+    ),
+  )
+}
+
+/** What telemetry throws, a processor or an exporter of the application's, is not the work's failure. */
+export function quietly<T>(tell: () => T): T | undefined {
+  try {
+    return tell()
+  } catch (error) {
+    warnOnce(error)
+    return undefined
+  }
+}
+
+let warned = false
+
+function warnOnce(error: unknown): void {
+  if (warned) return
+  warned = true
+  process.emitWarning(`telemetry fails, and what it was to tell is lost: ${messageOf(error)}`)
+}
+
+const verbs = ['setAttribute', 'setAttributes', 'addLink', 'recordException', 'setStatus', 'end']
+
+/** The same span, whose methods never throw. */
+function guarded(span: Span): Span {
+  const methods = span as unknown as Record<string, ((...given: unknown[]) => unknown) | undefined>
+  for (const verb of verbs) {
+    const method = methods[verb]
+    if (method === undefined) continue
+    methods[verb] = (...given) => quietly(() => method.apply(span, given)) ?? span
+  }
+  return span
 }
 
 /** Runs `work` with a span active; without one, runs it. */
@@ -58,23 +95,24 @@ export function detached<T>(work: () => T): T {
 /** Ends a span with the error that it failed with. */
 export function failSpan(span: Span | undefined, error: unknown): void {
   if (api === undefined || span === undefined) return
-  span.recordException(error instanceof Error ? error : String(error))
-  span.setStatus({ code: api.SpanStatusCode.ERROR, message: messageOf(error) })
+  // Described, because what was thrown may be anything, and an exporter takes it apart.
+  const { name, message, stack } = describeError(error)
+  span.recordException({ name, message, ...(stack === undefined ? {} : { stack }) })
+  span.setStatus({ code: api.SpanStatusCode.ERROR, message })
   span.setAttribute(convention.errorType, errorTypeOf(error))
   span.end()
 }
 
 /** What `error.type` says: our code, Postgres' code or Node's, or the name of the class. */
 export function errorTypeOf(error: unknown): string {
-  if (!(error instanceof Error)) return '_OTHER'
-  const { code, cause, name } = error as Error & { code?: unknown }
+  if (!looksLikeError(error)) return '_OTHER'
+  const code = textField(error, 'code')
+  const cause = field(error, 'cause')
   // What a handler threw tells more than that a handler failed.
-  if (code === 'TIDEMARK_HANDLER_FAILED' && cause instanceof Error) return errorTypeOf(cause)
-  return typeof code === 'string' ? code : name
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (code === 'TIDEMARK_HANDLER_FAILED' && cause !== error && looksLikeError(cause)) {
+    return errorTypeOf(cause)
+  }
+  return storableText(code ?? textField(error, 'name') ?? 'Error', 200)
 }
 
 /** Attributes without those that are null or undefined. */

@@ -50,6 +50,16 @@ function executorOf(foreign: ForeignTransaction): Executor {
       hintFor(candidate),
     )
   }
+  if (typeof candidate['transaction'] === 'function') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_EXECUTOR',
+      'the `tx` option begins transactions, and is none itself',
+      {
+        hint: 'Pass what its `transaction(…)` gives, in the word of your ORM (docs/orms.md).',
+        ...hintFor(candidate),
+      },
+    )
+  }
   if (typeof candidate['totalCount'] === 'number') {
     throw new TidemarkError(
       'TIDEMARK_INVALID_EXECUTOR',

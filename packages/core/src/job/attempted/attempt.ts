@@ -1,8 +1,15 @@
-import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import {
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type QueryResult,
+} from '../../database/executor.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
+import { isContentRefused } from '../../errors/postgres-error.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
+import { notStorable } from '../defined/job-codec.ts'
 import type { JobEnvironment } from './environment.ts'
 import { cutsOff, interruptionError, type Interruption } from './interruption.ts'
 import type { Suspension } from './suspension.ts'
@@ -113,11 +120,26 @@ export class Attempt {
     executor: Executor | PreparingExecutor = this.environment.database,
   ): Promise<void> {
     this.#requireAlive()
-    const { schema } = this.environment.outbox
-    const { rowCount } = await run(executor, statement(schema), [...this.fence, ...values])
+    const { rowCount } = await this.#send(statement, values, executor)
     if (rowCount !== 0) return
     this.interrupt('lost')
     throw this.#error('lost')
+  }
+
+  /** What the server does not take is the value's fault, and stays so: it is not tried again. */
+  async #send(
+    statement: SchemaStatement,
+    values: readonly unknown[],
+    executor: Executor | PreparingExecutor,
+  ): Promise<QueryResult> {
+    const { name } = this.definition
+    try {
+      const { schema } = this.environment.outbox
+      return await run(executor, statement(schema), [...this.fence, ...values])
+    } catch (cause) {
+      if (!isContentRefused(cause)) throw cause
+      throw notStorable(`what ${name} ${this.job.id} wrote`, '', cause)
+    }
   }
 
   /** Has the transaction destroyed if the attempt is cut off; answers what ends that. */

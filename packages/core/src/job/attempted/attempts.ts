@@ -30,6 +30,11 @@ export class Attempts {
     return attempt
   }
 
+  /** Keeps an attempt that has ended while its end is being written: it is still this process's. */
+  keep(attempt: Attempt): void {
+    if (!this.#attempts.has(attempt.job.id)) this.#attempts.set(attempt.job.id, attempt)
+  }
+
   forget(attempt: Attempt): void {
     if (this.#attempts.get(attempt.job.id) === attempt) this.#attempts.delete(attempt.job.id)
   }

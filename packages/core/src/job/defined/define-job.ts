@@ -3,13 +3,14 @@ import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Upcaster } from '../../event/define-event.ts'
+import type { WrittenBy } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { longestQueue, type QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
 import { lifecycleOf, type JobTransition } from './lifecycle.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
-import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
 import { priorityOf, type PriorityName } from './priority.ts'
+import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
 import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
 
@@ -78,7 +79,7 @@ export interface JobOptions<
   readonly run?: (
     job: Job<z.output<Input>, z.output<Context>>,
     context: JobContext<z.output<State>>,
-  ) => Promise<z.input<Output>> | z.input<Output>
+  ) => Promise<WrittenBy<Output>> | WrittenBy<Output>
   /**
    * Does the work inside a transaction that commits together with the job's completion: its effects happen once.
    * Several such jobs may share a commit, each in a savepoint of its own.
@@ -86,7 +87,7 @@ export interface JobOptions<
   readonly transact?: (
     job: Job<z.output<Input>, z.output<Context>>,
     context: TransactionalJobContext,
-  ) => Promise<z.input<Output>> | z.input<Output>
+  ) => Promise<WrittenBy<Output>> | WrittenBy<Output>
 }
 
 /** What a definition runs, whatever its types were. */
@@ -187,7 +188,7 @@ export function defineJob<
 >(
   name: string,
   options: JobOptions<Input, Output, State, Context>,
-): JobDefinition<z.input<Input>, z.output<Output>> {
+): JobDefinition<WrittenBy<Input>, z.output<Output>> {
   const where = `defineJob(${JSON.stringify(name)})`
   requireName('defineJob', name)
   rejectUnknownOptions(where, options, known)
@@ -216,7 +217,7 @@ export function defineJob<
   const limit =
     options.limit === undefined ? undefined : declaredLimit(where, options.limit, ['key'])
   const rateKey = options.limit?.rate?.key
-  const definition: JobDefinition<z.input<Input>, z.output<Output>> = Object.freeze({
+  const definition: JobDefinition<WrittenBy<Input>, z.output<Output>> = Object.freeze({
     kind: 'job',
     name,
     version,

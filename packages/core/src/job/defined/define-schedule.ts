@@ -1,4 +1,5 @@
 import { Cron } from 'croner'
+import { messageOf } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireName } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { JobDefinition } from './define-job.ts'
@@ -103,7 +104,7 @@ function parseCron(where: string, cron: string, timeZone: string): Cron {
     const times = new Cron(cron, { timezone: timeZone, paused: true })
     if (times.nextRun() !== null) return times
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: ${reason}`, {
       hint: 'For instance `cron: "0 3 * * *", timeZone: "Europe/Berlin"`: every night at three.',
       cause,

@@ -1,17 +1,19 @@
 import type { z } from 'zod'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { messageOf } from '../../errors/describe-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
+import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema-codec.ts'
+import { shapeOf } from '../../event/schema-shape.ts'
 import type { JobDefinition } from './define-job.ts'
 
 /**
- * Checks an input before it is sent.
+ * Checks an input and makes it ready to be sent.
  *
- * @throws TidemarkError TIDEMARK_INVALID_INPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA.
  */
-export function parseInput({ name, schemas }: JobDefinition, input: unknown): unknown {
-  const parsed = schemas.input.safeParse(input)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, parsed.error)
+export function encodeInput({ name, schemas }: JobDefinition, input: unknown): WrittenValue {
+  return written('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
 }
 
 /**
@@ -43,31 +45,34 @@ export function decodeInput(
       details: { name, version },
     })
   }
-  return parseInput(definition, input)
+  const { input: schema } = definition.schemas
+  // What SQL and other languages spawn is plain JSON, which has no bigint and no Date.
+  return read('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schema, input, meta === null)
+}
+
+/**
+ * The output of a stored job as its type's programs have it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT when this version's schema refuses it; what is stored stays as it is.
+ */
+export function decodeOutput({ name, schemas }: JobDefinition, stored: unknown): unknown {
+  // Only codecs store something else than what they are given.
+  if (schemas.output === undefined || shapeOf(schemas.output) !== 'codec') return stored
+  return read('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, schemas.output, stored)
 }
 
 /**
  * What a job answered, checked and ready to be stored; null when it answered nothing.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OUTPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT, or TIDEMARK_PAYLOAD_NOT_STORABLE with the path of what is not.
  */
 export function encodeOutput(definition: JobDefinition, output: unknown): EncodedValue | null {
   const { name, schemas } = definition
   if (schemas.output === undefined && output === undefined) return null
-  try {
-    const parsed = schemas.output?.safeParse(output)
-    if (parsed !== undefined && !parsed.success) {
-      throw invalid('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, parsed.error)
-    }
-    const value = parsed === undefined ? output : parsed.data
-    return value === undefined ? null : encodeValue(`the output of ${name}`, value)
-  } catch (error) {
-    if (error instanceof TidemarkError && error.code === 'TIDEMARK_INVALID_OUTPUT') throw error
-    throw new TidemarkError('TIDEMARK_INVALID_OUTPUT', `the output of ${name} cannot be stored`, {
-      cause: error,
-      details: { name },
-    })
-  }
+  const what = `the output of ${name}`
+  if (schemas.output === undefined) return encodeStored(what, output)
+  const { value, encoded } = written('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -79,8 +84,16 @@ export function encodeContext(
   { name, schemas }: JobDefinition,
   context: unknown,
 ): EncodedValue | null {
-  const value = parseContext(name, schemas.context, context)
-  return value === undefined ? null : encodeValue(`the context of ${name}`, value)
+  if (schemas.context === undefined) {
+    if (context === undefined) return null
+    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
+      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
+      details: { name },
+    })
+  }
+  const what = `the context of ${name}`
+  const { value, encoded } = written('TIDEMARK_INVALID_INPUT', what, name, schemas.context, context)
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -94,29 +107,15 @@ export function decodeContext(
   meta: unknown,
 ): unknown {
   if (schemas.context === undefined) return undefined
-  return parseContext(name, schemas.context, json === null ? undefined : decodeValue(json, meta))
-}
-
-function parseContext(name: string, schema: z.ZodType | undefined, context: unknown): unknown {
-  if (schema === undefined) {
-    if (context === undefined) return undefined
-    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
-      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
-      details: { name },
-    })
-  }
-  const parsed = schema.safeParse(context)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, parsed.error)
+  const stored = json === null ? undefined : decodeValue(json, meta)
+  return read('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, schemas.context, stored)
 }
 
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
-  const parsed = schemas.state?.safeParse(state)
-  if (parsed?.success !== true) {
-    throw invalid('TIDEMARK_INVALID_STATE', `the state of ${name}`, name, parsed?.error)
-  }
-  return encodeValue(`the state of ${name}`, parsed.data)
+  const what = `the state of ${name}`
+  if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
+  return written('TIDEMARK_INVALID_STATE', what, name, schemas.state, state).encoded
 }
 
 /**
@@ -130,18 +129,23 @@ export function decodeJobState(
 ): unknown {
   const { name, schemas } = definition
   if (schemas.state === undefined) return undefined
-  const state =
-    stored === undefined
-      ? undefined
-      : upcast(
-          decodeValue(stored.json, stored.meta),
-          definition.upcastState,
-          stored.version,
-          definition.version,
-        )
-  const parsed = schemas.state.safeParse(state)
-  if (parsed.success) return parsed.data
-  throw invalid('TIDEMARK_INVALID_STATE', `the stored state of ${name}`, name, parsed.error)
+  const what = `the stored state of ${name}`
+  let state: unknown
+  try {
+    state =
+      stored === undefined
+        ? undefined
+        : upcast(
+            decodeValue(stored.json, stored.meta),
+            definition.upcastState,
+            stored.version,
+            definition.version,
+          )
+  } catch (cause) {
+    const message = `${what} cannot be brought up to version ${definition.version}`
+    throw new TidemarkError('TIDEMARK_INVALID_STATE', message, { cause, details: { name } })
+  }
+  return read('TIDEMARK_INVALID_STATE', what, name, schemas.state, state)
 }
 
 function upcast(
@@ -153,13 +157,79 @@ function upcast(
   let current = value
   for (let version = from; version < to; version++) {
     const step = upcasters[version] as ((value: unknown) => unknown) | undefined
-    if (step !== undefined) current = step(current)
+    if (step === undefined) continue
+    current = step(current)
+    // A promise fits no schema; its rejection must not end the process besides.
+    forget(current)
   }
   return current
 }
 
+/**
+ * Encodes what a job leaves: one class of error for all of it, also where looking at the value throws.
+ *
+ * @param what - names it, for instance `the output of charge_card`.
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE, with the path of the value at fault.
+ */
+export function encodeStored(what: string, value: unknown): EncodedValue {
+  try {
+    return encodeValue(what, value)
+  } catch (cause) {
+    if (isTidemarkError(cause, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What fails an attempt, for good, that the server does not take a value of. */
+export function notStorable(
+  what: string,
+  path: string,
+  cause: unknown,
+  why: string = 'the server refuses it',
+): TidemarkError {
+  const reason = `${why}: ${messageOf(cause)}`
+  return new TidemarkError('TIDEMARK_PAYLOAD_NOT_STORABLE', `${what} cannot be stored: ${reason}`, {
+    cause,
+    details: { path, reason },
+  })
+}
+
+type Invalid = 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE'
+
+/**
+ * What a schema makes of a value, and how that is stored. A schema has functions of the application's in it; whatever
+ * they do, the error is of one class.
+ */
+function written(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  value: unknown,
+): WrittenValue {
+  try {
+    return writeBySchema(what, schema, value, (error) => invalid(code, what, name, error))
+  } catch (cause) {
+    if (isTidemarkError(cause)) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
+  }
+}
+
+/** What a stored value is by a schema. */
+function read(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  stored: unknown,
+  plain = false,
+): unknown {
+  const refuse = (error: z.ZodError): TidemarkError => invalid(code, what, name, error)
+  return readBySchema(what, schema, stored, refuse, plain)
+}
+
 function invalid(
-  code: 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE',
+  code: Invalid,
   what: string,
   name: string,
   error: z.ZodError | undefined,

@@ -7,9 +7,11 @@ import {
   writeVariable,
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
-import { decodeValue, encodeValue } from '../../event/codec.ts'
+import { decodeValue } from '../../event/codec.ts'
+import { copyOf } from '../../event/isolation.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import { decodeJobState, encodeJobState } from '../defined/job-codec.ts'
+import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
+import { requireKey } from '../defined/stored-key.ts'
 
 /** A step as it is stored: finished, or a wait that has begun. */
 export interface StoredStep {
@@ -81,8 +83,16 @@ export class JobMemory {
     return [...this.#steps.values()]
   }
 
+  /**
+   * What is stored under an id; every step and every wait asks first.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when nothing could ever be stored under it: before the work, not after.
+   */
   step(id: string): StoredStep | undefined {
-    return this.#steps.get(id)
+    requireKey(this.#attempt.definition.name, 'the id of a step or a wait', id)
+    const step = this.#steps.get(id)
+    // Each that asks has a value of its own.
+    return step && { ...step, output: copyOf(`the output of ${id}`, step.output) }
   }
 
   /** Stores the state; with an executor, in its transaction. */
@@ -90,24 +100,25 @@ export class JobMemory {
     const { definition } = this.#attempt
     const { json, meta } = encodeJobState(definition, state)
     await this.#attempt.write(writeState, [definition.version, json, meta], executor)
-    this.#state = state
+    this.#state = copyOf(`the state of ${definition.name}`, state)
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
-    const { json, meta } = encodeValue(`the variable ${name}`, value)
+    requireKey(this.#attempt.definition.name, 'the name of a variable', name)
+    const { json, meta } = encodeStored(`the variable ${name}`, value)
     await this.#attempt.write(writeVariable, [name, json, meta ?? 'null'])
-    this.#variables.set(name, value)
+    this.#variables.set(name, copyOf(`the variable ${name}`, value))
   }
 
   async saveProgress(progress: unknown): Promise<void> {
-    const { json } = encodeValue('the progress', progress)
+    const { json } = encodeStored('the progress', progress)
     await this.#attempt.write(writeProgress, [json])
   }
 
   /** Stores a finished step, or the beginning of a wait; with an executor, in its transaction. */
   async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
     const { id, kind, output, startedAt, completedAt } = step
-    const encoded = output === undefined ? null : encodeValue(`the output of ${id}`, output)
+    const encoded = output === undefined ? null : encodeStored(`the output of ${id}`, output)
     const finished = completedAt !== null
     const { outputs } = this.#attempt.environment
     // A wait is looked at by others while it is open: it stays in its row.
@@ -126,7 +137,8 @@ export class JobMemory {
   }
 
   remember(step: StoredStep): void {
-    this.#steps.set(step.id, step)
+    const { id, output } = step
+    this.#steps.set(id, { ...step, output: copyOf(`the output of ${id}`, output) })
   }
 
   #remember(row: MemoryRow, steps: readonly StepRow[], outputs: readonly unknown[]): void {

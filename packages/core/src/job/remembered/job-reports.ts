@@ -1,11 +1,15 @@
 import { writeLog } from '../../database/sql/job/job-memory.ts'
+import { describeError } from '../../errors/describe-error.ts'
+import { preview, storableText } from '../../errors/foreign-value.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import { encodeValue } from '../../event/codec.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { lineOf, type LogLine } from '../../telemetry/safe-logger.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobProgress } from '../defined/job-context.ts'
 import type { JobMemory } from './job-memory.ts'
 
-interface LogLine {
+interface StoredLine {
   readonly at: Date
   readonly level: string
   readonly message: string
@@ -14,6 +18,8 @@ interface LogLine {
 
 const flushInterval = 200
 const mostLines = 1000
+const mostText = 10_000
+const mostFields = 100_000
 
 /**
  * What a job says about itself while it runs. It is written a few times a second and once at the end, so that a job
@@ -23,7 +29,7 @@ export class JobReports implements Logger {
   readonly #attempt: Attempt
   readonly #memory: JobMemory
   #progress: { readonly value: JobProgress } | undefined
-  #lines: LogLine[] = []
+  #lines: StoredLine[] = []
   #dropped = 0
   #timer: NodeJS.Timeout | undefined
   #writing: Promise<void> = Promise.resolve()
@@ -38,23 +44,24 @@ export class JobReports implements Logger {
     this.#schedule()
   }
 
-  debug(fields: object, message: string): void {
-    this.#log('debug', fields, message)
+  // Jobs destructure their logger, and call it as they are used to: whatever they give makes a line, and none throws.
+  readonly debug = (fields: unknown, message?: unknown): void => {
+    this.#log('debug', lineOf(fields, message))
   }
 
-  info(fields: object, message: string): void {
-    this.#log('info', fields, message)
+  readonly info = (fields: unknown, message?: unknown): void => {
+    this.#log('info', lineOf(fields, message))
   }
 
-  warn(fields: object, message: string): void {
-    this.#log('warn', fields, message)
+  readonly warn = (fields: unknown, message?: unknown): void => {
+    this.#log('warn', lineOf(fields, message))
   }
 
-  error(fields: object, message: string): void {
-    this.#log('error', fields, message)
+  readonly error = (fields: unknown, message?: unknown): void => {
+    this.#log('error', lineOf(fields, message))
   }
 
-  /** Writes what has not been written yet. What cannot be written any more is not missed. */
+  /** Writes what has not been written yet. Never throws: what cannot be written any more is not missed. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -62,7 +69,7 @@ export class JobReports implements Logger {
     await this.#writing
   }
 
-  #log(level: 'debug' | 'info' | 'warn' | 'error', fields: object, message: string): void {
+  #log(level: keyof Logger, { fields, message }: LogLine): void {
     const { definition, job, environment } = this.#attempt
     environment.logger[level]({ job: job.id, name: definition.name, ...fields }, message)
     if (this.#lines.length >= mostLines) {
@@ -72,7 +79,7 @@ export class JobReports implements Logger {
     this.#lines.push({
       at: new Date(),
       level,
-      message: storable(message),
+      message: storableText(message, mostText),
       fields: storedFields(fields),
     })
     this.#schedule()
@@ -82,10 +89,20 @@ export class JobReports implements Logger {
     this.#timer ??= setTimeout(() => void this.flush(), flushInterval)
   }
 
-  async #write(): Promise<void> {
+  /** What cannot be stored of it is said in the log: a job does not fail for telling how far it is. */
+  async #writeProgress(): Promise<void> {
     const progress = this.#progress
     this.#progress = undefined
-    if (progress !== undefined) await this.#memory.saveProgress(progress.value)
+    if (progress === undefined) return
+    try {
+      await this.#memory.saveProgress(progress.value)
+    } catch (error) {
+      if (!isTidemarkError(error, 'TIDEMARK_JOB_LOST')) this.#log('warn', lineOf(error))
+    }
+  }
+
+  async #write(): Promise<void> {
+    await this.#writeProgress()
     const lines = this.#lines
     this.#lines = []
     if (this.#dropped > 0) {
@@ -103,15 +120,21 @@ export class JobReports implements Logger {
   }
 }
 
-function storable(text: string): string {
-  return text.slice(0, 10_000).toWellFormed().replaceAll('\0', '\u2400')
-}
-
 function storedFields(fields: object): string {
   try {
-    return encodeValue('the fields', fields).json
+    const { json } = encodeValue('the fields', plainErrors(fields))
+    if (json.length <= mostFields) return json
   } catch {
-    // A log line must not fail the job that writes it.
-    return JSON.stringify({ unstorable: true })
+    // In a few words then, as below: a log line must not fail the job that writes it.
   }
+  return JSON.stringify({ unstorable: preview(fields) })
+}
+
+/** Errors among the fields, as they are stored everywhere else: an error of itself is `{}` in JSON. */
+function plainErrors(fields: object): object {
+  const plain: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(fields)) {
+    plain[key] = value instanceof Error ? describeError(value) : value
+  }
+  return plain
 }

@@ -1,15 +1,17 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { after } from '../../database/timer.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
 import { beginAttempt } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import { Suspension } from '../attempted/suspension.ts'
+import type { Suspension } from '../attempted/suspension.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
+import { comesOf, failedOrRetried } from '../settled/verdict.ts'
 import { RunContext } from './run-context.ts'
 
 /** Runs one attempt of a job that works outside of a transaction. Never throws. */
@@ -35,13 +37,13 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
     const ctx = (context = new RunContext(attempt, memory))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
-    const value = isPromise(output) ? await Promise.race([output, attempt.cut]) : output
+    const value = isThenable(output) ? await Promise.race([output, attempt.cut]) : output
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
     if (attempt.suspension !== undefined) return suspended(attempt.suspension)
     const encoded = encodeOutput(attempt.definition, value)
     const placed = attempt.environment.outputs.place(attempt, encoded)
-    return { kind: 'completed', output: isPromise(placed) ? await placed : placed }
+    return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {
     await context?.flush()
     return outcomeOf(attempt, error)
@@ -115,8 +117,7 @@ export function outcomeOf(attempt: Attempt, error: unknown): Outcome {
     default:
       return attempt.interruption satisfies never
   }
-  if (error instanceof Suspension) return suspended(error)
-  // A job that catches everything and throws its own error has still asked to go on later.
+  // Not by the class of the error: it may be anything, and a proxy throws when it is asked. A job that catches everything and throws its own error has still asked to go on later.
   if (attempt.suspension !== undefined) return suspended(attempt.suspension)
   return failedOrRetried(attempt, error)
 }
@@ -127,26 +128,12 @@ function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {
 }
 
 function isInterruption(attempt: Attempt, error: unknown): boolean {
-  if (error instanceof TidemarkError && error.code === 'TIDEMARK_JOB_INTERRUPTED') return true
+  if (isTidemarkError(error, 'TIDEMARK_JOB_INTERRUPTED')) return true
   if (attempt.interruption === 'drain') return false
   // What an aborted fetch, timer or query throws: the reason itself, or an error that says so.
-  return (
-    error === attempt.signal.reason ||
-    (error instanceof Error &&
-      (error.name === 'AbortError' || error.cause === attempt.signal.reason))
-  )
+  return comesOf(attempt.signal.reason, error)
 }
 
 function suspended(suspension: Suspension): Outcome {
   return { kind: 'suspended', suspension }
-}
-
-function failedOrRetried({ definition, job }: Attempt, error: unknown): Outcome {
-  const { attempts, backoff, retryable } = definition.retry
-  if (job.attempt >= attempts || !retryable(error)) return { kind: 'failed', error }
-  return { kind: 'retried', error, delay: backoff(job.attempt + 1) }
-}
-
-function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }

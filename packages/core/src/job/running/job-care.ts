@@ -10,7 +10,7 @@ import {
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
 import { releaseSuccessors } from '../../database/sql/job/job-spawn.ts'
-import { describeError } from '../../errors/postgres-error.ts'
+import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { wait } from '../../outbox/woken/wait.ts'

@@ -12,9 +12,11 @@ import type { JobEnvironment } from '../attempted/environment.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import { JobQueue } from '../claimed/job-queue.ts'
 import { WakeUp } from '../claimed/wake-up.ts'
+import { notStorable } from '../defined/job-codec.ts'
 import type { JobRetention } from '../defined/retention.ts'
 import { Completions } from '../settled/completions.ts'
-import { settle, type Outcome } from '../settled/settlement.ts'
+import { settle, type Outcome, type Unfinished } from '../settled/settlement.ts'
+import { failedOrRetried } from '../settled/verdict.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
 import { executeBatch } from './transactional-batch.ts'
@@ -74,10 +76,18 @@ export class JobRunner {
     )
     this.#attempts = new Attempts(environment)
     this.#wake = new WakeUp(database, outbox.schema, process)
-    this.#completions = new Completions(environment, this.#impatience.signal, () => {
-      this.#wake.ring()
-      this.#noteEnd()
-    })
+    this.#completions = new Completions(
+      environment,
+      this.#impatience.signal,
+      () => {
+        this.#wake.ring()
+        this.#noteEnd()
+      },
+      (attempt, error) => {
+        const refused = notStorable(`the output of ${attempt.definition.name}`, '', error)
+        this.#write(attempt, { kind: 'failed', error: refused })
+      },
+    )
     this.#care = new JobCare(
       environment,
       (id) => this.#isKnown(id),
@@ -215,21 +225,30 @@ export class JobRunner {
   async #runAlone(queue: JobQueue, attempt: Attempt): Promise<void> {
     queue.begin()
     const started = performance.now()
-    const outcome = await execute(attempt)
-    this.#conclude(attempt, outcome)
-    queue.end(performance.now() - started, 1)
-    this.#afterRun(queue)
+    try {
+      this.#conclude(attempt, await execute(attempt))
+    } catch (error) {
+      this.#conclude(attempt, failedOrRetried(attempt, error))
+    } finally {
+      queue.end(performance.now() - started, 1)
+      this.#afterRun(queue)
+    }
   }
 
   async #runBatch(queue: JobQueue, batch: readonly Attempt[]): Promise<void> {
     queue.begin()
     const started = performance.now()
     this.#batches += 1
-    const outcomes = await executeBatch(this.#environment, batch)
-    this.#batches -= 1
-    for (const [attempt, outcome] of outcomes) this.#conclude(attempt, outcome)
-    queue.end(performance.now() - started, batch.length)
-    this.#afterRun(queue)
+    try {
+      const outcomes = await executeBatch(this.#environment, batch)
+      for (const [attempt, outcome] of outcomes) this.#conclude(attempt, outcome)
+    } catch (error) {
+      for (const attempt of batch) this.#conclude(attempt, failedOrRetried(attempt, error))
+    } finally {
+      this.#batches -= 1
+      queue.end(performance.now() - started, batch.length)
+      this.#afterRun(queue)
+    }
   }
 
   #afterRun(queue: JobQueue): void {
@@ -255,6 +274,12 @@ export class JobRunner {
       else if (attempt.job.keyed) this.#wake.ring()
       return
     }
+    this.#write(attempt, outcome)
+  }
+
+  /** Writes how an attempt has ended; until that is done it is this process's. */
+  #write(attempt: Attempt, outcome: Unfinished): void {
+    this.#attempts.keep(attempt)
     const settling = this.#settle(attempt, outcome).finally(() => {
       this.#attempts.forget(attempt)
       this.#settling.delete(settling)
@@ -264,10 +289,7 @@ export class JobRunner {
     this.#settling.add(settling)
   }
 
-  async #settle(
-    attempt: Attempt,
-    outcome: Exclude<Outcome, { kind: 'completed' | 'committed' | 'lost' }>,
-  ): Promise<void> {
+  async #settle(attempt: Attempt, outcome: Unfinished): Promise<void> {
     const { logger } = this.#environment
     const { definition, job } = attempt
     const fields = { job: job.id, name: definition.name, attempt: job.attempt }
@@ -277,7 +299,9 @@ export class JobRunner {
         logger.error({ ...fields, err: outcome.error }, `${definition.name} has failed`)
       } else if (outcome.kind === 'retried') {
         const retryIn = Math.round(outcome.delay)
-        logger.warn({ ...fields, err: outcome.error, retryIn }, `${definition.name} is tried again`)
+        const { error: err, notes = [] } = outcome
+        logger.warn({ ...fields, err, retryIn }, `${definition.name} is tried again`)
+        for (const note of notes) logger.error(fields, note)
       }
     } catch (error) {
       logger.error({ ...fields, err: error }, `how ${definition.name} ended could not be written`)

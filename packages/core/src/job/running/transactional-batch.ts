@@ -4,6 +4,7 @@ import { Savepoints, type Savepoint } from '../../database/savepoints.ts'
 import { fenceJobs } from '../../database/sql/job/job-settle.ts'
 import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
+import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
@@ -12,7 +13,7 @@ import { publishingTransaction } from '../../outbox/published/publishing-transac
 import { beginAttempt, type AttemptSpan } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
-import { encodeOutput } from '../defined/job-codec.ts'
+import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
 import { guardedSpawn, guardOf, jobOrigin, sendThrough } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
@@ -188,7 +189,16 @@ async function complete(
   transaction: OpenTransaction,
   completed: readonly Completed[],
 ): Promise<void> {
-  if (completed.length === 0) return
-  if ((await writeCompletions(transaction, environment, completed)) === completed.length) return
+  const [first] = completed
+  if (first === undefined) return
+  let written: number
+  try {
+    written = await writeCompletions(transaction, environment, completed)
+  } catch (cause) {
+    // Of several nobody knows whose: each is run again alone.
+    if (completed.length > 1 || !isContentRefused(cause)) throw cause
+    throw notStorable(`the output of ${first.attempt.definition.name}`, '', cause)
+  }
+  if (written === completed.length) return
   throw new TidemarkError('TIDEMARK_JOB_LOST', "a job of the batch is not this process's any more")
 }

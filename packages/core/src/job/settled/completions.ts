@@ -1,4 +1,4 @@
-import { isConnectionError } from '../../errors/postgres-error.ts'
+import { isConnectionError, isContentRefused } from '../../errors/postgres-error.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
@@ -14,6 +14,7 @@ const longestRetry = 2_000
 export class Completions {
   readonly #environment: JobEnvironment
   readonly #onSettled: (attempts: number) => void
+  readonly #onRefused: (attempt: Attempt, error: unknown) => void
   readonly #patience: AbortSignal
   #waiting: Completion[] = []
   #unsettled = 0
@@ -23,16 +24,19 @@ export class Completions {
 
   /**
    * @param onSettled - called with the number of completions that have been written, or given up.
+   * @param onRefused - called with a completion whose output the server does not take, before it counts as settled.
    * @param patience - aborts when nobody waits any longer for a server that is away.
    */
   constructor(
     environment: JobEnvironment,
     patience: AbortSignal,
     onSettled: (attempts: number) => void,
+    onRefused: (attempt: Attempt, error: unknown) => void,
   ) {
     this.#environment = environment
     this.#patience = patience
     this.#onSettled = onSettled
+    this.#onRefused = onRefused
   }
 
   /** How many have not been written yet. */
@@ -77,12 +81,13 @@ export class Completions {
         { err: error, jobs: batch.length },
         'completions could not be written; the jobs will run again',
       )
+    } finally {
+      this.#inFlight -= 1
+      this.#unsettled -= batch.length
+      this.#onSettled(batch.length)
+      if (this.#unsettled === 0) this.#idle.resolve()
+      this.#schedule()
     }
-    this.#inFlight -= 1
-    this.#unsettled -= batch.length
-    this.#onSettled(batch.length)
-    if (this.#unsettled === 0) this.#idle.resolve()
-    this.#schedule()
   }
 
   async #writeUntilWritten(batch: readonly Completion[]): Promise<void> {
@@ -91,10 +96,33 @@ export class Completions {
         await this.#write(batch)
         return
       } catch (error) {
-        if (!isConnectionError(error) || this.#patience.aborted) throw error
+        if (this.#patience.aborted) throw error
+        if (isContentRefused(error)) {
+          await this.#writeApart(batch, error)
+          return
+        }
+        // Whatever else it is, none of these jobs is to blame for it: they have done their work.
+        if (!isConnectionError(error)) {
+          this.#environment.logger.error(
+            { err: error, jobs: batch.length, retryIn: retry },
+            'completions cannot be written, and are tried again',
+          )
+        }
         await wait(retry, this.#patience)
       }
     }
+  }
+
+  /** Finds the output that the server does not take, and writes the others. */
+  async #writeApart(batch: readonly Completion[], error: unknown): Promise<void> {
+    const [only] = batch
+    if (batch.length === 1 && only !== undefined) {
+      this.#onRefused(only.attempt, error)
+      return
+    }
+    const half = Math.ceil(batch.length / 2)
+    await this.#writeUntilWritten(batch.slice(0, half))
+    await this.#writeUntilWritten(batch.slice(half))
   }
 
   async #write(batch: readonly Completion[]): Promise<void> {

@@ -1,6 +1,8 @@
 import { run } from '../../database/executor.ts'
 import { settleJob } from '../../database/sql/job/job-settle.ts'
-import { describeError, isConnectionError } from '../../errors/postgres-error.ts'
+import { describeError, messageOf } from '../../errors/describe-error.ts'
+import { isConnectionError, isRetryableConflict } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { Suspension } from '../attempted/suspension.ts'
@@ -12,7 +14,13 @@ export type Outcome =
   /** Completed, in a transaction of the job's own. */
   | { readonly kind: 'committed' }
   | { readonly kind: 'failed'; readonly error: unknown }
-  | { readonly kind: 'retried'; readonly error: unknown; readonly delay: number }
+  | {
+      readonly kind: 'retried'
+      readonly error: unknown
+      readonly delay: number
+      /** What went wrong when the job's functions were asked about the failure. */
+      readonly notes?: readonly string[]
+    }
   | { readonly kind: 'suspended'; readonly suspension: Suspension }
   | { readonly kind: 'paused' }
   | { readonly kind: 'cancelled' }
@@ -37,8 +45,9 @@ const statuses = {
 const longestRetry = 2_000
 
 /**
- * Writes an outcome down. While the server cannot be reached it is tried again: an outcome that is not written is an
- * attempt that is repeated.
+ * Writes an outcome down, however often it must be tried: an outcome that is not written is an attempt that is repeated.
+ * While the server cannot be reached the same is tried again. What the server refuses is written as a plain failure,
+ * which holds nothing of what was refused; so every attempt that has ended is counted.
  *
  * @param patience - aborts when nobody waits any longer.
  * @returns whether the job was still this attempt's.
@@ -48,21 +57,46 @@ export async function settle(
   outcome: Unfinished,
   patience: AbortSignal,
 ): Promise<boolean> {
-  const { database, outbox } = attempt.environment
+  const { database, outbox, logger } = attempt.environment
+  let writing = outcome
   for (let retry = 50; ; retry = Math.min(retry * 2, longestRetry)) {
     try {
-      const { rowCount } = await run(database, settleJob(outbox.schema), values(attempt, outcome))
+      const { rowCount } = await run(database, settleJob(outbox.schema), values(attempt, writing))
       return rowCount === 1
     } catch (error) {
-      if (!isConnectionError(error) || patience.aborted) throw error
+      if (patience.aborted) throw error
+      if (!isConnectionError(error) && !isRetryableConflict(error)) {
+        const { job, definition } = attempt
+        const fields = { job: job.id, name: definition.name, err: error, outcome: outcome.kind }
+        logger.error(fields, `the server refuses to write down how ${definition.name} ended`)
+        writing = plainly(attempt, outcome, error)
+      }
       await wait(retry, patience)
     }
   }
 }
 
+/** A failure that says only that the outcome was refused, and why. */
+function plainly({ definition, job }: Attempt, outcome: Unfinished, refusal: unknown): Unfinished {
+  if (outcome.kind !== 'failed' && outcome.kind !== 'retried' && outcome.kind !== 'suspended') {
+    return outcome
+  }
+  const error = new TidemarkError(
+    'TIDEMARK_OUTCOME_REFUSED',
+    `how ${definition.name} ${job.id} ended (${outcome.kind}) could not be stored: ${messageOf(refusal)}`,
+    { details: { name: definition.name, id: job.id, outcome: outcome.kind } },
+  )
+  return { kind: 'failed', error }
+}
+
 function values(attempt: Attempt, outcome: Unfinished): unknown[] {
   const { kind } = outcome
-  const error = kind === 'failed' || kind === 'retried' ? describeError(outcome.error) : null
+  const error =
+    kind === 'failed'
+      ? describeError(outcome.error)
+      : kind === 'retried'
+        ? describeError(outcome.error, outcome.notes)
+        : null
   const suspension = kind === 'suspended' ? outcome.suspension : undefined
   const { kind: waits, target, key, sequence, jobs } = suspension?.wait ?? {}
   const delay = kind === 'retried' ? outcome.delay : (suspension?.delay ?? null)

@@ -138,7 +138,8 @@ export class JobSpawner implements Spawner {
       // It has ended since: try again.
       if (other === undefined) continue
       const kept = { id: other.id, duplicate: true, outcome: 'kept' } as const
-      if (same !== undefined || job.onDuplicate === 'keep') return { ...kept, id: (same ?? other).id }
+      if (same !== undefined || job.onDuplicate === 'keep')
+        return { ...kept, id: (same ?? other).id }
       if (job.onDuplicate === 'fail') throw duplicate(job, other.id)
       const replaced = await this.#replace(executor, job)
       if (replaced !== undefined) return replaced

@@ -1,17 +1,17 @@
 import { problemOfText, requireText } from '../../errors/checked-text.ts'
 import { requireTime, requireUuid } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { encodeValue, type EncodedValue } from '../../event/codec.ts'
+import { ask } from '../../errors/user-code.ts'
+import type { EncodedValue } from '../../event/codec.ts'
 import type { SpawnOptions, SpawnOrigin } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { longestQueue } from '../defined/define-queue.ts'
-import { encodeContext, parseInput } from '../defined/job-codec.ts'
+import { encodeContext, encodeInput } from '../defined/job-codec.ts'
 import { priorityOf } from '../defined/priority.ts'
-import { newJobId, repeatableJobId } from './job-id.ts'
 import { gathered } from './gathering.ts'
+import { newJobId, repeatableJobId } from './job-id.ts'
 
 /** A job as it is sent to the database. */
 export interface OutgoingJob {
@@ -78,12 +78,11 @@ export function outgoingJob(
   const { name, aliases } = definition
   const where = `spawn(${name})`
   if (options !== noOptions) rejectUnknownOptions(where, options, optionNames)
-  const input = parseInput(definition, given)
-  const encoded = encodeValue(`the input of ${name}`, input)
+  const { value: input, encoded } = encodeInput(definition, given)
   const id = options.id === undefined ? undefined : requireUuid(where, 'id', options.id)
   const uniqueKey =
     givenKey(where, 'uniqueKey', options.uniqueKey) ??
-    derivedKey(name, 'unique key', () => definition.uniqueKey(input))
+    derivedKey(name, 'uniqueKey', () => definition.uniqueKey(input))
   const { delay, ...gathering } = gathered(where, options, uniqueKey)
   if (options.runAt !== undefined) requireTime(where, 'runAt', options.runAt)
   const seed = options.id === undefined ? origin.next?.() : undefined
@@ -108,7 +107,7 @@ export function outgoingJob(
     ...gathering,
     concurrencyKey:
       givenKey(where, 'concurrencyKey', options.concurrencyKey) ??
-      derivedKey(name, 'concurrency key', () => definition.concurrencyKey(input)),
+      derivedKey(name, 'concurrencyKey', () => definition.concurrencyKey(input)),
     concurrencyLimit: definition.concurrency,
     triggeredBy,
     correlationId: cause?.correlationId ?? null,
@@ -117,7 +116,7 @@ export function outgoingJob(
     rateKey:
       definition.limit === undefined
         ? null
-        : (derivedKey(name, 'rate key', () => definition.rateKey(input), 0) ?? ''),
+        : (derivedKey(name, 'limit.rate.key', () => definition.rateKey(input), 0) ?? ''),
     lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
@@ -129,23 +128,11 @@ function givenKey(where: string, option: string, key: string | undefined): strin
 }
 
 /** What a definition makes of an input: its own code, which may throw, and answer anything. */
-function derivedKey(name: string, what: string, make: () => unknown, least = 1): string | null {
-  let key: unknown
-  let problem: string | undefined
-  let thrown: unknown
-  try {
-    key = make()
-    if (key === undefined || key === null) return null
-    problem = problemOfText(key, { least })
-  } catch (cause) {
-    thrown = cause
-    problem = 'cannot be made of the input: the function threw'
-  }
-  if (problem === undefined) return key as string
-  // What is asked for is a text: nobody waits for a promise of one, and its rejection must not end the process.
-  if (key instanceof Promise) key.catch(() => {})
-  throw new TidemarkError('TIDEMARK_INVALID_INPUT', `the ${what} of ${name} ${problem}`, {
-    ...(thrown === undefined ? {} : { cause: thrown }),
-    details: { name, key: what },
-  })
+function derivedKey(name: string, option: string, make: () => unknown, least = 1): string | null {
+  const isKey = (key: unknown): key is string | null | undefined =>
+    key === undefined || key === null || problemOfText(key, { least }) === undefined
+  const expected = 'a text of at most 1,000 bytes, without NUL'
+  const answer = ask(`${option} of ${name}`, make, isKey, expected, 'TIDEMARK_INVALID_INPUT')
+  if (!answer.ok) throw answer.error
+  return answer.value ?? null
 }

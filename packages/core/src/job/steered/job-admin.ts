@@ -4,7 +4,6 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
-import { channelOf } from '../../database/schema.ts'
 import {
   cancelJob,
   deleteFinished,
@@ -17,10 +16,10 @@ import {
 import type { SchemaStatement } from '../../database/statement.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { requireOneOf, requireUuid } from '../../errors/checked-values.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { fromJson } from '../../event/from-json.ts'
+import { valueFromJson } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'
@@ -32,10 +31,10 @@ import type { PublishedJobType } from '../defined/job-registry.ts'
 import { priorityOf, type PriorityName } from '../defined/priority.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
+import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
 import { JobHandle, requireJobId, unknownJob } from './job-handle.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import { finishedStatuses, jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
-import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
@@ -127,13 +126,13 @@ export class JobAdmin {
     input: unknown,
     { tx, ...options }: SpawnNowOptions = {},
   ): Promise<JobHandle> {
-    const { name } = this.#spawner.registry.require(job)
-    const spawned = await inSpawnSpan(this.#schema, name, async () => {
+    const definition = this.#spawner.registry.require(job)
+    const spawned = await inSpawnSpan(this.#schema, definition.name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
       const executor = tx === undefined ? this.#database : await foreignExecutor(tx)
       return this.#spawner.insertOne(executor, outgoing)
     })
-    return new JobHandle(this.#database, this.#outputs, spawned)
+    return new JobHandle(this.#database, this.#outputs, spawned, definition)
   }
 
   /**
@@ -144,7 +143,7 @@ export class JobAdmin {
    */
   async spawnJson(name: string, json: unknown, options?: SpawnNowOptions): Promise<JobHandle> {
     const { schemas } = this.#spawner.registry.require(name)
-    return this.spawn(name, fromJson(schemas.input, json), options)
+    return this.spawn(name, valueFromJson(schemas.input, json), options)
   }
 
   /** The types of jobs that this application defines: those that can be spawned by their names here. */
@@ -190,9 +189,10 @@ export class JobAdmin {
   handle<Output = unknown>(id: string): JobHandle<Output>
   handle(first: JobDefinition | string, second?: string): JobHandle {
     const id = requireJobId(typeof first === 'string' ? first : second)
-    const names = typeof first === 'string' ? undefined : [first.name, ...first.aliases]
+    const definition = typeof first === 'string' ? undefined : first
+    const names = definition && [definition.name, ...definition.aliases]
     const job = { id, duplicate: true, outcome: 'kept' } as const
-    return new JobHandle(this.#database, this.#outputs, job, names)
+    return new JobHandle(this.#database, this.#outputs, job, definition, names)
   }
 
   /**
@@ -326,7 +326,12 @@ export class JobAdmin {
     id: string,
     options: { readonly around?: Duration } = {},
   ): Promise<readonly JobTraceNode[]> {
-    const nodes = await readJobTrace(this.#database, this.#schema, requireJobId(id), options.around ?? '1h')
+    const nodes = await readJobTrace(
+      this.#database,
+      this.#schema,
+      requireJobId(id),
+      options.around ?? '1h',
+    )
     if (nodes.length === 0) throw unknownJob(id)
     return nodes
   }
@@ -436,7 +441,7 @@ export class JobAdmin {
         },
       )
     }
-    await run(this.#database, ringForJobs(this.#schema), [channelOf(this.#schema)])
+    await run(this.#database, ringForJobs(this.#schema), [])
     return rows[0]['status'] as JobStatus
   }
 }

@@ -7,6 +7,8 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnedJob, SpawnOutcome } from '../../listener/declared/spawning.ts'
 import { wait } from '../../outbox/woken/wait.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
+import { decodeOutput } from '../defined/job-codec.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
@@ -36,18 +38,24 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
   readonly #database: Database
   readonly #schema: string
   readonly #outputs: Outputs
+  readonly #definition: JobDefinition | undefined
   readonly #names: readonly string[] | undefined
 
-  /** @param names - of the type that the job must have; undefined: any. */
+  /**
+   * @param definition - of its type, where that is known: what its output is read by.
+   * @param names - of the type that the job must have; undefined: any.
+   */
   constructor(
     database: Database,
     outputs: Outputs,
     job: SpawnedJob,
+    definition?: JobDefinition,
     names?: readonly string[],
   ) {
     this.#database = database
     this.#schema = outputs.schema
     this.#outputs = outputs
+    this.#definition = definition
     this.#names = names
     this.id = job.id
     this.duplicate = job.duplicate
@@ -95,7 +103,9 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       if (status === 'completed') {
         const columns = { output, meta }
         const reading = this.#outputs.read(this.#database, this.id, columns, options.signal)
-        return (await reading) as Output
+        const stored = await reading
+        const definition = this.#definition
+        return (definition === undefined ? stored : decodeOutput(definition, stored)) as Output
       }
       if (status === 'failed' || status === 'cancelled') {
         const reason = (error as { message?: string } | null)?.message
@@ -119,9 +129,7 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
     }
   }
 
-  #requireType(
-    row: Record<string, unknown> | undefined,
-  ): asserts row is Record<string, unknown> {
+  #requireType(row: Record<string, unknown> | undefined): asserts row is Record<string, unknown> {
     if (row === undefined) throw unknownJob(this.id)
     const name = row['name'] as string
     if (this.#names === undefined || this.#names.includes(name)) return

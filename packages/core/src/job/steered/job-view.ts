@@ -1,4 +1,4 @@
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import { largeOutputSize } from '../outputs/large-output.ts'
 

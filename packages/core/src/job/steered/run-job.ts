@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { describeError, type ErrorDescription } from '../../errors/postgres-error.ts'
+import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { lineOf } from '../../telemetry/safe-logger.ts'
 
 /** How a function is run. */
 export interface RunJobOptions {
@@ -94,10 +95,11 @@ export function unwrap<T>(result: JobResult<T>): T {
 }
 
 function withFields(logger: Logger, fields: object): Logger {
-  return {
-    debug: (more, message) => logger.debug({ ...fields, ...more }, message),
-    info: (more, message) => logger.info({ ...fields, ...more }, message),
-    warn: (more, message) => logger.warn({ ...fields, ...more }, message),
-    error: (more, message) => logger.error({ ...fields, ...more }, message),
-  }
+  const add =
+    (level: keyof Logger) =>
+    (given: object, text: string): void => {
+      const line = lineOf(given, text)
+      logger[level]({ ...fields, ...line.fields }, line.message)
+    }
+  return { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') }
 }

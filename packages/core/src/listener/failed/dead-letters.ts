@@ -6,7 +6,7 @@ import {
   readHeldKeys,
   readRetries,
 } from '../../database/sql/listener/dead-letters.ts'
-import { describeError } from '../../errors/postgres-error.ts'
+import { describeError } from '../../errors/describe-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { leaseLost, type Lease } from '../leased/lease.ts'

@@ -1,3 +1,4 @@
+import { messageOf } from '../../errors/describe-error.ts'
 import { isConnectionError } from '../../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
@@ -30,7 +31,7 @@ export function killed(lease: Lease, event: StoredEvent, crashes: number): Tidem
 /** What is written down of an event that failed: our error as it is, a handler's with the event that it failed on. */
 export function failureOf(listener: string, { event, error }: FailedEvent): TidemarkError {
   if (isTidemarkError(error)) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   return new TidemarkError(
     'TIDEMARK_HANDLER_FAILED',
     `${listener} failed on event ${event.sequence} (${event.type}): ${message}`,

@@ -1,6 +1,6 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { recordFailure } from '../../database/sql/listener/cursors.ts'
-import { describeError } from '../../errors/postgres-error.ts'
+import { describeError } from '../../errors/describe-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { leaseLost, type Lease } from '../leased/lease.ts'
 

@@ -1,4 +1,5 @@
 import { isRetryableConflict } from '../../errors/postgres-error.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import { countFailure } from '../../telemetry/process-span.ts'
 import { failureOf, type FailedEvent } from '../failed/failed-event.ts'
 import { recordFailedAttempt } from '../failed/failure.ts'
@@ -43,7 +44,9 @@ export class FailureCare {
     const { event, error } = failed
     // A deadlock or a serialization failure is the database's doing: it is not held against the event.
     const again =
-      isRetryableConflict(error) || (attempts < failure.attempts && failure.retryable(error))
+      isRetryableConflict(error) ||
+      isTransient(error) ||
+      (attempts < failure.attempts && failure.retryable(error))
     if (!again) return this.giveUp(failed, attempts, kill)
     const retryIn = Math.ceil(failure.backoff(attempts + 1))
     await recordFailedAttempt(database, outbox.schema, lease, {
@@ -60,6 +63,28 @@ export class FailureCare {
     lease.attempts = attempts
     lease.failedSequence = event.sequence
     lease.nextAttemptAt = new Date(Date.now() + retryIn)
+    return 'again'
+  }
+
+  /** Notes what keeps the partition from handling anything: it is tried again later, or the listener halts. */
+  async stall(error: unknown, attempt: number): Promise<'again' | 'halted'> {
+    const { database, outbox, logger } = this.#environment
+    const { name, failure } = this.#consumer
+    const retryIn = isTransient(error) ? Math.ceil(failure.backoff(attempt + 1)) : null
+    await recordFailedAttempt(database, outbox.schema, this.#lease, {
+      sequence: null,
+      attempts: 0,
+      error,
+      retryIn,
+    })
+    const fields = { listener: name, partition: this.#lease.partition, attempt, err: error }
+    if (retryIn === null) {
+      countFailure('halts', outbox.schema, name, error)
+      logger.error(fields, `${name} has halted`)
+      return 'halted'
+    }
+    logger.warn({ ...fields, retryIn }, `${name} cannot go on; it tries again`)
+    this.#lease.nextAttemptAt = new Date(Date.now() + retryIn)
     return 'again'
   }
 
@@ -103,4 +128,12 @@ export class FailureCare {
     const { sequence, type } = event
     return { listener, partition, sequence, type, attempts, err: error }
   }
+}
+
+/** Whether it is a broker that is to blame: it is asked again until it answers. */
+function isTransient(error: unknown): boolean {
+  return (
+    isTidemarkError(error, 'TIDEMARK_BROKER_UNAVAILABLE') ||
+    isTidemarkError(error, 'TIDEMARK_RELAY_OUTRUN')
+  )
 }

@@ -28,4 +28,12 @@ export class ObservedHandling implements Handling {
     }
     if (lease.live) signals.moved(lease.listener, lease.cursor)
   }
+
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#handling.start?.(signal)
+  }
+
+  async end(): Promise<void> {
+    await this.#handling.end?.()
+  }
 }

@@ -8,7 +8,7 @@ import type { SetAside } from '../failed/dead-letters.ts'
 import { isNotTheEventsFault, killed, type FailedEvent } from '../failed/failed-event.ts'
 import { markEventStarted, mostCrashes } from '../failed/started-mark.ts'
 import type { Lease } from '../leased/lease.ts'
-import { batchOf, type Consumer, type Handling } from '../read/consumer.ts'
+import { batchOf, type Consumer } from '../read/consumer.ts'
 import { PartitionReader, type ReaderEnvironment } from '../read/partition-reader.ts'
 import { RebuildPace } from '../read/rebuild-pace.ts'
 import { DeadLetterRetries } from './dead-letter-retries.ts'
@@ -34,12 +34,33 @@ export interface RunnerEnvironment extends ReaderEnvironment {
 // How soon a generation that has caught up tries again to become the live one, in milliseconds.
 const switchRetry = 1000
 
+/** Runs what one lease gives the right to. */
+export interface LeaseRunner {
+  readonly lease: Lease
+  /**
+   * @param drain - finish what is under way, then stop.
+   * @param kill - give it up: the lease is lost or the time is over.
+   * @throws whatever the database throws when its connections are lost.
+   */
+  run(drain: AbortSignal, kill: AbortSignal): Promise<Stopped>
+}
+
+/** A consumer that is not given the events of the outbox: what it reads is elsewhere. */
+export interface DrivenConsumer extends Consumer {
+  drive(lease: Lease, environment: RunnerEnvironment): LeaseRunner
+}
+
+/** Whether a consumer reads something else than the outbox. */
+export function isDriven(consumer: Consumer): consumer is DrivenConsumer {
+  return 'drive' in consumer
+}
+
 /** Runs one listener partition under one lease: batch after batch, until it is stopped or loses the lease. */
-export class PartitionRunner {
+export class PartitionRunner implements LeaseRunner {
   readonly lease: Lease
   readonly #consumer: Consumer
   readonly #environment: RunnerEnvironment
-  readonly #handling: Handling
+  readonly #handling: ObservedHandling
   readonly #reader: PartitionReader
   readonly #deadLetters: DeadLetterRetries
   readonly #failures: FailureCare
@@ -85,6 +106,8 @@ export class PartitionRunner {
   async run(drain: AbortSignal, kill: AbortSignal): Promise<Stopped> {
     const { lease } = this
     try {
+      const notBegun = await this.#begin(drain, kill)
+      if (notBegun !== undefined) return notBegun
       await this.#deadLetters.run(drain, kill, (work) => this.#exclusively(work))
       while (!drain.aborted) {
         if (lease.nextAttemptAt !== null) {
@@ -117,7 +140,24 @@ export class PartitionRunner {
     } catch (error) {
       if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST')) return 'lost'
       throw error
+    } finally {
+      await this.#handling.end()
     }
+  }
+
+  /** Waits until the handling can go on at all; what keeps it from that is not held against an event. */
+  async #begin(drain: AbortSignal, kill: AbortSignal): Promise<Stopped | undefined> {
+    for (let attempt = 1; !drain.aborted; attempt++) {
+      try {
+        await this.#handling.start(kill)
+        return undefined
+      } catch (error) {
+        if (isNotTheEventsFault(error) || kill.aborted) throw error
+        if ((await this.#failures.stall(error, attempt)) === 'halted') return 'halted'
+        await wait((this.lease.nextAttemptAt?.getTime() ?? 0) - Date.now(), drain)
+      }
+    }
+    return 'stopped'
   }
 
   #limit(): number {

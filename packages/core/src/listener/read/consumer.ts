@@ -2,6 +2,7 @@ import type { Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
+import type { EventRegistry } from '../../event/registry.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -11,10 +12,13 @@ import type { SetAside } from '../failed/dead-letters.ts'
 import type { CursorSignals } from '../leased/cursor-signals.ts'
 import type { Lease } from '../leased/lease.ts'
 
+/** What a consumer is called. */
+export type ConsumerKind = 'listener' | 'projection' | 'relay' | 'intake'
+
 /** Anything with a cursor: what the runner knows of listeners and projections. */
 export interface Consumer {
   readonly name: string
-  readonly kind: 'listener' | 'projection'
+  readonly kind: ConsumerKind
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly startFrom: 'beginning' | 'now'
@@ -52,6 +56,7 @@ export interface Consumer {
 export interface Environment {
   readonly database: Database
   readonly outbox: Outbox
+  readonly registry: EventRegistry
   readonly spawner: Spawner
   readonly logger: Logger
   /** Those of this process who wait for a cursor to move. */
@@ -89,6 +94,12 @@ export function batchOf(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
 /** A consumer at work under one lease. */
 export interface Handling {
   /**
+   * Looks whether it can go on, before the first batch. Missing: it can.
+   *
+   * @throws what keeps it from handling anything.
+   */
+  start?(signal: AbortSignal): Promise<void>
+  /**
    * Handles the events and moves the cursor, both in one transaction, or neither. Of a batch after which more follow it
    * may do both later, together with the next ones: then the cursor has not moved. When it throws, it has forgotten
    * what it has not written.
@@ -96,4 +107,6 @@ export interface Handling {
    * @throws TidemarkError TIDEMARK_LEASE_LOST when the fence did not hold.
    */
   handle(batch: Batch, signal: AbortSignal): Promise<void>
+  /** Gives up what it holds besides the lease, when the partition stops. Missing: nothing. */
+  end?(): Promise<void>
 }

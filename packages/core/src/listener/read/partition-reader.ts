@@ -1,4 +1,3 @@
-import type { EventRegistry } from '../../event/registry.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { readPage, type Page } from '../../outbox/read/page.ts'
@@ -10,7 +9,6 @@ import { partitionOf } from './partition-key.ts'
 /** What a partition reads from. */
 export interface ReaderEnvironment extends Environment {
   readonly tail: Tail
-  readonly registry: EventRegistry
 }
 
 interface OwnPage {

@@ -2,13 +2,14 @@ import { run, type Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { rewindCursors } from '../../database/sql/listener/definitions.ts'
 import { inTransaction } from '../../database/transaction.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { closest, rejectUnknownOptions } from '../../errors/options.ts'
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { requireUnprunedAfter, type GoBackOptions } from '../../outbox/kept/pruned.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { skipHalted, type SkippedEvent } from '../failed/skip.ts'
+import type { ConsumerKind } from '../read/consumer.ts'
 
 /** One partition of a listener, as operators see it. */
 export interface PartitionStatus {
@@ -26,7 +27,7 @@ export interface PartitionStatus {
 /** One listener or projection, as operators see it. */
 export interface ListenerStatus {
   readonly name: string
-  readonly kind: 'listener' | 'projection'
+  readonly kind: ConsumerKind
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly status: 'active' | 'paused' | 'halted' | 'rebuilding'
@@ -196,7 +197,7 @@ export class ListenerAdmin {
 
 interface StatusRow {
   readonly name: string
-  readonly kind: 'listener' | 'projection'
+  readonly kind: ConsumerKind
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly status: ListenerStatus['status']

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import { inTransaction } from '../../database/transaction.ts'
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 

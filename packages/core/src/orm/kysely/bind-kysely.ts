@@ -1,9 +1,9 @@
-import type { Dialect, Kysely } from 'kysely'
 import type { DbBinding } from '../../database/bound/db-binding.ts'
 import { dialectOn } from '../../database/kysely.ts'
 
 /**
- * The option `db` for a Kysely with plugins or a logger: made by the application, of the dialect it is given.
+ * The option `db` for a Kysely with plugins, a logger or a version of its own: made by the application, of the dialect
+ * that it is given.
  *
  * @example
  * ```ts
@@ -18,8 +18,7 @@ import { dialectOn } from '../../database/kysely.ts'
  * const db = bindKysely((dialect) => new Kysely<Tables>({ dialect, plugins: [new CamelCasePlugin()] }))
  * ```
  */
-export function bindKysely<Tables>(
-  make: (dialect: Dialect) => Kysely<Tables>,
-): DbBinding<Kysely<Tables>> {
-  return (client) => make(dialectOn(client, true))
+// `never`: the dialect of whichever version of Kysely the application has.
+export function bindKysely<Own>(make: (dialect: never) => Own): DbBinding<Own> {
+  return (client) => make(dialectOn(client, true) as never)
 }

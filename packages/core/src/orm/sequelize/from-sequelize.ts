@@ -4,7 +4,7 @@ import { ormTransaction, type OrmTransaction } from '../../database/foreign/orm-
 /** What `sequelize.transaction(async (transaction) => …)` gives. */
 export interface SequelizeTransaction {
   commit(): Promise<void>
-  afterCommit(callback: (transaction: never) => void): void
+  afterCommit(callback: () => void): void
 }
 
 /** An instance of Sequelize. */

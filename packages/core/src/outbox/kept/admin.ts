@@ -167,5 +167,6 @@ export class OutboxAdmin {
 
 function checkPruneOptions(where: string, options: PruneOptions): void {
   rejectUnknownOptions(where, options, pruneOptions)
-  if (options.olderThan !== undefined) requireWhole(where, 'olderThan', options.olderThan, 0, longestAge)
+  if (options.olderThan !== undefined)
+    requireWhole(where, 'olderThan', options.olderThan, 0, longestAge)
 }

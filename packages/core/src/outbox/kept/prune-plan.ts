@@ -127,7 +127,9 @@ export async function hindmost(
   schema: string,
 ): Promise<{ listener: string; cursor: bigint } | undefined> {
   const { rows } = await executor.query(
-    `SELECT listener, cursor FROM "${schema}".cursors ORDER BY cursor, listener LIMIT 1`,
+    `SELECT listener, cursor FROM "${schema}".cursors c
+     WHERE NOT EXISTS (SELECT FROM "${schema}".listeners l WHERE l.name = c.listener AND l.kind = 'intake')
+     ORDER BY cursor, listener LIMIT 1`,
   )
   const [row] = rows as { listener: string; cursor: string }[]
   return row === undefined ? undefined : { ...row, cursor: BigInt(row.cursor) }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { encodeValue } from '../../event/codec.ts'
-import type { EventDraft } from '../../event/define-event.ts'
+import { encodedPayload, type EventDraft } from '../../event/define-event.ts'
+import { encodeMetadata } from '../../event/metadata.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import { currentCause } from './cause.ts'
@@ -28,7 +28,7 @@ export interface PublishOptions {
   readonly correlationId?: string
   /** Defaults to the id of the event being handled. */
   readonly causationId?: string
-  /** Headers of the application's own, as plain JSON. */
+  /** Headers of the application's own: whatever a payload may hold. */
   readonly metadata?: Readonly<Record<string, unknown>>
 }
 
@@ -103,11 +103,11 @@ export function outgoingEvents(
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
   const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
-  const metadataJson = marked === undefined ? null : encodeValue('the metadata', marked).json
+  const metadataJson = marked === undefined ? null : encodeMetadata(marked)
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
     const { definition } = draft
-    const payload = encodeValue(`the payload of ${definition.type}`, draft.payload)
+    const payload = encodedPayload(draft)
     return {
       id: randomUUID(),
       type: definition.type,

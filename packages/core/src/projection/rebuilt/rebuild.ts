@@ -1,7 +1,7 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { rebuildProgress } from '../../database/sql/projection/rebuild.ts'
-import type { ErrorDescription } from '../../errors/postgres-error.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { requireUnpruned } from '../../outbox/kept/pruned.ts'

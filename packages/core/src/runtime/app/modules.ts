@@ -8,6 +8,8 @@ import { JobRegistry } from '../../job/defined/job-registry.ts'
 import { Listener } from '../../listener/defined/define-listener.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { Projection } from '../../projection/folded/projection.ts'
+import { Intake } from '../../relay/define-intake.ts'
+import { Relay } from '../../relay/define-relay.ts'
 
 /**
  * What an application is made of: a definition, or an object whose values are definitions, such as a module's
@@ -117,6 +119,8 @@ function isDefinition(
     isQueueDefinition(value) ||
     isScheduleDefinition(value) ||
     value instanceof Listener ||
-    value instanceof Projection
+    value instanceof Projection ||
+    value instanceof Relay ||
+    value instanceof Intake
   )
 }

@@ -1,10 +1,14 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { advanceIdle } from '../../database/sql/listener/cursors.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { EventRegistry } from '../../event/registry.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { recordFailedAttempt } from '../../listener/failed/failure.ts'
-import { PartitionRunner } from '../../listener/handled/partition-runner.ts'
+import {
+  isDriven,
+  PartitionRunner,
+  type LeaseRunner,
+  type RunnerEnvironment,
+} from '../../listener/handled/partition-runner.ts'
 import { assignPartitions, type AssignablePartition } from '../../listener/leased/assignment.ts'
 import {
   acquire,
@@ -28,13 +32,12 @@ import { Semaphore } from './semaphore.ts'
 export interface PartitionsEnvironment extends Omit<Environment, 'onCaughtUp'> {
   readonly process: string
   readonly consumers: readonly Consumer[]
-  readonly registry: EventRegistry
   readonly tail: Tail
   readonly drainTimeout: number
 }
 
 interface Running {
-  readonly runner: PartitionRunner
+  readonly runner: LeaseRunner
   readonly drain: AbortController
   readonly kill: AbortController
   readonly done: Promise<void>
@@ -240,18 +243,21 @@ export class Partitions {
   #start(lease: Lease): void {
     const consumer = this.#consumers.get(lease.listener)
     if (consumer === undefined) return
-    const runner = new PartitionRunner(consumer, lease, {
+    const environment: RunnerEnvironment = {
       ...this.#environment,
       slots: this.#slots,
       onCaughtUp: (caughtUp, rate) => void this.#switch(caughtUp, rate),
-    })
+    }
+    const runner = isDriven(consumer)
+      ? consumer.drive(lease, environment)
+      : new PartitionRunner(consumer, lease, environment)
     const drain = new AbortController()
     const kill = new AbortController()
     const done = this.#run(runner, drain.signal, kill.signal)
     this.#running.set(lease.id, { runner, drain, kill, done })
   }
 
-  async #run(runner: PartitionRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
+  async #run(runner: LeaseRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
     const { database, outbox, logger, signals } = this.#environment
     const { lease } = runner
     const ended = signals.started(lease.listener)

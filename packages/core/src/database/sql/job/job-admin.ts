@@ -2,7 +2,8 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 
 export const readJobResult: SchemaStatement = statement(
   'read_job_result',
-  (schema) => `SELECT name, status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
+  (schema) =>
+    `SELECT name, status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
 )
 
 // What a waiting caller looks at, again and again: small, and by the primary key.
@@ -89,7 +90,7 @@ RETURNING status`,
 // Tells the processes that there is something to look at: rare, so it may ring.
 export const ringForJobs: SchemaStatement = statement(
   'ring_for_jobs',
-  () => `SELECT pg_notify($1::text, 'jobs')`,
+  (schema) => `SELECT ${schema}.ring('jobs')`,
 )
 
 // Finished jobs past their time, a page at a time, oldest first by the time in their ids.

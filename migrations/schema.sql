@@ -1,0 +1,1167 @@
+-- The schema as it is when all migrations are applied, without partitions. Written by npm run snapshot; do not edit.
+
+CREATE SEQUENCE tidemark.armed AS bigint MINVALUE 0 MAXVALUE 1 START 0 INCREMENT 1 CACHE 1;
+COMMENT ON SEQUENCE tidemark.armed IS '1 while some row of doorbells is armed: whether publishers ring. Set by a trigger on doorbells.';
+
+CREATE SEQUENCE tidemark.events_sequence AS bigint MINVALUE 0 MAXVALUE 9223372036854775807 START 0 INCREMENT 1 CACHE 1;
+
+CREATE TABLE tidemark.cursors (
+  listener text NOT NULL,
+  generation integer NOT NULL DEFAULT 1,
+  partition integer NOT NULL DEFAULT 0,
+  cursor bigint NOT NULL DEFAULT 0,
+  replay_until bigint NOT NULL DEFAULT 0,
+  epoch bigint NOT NULL DEFAULT 0,
+  owner uuid,
+  lease_until timestamp with time zone,
+  attempts integer NOT NULL DEFAULT 0,
+  crashes integer NOT NULL DEFAULT 0,
+  failed_sequence bigint,
+  next_attempt_at timestamp with time zone,
+  halted_at timestamp with time zone,
+  last_error jsonb,
+  state jsonb,
+  state_meta jsonb,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT cursors_pkey PRIMARY KEY (listener, generation, partition),
+  CONSTRAINT cursors_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+) WITH (fillfactor=40);
+
+CREATE TABLE tidemark.dead_letters (
+  listener text NOT NULL,
+  generation integer NOT NULL,
+  sequence bigint NOT NULL,
+  type text NOT NULL,
+  event_id uuid NOT NULL,
+  key text,
+  holds_key boolean NOT NULL,
+  state text NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  error jsonb,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT dead_letters_pkey PRIMARY KEY (listener, generation, sequence),
+  CONSTRAINT dead_letters_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE,
+  CONSTRAINT dead_letters_state_check CHECK ((state = ANY (ARRAY['parked'::text, 'waiting'::text, 'retry'::text, 'skipped'::text])))
+);
+CREATE INDEX dead_letters_held_keys ON tidemark.dead_letters USING btree (listener, generation, key) WHERE holds_key;
+
+CREATE UNLOGGED TABLE tidemark.doorbells (
+  process uuid NOT NULL,
+  armed boolean NOT NULL,
+  since timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT doorbells_pkey PRIMARY KEY (process)
+) WITH (fillfactor=50);
+CREATE TRIGGER note_armed AFTER INSERT OR DELETE OR UPDATE OR TRUNCATE ON tidemark.doorbells FOR EACH STATEMENT EXECUTE FUNCTION tidemark.note_armed();
+
+CREATE TABLE tidemark.events (
+  sequence bigint NOT NULL DEFAULT tidemark.draw_sequence(),
+  recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  xid xid8 NOT NULL DEFAULT
+CASE
+    WHEN (current_setting('tidemark.publisher_6177'::text, true) = 'registered'::text) THEN pg_current_xact_id()
+    ELSE tidemark.refuse_sequence()
+END,
+  stream_version bigint,
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  version integer NOT NULL DEFAULT 1,
+  type text NOT NULL,
+  stream text,
+  key text,
+  payload jsonb NOT NULL,
+  payload_meta jsonb,
+  correlation_id text,
+  causation_id text,
+  traceparent text,
+  tracestate text,
+  metadata jsonb,
+  CONSTRAINT events_pkey PRIMARY KEY (sequence),
+  CONSTRAINT events_stream_needs_append CHECK (((stream IS NULL) = (stream_version IS NULL))),
+  CONSTRAINT events_version_positive CHECK ((version > 0))
+) PARTITION BY RANGE (sequence);
+COMMENT ON TABLE tidemark.events IS 'The outbox: append-only. Publish with the library, with the function publish(), or by INSERT without a stream.';
+COMMENT ON CONSTRAINT events_stream_needs_append ON tidemark.events IS 'Events of a stream are appended by the functions publish() and append_events(), which number them under the stream''s lock.';
+CREATE INDEX events_stream ON ONLY tidemark.events USING btree (stream, stream_version) WHERE (stream IS NOT NULL);
+
+CREATE TABLE tidemark.horizon_samples (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  base bigint NOT NULL,
+  horizon bigint NOT NULL,
+  snapshot pg_snapshot NOT NULL,
+  late bigint,
+  late_xid xid8,
+  found_at timestamp with time zone,
+  sampled_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT horizon_samples_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE tidemark.idempotency_keys (
+  key text NOT NULL,
+  sequence bigint,
+  recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key)
+);
+CREATE INDEX idempotency_keys_recorded_at ON tidemark.idempotency_keys USING brin (recorded_at);
+
+CREATE TABLE tidemark.job_attempts (
+  job uuid NOT NULL,
+  token bigint NOT NULL,
+  attempt integer NOT NULL,
+  outcome text NOT NULL,
+  process uuid,
+  triggered_by text NOT NULL,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  error jsonb,
+  CONSTRAINT job_attempts_pkey PRIMARY KEY (job, token),
+  CONSTRAINT job_attempts_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+
+CREATE UNLOGGED TABLE tidemark.job_doorbells (
+  process uuid NOT NULL,
+  armed boolean NOT NULL,
+  CONSTRAINT job_doorbells_pkey PRIMARY KEY (process)
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.job_key_releases (
+  key text NOT NULL
+);
+
+CREATE TABLE tidemark.job_limits (
+  kind text NOT NULL,
+  name text NOT NULL,
+  concurrency integer,
+  rate integer,
+  period double precision,
+  CONSTRAINT job_limits_pkey PRIMARY KEY (kind, name),
+  CONSTRAINT job_limits_check CHECK (((rate IS NULL) = (period IS NULL))),
+  CONSTRAINT job_limits_concurrency_check CHECK ((concurrency > 0)),
+  CONSTRAINT job_limits_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'type'::text]))),
+  CONSTRAINT job_limits_period_check CHECK ((period > (0)::double precision)),
+  CONSTRAINT job_limits_rate_check CHECK ((rate > 0))
+);
+COMMENT ON TABLE tidemark.job_limits IS 'Limits of queues and of types of jobs. Written by processes when they start, from their definitions.';
+
+CREATE TABLE tidemark.job_logs (
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  job uuid NOT NULL,
+  token bigint NOT NULL,
+  at timestamp with time zone NOT NULL,
+  level text NOT NULL,
+  message text NOT NULL,
+  fields jsonb,
+  CONSTRAINT job_logs_pkey PRIMARY KEY (job, number),
+  CONSTRAINT job_logs_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+
+CREATE TABLE tidemark.job_output_keys (
+  key text NOT NULL,
+  store text NOT NULL,
+  job uuid,
+  token bigint NOT NULL,
+  referenced boolean NOT NULL DEFAULT false,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_output_keys_pkey PRIMARY KEY (key),
+  CONSTRAINT job_output_keys_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE SET NULL
+);
+CREATE INDEX job_output_keys_job ON tidemark.job_output_keys USING btree (job);
+CREATE INDEX job_output_keys_new ON tidemark.job_output_keys USING btree (created_at) WHERE (NOT referenced);
+
+CREATE TABLE tidemark.job_outputs (
+  job uuid NOT NULL,
+  key text NOT NULL,
+  output jsonb NOT NULL,
+  output_meta jsonb,
+  CONSTRAINT job_outputs_pkey PRIMARY KEY (job, key),
+  CONSTRAINT job_outputs_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+
+CREATE TABLE tidemark.job_rates (
+  kind text NOT NULL,
+  name text NOT NULL,
+  key text NOT NULL,
+  since timestamp with time zone[] NOT NULL DEFAULT '{}'::timestamp with time zone[],
+  starts integer[] NOT NULL DEFAULT '{}'::integer[],
+  ready_at timestamp with time zone,
+  CONSTRAINT job_rates_pkey PRIMARY KEY (key, name, kind)
+) WITH (fillfactor=50);
+COMMENT ON TABLE tidemark.job_rates IS 'Starts of jobs under a rate limit, lately.';
+CREATE INDEX job_rates_next ON tidemark.job_rates USING btree (ready_at) WHERE (ready_at IS NOT NULL);
+CREATE INDEX job_rates_ready ON tidemark.job_rates USING btree (kind, name, ready_at) WHERE (ready_at IS NOT NULL);
+
+CREATE TABLE tidemark.job_states (
+  job uuid NOT NULL,
+  version integer NOT NULL DEFAULT 1,
+  state jsonb,
+  state_meta jsonb,
+  variables jsonb NOT NULL DEFAULT '{}'::jsonb,
+  variables_meta jsonb NOT NULL DEFAULT '{}'::jsonb,
+  progress jsonb,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_states_pkey PRIMARY KEY (job),
+  CONSTRAINT job_states_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.job_steps (
+  job uuid NOT NULL,
+  step text NOT NULL,
+  kind text NOT NULL DEFAULT 'step'::text,
+  output jsonb,
+  output_meta jsonb,
+  started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  completed_at timestamp with time zone,
+  CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
+  CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+
+CREATE TABLE tidemark.job_waits (
+  job uuid NOT NULL,
+  kind text NOT NULL,
+  target text,
+  key text,
+  sequence bigint,
+  jobs uuid[],
+  CONSTRAINT job_waits_pkey PRIMARY KEY (job),
+  CONSTRAINT job_waits_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE,
+  CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'jobs'::text])))
+);
+
+CREATE TABLE tidemark.jobs (
+  id uuid NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  run_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  token bigint NOT NULL DEFAULT 0,
+  process uuid,
+  parent uuid,
+  priority integer NOT NULL DEFAULT 0,
+  attempt integer NOT NULL DEFAULT 0,
+  version integer NOT NULL DEFAULT 1,
+  concurrency_limit integer NOT NULL DEFAULT 1,
+  limited boolean NOT NULL DEFAULT false,
+  status text NOT NULL DEFAULT 'queued'::text,
+  parked text,
+  requested text,
+  name text NOT NULL,
+  queue text NOT NULL DEFAULT 'default'::text,
+  concurrency_key text,
+  rate_key text,
+  unique_key text,
+  triggered_by text NOT NULL DEFAULT 'sql'::text,
+  correlation_id text,
+  causation_id text,
+  traceparent text,
+  tracestate text,
+  input jsonb NOT NULL,
+  input_meta jsonb,
+  context jsonb,
+  context_meta jsonb,
+  output jsonb,
+  output_meta jsonb,
+  error jsonb,
+  waiting jsonb,
+  lifecycle text[],
+  CONSTRAINT jobs_pkey PRIMARY KEY (id),
+  CONSTRAINT jobs_parked_check CHECK ((parked = ANY (ARRAY['new'::text, 'key'::text, 'type'::text, 'limit'::text]))),
+  CONSTRAINT jobs_requested_check CHECK ((requested = ANY (ARRAY['pause'::text, 'cancel'::text]))),
+  CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+);
+COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
+CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (concurrency_key) WHERE ((concurrency_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
+CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (concurrency_key) WHERE ((concurrency_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_behind ON tidemark.jobs USING btree (concurrency_key, priority, run_at, id) WHERE (parked = 'key'::text);
+CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
+CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_new ON tidemark.jobs USING btree (concurrency_key) WHERE (parked = 'new'::text);
+CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent) WHERE (parent IS NOT NULL);
+CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
+CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
+CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
+CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text]));
+CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key) WHERE ((unique_key IS NOT NULL) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
+CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
+CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
+CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
+CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
+CREATE TRIGGER release_job_key AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (((new.parked IS NULL) OR (new.parked = 'limit'::text)) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) EXECUTE FUNCTION tidemark.release_job_key();
+CREATE TRIGGER ring_for_jobs AFTER INSERT ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.ring_for_jobs();
+
+CREATE TABLE tidemark.listeners (
+  name text NOT NULL,
+  kind text NOT NULL,
+  mode text NOT NULL DEFAULT 'async'::text,
+  version integer NOT NULL DEFAULT 1,
+  generation integer NOT NULL DEFAULT 1,
+  partitions integer NOT NULL DEFAULT 1,
+  resize_to integer,
+  resize_at bigint,
+  last_generation integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version integer,
+  rebuild_partitions integer,
+  rebuild_paused boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamp with time zone,
+  status text NOT NULL DEFAULT 'active'::text,
+  definition jsonb NOT NULL DEFAULT '{}'::jsonb,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT listeners_pkey PRIMARY KEY (name),
+  CONSTRAINT listeners_kind_check CHECK ((kind = ANY (ARRAY['listener'::text, 'projection'::text]))),
+  CONSTRAINT listeners_mode_check CHECK ((mode = ANY (ARRAY['async'::text, 'inline'::text]))),
+  CONSTRAINT listeners_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'halted'::text, 'rebuilding'::text])))
+);
+
+CREATE TABLE tidemark.locks (
+  key text NOT NULL,
+  token bigint NOT NULL,
+  holder text NOT NULL,
+  held_until timestamp with time zone NOT NULL,
+  CONSTRAINT locks_pkey PRIMARY KEY (key)
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.migrations (
+  version integer NOT NULL,
+  name text NOT NULL,
+  breaking boolean NOT NULL,
+  checksum text NOT NULL,
+  applied_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  applied_by text NOT NULL DEFAULT CURRENT_USER,
+  CONSTRAINT migrations_pkey PRIMARY KEY (version)
+);
+
+CREATE TABLE tidemark.processes (
+  id uuid NOT NULL,
+  hostname text NOT NULL,
+  pid integer NOT NULL,
+  library text NOT NULL,
+  definitions jsonb NOT NULL DEFAULT '{}'::jsonb,
+  started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  heartbeat_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT processes_pkey PRIMARY KEY (id)
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.projection_states (
+  projection text NOT NULL,
+  generation integer NOT NULL,
+  key text NOT NULL,
+  state jsonb NOT NULL,
+  state_meta jsonb,
+  sequence bigint NOT NULL,
+  CONSTRAINT projection_states_pkey PRIMARY KEY (projection, generation, key),
+  CONSTRAINT projection_states_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+) WITH (fillfactor=70);
+
+CREATE TABLE tidemark.pruned_partitions (
+  lower_bound bigint NOT NULL,
+  upper_bound bigint NOT NULL,
+  events bigint NOT NULL,
+  types text[] NOT NULL,
+  archive text,
+  pruned_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT pruned_partitions_pkey PRIMARY KEY (lower_bound)
+);
+
+CREATE TABLE tidemark.schedule_ticks (
+  schedule text NOT NULL,
+  tick timestamp with time zone NOT NULL,
+  outcome text NOT NULL,
+  job uuid,
+  recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT schedule_ticks_pkey PRIMARY KEY (schedule, tick),
+  CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['fired'::text, 'missed'::text, 'overlapped'::text, 'paused'::text]))),
+  CONSTRAINT schedule_ticks_schedule_fkey FOREIGN KEY (schedule) REFERENCES tidemark.schedules(name) ON DELETE CASCADE
+);
+
+CREATE TABLE tidemark.schedules (
+  name text NOT NULL,
+  job text NOT NULL,
+  cron text NOT NULL,
+  time_zone text NOT NULL,
+  overlap text NOT NULL,
+  catch_up text NOT NULL,
+  status text NOT NULL DEFAULT 'active'::text,
+  next_at timestamp with time zone NOT NULL,
+  last_job uuid,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT schedules_pkey PRIMARY KEY (name),
+  CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
+  CONSTRAINT schedules_overlap_check CHECK ((overlap = ANY (ARRAY['allow'::text, 'skip'::text]))),
+  CONSTRAINT schedules_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+
+CREATE TABLE tidemark.snapshots (
+  stream text NOT NULL,
+  stream_version bigint NOT NULL,
+  entity_version integer NOT NULL,
+  state jsonb NOT NULL,
+  state_meta jsonb,
+  CONSTRAINT snapshots_pkey PRIMARY KEY (stream)
+) WITH (fillfactor=70);
+
+CREATE TABLE tidemark.streams (
+  stream text NOT NULL,
+  version bigint NOT NULL,
+  CONSTRAINT streams_pkey PRIMARY KEY (stream)
+) WITH (fillfactor=70);
+
+CREATE VIEW tidemark.publishers AS
+ SELECT ((((classid)::bigint & (65535)::bigint) << 32) | (objid)::bigint) AS floor,
+    pid
+   FROM pg_locks l
+  WHERE ((locktype = 'advisory'::text) AND (objsubid = 1) AND (((classid)::bigint >> 16) = 6177) AND (database = ( SELECT pg_database.oid
+           FROM pg_database
+          WHERE (pg_database.datname = current_database()))));
+
+CREATE OR REPLACE FUNCTION tidemark.admit_jobs()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  fresh      uuid[];
+  fresh_keys text[];
+  entering   uuid[];
+  keys       text[];
+  lock_key   bigint;
+  one        text;
+  turns      integer;
+  candidate  record;
+BEGIN
+  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+    INTO fresh, fresh_keys, entering
+    FROM (SELECT j.id, j.concurrency_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+          LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
+  WITH notes AS (
+    DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
+      SELECT i.ctid FROM "tidemark".job_key_releases i LIMIT 500 FOR UPDATE SKIP LOCKED))
+    RETURNING r.key)
+  SELECT array_agg(DISTINCT n.key) INTO keys FROM notes n;
+  keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
+  IF keys <> '{}' THEN
+    UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+      PERFORM pg_advisory_xact_lock(lock_key);
+    END LOOP;
+    FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      SELECT (SELECT count(*) FROM "tidemark".jobs j
+              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+           + (SELECT count(*) FROM "tidemark".jobs j
+              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      FOR candidate IN
+        SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+        WHERE j.concurrency_key = one AND j.parked = 'key'
+        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+      LOOP
+        EXIT WHEN turns >= candidate.concurrency_limit;
+        entering := entering || candidate.id;
+        turns := turns + 1;
+      END LOOP;
+    END LOOP;
+  END IF;
+  IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.append_calls(calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true)
+ RETURNS TABLE(ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+DECLARE
+  with_streams boolean := array_remove(streams, NULL) <> '{}';
+  with_keys    boolean := array_remove(idempotency_keys, NULL) <> '{}';
+  -- The calls that append nothing.
+  refused  integer[] := '{}';
+  ordinals bigint[];
+  actuals  bigint[];
+  claimed  text[];
+  sequences bigint[];
+  stream_versions bigint[];
+BEGIN
+  IF NOT wait THEN
+    PERFORM set_config('lock_timeout', '100', true);
+  END IF;
+  IF with_streams THEN
+    INSERT INTO "tidemark".streams AS t (stream, version)
+      SELECT DISTINCT s.name, 0 FROM unnest(streams) AS s (name)
+      WHERE s.name IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".streams e WHERE e.stream = s.name)
+      ORDER BY s.name
+      ON CONFLICT DO NOTHING;
+    IF wait THEN
+      PERFORM FROM "tidemark".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream FOR UPDATE;
+    ELSE
+      WITH held AS (
+        SELECT t.stream FROM "tidemark".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream
+        FOR UPDATE SKIP LOCKED)
+      SELECT coalesce(array_agg(u.ordinal), '{}'), coalesce(array_agg(DISTINCT u.call), '{}')
+        INTO ordinals, refused
+        FROM unnest(calls, streams) WITH ORDINALITY AS u (call, stream, ordinal)
+        WHERE u.stream IS NOT NULL AND NOT EXISTS (SELECT FROM held h WHERE h.stream = u.stream);
+      RETURN QUERY SELECT o, NULL::bigint, NULL::bigint, 'busy', NULL::bigint FROM unnest(ordinals) AS o;
+    END IF;
+
+    IF array_remove(expected_versions, NULL) <> '{}' THEN
+      SELECT array_agg(i.ordinal), array_agg(t.version + i.nth - 1), refused || coalesce(array_agg(DISTINCT i.call), '{}')
+        INTO ordinals, actuals, refused
+        FROM (SELECT u.*, row_number() OVER (PARTITION BY u.call, u.stream ORDER BY u.ordinal) AS nth
+              FROM unnest(calls, streams, expected_versions) WITH ORDINALITY
+                AS u (call, stream, expected, ordinal)) AS i
+        JOIN "tidemark".streams t ON t.stream = i.stream
+        WHERE i.expected <> t.version + i.nth - 1 AND i.call <> ALL (refused);
+      RETURN QUERY
+        SELECT u.ordinal, NULL::bigint, NULL::bigint, 'stream', u.actual
+        FROM unnest(ordinals, actuals) AS u (ordinal, actual) ORDER BY u.ordinal;
+    END IF;
+  END IF;
+
+  IF with_keys THEN
+    WITH claims AS (
+      INSERT INTO "tidemark".idempotency_keys AS k (key)
+        SELECT DISTINCT u.key FROM unnest(calls, idempotency_keys) AS u (call, key)
+        WHERE u.key IS NOT NULL AND u.call <> ALL (refused) ORDER BY u.key
+        ON CONFLICT DO NOTHING RETURNING k.key)
+    SELECT coalesce(array_agg(c.key), '{}') INTO claimed FROM claims c;
+    SELECT coalesce(array_agg(i.ordinal), '{}'), refused || coalesce(array_agg(DISTINCT i.call), '{}')
+      INTO ordinals, refused
+      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.key ORDER BY u.ordinal) AS nth
+            FROM unnest(calls, idempotency_keys) WITH ORDINALITY AS u (call, key, ordinal)
+            WHERE u.key IS NOT NULL AND u.call <> ALL (refused)) AS i
+      WHERE i.nth > 1 OR i.key <> ALL (claimed);
+    IF ordinals <> '{}' THEN
+      -- What a refused call has claimed is given back.
+      DELETE FROM "tidemark".idempotency_keys k WHERE k.key = ANY (claimed)
+        AND EXISTS (SELECT FROM unnest(calls, idempotency_keys) AS u (call, key)
+                    WHERE u.key = k.key AND u.call = ANY (refused))
+        AND NOT EXISTS (SELECT FROM unnest(calls, idempotency_keys) AS u (call, key)
+                        WHERE u.key = k.key AND u.call <> ALL (refused));
+      RETURN QUERY
+        SELECT o, NULL::bigint, NULL::bigint, 'duplicate', k.sequence
+        FROM unnest(ordinals) AS o
+        LEFT JOIN "tidemark".idempotency_keys k ON k.key = idempotency_keys[o]
+        ORDER BY o;
+    END IF;
+  END IF;
+
+  SELECT array_agg(u.ordinal ORDER BY u.ordinal) INTO ordinals
+    FROM unnest(calls) WITH ORDINALITY AS u (call, ordinal) WHERE u.call <> ALL (refused);
+  IF ordinals IS NULL THEN RETURN; END IF;
+
+  -- Numbers are drawn above the sort, so that the n-th sequence belongs to the n-th event.
+  WITH inserted AS (
+    INSERT INTO "tidemark".events AS e (id, type, version, stream, stream_version, key, payload, payload_meta,
+                                correlation_id, causation_id, traceparent, tracestate, metadata)
+      SELECT i.id, i.type, i.version, i.stream, t.version + i.nth, i.key, i.payload, i.payload_meta,
+             i.correlation_id, i.causation_id, i.traceparent, i.tracestate, i.metadata
+      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
+            FROM unnest(calls, ids, types, versions, streams, keys, payloads, payload_metas, correlation_ids,
+                        causation_ids, traceparents, tracestates, metadatas) WITH ORDINALITY
+              AS u (call, id, type, version, stream, key, payload, payload_meta, correlation_id, causation_id,
+                    traceparent, tracestate, metadata, ordinal)
+            WHERE u.call <> ALL (refused)) AS i
+      LEFT JOIN "tidemark".streams t ON t.stream = i.stream
+      ORDER BY i.ordinal
+      RETURNING e.sequence, e.stream_version)
+  SELECT array_agg(n.sequence ORDER BY n.sequence), array_agg(n.stream_version ORDER BY n.sequence)
+    INTO sequences, stream_versions FROM inserted n;
+
+  IF with_streams THEN
+    UPDATE "tidemark".streams t SET version = t.version + n.events
+      FROM (SELECT u.stream, count(*) AS events FROM unnest(calls, streams) AS u (call, stream)
+            WHERE u.stream IS NOT NULL AND u.call <> ALL (refused) GROUP BY u.stream) AS n
+      WHERE t.stream = n.stream;
+  END IF;
+  IF with_keys THEN
+    UPDATE "tidemark".idempotency_keys k SET sequence = u.sequence
+      FROM unnest(ordinals, sequences) AS u (ordinal, sequence) WHERE k.key = idempotency_keys[u.ordinal];
+  END IF;
+  RETURN QUERY
+    SELECT u.ordinal, u.sequence, u.stream_version, NULL::text, NULL::bigint
+    FROM unnest(ordinals, sequences, stream_versions) AS u (ordinal, sequence, stream_version);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.append_events(ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[])
+ RETURNS TABLE(ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT * FROM "tidemark".append_calls(
+    array_fill(0, ARRAY[cardinality(ids)]), ids, types, versions, streams, expected_versions, keys, idempotency_keys,
+    payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer)
+ RETURNS TABLE(id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb, created_at timestamp with time zone, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text, causation_id text, requested text)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+BEGIN
+  UPDATE "tidemark".jobs j
+    SET status = 'queued', waiting = NULL,
+      parked = CASE WHEN j.concurrency_key IS NULL AND NOT j.limited THEN NULL ELSE 'new' END
+    WHERE j.id = ANY (ARRAY(
+      SELECT d.id FROM "tidemark".jobs d WHERE d.status = 'scheduled' AND d.run_at <= statement_timestamp()
+      ORDER BY d.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
+  IF EXISTS (SELECT FROM "tidemark".jobs j WHERE j.parked = 'new')
+     OR EXISTS (SELECT FROM "tidemark".job_key_releases) THEN
+    PERFORM "tidemark".admit_jobs();
+  END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
+    RETURN QUERY
+      SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+      FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
+    RETURN;
+  END IF;
+  RETURN QUERY
+    UPDATE "tidemark".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
+        started_at = clock_timestamp()
+    WHERE j.ctid = ANY (ARRAY(
+      SELECT q.ctid FROM "tidemark".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
+    RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer)
+ RETURNS SETOF tidemark.jobs
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+#variable_conflict use_column
+DECLARE
+  at          timestamptz;
+  room        integer := most;
+  queue_limit "tidemark".job_limits;
+  type_limit  "tidemark".job_limits;
+  bucket      "tidemark".job_rates;
+  type_room   integer;
+  found_ids   uuid[];
+  picks       uuid[] := '{}';
+  visited     "tidemark".job_rates[] := '{}';
+  chosen      uuid[];
+  n           integer;
+BEGIN
+  SELECT * INTO queue_limit FROM "tidemark".job_limits l
+    WHERE l.kind = 'queue' AND l.name = claim_limited_jobs.queue FOR UPDATE;
+  IF queue_limit.concurrency IS NOT NULL THEN
+    SELECT least(room, queue_limit.concurrency - count(*)::integer) INTO room FROM "tidemark".jobs j
+      WHERE j.queue = claim_limited_jobs.queue AND j.status = 'running' AND j.limited;
+  END IF;
+  IF queue_limit.rate IS NOT NULL THEN
+    SELECT least(room, "tidemark".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, clock_timestamp()))
+      INTO n FROM "tidemark".job_rates r WHERE r.kind = 'queue' AND r.name = claim_limited_jobs.queue AND r.key = '';
+    room := coalesce(n, least(room, queue_limit.rate));
+  END IF;
+  IF room <= 0 THEN RETURN; END IF;
+
+  FOR type_limit IN
+    SELECT l.* FROM "tidemark".job_limits l
+    WHERE l.kind = 'type' AND l.name = ANY (names)
+      AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+    ORDER BY l.name FOR UPDATE
+  LOOP
+    type_room := room;
+    IF type_limit.concurrency IS NOT NULL THEN
+      SELECT least(room, type_limit.concurrency - count(*)::integer) INTO type_room FROM "tidemark".jobs j
+        WHERE j.name = type_limit.name AND j.status = 'running' AND j.limited;
+    END IF;
+    CONTINUE WHEN type_room <= 0;
+    FOR bucket IN
+      SELECT r.* FROM "tidemark".job_rates r
+      WHERE r.kind = 'type' AND r.name = type_limit.name AND r.ready_at <= statement_timestamp()
+      ORDER BY r.ready_at LIMIT least(type_room, 100) FOR UPDATE SKIP LOCKED
+    LOOP
+      n := least(type_room, "tidemark".rate_room(bucket.since, bucket.starts, type_limit.rate, type_limit.period, clock_timestamp()));
+      found_ids := ARRAY(
+        SELECT q.id FROM "tidemark".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
+          AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+        ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
+      picks := picks || found_ids;
+      visited := visited || bucket;
+      type_room := type_room - cardinality(found_ids);
+      EXIT WHEN type_room <= 0;
+    END LOOP;
+  END LOOP;
+
+  -- What waits in the claim index though its type has a limit by now is put aside by the next look at the types.
+  chosen := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (picks || ARRAY(
+      SELECT q.id FROM "tidemark".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
+        AND q.name NOT IN (SELECT l.name FROM "tidemark".job_limits l WHERE l.kind = 'type')
+      ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
+    ORDER BY j.priority, j.run_at, j.id LIMIT room);
+
+  -- One time for the starts and for what is noted of them.
+  at := clock_timestamp();
+  IF queue_limit.rate IS NOT NULL AND chosen <> '{}' THEN
+    PERFORM "tidemark".note_starts('queue', queue_limit.name, '', cardinality(chosen), queue_limit.period, at);
+    UPDATE "tidemark".job_rates r SET ready_at = CASE
+        WHEN "tidemark".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, at) > 0 THEN NULL
+        ELSE r.since[1] + queue_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'queue' AND r.name = queue_limit.name AND r.key = '';
+  END IF;
+  FOREACH bucket IN ARRAY visited LOOP
+    SELECT * INTO type_limit FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = bucket.name;
+    SELECT count(*)::integer INTO n FROM "tidemark".jobs j
+      WHERE j.id = ANY (chosen) AND j.name = bucket.name AND coalesce(j.rate_key, '') = bucket.key;
+    IF n > 0 AND type_limit.rate IS NOT NULL THEN
+      PERFORM "tidemark".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
+    END IF;
+    UPDATE "tidemark".job_rates r SET ready_at = CASE
+        WHEN NOT EXISTS (
+          SELECT FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
+            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN "tidemark".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
+        ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;
+  END LOOP;
+
+  RETURN QUERY
+    UPDATE "tidemark".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_limited_jobs.process,
+        started_at = at, parked = NULL, limited = true
+    WHERE j.id = ANY (chosen)
+    RETURNING j.*;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+BEGIN
+  IF outputs IS NULL THEN
+    RETURN QUERY
+      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  ELSE
+    RETURN QUERY
+      UPDATE "tidemark".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  END IF;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.draw_sequence()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  SELECT CASE
+    WHEN current_setting('tidemark.publisher_6177', true) = 'registered'
+      THEN nextval('"tidemark".events_sequence'::regclass)
+    WHEN pg_advisory_xact_lock_shared((6177::bigint << 48)
+           | pg_sequence_last_value('"tidemark".events_sequence'::regclass)) IS NULL
+      THEN NULL
+    WHEN set_config('tidemark.publisher_6177', 'registered', true) IS NULL
+      THEN NULL
+    WHEN CASE pg_sequence_last_value('"tidemark".armed'::regclass) WHEN 0 THEN false ELSE "tidemark".ring() END
+      THEN NULL
+    ELSE nextval('"tidemark".events_sequence'::regclass)
+  END
+$function$;
+
+CREATE OR REPLACE FUNCTION tidemark.ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 10000000)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+  made  integer := 0;
+  lower bigint;
+  upper bigint;
+  name  text;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0));
+  LOOP
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+      INTO lower
+      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = '"tidemark".events'::regclass;
+    EXIT WHEN lower > coalesce(pg_sequence_last_value('"tidemark".events_sequence'::regclass), 0)
+                      + (ahead - 1) * size;
+    upper := lower + size;
+    name := 'events_' || lower;
+    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   'tidemark', name, 'tidemark');
+    EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT bounds CHECK (sequence >= %s AND sequence < %s)',
+                   'tidemark', name, lower, upper);
+    EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
+                   'tidemark', 'tidemark', name, lower, upper);
+    EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', 'tidemark', name);
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $function$;
+REVOKE EXECUTE ON FUNCTION tidemark.ensure_partitions(integer,bigint) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION tidemark.enter_jobs(ids uuid[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE "tidemark".jobs j
+    SET parked = CASE WHEN EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = j.name)
+      THEN 'limit' END
+    WHERE j.id = ANY (ids);
+  INSERT INTO "tidemark".job_rates AS r (kind, name, key, ready_at)
+    SELECT DISTINCT 'type', j.name, coalesce(j.rate_key, ''), statement_timestamp() FROM "tidemark".jobs j
+    WHERE j.id = ANY (ids) AND j.parked = 'limit' ORDER BY 2, 3
+    ON CONFLICT (key, name, kind) DO UPDATE SET ready_at = excluded.ready_at WHERE r.ready_at IS NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.fence_jobs(ids uuid[], tokens bigint[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+BEGIN
+  RETURN QUERY
+    SELECT j.id FROM "tidemark".jobs j
+    JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
+    WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  last_sequence := pg_sequence_last_value('"tidemark".events_sequence'::regclass);
+  -- What newer versions of Postgres answer who may not look: a reader would take it for an empty outbox.
+  IF last_sequence IS NULL THEN
+    RAISE insufficient_privilege USING
+      MESSAGE = 'permission denied for sequence events_sequence',
+      HINT = 'Readers of the outbox need SELECT on the sequence.';
+  END IF;
+  SELECT min(p.floor) INTO lowest_floor FROM "tidemark".publishers p;
+  -- Whether last_sequence is as good as taken after the look: what a process must know before it sleeps.
+  still := last_sequence = pg_sequence_last_value('"tidemark".events_sequence'::regclass);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.job_trace(job uuid, around interval DEFAULT '01:00:00'::interval)
+ RETURNS TABLE(depth integer, kind text, id text, cause text, name text, status text, at timestamp with time zone, ended_at timestamp with time zone)
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+#variable_conflict use_column
+DECLARE
+  subject "tidemark".jobs%ROWTYPE;
+  chain   text;
+  began   timestamptz;
+  ended   timestamptz;
+BEGIN
+  SELECT j.* INTO subject FROM "tidemark".jobs j WHERE j.id = job_trace.job;
+  IF NOT FOUND THEN RETURN; END IF;
+  -- What a job without a correlation causes has the job's id as its own.
+  chain := coalesce(subject.correlation_id, subject.id::text);
+  began := subject.created_at - around;
+  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  RETURN QUERY
+    WITH RECURSIVE found_jobs AS (
+      SELECT j.* FROM "tidemark".jobs j
+      WHERE j.id = subject.id
+        OR (j.correlation_id = chain
+            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
+        OR j.parent = subject.id
+    ), found_steps AS (
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      FROM found_jobs j JOIN "tidemark".job_steps s ON s.job = j.id
+    ), nodes AS (
+      SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
+        e.recorded_at AS ended_at, coalesce(
+          (SELECT s.job || '#' || s.step FROM found_steps s
+           WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
+          e.causation_id) AS cause
+      FROM "tidemark".events e
+      WHERE e.sequence >= "tidemark".sequence_at(began - interval '1 minute')
+        AND e.sequence < "tidemark".sequence_at(ended + interval '1 minute')
+        AND (e.correlation_id = chain OR e.id::text = chain)
+      UNION ALL
+      SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
+      FROM found_jobs j
+      UNION ALL
+      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+        s.started_at, s.completed_at, s.job::text
+      FROM found_steps s
+    ), tree AS (
+      SELECT 0 AS depth, n.*, ARRAY[to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id] AS place
+      FROM nodes n WHERE n.cause IS NULL OR NOT EXISTS (SELECT FROM nodes c WHERE c.id = n.cause)
+      UNION ALL
+      SELECT t.depth + 1, n.*, t.place || (to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id)
+      FROM tree t JOIN nodes n ON n.cause = t.id
+      WHERE NOT n.id = ANY (SELECT right(p, length(n.id)) FROM unnest(t.place) AS p)
+    )
+    SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.next_job_due()
+ RETURNS double precision
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+  SELECT least(
+    (SELECT 0::float8 WHERE EXISTS (SELECT FROM "tidemark".jobs j WHERE j.parked = 'new')),
+    (SELECT greatest(0, extract(epoch FROM j.run_at - statement_timestamp()) * 1000)::float8
+     FROM "tidemark".jobs j WHERE j.status = 'scheduled' AND j.run_at < 'infinity' ORDER BY j.run_at LIMIT 1),
+    (SELECT (extract(epoch FROM r.ready_at - statement_timestamp()) * 1000)::float8
+     FROM "tidemark".job_rates r WHERE r.ready_at > statement_timestamp() ORDER BY r.ready_at LIMIT 1))
+$function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_armed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+DECLARE
+  wanted bigint;
+BEGIN
+  -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0));
+  -- A snapshot from before the lock may miss who armed meanwhile.
+  wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
+                   OR EXISTS (SELECT FROM "tidemark".doorbells WHERE armed) THEN 1 ELSE 0 END;
+  IF pg_sequence_last_value('"tidemark".armed'::regclass) IS DISTINCT FROM wanted THEN
+    PERFORM setval('"tidemark".armed'::regclass, wanted);
+  END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_starts(kind text, name text, key text, n integer, period double precision, at timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+DECLARE
+  width float8 := period / 20;
+  -- The stretch that `at` lies in.
+  this timestamptz := to_timestamp(floor(extract(epoch FROM at) * 1000 / width) * width / 1000);
+BEGIN
+  INSERT INTO "tidemark".job_rates AS r (kind, name, key) VALUES (kind, name, key) ON CONFLICT DO NOTHING;
+  UPDATE "tidemark".job_rates r SET since = l.since, starts = l.starts
+    FROM (SELECT array_agg(g.s ORDER BY g.s) AS since, array_agg(g.n ORDER BY g.s) AS starts
+          FROM (SELECT u.s, sum(u.n)::integer AS n
+                FROM (SELECT s, c FROM "tidemark".job_rates o, unnest(o.since, o.starts) AS e (s, c)
+                      WHERE o.kind = kind AND o.name = name AND o.key = key
+                        AND e.s > at - period * 1.05 * interval '1 ms'
+                      UNION ALL SELECT this, n) AS u (s, n)
+                GROUP BY u.s) AS g) AS l
+    WHERE r.kind = kind AND r.name = name AND r.key = key;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid())
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  answer record;
+BEGIN
+  SELECT * INTO answer FROM "tidemark".append_events(
+    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+  IF answer.conflict = 'stream' THEN
+    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
+      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
+  ELSIF answer.conflict = 'duplicate' THEN
+    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
+      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
+  END IF;
+  RETURN answer.sequence;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.publish_job_transition()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  transition text := 'spawned';
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    transition := CASE
+      WHEN NEW.status = 'running' THEN 'started'
+      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
+      WHEN OLD.status = 'paused' THEN 'resumed'
+      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+    END;
+  END IF;
+  IF transition = ANY (NEW.lifecycle) THEN
+    INSERT INTO "tidemark".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
+    VALUES ('job.' || transition, 1, NEW.id::text,
+      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
+        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+  END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.rate_room(since timestamp with time zone[], starts integer[], rate integer, period double precision, at timestamp with time zone)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE WHEN rate IS NULL THEN 2147483647 ELSE greatest(0, rate - coalesce((
+    SELECT sum(u.n)::integer FROM unnest(since, starts) AS u (s, n)
+    WHERE u.s > at - period * 1.05 * interval '1 ms'), 0)) END
+$function$;
+
+CREATE OR REPLACE FUNCTION tidemark.refuse_sequence()
+ RETURNS xid8
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  RAISE EXCEPTION 'an event was given a sequence by a transaction that is not registered as a publisher'
+    USING ERRCODE = 'check_violation',
+          HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.release_job_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.concurrency_key);
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.ring()
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_6177', '');
+  END IF;
+  RETURN false;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.ring_for_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed)
+     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_6177', 'jobs');
+  END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.sequence_at(moment timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+DECLARE
+  low    bigint;
+  high   bigint;
+  middle bigint;
+  found  bigint;
+  at     timestamptz;
+BEGIN
+  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM "tidemark".events e;
+  WHILE low < high LOOP
+    middle := low + (high - low) / 2;
+    SELECT e.sequence, e.recorded_at INTO found, at FROM "tidemark".events e
+      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
+    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
+  END LOOP;
+  RETURN coalesce(low, 0);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.spawn(name text, input jsonb, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, queue text DEFAULT 'default'::text, unique_key text DEFAULT NULL::text, concurrency_key text DEFAULT NULL::text, triggered_by text DEFAULT 'sql'::text, version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid())
+ RETURNS uuid
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+DECLARE
+  answer  uuid;
+  limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
+BEGIN
+  INSERT INTO "tidemark".jobs AS j
+    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
+     limited)
+  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+    concurrency_key,
+    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+    triggered_by, version, limited)
+  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+  IF answer IS NULL THEN
+    SELECT j.id INTO answer FROM "tidemark".jobs j
+      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+  END IF;
+  RETURN answer;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  woken bigint;
+BEGIN
+  WITH ready AS (
+    SELECT w.job FROM "tidemark".job_waits w
+    WHERE NOT EXISTS (
+      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
+    OR CASE w.kind
+      WHEN 'event' THEN EXISTS (
+        SELECT FROM "tidemark".events e
+        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
+          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
+      WHEN 'cursor' THEN (
+        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
+        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+        WHERE l.name = w.target)
+      ELSE NOT EXISTS (
+        SELECT FROM "tidemark".jobs c
+        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    END
+    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
+  ), gone AS (
+    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
+  )
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
+  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  RETURN woken;
+END $function$;

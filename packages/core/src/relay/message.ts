@@ -1,0 +1,65 @@
+import { encodeValue } from '../event/codec.ts'
+import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventSequence } from '../event/sequence.ts'
+
+/** An event on its way from one outbox to another: what a relay sends and an intake appends. */
+export interface RelayedMessage {
+  /** The outbox that it comes from. */
+  readonly install: string
+  /** Its position in that outbox. */
+  readonly sequence: EventSequence
+  /** The position of the event that the same relay sent before it; zero before the first: a chain shows every gap. */
+  readonly previous: EventSequence
+  readonly id: string
+  readonly type: string
+  readonly version: number
+  readonly stream: string | null
+  readonly streamVersion: bigint | null
+  readonly key: string | null
+  /** JSON. */
+  readonly payload: string
+  /** superjson's notes on what JSON cannot say, as JSON; null when there are none. */
+  readonly payloadMeta: string | null
+  readonly correlationId: string | null
+  readonly causationId: string | null
+  readonly traceparent: string | null
+  readonly tracestate: string | null
+  /** JSON, or null. */
+  readonly metadata: string | null
+  readonly recordedAt: Date
+}
+
+/** A message with the event that it says, for what chooses where it goes. */
+export interface OutgoingMessage extends RelayedMessage {
+  readonly event: RecordedEvent
+}
+
+/** What a relay sends of an event. */
+export function messageOf(
+  event: RecordedEvent,
+  install: string,
+  previous: EventSequence,
+): OutgoingMessage {
+  const { json, meta } = encodeValue(`the payload of ${event.type}`, event.payload)
+  const { metadata } = event
+  return {
+    event,
+    install,
+    previous,
+    sequence: event.sequence,
+    id: event.id,
+    type: event.type,
+    version: event.version,
+    stream: event.stream,
+    streamVersion: event.streamVersion,
+    key: event.key,
+    payload: json,
+    payloadMeta: meta,
+    correlationId: event.correlationId,
+    causationId: event.causationId,
+    traceparent: event.traceparent,
+    tracestate: event.tracestate,
+    metadata: Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata),
+    recordedAt: event.recordedAt,
+  }
+}

@@ -1,0 +1,42 @@
+import type { RelayedMessage } from './message.ts'
+
+/** Where an intake begins to read, or goes on. */
+export interface IntakePosition {
+  /** The stream as it was when it was read last; undefined: it never was. */
+  readonly created: string | undefined
+  /** The position of the last message that was taken; zero: none. */
+  readonly position: bigint
+}
+
+/** What a stream gave. */
+export interface TakenMessage {
+  /** Its position in the stream. */
+  readonly position: bigint
+  /** Undefined when no relay sent it; an error when it cannot be read. */
+  readonly message: RelayedMessage | Error | undefined
+}
+
+/** A stream of a broker that events are taken from. */
+export interface IntakeSource {
+  readonly stream: string
+  /**
+   * Opens the stream after a position. A stream that is another than the one that was read (it was made anew) is read
+   * from its beginning: an intake knows what it has taken by the sequences of the outbox that they come from.
+   *
+   * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE.
+   */
+  openForReading(from: IntakePosition, signal: AbortSignal): Promise<IntakeFeed>
+}
+
+/** An open stream that is read in its order. */
+export interface IntakeFeed {
+  readonly created: string
+  /**
+   * The next messages: at least one, and as many more as are there, up to a limit.
+   *
+   * @returns an empty list only when the signal aborts.
+   * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE.
+   */
+  next(limit: number, signal: AbortSignal): Promise<readonly TakenMessage[]>
+  close(): Promise<void>
+}

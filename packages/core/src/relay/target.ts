@@ -1,0 +1,52 @@
+import type { EventSequence } from '../event/sequence.ts'
+import type { OutgoingMessage } from './message.ts'
+
+/** A stream of a broker that a relay is the only writer of. `@tidemark/nats` has one for JetStream. */
+export interface RelayTarget {
+  /** The name of the stream: another one is sent everything from the beginning. */
+  readonly stream: string
+  /**
+   * Opens the stream for one lease.
+   *
+   * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE when it cannot be reached.
+   */
+  openForWriting(signal: AbortSignal): Promise<RelayStream>
+}
+
+/** What a stream holds last. */
+export interface StreamTip {
+  /** Tells a stream from one of the same name that was made later, for instance the time at which it was created. */
+  readonly created: string
+  /** The position of the last message that it was ever given; zero when it is new. */
+  readonly position: bigint
+  /**
+   * What the last message says of itself: `'foreign'` when a relay did not send it, `'gone'` when it was deleted or has
+   * expired; undefined when there never was one.
+   */
+  readonly last:
+    | { readonly install: string; readonly sequence: EventSequence }
+    | 'foreign'
+    | 'gone'
+    | undefined
+}
+
+/** An open stream. */
+export interface RelayStream {
+  /** Looks at what the stream holds last, by asking whoever decides that, not a replica that may be behind. */
+  tip(): Promise<StreamTip>
+  /**
+   * Sends messages, in their order, without waiting for them to be stored.
+   *
+   * INVARIANT: fail-stop. The first must be stored directly after `position`, each other directly after the one before
+   * it, or not at all: when one is refused, so are all that were sent after it.
+   */
+  send(messages: readonly OutgoingMessage[], position: bigint): void
+  /**
+   * Waits until everything that was sent is stored.
+   *
+   * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE, TIDEMARK_RELAY_OUTRUN when somebody else has written to the
+   * stream; whatever it throws, the stream is not used any more.
+   */
+  stored(signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}

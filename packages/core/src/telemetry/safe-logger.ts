@@ -1,0 +1,90 @@
+import { describeError, messageOf } from '../errors/describe-error.ts'
+import { looksLikeError, preview } from '../errors/foreign-value.ts'
+import type { Logger } from './logger.ts'
+
+const levels = ['debug', 'info', 'warn', 'error'] as const
+
+/** What a line of a log says. */
+export interface LogLine {
+  readonly fields: object
+  readonly message: string
+}
+
+/**
+ * A line out of whatever somebody gave a logger: as asked, `(fields, message)`, or as other loggers have it, only a
+ * message or only an error. Never throws.
+ */
+export function lineOf(fields: unknown, message?: unknown): LogLine {
+  const text = typeof message === 'string' ? message : undefined
+  if (looksLikeError(fields)) return { fields: { err: fields }, message: text ?? messageOf(fields) }
+  if (typeof fields === 'object' && fields !== null) {
+    const rest = text ?? (message === undefined ? '' : preview(message))
+    return { fields: copied(fields), message: rest }
+  }
+  if (text === undefined) return { fields: {}, message: preview(fields) }
+  return { fields: fields === undefined ? {} : { value: preview(fields) }, message: text }
+}
+
+/** Reads the fields once, so that nobody who spreads them later fails on an accessor. */
+function copied(fields: object): object {
+  try {
+    return { ...fields }
+  } catch {
+    return { value: preview(fields) }
+  }
+}
+
+const made = new WeakMap<Logger, Logger>()
+
+/**
+ * A logger that never throws and never rejects, whatever the one behind it does: what is logged on a path of failure must
+ * not be another failure. A line that the logger refuses is given to it once more in plain values; one that it refuses
+ * then, too, is lost, and the first such error is a warning of the process.
+ */
+export function safeLogger(logger: Logger): Logger {
+  const before = made.get(logger)
+  if (before !== undefined) return before
+  let warned = false
+  const lose = (error: unknown): void => {
+    if (warned) return
+    warned = true
+    process.emitWarning(`the logger given to Tidemark fails: ${messageOf(error)}`)
+  }
+  const write = (level: (typeof levels)[number], line: LogLine): void => {
+    // A logger may be asynchronous, whatever its type says.
+    const answer = logger[level](line.fields, line.message) as unknown
+    if (answer instanceof Promise) answer.catch(lose)
+  }
+  const safe = Object.fromEntries(
+    levels.map((level) => [
+      level,
+      (fields: object, message: string): void => {
+        const line = lineOf(fields, message)
+        try {
+          write(level, line)
+        } catch {
+          try {
+            write(level, { fields: plainFields(line.fields), message: line.message })
+          } catch (error) {
+            lose(error)
+          }
+        }
+      },
+    ]),
+  ) as unknown as Logger
+  made.set(logger, safe)
+  made.set(safe, safe)
+  return safe
+}
+
+function plainFields(fields: object): Record<string, unknown> {
+  const plain: Record<string, unknown> = {}
+  try {
+    for (const [key, value] of Object.entries(fields)) {
+      plain[key] = looksLikeError(value) ? describeError(value) : preview(value)
+    }
+  } catch {
+    plain['unreadable'] = true
+  }
+  return plain
+}

@@ -1,0 +1,32 @@
+import { defineRelay as defineCoreRelay, type Relay, type RelayOptions } from 'tidemark'
+import type { JetStream, SubjectOf } from './jetstream.ts'
+
+/** What a relay sends to JetStream. */
+export interface JetStreamRelayOptions extends Omit<RelayOptions, 'to'> {
+  /** The stream, which this relay is the only writer of. */
+  readonly to: JetStream
+  /** The subject of an event, after the stream's prefix. Defaults to its type. */
+  readonly subject?: SubjectOf
+}
+
+/**
+ * Defines a relay to a stream of JetStream: each event is in the stream once, and in the order of the outbox, whatever
+ * dies in between.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ *
+ * @example
+ * ```ts
+ * import { defineRelay, jetstream } from '@tidemark/nats'
+ * import { defineEvent } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const placed = defineEvent('orders.placed', { payload: z.object({ id: z.string() }) })
+ *
+ * export const orders = defineRelay('orders', { to: jetstream({ stream: 'ORDERS' }), events: [placed] })
+ * ```
+ */
+export function defineRelay(name: string, { subject, ...options }: JetStreamRelayOptions): Relay {
+  const to = subject === undefined ? options.to : options.to.routed(subject)
+  return defineCoreRelay(name, { ...options, to })
+}

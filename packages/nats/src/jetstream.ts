@@ -1,0 +1,188 @@
+import {
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstreamManager,
+  type JetStreamManager,
+  type StreamConfig,
+  type StreamInfo,
+} from '@nats-io/jetstream'
+import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node'
+import {
+  rejectUnknownOptions,
+  TidemarkError,
+  type IntakeFeed,
+  type IntakePosition,
+  type IntakeSource,
+  type OutgoingMessage,
+  type RelayStream,
+  type RelayTarget,
+} from 'tidemark'
+import { Connections } from './connections.ts'
+import { JetStreamFeed } from './jetstream-feed.ts'
+import { JetStreamWriter } from './jetstream-writer.ts'
+import { checkedSubject } from './subject.ts'
+import { unavailable } from './unavailable.ts'
+
+/** Where a stream is, and how it is made. */
+export interface JetStreamOptions {
+  /** The name of the stream: letters, digits, `_` and `-`. */
+  readonly stream: string
+  /**
+   * How to connect, as `connect()` of @nats-io/transport-node takes it: servers, credentials, TLS. Defaults to
+   * `127.0.0.1:4222`.
+   */
+  readonly connect?: NodeConnectionOptions
+  /** A connection of the application's own, which is never closed. Instead of `connect`. */
+  readonly connection?: NatsConnection | (() => Promise<NatsConnection>)
+  /** What subjects begin with: the stream takes `<prefix>.>`. Defaults to the name of the stream in lower case. */
+  readonly prefix?: string
+  /**
+   * How the stream is made when there is none, over the defaults (file storage, one replica, nothing expires, messages
+   * are not denied or deleted by others); `false`: it must be there. Only a relay makes it. Defaults to the defaults.
+   */
+  readonly create?: Partial<StreamConfig> | false
+}
+
+/** The subject of an event, without the prefix. Defaults to its type. */
+export type SubjectOf = (event: OutgoingMessage['event']) => string
+
+const optionNames = ['stream', 'connect', 'connection', 'prefix', 'create']
+
+/**
+ * A stream of NATS JetStream, for a relay to write to or for an intake to read from.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ *
+ * @example
+ * ```ts
+ * import { defineRelay, jetstream } from '@tidemark/nats'
+ * import { defineEvent } from 'tidemark'
+ * import { z } from 'zod'
+ *
+ * const placed = defineEvent('orders.placed', { payload: z.object({ id: z.string() }) })
+ *
+ * export const orders = defineRelay('orders', {
+ *   to: jetstream({ stream: 'ORDERS', connect: { servers: 'nats://localhost:4222' } }),
+ *   events: [placed],
+ *   subject: (event) => `${event.type}.${event.key ?? 'none'}`,
+ * })
+ * ```
+ */
+export function jetstream(options: JetStreamOptions): JetStream {
+  rejectUnknownOptions('jetstream', options, optionNames)
+  const { stream, connect, connection } = options
+  if (typeof stream !== 'string' || !/^[\w-]{1,200}$/u.test(stream)) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `jetstream: ${JSON.stringify(stream)} cannot name a stream`,
+      { hint: 'Use letters, digits, _ and -, for instance "ORDERS".' },
+    )
+  }
+  if (connect !== undefined && connection !== undefined) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      'jetstream was given both `connect` and `connection`',
+    )
+  }
+  if (options.prefix !== undefined) checkedSubject('jetstream: `prefix`', options.prefix)
+  return new JetStream(options)
+}
+
+/** A stream of JetStream, made by {@link jetstream}. */
+export class JetStream implements RelayTarget, IntakeSource {
+  readonly stream: string
+  readonly prefix: string
+  readonly #options: JetStreamOptions
+  readonly #connections: Connections
+  readonly #subjectOf: SubjectOf
+
+  constructor(options: JetStreamOptions, subjectOf: SubjectOf = ({ type }) => type) {
+    this.stream = options.stream
+    this.prefix = options.prefix ?? options.stream.toLowerCase()
+    this.#options = options
+    this.#connections = new Connections(options)
+    this.#subjectOf = subjectOf
+  }
+
+  /** The same stream, with other subjects. */
+  routed(subjectOf: SubjectOf): JetStream {
+    return new JetStream(this.#options, subjectOf)
+  }
+
+  async openForWriting(signal: AbortSignal): Promise<RelayStream> {
+    return this.#open(signal, async (connection, manager) => {
+      const info = await this.#make(manager)
+      return new JetStreamWriter({
+        connection,
+        manager,
+        info,
+        subjectOf: ({ event }) =>
+          checkedSubject(
+            `the subject of event ${event.sequence} (${event.type})`,
+            `${this.prefix}.${this.#subjectOf(event)}`,
+          ),
+        close: () => this.#connections.release(connection),
+      })
+    })
+  }
+
+  async openForReading(from: IntakePosition, signal: AbortSignal): Promise<IntakeFeed> {
+    return this.#open(signal, async (connection, manager) => {
+      const info = await manager.streams.info(this.stream)
+      const same = from.created === undefined || from.created === info.created
+      const position = same && BigInt(info.state.last_seq) >= from.position ? from.position : 0n
+      return JetStreamFeed.open({
+        connection,
+        info,
+        after: position,
+        close: () => this.#connections.release(connection),
+      })
+    })
+  }
+
+  /**
+   * Makes the stream when there is none.
+   *
+   * @returns how it is now.
+   */
+  async setUp(signal: AbortSignal = AbortSignal.timeout(10_000)): Promise<StreamInfo> {
+    return this.#open(signal, async (connection, manager) => {
+      try {
+        return await this.#make(manager)
+      } finally {
+        await this.#connections.release(connection)
+      }
+    })
+  }
+
+  async #make(manager: JetStreamManager): Promise<StreamInfo> {
+    try {
+      return await manager.streams.info(this.stream)
+    } catch (error) {
+      const { create } = this.#options
+      const missing =
+        error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound
+      if (!missing || create === false) throw error
+      return manager.streams.add({
+        name: this.stream,
+        subjects: [`${this.prefix}.>`],
+        ...create,
+      })
+    }
+  }
+
+  async #open<T>(
+    signal: AbortSignal,
+    use: (connection: NatsConnection, manager: JetStreamManager) => Promise<T>,
+  ): Promise<T> {
+    let connection: NatsConnection | undefined
+    try {
+      connection = await this.#connections.acquire(signal)
+      const manager = await jetstreamManager(connection, { checkAPI: false })
+      return await use(connection, manager)
+    } catch (error) {
+      if (connection !== undefined) await this.#connections.release(connection)
+      throw unavailable(this.stream, error)
+    }
+  }
+}

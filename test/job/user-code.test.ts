@@ -1,0 +1,192 @@
+import { defineJob, type OutputStore } from 'tidemark'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { untilStatus } from '../support/jobs.ts'
+import { appOn } from '../support/test-app.ts'
+
+// Every function of the application's that a worker calls may throw, reject or answer nonsense: the job has an outcome,
+// its neighbours don't notice, slots are free again and stop() ends. A rejection that nobody handles fails the run.
+
+const database = useFreshDatabase()
+const input = z.object({})
+// oxlint-disable-next-line unicorn/no-thenable -- odd thenables are the subject here
+const thenKey: string = 'then'
+
+interface WithResponse {
+  readonly response: { readonly status: number }
+}
+
+const predicates: Readonly<Record<string, (error: unknown) => unknown>> = {
+  'reads what is not there': (error) => (error as WithResponse).response.status >= 500,
+  'answers a promise that rejects': () => Promise.reject(new Error('asynchronous')),
+  'answers nothing': () => undefined,
+  'answers a thenable that throws': () =>
+    Object.defineProperty({}, thenKey, {
+      get: () => {
+        throw new Error('not even this')
+      },
+    }),
+}
+
+test.for(Object.keys(predicates))(
+  'a job whose retryable() %s is tried again, and its neighbours run',
+  async (kind) => {
+    const retry = { attempts: 2, backoff: () => 0, retryable: predicates[kind] as () => boolean }
+    const outside = defineJob('outside', {
+      input: z.object({ fails: z.boolean() }),
+      retry,
+      run: ({ input: { fails } }) => {
+        if (fails) throw new Error('fails')
+      },
+    })
+    const inside = defineJob('inside', {
+      input: z.object({ fails: z.boolean() }),
+      retry,
+      transact: async ({ input: { fails } }, { tx }) => {
+        await tx.query('select 1')
+        if (fails) throw new Error('fails')
+      },
+    })
+    await using app = appOn(database, [outside, inside])
+    const ids = new Map<string, boolean>()
+    for (const job of [outside, inside]) {
+      for (let n = 0; n < 20; n++) {
+        const { id } = await app.jobs.spawn(job, { fails: n % 7 === 3 })
+        ids.set(id, n % 7 === 3)
+      }
+    }
+    await app.start({ jobs: { concurrency: 3 } })
+    for (const [id, fails] of ids) {
+      await untilStatus(database, id, fails ? 'failed' : 'completed')
+      if (!fails) continue
+      const attempts = await app.jobs.attempts(id)
+      expect(attempts.map(({ outcome }) => outcome)).toEqual(['retried', 'failed'])
+      expect(attempts[0]?.error?.notes?.[0]).toMatch(/retry\.retryable of (?:in|out)side/u)
+    }
+  },
+)
+
+test('a schema or an upcaster that throws or answers a promise fails the job for good', async () => {
+  let running = false
+  const older = { input: z.object({ n: z.number() }), retry: { attempts: 3, backoff: () => 0 } }
+  const kinds = {
+    throws: defineJob('throws', {
+      ...older,
+      version: 2,
+      upcast: {
+        1: () => {
+          throw new Error('no way up')
+        },
+      },
+      run: () => {},
+    }),
+    promises: defineJob('promises', {
+      ...older,
+      version: 2,
+      upcast: { 1: () => Promise.reject(new Error('asynchronous')) },
+      run: () => {},
+    }),
+    refines: defineJob('refines', {
+      input: z.object({ n: z.number() }).refine(({ n }) => {
+        if (n === 1) throw new Error('the check itself fails')
+        return true
+      }),
+      retry: older.retry,
+      run: () => {},
+    }),
+    state: defineJob('state', {
+      ...older,
+      state: z
+        .object({ n: z.number() })
+        .default({ n: 0 })
+        .refine(() => {
+          // What there is at first is looked at when the job is defined.
+          if (running) throw new Error('the check itself fails')
+          return true
+        }),
+      run: () => {},
+    }),
+    output: defineJob('output', {
+      ...older,
+      output: z.number().refine(() => {
+        throw new Error('the check itself fails')
+      }),
+      run: () => 1,
+    }),
+  }
+  await using app = appOn(database, Object.values(kinds))
+  running = true
+  await app.start()
+  for (const [name, code] of [
+    ['throws', 'TIDEMARK_INVALID_INPUT'],
+    ['promises', 'TIDEMARK_INVALID_INPUT'],
+    ['refines', 'TIDEMARK_INVALID_INPUT'],
+    ['state', 'TIDEMARK_INVALID_STATE'],
+    ['output', 'TIDEMARK_INVALID_OUTPUT'],
+  ] as const) {
+    const { rows } = await database.query(`select tidemark.spawn($1, '{"n": 1}') as id`, [name])
+    const id = rows[0]?.['id'] as string
+    await untilStatus(database, id, 'failed')
+    expect(await app.jobs.get(id)).toMatchObject({ attempt: 1, error: { code } })
+  }
+})
+
+test('a store that throws before its first await fails the attempt only', async () => {
+  const store: OutputStore = {
+    name: 'broken',
+    put: () => {
+      throw new Error('no bucket')
+    },
+    get: () => {
+      throw new Error('no bucket')
+    },
+    delete: () => {
+      throw new Error('no bucket')
+    },
+  }
+  const large = defineJob('large', {
+    input,
+    retry: { attempts: 2, backoff: () => 0 },
+    run: () => 'x'.repeat(100_000),
+  })
+  const small = defineJob('small', { input, run: () => 'x' })
+  await using app = appOn(database, [large, small], { outputs: { store } })
+  await app.start({ jobs: { concurrency: 1 } })
+  const { id } = await app.jobs.spawn(large, {})
+  await untilStatus(database, id, 'failed')
+  expect(await (await app.jobs.spawn(small, {})).result()).toBe('x')
+})
+
+test('a key that throws fails the spawn, and no job is there', async () => {
+  const keyed = defineJob('keyed', {
+    input,
+    uniqueKey: () => {
+      throw new Error('no key')
+    },
+    run: () => {},
+  })
+  await using app = appOn(database, [keyed])
+  await expect(app.jobs.spawn(keyed, {})).rejects.toThrow(/no key/u)
+  expect(await app.jobs.list()).toEqual([])
+})
+
+test('a job that answers a thenable whose then throws fails, and its slot is free again', async () => {
+  const odd = defineJob('odd', {
+    input: z.object({ odd: z.boolean() }),
+    retry: { attempts: 1 },
+    run: ({ input: given }) =>
+      given.odd
+        ? Object.defineProperty({}, thenKey, {
+            value: () => {
+              throw new Error('not like this')
+            },
+          })
+        : 'even',
+  })
+  await using app = appOn(database, [odd])
+  await app.start({ jobs: { concurrency: 1 } })
+  const { id } = await app.jobs.spawn(odd, { odd: true })
+  await untilStatus(database, id, 'failed')
+  expect(await (await app.jobs.spawn(odd, { odd: false })).result()).toBe('even')
+})

@@ -1,0 +1,44 @@
+/** A process of one of two services: it relays what is published in one database, or takes it in in the other. */
+import { defineIntake, defineRelay, jetstream } from '@tidemark/nats'
+import { defineApp } from 'tidemark'
+import { defineListener } from 'tidemark'
+import { recordEffect } from '../../support/effects.ts'
+import { keyed } from '../keyed-event.ts'
+
+/** What a service is told. */
+export interface ServiceOptions {
+  readonly url: string
+  readonly servers: string
+  readonly stream: string
+  readonly role: 'relay' | 'intake'
+  readonly leaseDuration: number
+}
+
+const options = JSON.parse(process.argv[2] ?? '{}') as ServiceOptions
+// A test that is given up cannot end its processes: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
+const stream = jetstream({
+  stream: options.stream,
+  connect: { servers: options.servers },
+  // So short that it decides nothing: what comes twice must be refused for another reason. (100 ms, in nanoseconds.)
+  create: { duplicate_window: 100_000_000 },
+})
+const modules =
+  options.role === 'relay'
+    ? [defineRelay('out', { to: stream, events: [keyed], batchSize: 200 })]
+    : [
+        defineIntake('in', { from: stream, batchSize: 200 }),
+        defineListener('there').on(keyed, (event, { tx }) => recordEffect(tx, 'there', event)),
+      ]
+const app = defineApp({
+  connectionString: options.url,
+  modules,
+  logger: { debug() {}, info() {}, warn() {}, error() {} },
+})
+await app.start({
+  leaseDuration: options.leaseDuration,
+  acquireInterval: 100,
+  handleSignals: false,
+})
+process.send?.('started')

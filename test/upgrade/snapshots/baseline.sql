@@ -1,0 +1,1554 @@
+-- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
+-- migrated by 1 outbox 3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c
+-- migrated by 2 publishing 2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723
+-- migrated by 3 consumers 880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c
+-- migrated by 4 jobs 389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323
+-- migrated by 5 job-turns d815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627
+-- migrated by 6 job-work 31a3deb4e7319a5fda7d34f37c6610e972de7884f3ac089ff3468164a3ecfcf7
+-- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
+
+BEGIN;
+
+CREATE SCHEMA IF NOT EXISTS "tidemark";
+CREATE TABLE IF NOT EXISTS "tidemark".migrations (
+  version    integer     PRIMARY KEY,
+  name       text        NOT NULL,
+  breaking   boolean     NOT NULL,
+  checksum   text        NOT NULL,
+  applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  applied_by text        NOT NULL DEFAULT current_user
+);
+
+-- 1 outbox
+-- breaking: no
+--
+-- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
+--
+-- "tidemark" and 'tidemark' stand for the schema's name as an identifier and as a literal,
+-- 6177 for a number between 1 and 32766 derived from it (see database/migrator.ts).
+
+-- The doorbell ------------------------------------------------------------------------------------
+
+-- A process that may sleep has a row here and arms it before it looks for work (outbox/woken/doorbell.ts).
+-- Unlogged: after a crash nobody sleeps.
+CREATE UNLOGGED TABLE "tidemark".doorbells (
+  process  uuid        PRIMARY KEY,
+  armed    boolean     NOT NULL,
+  since    timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- 1 while some process is armed, else 0. A sequence is read without a snapshot: publishers of every isolation level
+-- see what is so by now.
+CREATE SEQUENCE "tidemark".armed MINVALUE 0 MAXVALUE 1 START 0;
+COMMENT ON SEQUENCE "tidemark".armed IS
+  '1 while some row of doorbells is armed: whether publishers ring. Set by a trigger on doorbells.';
+
+-- Whatever is written to `doorbells`, by whichever version of the library, ends here.
+--
+-- INVARIANT: from when a process has been told that it is armed, the number is 1. Writers come one after the other,
+-- each until its row is visible, so the last one sees the rows of all. A number that is 1 for nobody costs a NOTIFY.
+CREATE FUNCTION "tidemark".note_armed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted bigint;
+BEGIN
+  -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0));
+  -- A snapshot from before the lock may miss who armed meanwhile.
+  wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
+                   OR EXISTS (SELECT FROM "tidemark".doorbells WHERE armed) THEN 1 ELSE 0 END;
+  IF pg_sequence_last_value('"tidemark".armed'::regclass) IS DISTINCT FROM wanted THEN
+    PERFORM setval('"tidemark".armed'::regclass, wanted);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON "tidemark".doorbells
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".note_armed();
+
+-- Drawn here, so that last_value is the number itself.
+SELECT setval('"tidemark".armed', 0);
+
+CREATE FUNCTION "tidemark".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_6177', '');
+  END IF;
+  RETURN false;
+END $$;
+
+-- Drawing a sequence ------------------------------------------------------------------------------
+
+-- What an INSERT of one event in a transaction of its own costs the server more than one into a plain table of the same
+-- columns, in instructions of the backend (callgrind, Postgres 18, 187,000 for the plain table):
+--
+--   75,000  a statement trigger that registers the publisher, and the doorbell as a table: of these 58,000 for the
+--           trigger and 19,000 for the partitions. In the trigger, 25,000 for the query of `doorbells` (a plan, a
+--           snapshot, an lseek), 10,000 to call PL/pgSQL at all, and 14,000 to make its expressions ready anew in each
+--           transaction; lock, setting and sequence only 8,000.
+--   67,000  the trigger with the doorbell as a sequence, in one expression
+--   51,000  here: publishers register themselves in the default of `sequence`, an SQL function that the planner puts
+--           into the plan of the INSERT, whose expressions are planned once
+--
+-- A WHEN clause that does the work took 252,000: it is read and planned anew in each statement. So is a CHECK
+-- constraint (17,000 to 20,000 each), which is why what guards the order is part of the default of `xid`.
+--
+-- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
+
+-- CACHE 1: a session that cached numbers would draw them below its own floor.
+-- Number 0 is drawn here, so that last_value is always "the last number drawn" and 0 is "before all".
+CREATE SEQUENCE "tidemark".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
+SELECT nextval('"tidemark".events_sequence');
+
+-- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
+-- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
+-- subtransaction as the lock; and a ring, if some process is armed.
+--
+-- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
+-- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
+-- is.
+-- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
+-- rings.
+CREATE FUNCTION "tidemark".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT CASE
+    WHEN current_setting('tidemark.publisher_6177', true) = 'registered'
+      THEN nextval('"tidemark".events_sequence'::regclass)
+    WHEN pg_advisory_xact_lock_shared((6177::bigint << 48)
+           | pg_sequence_last_value('"tidemark".events_sequence'::regclass)) IS NULL
+      THEN NULL
+    WHEN set_config('tidemark.publisher_6177', 'registered', true) IS NULL
+      THEN NULL
+    WHEN CASE pg_sequence_last_value('"tidemark".armed'::regclass) WHEN 0 THEN false ELSE "tidemark".ring() END
+      THEN NULL
+    ELSE nextval('"tidemark".events_sequence'::regclass)
+  END
+$$;
+
+-- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
+CREATE FUNCTION "tidemark".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'an event was given a sequence by a transaction that is not registered as a publisher'
+    USING ERRCODE = 'check_violation',
+          HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
+END $$;
+
+GRANT EXECUTE ON FUNCTION "tidemark".draw_sequence(), "tidemark".ring(), "tidemark".refuse_sequence() TO PUBLIC;
+
+-- Events ------------------------------------------------------------------------------------------
+
+-- Fixed-width columns first: no padding between them. Columns are computed in their order, and `sequence` is the first:
+-- it registers the publisher. What gives both columns (a restore, logical replication) publishes nothing.
+CREATE TABLE "tidemark".events (
+  sequence       bigint      NOT NULL DEFAULT "tidemark".draw_sequence(),
+  recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+  xid            xid8        NOT NULL DEFAULT CASE
+    WHEN current_setting('tidemark.publisher_6177', true) = 'registered' THEN pg_current_xact_id()
+    ELSE "tidemark".refuse_sequence() END,
+  stream_version bigint,
+  id             uuid        NOT NULL DEFAULT gen_random_uuid(),
+  version        integer     NOT NULL DEFAULT 1,
+  type           text        NOT NULL,
+  stream         text,
+  key            text,
+  payload        jsonb       NOT NULL,
+  payload_meta   jsonb,
+  correlation_id text,
+  causation_id   text,
+  traceparent    text,
+  tracestate     text,
+  metadata       jsonb,
+  PRIMARY KEY (sequence),
+  CONSTRAINT events_stream_needs_append CHECK ((stream IS NULL) = (stream_version IS NULL)),
+  CONSTRAINT events_version_positive CHECK (version > 0)
+) PARTITION BY RANGE (sequence);
+
+COMMENT ON TABLE "tidemark".events IS
+  'The outbox: append-only. Publish with the library, with the function publish(), or by INSERT without a stream.';
+COMMENT ON CONSTRAINT events_stream_needs_append ON "tidemark".events IS
+  'Events of a stream are appended by the functions publish() and append_events(), which number them under the stream''s lock.';
+
+CREATE INDEX events_stream ON "tidemark".events (stream, stream_version) WHERE stream IS NOT NULL;
+
+-- The safety net: a row that no partition made ahead of need has room for.
+CREATE TABLE "tidemark".events_default PARTITION OF "tidemark".events DEFAULT;
+
+-- Makes the partitions that the next `ahead` ranges need and returns how many it made. A partition is
+-- built beside the table and then attached: ATTACH lets publishers and readers go on, while
+-- CREATE … PARTITION OF would lock them all out.
+--
+-- Whoever runs listeners makes partitions ahead of need, and may not own the table.
+CREATE FUNCTION "tidemark".ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 10000000)
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  made  integer := 0;
+  lower bigint;
+  upper bigint;
+  name  text;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0));
+  LOOP
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+      INTO lower
+      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+      WHERE i.inhparent = '"tidemark".events'::regclass;
+    EXIT WHEN lower > coalesce(pg_sequence_last_value('"tidemark".events_sequence'::regclass), 0)
+                      + (ahead - 1) * size;
+    upper := lower + size;
+    name := 'events_' || lower;
+    EXECUTE format('CREATE TABLE %I.%I (LIKE %I.events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+                   'tidemark', name, 'tidemark');
+    EXECUTE format('ALTER TABLE %I.%I ADD CONSTRAINT bounds CHECK (sequence >= %s AND sequence < %s)',
+                   'tidemark', name, lower, upper);
+    EXECUTE format('ALTER TABLE %I.events ATTACH PARTITION %I.%I FOR VALUES FROM (%s) TO (%s)',
+                   'tidemark', 'tidemark', name, lower, upper);
+    EXECUTE format('ALTER TABLE %I.%I DROP CONSTRAINT bounds', 'tidemark', name);
+    made := made + 1;
+  END LOOP;
+  RETURN made;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION "tidemark".ensure_partitions(integer, bigint) FROM PUBLIC;
+
+SELECT "tidemark".ensure_partitions();
+
+-- The horizon -------------------------------------------------------------------------------------
+
+-- The transactions that publish now, each with its floor. A prepared transaction has no pid.
+CREATE VIEW "tidemark".publishers AS
+  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
+  FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1
+    AND l.classid::bigint >> 16 = 6177
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
+
+-- Steps 1 and 2 of reading: the last number drawn, then the lowest floor (null: nobody publishes). What is
+-- at or below both is settled, for a reader that reads it in a later statement.
+--
+-- INVARIANT: two statements, in this order (docs/protocols.md, test/model/horizon.pml).
+CREATE FUNCTION "tidemark".horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  last_sequence := pg_sequence_last_value('"tidemark".events_sequence'::regclass);
+  -- What newer versions of Postgres answer who may not look: a reader would take it for an empty outbox.
+  IF last_sequence IS NULL THEN
+    RAISE insufficient_privilege USING
+      MESSAGE = 'permission denied for sequence events_sequence',
+      HINT = 'Readers of the outbox need SELECT on the sequence.';
+  END IF;
+  SELECT min(p.floor) INTO lowest_floor FROM "tidemark".publishers p;
+  -- Whether last_sequence is as good as taken after the look: what a process must know before it sleeps.
+  still := last_sequence = pg_sequence_last_value('"tidemark".events_sequence'::regclass);
+END $$;
+
+-- Horizons that were taken, each with the snapshot in which everything at or below it had to be visible. An event
+-- that turns up later, at or below the horizon and invisible to its snapshot, would have been skipped.
+CREATE TABLE "tidemark".horizon_samples (
+  id         bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- What is looked at: base < sequence <= horizon.
+  base       bigint      NOT NULL,
+  horizon    bigint      NOT NULL,
+  snapshot   pg_snapshot NOT NULL,
+  -- The first such event that was found.
+  late       bigint,
+  late_xid   xid8,
+  found_at   timestamptz,
+  sampled_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Reading by time, and pruning --------------------------------------------------------------------
+
+-- A bound for reading by time: every event below the answer was recorded before the moment, but for the differences
+-- between the times at which concurrent publishers insert. Sequences and times grow together, so this is a binary
+-- search along the primary key: no index on the time is paid for by publishers.
+CREATE FUNCTION "tidemark".sequence_at(moment timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+DECLARE
+  low    bigint;
+  high   bigint;
+  middle bigint;
+  found  bigint;
+  at     timestamptz;
+BEGIN
+  SELECT min(e.sequence), max(e.sequence) + 1 INTO low, high FROM "tidemark".events e;
+  WHILE low < high LOOP
+    middle := low + (high - low) / 2;
+    SELECT e.sequence, e.recorded_at INTO found, at FROM "tidemark".events e
+      WHERE e.sequence >= middle AND e.sequence < high ORDER BY e.sequence LIMIT 1;
+    IF found IS NULL OR at >= moment THEN high := middle; ELSE low := found + 1; END IF;
+  END LOOP;
+  RETURN coalesce(low, 0);
+END $$;
+
+-- What is no longer in the outbox: a projection that handles one of these types cannot be derived from zero.
+CREATE TABLE "tidemark".pruned_partitions (
+  lower_bound bigint      PRIMARY KEY,
+  upper_bound bigint      NOT NULL,
+  events      bigint      NOT NULL,
+  types       text[]      NOT NULL,
+  -- The table that holds them now; null when they were dropped.
+  archive     text,
+  pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c');
+
+-- 2 publishing
+-- breaking: no
+--
+-- Publishing with streams and idempotency keys.
+
+-- One row per stream. Appending updates it first, so that the order of versions in a stream is the
+-- order of its sequences and of its commits.
+CREATE TABLE "tidemark".streams (
+  stream  text   PRIMARY KEY,
+  version bigint NOT NULL
+) WITH (fillfactor = 70);
+
+CREATE TABLE "tidemark".idempotency_keys (
+  key         text        PRIMARY KEY,
+  sequence    bigint,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Keys are stored in the order of time: a summary per range of blocks finds the old ones.
+CREATE INDEX idempotency_keys_recorded_at ON "tidemark".idempotency_keys USING brin (recorded_at);
+
+-- Appends the events of several calls, each call judged on its own: all of its events, or none of them. It answers
+-- with one row per appended event, and with the conflicts of the others ('stream': expected_version differs from
+-- `actual`; 'duplicate': the idempotency key was used by event `actual`; 'busy': another transaction holds the
+-- stream, and `wait` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
+-- without `wait`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+--
+-- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
+-- after it, whatever becomes of it.
+-- Locks are taken in one order everywhere: streams by name, then idempotency keys by name.
+CREATE FUNCTION "tidemark".append_calls(
+  calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
+  keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  with_streams boolean := array_remove(streams, NULL) <> '{}';
+  with_keys    boolean := array_remove(idempotency_keys, NULL) <> '{}';
+  -- The calls that append nothing.
+  refused  integer[] := '{}';
+  ordinals bigint[];
+  actuals  bigint[];
+  claimed  text[];
+  sequences bigint[];
+  stream_versions bigint[];
+BEGIN
+  IF NOT wait THEN
+    PERFORM set_config('lock_timeout', '100', true);
+  END IF;
+  IF with_streams THEN
+    INSERT INTO "tidemark".streams AS t (stream, version)
+      SELECT DISTINCT s.name, 0 FROM unnest(streams) AS s (name)
+      WHERE s.name IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".streams e WHERE e.stream = s.name)
+      ORDER BY s.name
+      ON CONFLICT DO NOTHING;
+    IF wait THEN
+      PERFORM FROM "tidemark".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream FOR UPDATE;
+    ELSE
+      WITH held AS (
+        SELECT t.stream FROM "tidemark".streams t WHERE t.stream = ANY (streams) ORDER BY t.stream
+        FOR UPDATE SKIP LOCKED)
+      SELECT coalesce(array_agg(u.ordinal), '{}'), coalesce(array_agg(DISTINCT u.call), '{}')
+        INTO ordinals, refused
+        FROM unnest(calls, streams) WITH ORDINALITY AS u (call, stream, ordinal)
+        WHERE u.stream IS NOT NULL AND NOT EXISTS (SELECT FROM held h WHERE h.stream = u.stream);
+      RETURN QUERY SELECT o, NULL::bigint, NULL::bigint, 'busy', NULL::bigint FROM unnest(ordinals) AS o;
+    END IF;
+
+    IF array_remove(expected_versions, NULL) <> '{}' THEN
+      SELECT array_agg(i.ordinal), array_agg(t.version + i.nth - 1), refused || coalesce(array_agg(DISTINCT i.call), '{}')
+        INTO ordinals, actuals, refused
+        FROM (SELECT u.*, row_number() OVER (PARTITION BY u.call, u.stream ORDER BY u.ordinal) AS nth
+              FROM unnest(calls, streams, expected_versions) WITH ORDINALITY
+                AS u (call, stream, expected, ordinal)) AS i
+        JOIN "tidemark".streams t ON t.stream = i.stream
+        WHERE i.expected <> t.version + i.nth - 1 AND i.call <> ALL (refused);
+      RETURN QUERY
+        SELECT u.ordinal, NULL::bigint, NULL::bigint, 'stream', u.actual
+        FROM unnest(ordinals, actuals) AS u (ordinal, actual) ORDER BY u.ordinal;
+    END IF;
+  END IF;
+
+  IF with_keys THEN
+    WITH claims AS (
+      INSERT INTO "tidemark".idempotency_keys AS k (key)
+        SELECT DISTINCT u.key FROM unnest(calls, idempotency_keys) AS u (call, key)
+        WHERE u.key IS NOT NULL AND u.call <> ALL (refused) ORDER BY u.key
+        ON CONFLICT DO NOTHING RETURNING k.key)
+    SELECT coalesce(array_agg(c.key), '{}') INTO claimed FROM claims c;
+    SELECT coalesce(array_agg(i.ordinal), '{}'), refused || coalesce(array_agg(DISTINCT i.call), '{}')
+      INTO ordinals, refused
+      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.key ORDER BY u.ordinal) AS nth
+            FROM unnest(calls, idempotency_keys) WITH ORDINALITY AS u (call, key, ordinal)
+            WHERE u.key IS NOT NULL AND u.call <> ALL (refused)) AS i
+      WHERE i.nth > 1 OR i.key <> ALL (claimed);
+    IF ordinals <> '{}' THEN
+      -- What a refused call has claimed is given back.
+      DELETE FROM "tidemark".idempotency_keys k WHERE k.key = ANY (claimed)
+        AND EXISTS (SELECT FROM unnest(calls, idempotency_keys) AS u (call, key)
+                    WHERE u.key = k.key AND u.call = ANY (refused))
+        AND NOT EXISTS (SELECT FROM unnest(calls, idempotency_keys) AS u (call, key)
+                        WHERE u.key = k.key AND u.call <> ALL (refused));
+      RETURN QUERY
+        SELECT o, NULL::bigint, NULL::bigint, 'duplicate', k.sequence
+        FROM unnest(ordinals) AS o
+        LEFT JOIN "tidemark".idempotency_keys k ON k.key = idempotency_keys[o]
+        ORDER BY o;
+    END IF;
+  END IF;
+
+  SELECT array_agg(u.ordinal ORDER BY u.ordinal) INTO ordinals
+    FROM unnest(calls) WITH ORDINALITY AS u (call, ordinal) WHERE u.call <> ALL (refused);
+  IF ordinals IS NULL THEN RETURN; END IF;
+
+  -- Numbers are drawn above the sort, so that the n-th sequence belongs to the n-th event.
+  WITH inserted AS (
+    INSERT INTO "tidemark".events AS e (id, type, version, stream, stream_version, key, payload, payload_meta,
+                                correlation_id, causation_id, traceparent, tracestate, metadata)
+      SELECT i.id, i.type, i.version, i.stream, t.version + i.nth, i.key, i.payload, i.payload_meta,
+             i.correlation_id, i.causation_id, i.traceparent, i.tracestate, i.metadata
+      FROM (SELECT u.*, row_number() OVER (PARTITION BY u.stream ORDER BY u.ordinal) AS nth
+            FROM unnest(calls, ids, types, versions, streams, keys, payloads, payload_metas, correlation_ids,
+                        causation_ids, traceparents, tracestates, metadatas) WITH ORDINALITY
+              AS u (call, id, type, version, stream, key, payload, payload_meta, correlation_id, causation_id,
+                    traceparent, tracestate, metadata, ordinal)
+            WHERE u.call <> ALL (refused)) AS i
+      LEFT JOIN "tidemark".streams t ON t.stream = i.stream
+      ORDER BY i.ordinal
+      RETURNING e.sequence, e.stream_version)
+  SELECT array_agg(n.sequence ORDER BY n.sequence), array_agg(n.stream_version ORDER BY n.sequence)
+    INTO sequences, stream_versions FROM inserted n;
+
+  IF with_streams THEN
+    UPDATE "tidemark".streams t SET version = t.version + n.events
+      FROM (SELECT u.stream, count(*) AS events FROM unnest(calls, streams) AS u (call, stream)
+            WHERE u.stream IS NOT NULL AND u.call <> ALL (refused) GROUP BY u.stream) AS n
+      WHERE t.stream = n.stream;
+  END IF;
+  IF with_keys THEN
+    UPDATE "tidemark".idempotency_keys k SET sequence = u.sequence
+      FROM unnest(ordinals, sequences) AS u (ordinal, sequence) WHERE k.key = idempotency_keys[u.ordinal];
+  END IF;
+  RETURN QUERY
+    SELECT u.ordinal, u.sequence, u.stream_version, NULL::text, NULL::bigint
+    FROM unnest(ordinals, sequences, stream_versions) AS u (ordinal, sequence, stream_version);
+END $$;
+
+-- Appends the events of one call: all of them, or none.
+CREATE FUNCTION "tidemark".append_events(
+  ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[],
+  idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[]
+) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT * FROM "tidemark".append_calls(
+    array_fill(0, ARRAY[cardinality(ids)]), ids, types, versions, streams, expected_versions, keys, idempotency_keys,
+    payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
+END $$;
+
+-- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+CREATE FUNCTION "tidemark".publish(
+  type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
+  version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  answer record;
+BEGIN
+  SELECT * INTO answer FROM "tidemark".append_events(
+    ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+  IF answer.conflict = 'stream' THEN
+    RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
+      USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
+  ELSIF answer.conflict = 'duplicate' THEN
+    RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
+      USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
+  END IF;
+  RETURN answer.sequence;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723');
+
+-- 3 consumers
+-- breaking: no
+--
+-- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
+-- them.
+
+-- Listeners ---------------------------------------------------------------------------------------
+
+CREATE TABLE "tidemark".listeners (
+  name       text        PRIMARY KEY,
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
+  version    integer     NOT NULL DEFAULT 1,
+  generation integer     NOT NULL DEFAULT 1,
+  partitions integer     NOT NULL DEFAULT 1,
+  -- While the number of partitions changes: to how many, and the cursor that all of them stop at first.
+  resize_to  integer,
+  resize_at  bigint,
+  -- While a projection is rebuilt: the generation that grows beside the live one.
+  last_generation    integer NOT NULL DEFAULT 1,
+  rebuild_generation integer,
+  rebuild_version    integer,
+  rebuild_partitions integer,
+  rebuild_paused     boolean NOT NULL DEFAULT false,
+  rebuild_started_at timestamptz,
+  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused', 'halted', 'rebuilding')),
+  definition jsonb       NOT NULL DEFAULT '{}',
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- How far each listener partition has come, who may move it now, and a state projection's state.
+-- Small rows, updated once per batch: room on the page keeps the updates HOT.
+CREATE TABLE "tidemark".cursors (
+  listener        text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  generation      integer     NOT NULL DEFAULT 1,
+  partition       integer     NOT NULL DEFAULT 0,
+  cursor          bigint      NOT NULL DEFAULT 0,
+  replay_until    bigint      NOT NULL DEFAULT 0,
+  epoch           bigint      NOT NULL DEFAULT 0,
+  owner           uuid,
+  lease_until     timestamptz,
+  attempts        integer     NOT NULL DEFAULT 0,
+  -- How often an owner died without moving the cursor; with failed_sequence, while handling that event.
+  crashes         integer     NOT NULL DEFAULT 0,
+  failed_sequence bigint,
+  next_attempt_at timestamptz,
+  halted_at       timestamptz,
+  last_error      jsonb,
+  state           jsonb,
+  state_meta      jsonb,
+  updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (listener, generation, partition)
+) WITH (fillfactor = 40);
+
+-- Processes that run listeners: for operators, and for a process to know that it was declared dead.
+CREATE TABLE "tidemark".processes (
+  id           uuid        PRIMARY KEY,
+  hostname     text        NOT NULL,
+  pid          integer     NOT NULL,
+  library      text        NOT NULL,
+  definitions  jsonb       NOT NULL DEFAULT '{}',
+  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- Dead letters ------------------------------------------------------------------------------------
+
+-- Events that a listener has set aside by policy.
+--
+-- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
+-- by whoever runs the listener. skipped: will not be handled; a record.
+CREATE TABLE "tidemark".dead_letters (
+  listener   text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  sequence   bigint      NOT NULL,
+  type       text        NOT NULL,
+  event_id   uuid        NOT NULL,
+  key        text,
+  -- Whether later events with the same key wait behind this one.
+  holds_key  boolean     NOT NULL,
+  state      text        NOT NULL CHECK (state IN ('parked', 'waiting', 'retry', 'skipped')),
+  attempts   integer     NOT NULL DEFAULT 0,
+  error      jsonb,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (listener, generation, sequence)
+);
+
+CREATE INDEX dead_letters_held_keys ON "tidemark".dead_letters (listener, generation, key) WHERE holds_key;
+
+-- States ------------------------------------------------------------------------------------------
+
+-- The states of keyed projections, one row per key.
+CREATE TABLE "tidemark".projection_states (
+  projection text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  generation integer     NOT NULL,
+  key        text        NOT NULL,
+  state      jsonb       NOT NULL,
+  state_meta jsonb,
+  -- The event that the state was last changed by.
+  sequence   bigint      NOT NULL,
+  PRIMARY KEY (projection, generation, key)
+) WITH (fillfactor = 70);
+
+-- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
+CREATE TABLE "tidemark".snapshots (
+  stream         text    PRIMARY KEY,
+  stream_version bigint  NOT NULL,
+  -- The version of the entity's reducers that made it; others pass it over.
+  entity_version integer NOT NULL,
+  state          jsonb   NOT NULL,
+  state_meta     jsonb
+) WITH (fillfactor = 70);
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, '880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c');
+
+-- 4 jobs
+-- breaking: no
+--
+-- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
+-- this.
+
+-- Jobs --------------------------------------------------------------------------------------------
+
+-- One row per job, from its spawn to the end of its retention.
+--
+-- INVARIANT: a claim draws a new token, and every write of an attempt holds only where id, token and the status
+-- 'running' still do. Whoever takes a running job away from its process locks the row FOR UPDATE first; an attempt
+-- that is in a transaction holds it FOR KEY SHARE, which lets requests (pause, cancel) through and nothing else.
+CREATE TABLE "tidemark".jobs (
+  id                uuid        PRIMARY KEY,
+  created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- When it may run next. 'infinity': when what it waits for has happened (job_waits).
+  run_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  -- The number of claims so far: the fencing token of the present one.
+  token             bigint      NOT NULL DEFAULT 0,
+  -- The process that runs it.
+  process           uuid,
+  parent            uuid,
+  -- Lower runs first.
+  priority          integer     NOT NULL DEFAULT 0,
+  -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
+  attempt           integer     NOT NULL DEFAULT 0,
+  version           integer     NOT NULL DEFAULT 1,
+  concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
+  -- again.
+  limited           boolean     NOT NULL DEFAULT false,
+  status            text        NOT NULL DEFAULT 'queued'
+    CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
+  -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
+  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- of its type allows.
+  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
+  -- What an operator asks of a running job.
+  requested         text        CHECK (requested IN ('pause', 'cancel')),
+  name              text        NOT NULL,
+  queue             text        NOT NULL DEFAULT 'default',
+  concurrency_key   text,
+  -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
+  rate_key          text,
+  unique_key        text,
+  -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
+  triggered_by      text        NOT NULL DEFAULT 'sql',
+  correlation_id    text,
+  causation_id      text,
+  traceparent       text,
+  tracestate        text,
+  input             jsonb       NOT NULL,
+  input_meta        jsonb,
+  -- What it carries besides: a webhook with its headers, descriptions of files. NULL: nothing.
+  context           jsonb,
+  context_meta      jsonb,
+  output            jsonb,
+  output_meta       jsonb,
+  -- Of the last attempt that failed.
+  error             jsonb,
+  -- What a scheduled job waits for, for people.
+  waiting           jsonb,
+  -- The transitions that are published as events; NULL: none.
+  lifecycle         text[]
+);
+
+COMMENT ON TABLE "tidemark".jobs IS
+  'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
+
+-- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
+CREATE INDEX jobs_claim ON "tidemark".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
+CREATE INDEX jobs_due ON "tidemark".jobs (run_at) WHERE status = 'scheduled';
+
+-- The statements of an attempt select its job by id, token and status = 'running'. With just that predicate in the
+-- index of running jobs the planner walked it instead of the primary key, where the statistics said that few run,
+-- with all of its dead entries, for each job of a batch: completing 1,000 jobs took 12 to 16 times as long as without
+-- that index (medians of one run). The statements that want it name the process, so no other can take it.
+CREATE INDEX jobs_running ON "tidemark".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
+
+CREATE INDEX jobs_new ON "tidemark".jobs (concurrency_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON "tidemark".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON "tidemark".jobs (concurrency_key)
+  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON "tidemark".jobs (concurrency_key)
+  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_limited ON "tidemark".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+  WHERE status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE status = 'running' AND limited;
+CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE status = 'running' AND limited;
+CREATE INDEX jobs_unknown ON "tidemark".jobs (name) WHERE parked = 'type';
+CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key)
+  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused');
+CREATE INDEX jobs_parent ON "tidemark".jobs (parent) WHERE parent IS NOT NULL;
+
+-- What attempts leave -----------------------------------------------------------------------------
+
+-- What an attempt leaves for the next one. Apart from the job, so that a checkpoint writes a small row.
+CREATE TABLE "tidemark".job_states (
+  job            uuid        PRIMARY KEY REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  version        integer     NOT NULL DEFAULT 1,
+  state          jsonb,
+  state_meta     jsonb,
+  variables      jsonb       NOT NULL DEFAULT '{}',
+  variables_meta jsonb       NOT NULL DEFAULT '{}',
+  progress       jsonb,
+  updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- Finished steps, and waits: a resumed job does not repeat them.
+CREATE TABLE "tidemark".job_steps (
+  job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  step         text        NOT NULL,
+  kind         text        NOT NULL DEFAULT 'step',
+  output       jsonb,
+  output_meta  jsonb,
+  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  completed_at timestamptz,
+  PRIMARY KEY (job, step)
+);
+
+-- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
+CREATE TABLE "tidemark".job_attempts (
+  job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  token        bigint      NOT NULL,
+  attempt      integer     NOT NULL,
+  outcome      text        NOT NULL,
+  process      uuid,
+  triggered_by text        NOT NULL,
+  started_at   timestamptz,
+  finished_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  error        jsonb,
+  PRIMARY KEY (job, token)
+);
+
+CREATE TABLE "tidemark".job_logs (
+  number  bigint      GENERATED ALWAYS AS IDENTITY,
+  job     uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  token   bigint      NOT NULL,
+  at      timestamptz NOT NULL,
+  level   text        NOT NULL,
+  message text        NOT NULL,
+  fields  jsonb,
+  PRIMARY KEY (job, number)
+);
+
+-- Large outputs of jobs and of their steps, apart from the rows that are listed, claimed and resumed.
+--
+-- The row of the job or the step holds a reference instead: {"key", "size"}, with notes that name a type of value of
+-- its own. A process that does not know it fails with an error; it never takes the reference for the value.
+CREATE TABLE "tidemark".job_outputs (
+  job         uuid  NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  key         text  NOT NULL,
+  output      jsonb NOT NULL,
+  output_meta jsonb,
+  PRIMARY KEY (job, key)
+);
+
+-- What was put into a store of the application's own for large outputs, or is about to be.
+--
+-- INVARIANT: the row of a key commits before anything is put under it, and goes after it was deleted there: whatever
+-- crashes in between, the store holds nothing that no row knows of.
+CREATE TABLE "tidemark".job_output_keys (
+  key        text        PRIMARY KEY,
+  store      text        NOT NULL,
+  -- Null: nothing refers to it any more, and it is to be deleted.
+  job        uuid        REFERENCES "tidemark".jobs (id) ON DELETE SET NULL,
+  -- The claim that it was made under: no other one writes a reference to it.
+  token      bigint      NOT NULL,
+  -- Whether a reference was found, which stays as long as the job: it is not looked for again.
+  referenced boolean     NOT NULL DEFAULT false,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- For those of a job that is deleted, and those whose job was.
+CREATE INDEX job_output_keys_job ON "tidemark".job_output_keys (job);
+
+-- Those of which nobody knows yet whether they are referred to.
+CREATE INDEX job_output_keys_new ON "tidemark".job_output_keys (created_at) WHERE NOT referenced;
+
+-- Waits, schedules and locks ----------------------------------------------------------------------
+
+-- What jobs wait for without holding a slot.
+CREATE TABLE "tidemark".job_waits (
+  job      uuid   PRIMARY KEY REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
+  -- The event's type, or the listener's name.
+  target   text,
+  key      text,
+  -- The last event that was looked at, or the sequence that the listener has to reach.
+  sequence bigint,
+  jobs     uuid[]
+);
+
+-- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
+CREATE UNLOGGED TABLE "tidemark".job_doorbells (
+  process uuid    PRIMARY KEY,
+  armed   boolean NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE TABLE "tidemark".schedules (
+  name       text        PRIMARY KEY,
+  job        text        NOT NULL,
+  cron       text        NOT NULL,
+  time_zone  text        NOT NULL,
+  overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
+  catch_up   text        NOT NULL CHECK (catch_up IN ('none', 'last', 'all')),
+  status     text        NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'paused')),
+  -- The tick that fires next: whoever moves it on has fired it.
+  next_at    timestamptz NOT NULL,
+  last_job   uuid,
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE "tidemark".schedule_ticks (
+  schedule    text        NOT NULL REFERENCES "tidemark".schedules (name) ON DELETE CASCADE,
+  tick        timestamptz NOT NULL,
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  job         uuid,
+  recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (schedule, tick)
+);
+
+CREATE TABLE "tidemark".locks (
+  key        text        PRIMARY KEY,
+  -- Grows with every holder: what a guarded resource can tell a late one by.
+  token      bigint      NOT NULL,
+  holder     text        NOT NULL,
+  held_until timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323');
+
+-- 5 job-turns
+-- breaking: no
+--
+-- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
+-- many run side by side, and how many start in any stretch of time.
+
+-- Limits ------------------------------------------------------------------------------------------
+
+-- What the processes have declared. Whoever claims under a limit holds its row until the claim commits.
+CREATE TABLE "tidemark".job_limits (
+  kind        text    NOT NULL CHECK (kind IN ('queue', 'type')),
+  name        text    NOT NULL,
+  concurrency integer CHECK (concurrency > 0),
+  rate        integer CHECK (rate > 0),
+  -- In milliseconds.
+  period      float8  CHECK (period > 0),
+  PRIMARY KEY (kind, name),
+  CHECK ((rate IS NULL) = (period IS NULL))
+);
+
+COMMENT ON TABLE "tidemark".job_limits IS
+  'Limits of queues and of types of jobs. Written by processes when they start, from their definitions.';
+
+-- How many have started lately: of a queue, of a type, or of a key of a type.
+CREATE TABLE "tidemark".job_rates (
+  kind     text          NOT NULL,
+  name     text          NOT NULL,
+  key      text          NOT NULL,
+  -- Stretches of a twentieth of the period, by their beginnings, and the starts in each.
+  since    timestamptz[] NOT NULL DEFAULT '{}',
+  starts   integer[]     NOT NULL DEFAULT '{}',
+  -- When a job of it may start next; NULL: none waits.
+  ready_at timestamptz,
+  -- In this order, so that nobody looks for what is ready by walking along all keys of a name.
+  PRIMARY KEY (key, name, kind)
+) WITH (fillfactor = 50);
+
+CREATE INDEX job_rates_ready ON "tidemark".job_rates (kind, name, ready_at) WHERE ready_at IS NOT NULL;
+CREATE INDEX job_rates_next ON "tidemark".job_rates (ready_at) WHERE ready_at IS NOT NULL;
+
+COMMENT ON TABLE "tidemark".job_rates IS 'Starts of jobs under a rate limit, lately.';
+
+-- How many more may start now. A stretch counts until all of it is older than the period, so that no more than `rate`
+-- start in any stretch of that length, wherever it begins.
+CREATE FUNCTION "tidemark".rate_room(
+  since timestamptz[], starts integer[], rate integer, period float8, at timestamptz
+) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN rate IS NULL THEN 2147483647 ELSE greatest(0, rate - coalesce((
+    SELECT sum(u.n)::integer FROM unnest(since, starts) AS u (s, n)
+    WHERE u.s > at - period * 1.05 * interval '1 ms'), 0)) END
+$$;
+
+-- Notes down `n` starts.
+CREATE FUNCTION "tidemark".note_starts(kind text, name text, key text, n integer, period float8, at timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  width float8 := period / 20;
+  -- The stretch that `at` lies in.
+  this timestamptz := to_timestamp(floor(extract(epoch FROM at) * 1000 / width) * width / 1000);
+BEGIN
+  INSERT INTO "tidemark".job_rates AS r (kind, name, key) VALUES (kind, name, key) ON CONFLICT DO NOTHING;
+  UPDATE "tidemark".job_rates r SET since = l.since, starts = l.starts
+    FROM (SELECT array_agg(g.s ORDER BY g.s) AS since, array_agg(g.n ORDER BY g.s) AS starts
+          FROM (SELECT u.s, sum(u.n)::integer AS n
+                FROM (SELECT s, c FROM "tidemark".job_rates o, unnest(o.since, o.starts) AS e (s, c)
+                      WHERE o.kind = kind AND o.name = name AND o.key = key
+                        AND e.s > at - period * 1.05 * interval '1 ms'
+                      UNION ALL SELECT this, n) AS u (s, n)
+                GROUP BY u.s) AS g) AS l
+    WHERE r.kind = kind AND r.name = name AND r.key = key;
+END $$;
+
+-- Keys --------------------------------------------------------------------------------------------
+
+-- Keys that somebody has left: the next job with such a key may run.
+CREATE TABLE "tidemark".job_key_releases (
+  key text NOT NULL
+);
+
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+CREATE FUNCTION "tidemark".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.concurrency_key);
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER release_job_key AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running')
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+  EXECUTE FUNCTION "tidemark".release_job_key();
+CREATE TRIGGER release_deleted_job_key AFTER DELETE ON "tidemark".jobs FOR EACH ROW
+  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
+        AND OLD.status IN ('queued', 'running'))
+  EXECUTE FUNCTION "tidemark".release_job_key();
+
+-- Admission ---------------------------------------------------------------------------------------
+
+-- Where claimable jobs go: into the claim index, or to those that wait for the limit of their type. The keys are taken
+-- in one order.
+CREATE FUNCTION "tidemark".enter_jobs(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE "tidemark".jobs j
+    SET parked = CASE WHEN EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = j.name)
+      THEN 'limit' END
+    WHERE j.id = ANY (ids);
+  INSERT INTO "tidemark".job_rates AS r (kind, name, key, ready_at)
+    SELECT DISTINCT 'type', j.name, coalesce(j.rate_key, ''), statement_timestamp() FROM "tidemark".jobs j
+    WHERE j.id = ANY (ids) AND j.parked = 'limit' ORDER BY 2, 3
+    ON CONFLICT (key, name, kind) DO UPDATE SET ready_at = excluded.ready_at WHERE r.ready_at IS NULL;
+END $$;
+
+-- Moves keyed jobs on, as many as their keys allow: into the claim index, or to those that wait for the limit of
+-- their type. Keys before limits: a job that waits for the limit has its turn of the key. Each job is looked at when
+-- it is new and each key when a turn of it ends, so the cost does not grow with how many wait.
+--
+-- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
+-- whose snapshot is newer than that lock. Locks are taken in one order.
+CREATE FUNCTION "tidemark".admit_jobs() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  fresh      uuid[];
+  fresh_keys text[];
+  entering   uuid[];
+  keys       text[];
+  lock_key   bigint;
+  one        text;
+  turns      integer;
+  candidate  record;
+BEGIN
+  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+    INTO fresh, fresh_keys, entering
+    FROM (SELECT j.id, j.concurrency_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+          LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
+  WITH notes AS (
+    DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
+      SELECT i.ctid FROM "tidemark".job_key_releases i LIMIT 500 FOR UPDATE SKIP LOCKED))
+    RETURNING r.key)
+  SELECT array_agg(DISTINCT n.key) INTO keys FROM notes n;
+  keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
+  IF keys <> '{}' THEN
+    UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+      PERFORM pg_advisory_xact_lock(lock_key);
+    END LOOP;
+    FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      SELECT (SELECT count(*) FROM "tidemark".jobs j
+              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+           + (SELECT count(*) FROM "tidemark".jobs j
+              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      FOR candidate IN
+        SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+        WHERE j.concurrency_key = one AND j.parked = 'key'
+        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+      LOOP
+        EXIT WHEN turns >= candidate.concurrency_limit;
+        entering := entering || candidate.id;
+        turns := turns + 1;
+      END LOOP;
+    END LOOP;
+  END IF;
+  IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'd815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627');
+
+-- 6 job-work
+-- breaking: no
+--
+-- What moves a job along: it is spawned, claimed, woken and completed.
+
+-- Spawning ----------------------------------------------------------------------------------------
+
+-- Rings once per statement, and only while somebody waits. A spawner that commits long after its INSERT may have
+-- found nobody armed; who waits looks again after 5, 10, 20 … ms, at most a second, so that what is late is late by
+-- no more than the spawning transaction took.
+CREATE FUNCTION "tidemark".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed)
+     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
+    PERFORM pg_notify('tidemark_6177', 'jobs');
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER ring_for_jobs AFTER INSERT ON "tidemark".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".ring_for_jobs();
+
+-- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+CREATE FUNCTION "tidemark".spawn(
+  name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
+  unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+) RETURNS uuid LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+  answer  uuid;
+  limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
+BEGIN
+  INSERT INTO "tidemark".jobs AS j
+    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
+     limited)
+  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+    concurrency_key,
+    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+    triggered_by, version, limited)
+  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+  IF answer IS NULL THEN
+    SELECT j.id INTO answer FROM "tidemark".jobs j
+      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+  END IF;
+  RETURN answer;
+END $$;
+
+-- Claiming ----------------------------------------------------------------------------------------
+
+-- Claims where limits are declared.
+--
+-- INVARIANT: locks are taken in one order: keys (admit_jobs), the queue's limit, the types' limits by name. Counts are
+-- taken by statements whose snapshots are newer than the lock of what they count for. Rows of job_rates are skipped
+-- when they are locked: by an admission, which may wait for a limit that is held here.
+--
+-- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
+CREATE FUNCTION "tidemark".claim_limited_jobs(process uuid, queue text, names text[], most integer)
+RETURNS SETOF "tidemark".jobs LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+  at          timestamptz;
+  room        integer := most;
+  queue_limit "tidemark".job_limits;
+  type_limit  "tidemark".job_limits;
+  bucket      "tidemark".job_rates;
+  type_room   integer;
+  found_ids   uuid[];
+  picks       uuid[] := '{}';
+  visited     "tidemark".job_rates[] := '{}';
+  chosen      uuid[];
+  n           integer;
+BEGIN
+  SELECT * INTO queue_limit FROM "tidemark".job_limits l
+    WHERE l.kind = 'queue' AND l.name = claim_limited_jobs.queue FOR UPDATE;
+  IF queue_limit.concurrency IS NOT NULL THEN
+    SELECT least(room, queue_limit.concurrency - count(*)::integer) INTO room FROM "tidemark".jobs j
+      WHERE j.queue = claim_limited_jobs.queue AND j.status = 'running' AND j.limited;
+  END IF;
+  IF queue_limit.rate IS NOT NULL THEN
+    SELECT least(room, "tidemark".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, clock_timestamp()))
+      INTO n FROM "tidemark".job_rates r WHERE r.kind = 'queue' AND r.name = claim_limited_jobs.queue AND r.key = '';
+    room := coalesce(n, least(room, queue_limit.rate));
+  END IF;
+  IF room <= 0 THEN RETURN; END IF;
+
+  FOR type_limit IN
+    SELECT l.* FROM "tidemark".job_limits l
+    WHERE l.kind = 'type' AND l.name = ANY (names)
+      AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+    ORDER BY l.name FOR UPDATE
+  LOOP
+    type_room := room;
+    IF type_limit.concurrency IS NOT NULL THEN
+      SELECT least(room, type_limit.concurrency - count(*)::integer) INTO type_room FROM "tidemark".jobs j
+        WHERE j.name = type_limit.name AND j.status = 'running' AND j.limited;
+    END IF;
+    CONTINUE WHEN type_room <= 0;
+    FOR bucket IN
+      SELECT r.* FROM "tidemark".job_rates r
+      WHERE r.kind = 'type' AND r.name = type_limit.name AND r.ready_at <= statement_timestamp()
+      ORDER BY r.ready_at LIMIT least(type_room, 100) FOR UPDATE SKIP LOCKED
+    LOOP
+      n := least(type_room, "tidemark".rate_room(bucket.since, bucket.starts, type_limit.rate, type_limit.period, clock_timestamp()));
+      found_ids := ARRAY(
+        SELECT q.id FROM "tidemark".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
+          AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+        ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
+      picks := picks || found_ids;
+      visited := visited || bucket;
+      type_room := type_room - cardinality(found_ids);
+      EXIT WHEN type_room <= 0;
+    END LOOP;
+  END LOOP;
+
+  -- What waits in the claim index though its type has a limit by now is put aside by the next look at the types.
+  chosen := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (picks || ARRAY(
+      SELECT q.id FROM "tidemark".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
+        AND q.name NOT IN (SELECT l.name FROM "tidemark".job_limits l WHERE l.kind = 'type')
+      ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
+    ORDER BY j.priority, j.run_at, j.id LIMIT room);
+
+  -- One time for the starts and for what is noted of them.
+  at := clock_timestamp();
+  IF queue_limit.rate IS NOT NULL AND chosen <> '{}' THEN
+    PERFORM "tidemark".note_starts('queue', queue_limit.name, '', cardinality(chosen), queue_limit.period, at);
+    UPDATE "tidemark".job_rates r SET ready_at = CASE
+        WHEN "tidemark".rate_room(r.since, r.starts, queue_limit.rate, queue_limit.period, at) > 0 THEN NULL
+        ELSE r.since[1] + queue_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'queue' AND r.name = queue_limit.name AND r.key = '';
+  END IF;
+  FOREACH bucket IN ARRAY visited LOOP
+    SELECT * INTO type_limit FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = bucket.name;
+    SELECT count(*)::integer INTO n FROM "tidemark".jobs j
+      WHERE j.id = ANY (chosen) AND j.name = bucket.name AND coalesce(j.rate_key, '') = bucket.key;
+    IF n > 0 AND type_limit.rate IS NOT NULL THEN
+      PERFORM "tidemark".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
+    END IF;
+    UPDATE "tidemark".job_rates r SET ready_at = CASE
+        WHEN NOT EXISTS (
+          SELECT FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
+            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN "tidemark".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
+        ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
+      WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;
+  END LOOP;
+
+  RETURN QUERY
+    UPDATE "tidemark".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_limited_jobs.process,
+        started_at = at, parked = NULL, limited = true
+    WHERE j.id = ANY (chosen)
+    RETURNING j.*;
+END $$;
+
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+--
+-- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
+-- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
+-- compiled its look at it, which took 39 ms of the 42 of a claim.
+--
+-- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
+-- else changed meanwhile has another place: it is left for the next claim.
+CREATE FUNCTION "tidemark".claim_jobs(process uuid, queue text, names text[], most integer)
+RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+  created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
+  causation_id text, requested text)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  UPDATE "tidemark".jobs j
+    SET status = 'queued', waiting = NULL,
+      parked = CASE WHEN j.concurrency_key IS NULL AND NOT j.limited THEN NULL ELSE 'new' END
+    WHERE j.id = ANY (ARRAY(
+      SELECT d.id FROM "tidemark".jobs d WHERE d.status = 'scheduled' AND d.run_at <= statement_timestamp()
+      ORDER BY d.run_at LIMIT 1000 FOR UPDATE SKIP LOCKED));
+  IF EXISTS (SELECT FROM "tidemark".jobs j WHERE j.parked = 'new')
+     OR EXISTS (SELECT FROM "tidemark".job_key_releases) THEN
+    PERFORM "tidemark".admit_jobs();
+  END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
+    RETURN QUERY
+      SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+      FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
+    RETURN;
+  END IF;
+  RETURN QUERY
+    UPDATE "tidemark".jobs j
+    SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
+        started_at = clock_timestamp()
+    WHERE j.ctid = ANY (ARRAY(
+      SELECT q.ctid FROM "tidemark".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
+    RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+END $$;
+
+-- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while
+-- there are jobs that nobody has looked at; null: none does.
+CREATE FUNCTION "tidemark".next_job_due() RETURNS float8 LANGUAGE sql STABLE
+SET enable_seqscan = off AS $$
+  SELECT least(
+    (SELECT 0::float8 WHERE EXISTS (SELECT FROM "tidemark".jobs j WHERE j.parked = 'new')),
+    (SELECT greatest(0, extract(epoch FROM j.run_at - statement_timestamp()) * 1000)::float8
+     FROM "tidemark".jobs j WHERE j.status = 'scheduled' AND j.run_at < 'infinity' ORDER BY j.run_at LIMIT 1),
+    (SELECT (extract(epoch FROM r.ready_at - statement_timestamp()) * 1000)::float8
+     FROM "tidemark".job_rates r WHERE r.ready_at > statement_timestamp() ORDER BY r.ready_at LIMIT 1))
+$$;
+
+-- Waking ------------------------------------------------------------------------------------------
+
+-- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. `horizon` is the
+-- caller's: events above it are not settled.
+CREATE FUNCTION "tidemark".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  woken bigint;
+BEGIN
+  WITH ready AS (
+    SELECT w.job FROM "tidemark".job_waits w
+    WHERE NOT EXISTS (
+      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
+    OR CASE w.kind
+      WHEN 'event' THEN EXISTS (
+        SELECT FROM "tidemark".events e
+        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
+          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
+      WHEN 'cursor' THEN (
+        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
+        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+        WHERE l.name = w.target)
+      ELSE NOT EXISTS (
+        SELECT FROM "tidemark".jobs c
+        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    END
+    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
+  ), gone AS (
+    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
+  )
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
+  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
+  GET DIAGNOSTICS woken = ROW_COUNT;
+  RETURN woken;
+END $$;
+
+-- Completing --------------------------------------------------------------------------------------
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  IF outputs IS NULL THEN
+    RETURN QUERY
+      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  ELSE
+    RETURN QUERY
+      UPDATE "tidemark".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id;
+  END IF;
+END $$;
+
+-- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
+-- and only then locked.
+CREATE FUNCTION "tidemark".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT j.id FROM "tidemark".jobs j
+    JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
+    WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '31a3deb4e7319a5fda7d34f37c6610e972de7884f3ac089ff3468164a3ecfcf7');
+
+-- 7 job-story
+-- breaking: no
+--
+-- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
+-- what came of it: the chain from event to job to step to event, readable in SQL.
+
+-- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
+CREATE FUNCTION "tidemark".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  transition text := 'spawned';
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    transition := CASE
+      WHEN NEW.status = 'running' THEN 'started'
+      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
+      WHEN OLD.status = 'paused' THEN 'resumed'
+      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
+      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
+      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+    END;
+  END IF;
+  IF transition = ANY (NEW.lifecycle) THEN
+    INSERT INTO "tidemark".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
+    VALUES ('job.' || transition, 1, NEW.id::text,
+      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
+        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON "tidemark".jobs FOR EACH ROW
+  WHEN (NEW.lifecycle IS NOT NULL AND OLD.status <> NEW.status)
+  EXECUTE FUNCTION "tidemark".publish_job_transition();
+CREATE TRIGGER publish_job_spawn AFTER INSERT ON "tidemark".jobs FOR EACH ROW
+  WHEN ('spawned' = ANY (NEW.lifecycle))
+  EXECUTE FUNCTION "tidemark".publish_job_transition();
+
+-- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
+-- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
+-- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
+-- by their parents only.
+CREATE FUNCTION "tidemark".job_trace(job uuid, around interval DEFAULT '1 hour')
+RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
+  ended_at timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+  subject "tidemark".jobs%ROWTYPE;
+  chain   text;
+  began   timestamptz;
+  ended   timestamptz;
+BEGIN
+  SELECT j.* INTO subject FROM "tidemark".jobs j WHERE j.id = job_trace.job;
+  IF NOT FOUND THEN RETURN; END IF;
+  -- What a job without a correlation causes has the job's id as its own.
+  chain := coalesce(subject.correlation_id, subject.id::text);
+  began := subject.created_at - around;
+  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  RETURN QUERY
+    WITH RECURSIVE found_jobs AS (
+      SELECT j.* FROM "tidemark".jobs j
+      WHERE j.id = subject.id
+        OR (j.correlation_id = chain
+            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
+        OR j.parent = subject.id
+    ), found_steps AS (
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      FROM found_jobs j JOIN "tidemark".job_steps s ON s.job = j.id
+    ), nodes AS (
+      SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
+        e.recorded_at AS ended_at, coalesce(
+          (SELECT s.job || '#' || s.step FROM found_steps s
+           WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
+          e.causation_id) AS cause
+      FROM "tidemark".events e
+      WHERE e.sequence >= "tidemark".sequence_at(began - interval '1 minute')
+        AND e.sequence < "tidemark".sequence_at(ended + interval '1 minute')
+        AND (e.correlation_id = chain OR e.id::text = chain)
+      UNION ALL
+      SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
+      FROM found_jobs j
+      UNION ALL
+      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+        s.started_at, s.completed_at, s.job::text
+      FROM found_steps s
+    ), tree AS (
+      SELECT 0 AS depth, n.*, ARRAY[to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id] AS place
+      FROM nodes n WHERE n.cause IS NULL OR NOT EXISTS (SELECT FROM nodes c WHERE c.id = n.cause)
+      UNION ALL
+      SELECT t.depth + 1, n.*, t.place || (to_char(n.at AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS') || n.id)
+      FROM tree t JOIN nodes n ON n.cause = t.id
+      WHERE NOT n.id = ANY (SELECT right(p, length(n.id)) FROM unnest(t.place) AS p)
+    )
+    SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685');
+
+COMMIT;
+
+
+CREATE TABLE letters (sequence bigint NOT NULL, about text NOT NULL);
+CREATE TABLE ledger (sequence bigint NOT NULL);
+CREATE TABLE orders (id text PRIMARY KEY, cents bigint NOT NULL);
+
+ALTER TABLE public.ledger DISABLE TRIGGER USER;
+INSERT INTO public.ledger (sequence) OVERRIDING SYSTEM VALUE VALUES
+('1'),
+('2'),
+('3'),
+('4');
+ALTER TABLE public.ledger ENABLE TRIGGER USER;
+ALTER TABLE public.letters DISABLE TRIGGER USER;
+INSERT INTO public.letters (sequence, about) OVERRIDING SYSTEM VALUE VALUES
+('1', 'a'),
+('2', 'a'),
+('3', 'a'),
+('4', 'b'),
+('6', 'c');
+ALTER TABLE public.letters ENABLE TRIGGER USER;
+ALTER TABLE public.orders DISABLE TRIGGER USER;
+INSERT INTO public.orders (id, cents) OVERRIDING SYSTEM VALUE VALUES
+('a', '123'),
+('b', '1000'),
+('bad', '5'),
+('c', '7');
+ALTER TABLE public.orders ENABLE TRIGGER USER;
+ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
+INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
+('6e333d43-2310-4124-ba17-77599c714f7b', 'true', '2026-11-28 13:17:36.905659+00');
+ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
+ALTER TABLE tidemark.events DISABLE TRIGGER USER;
+INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
+('1', '2026-11-28 13:17:36.977719+00', '788', '1', '2cddb67d-bd63-499a-8145-c67ded8a5256', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 13:17:37.004835+00', '793', '2', '2da9fa80-9f11-4916-91b5-0271a15f379c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 13:17:37.026843+00', '795', '3', '5226541d-c820-4899-86bc-aa3ae581cc77', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 13:17:37.067524+00', '801', NULL, '704fc5d2-2756-474e-a24b-d8c0de37f806', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 13:17:37.082815+00', '807', NULL, 'e8a85c40-c898-4cca-8ff1-ecd2dc934aaf', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 13:17:37.099116+00', '813', NULL, '330fc913-51ad-4dd9-bb0b-e9d8dd3f806c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 13:17:37.135272+00', '831', NULL, 'f21b991a-464f-4fa4-9a43-ea8bf46a0dc0', '1', 'job.failed', NULL, '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', E'{"job": "01a2224d-d9dd-7000-a2e5-09ccc4683f7d", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', NULL, NULL, NULL);
+ALTER TABLE tidemark.events ENABLE TRIGGER USER;
+ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
+INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
+('1', '0', '0', '787:787:', NULL, NULL, NULL, '2026-11-28 13:17:36.961831+00');
+ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
+ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
+INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
+('order b', '4', '2026-11-28 13:17:37.063128+00');
+ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
+('6e333d43-2310-4124-ba17-77599c714f7b', 'true');
+ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
+ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
+INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, concurrency_limit, limited, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9d9-7000-9169-eb41dc2bca3c', '2026-11-28 13:17:37.115978+00', '2026-11-28 13:17:37.115904+00', '2026-11-28 13:17:37.124232+00', '2026-11-28 13:17:37.141548+00', '1', '6e333d43-2310-4124-ba17-77599c714f7b', NULL, '0', '1', '1', '1', 'false', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "004651ab-3a44-43f5-971f-5d6e973909de", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '2026-11-28 13:17:37.118453+00', '2026-11-28 13:17:37.118395+00', '2026-11-28 13:17:37.124564+00', '2026-11-28 13:17:37.132419+00', '1', NULL, NULL, '0', '1', '1', '1', 'false', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2224d-d9e1-7000-968b-b0cd3840ab1d', '2026-11-28 13:17:37.123258+00', 'infinity', '2026-11-28 13:17:37.124577+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', 'false', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2224d-d9e7-7000-89af-2a7579be5575', '2026-11-28 13:17:37.127724+00', '2026-11-28 13:17:37.127673+00', '2026-11-28 13:17:37.146916+00', NULL, '1', '6e333d43-2310-4124-ba17-77599c714f7b', NULL, '0', '1', '1', '1', 'false', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2224d-da04-7000-bfde-7d8803c12a18', '2026-11-28 13:17:37.157251+00', '2026-11-28 13:17:37.157189+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2224d-da06-7000-b584-d28fc68e70f9', '2026-11-28 13:17:37.158912+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2224d-da0a-7000-a36b-95f34f792400', '2026-11-28 13:17:37.162913+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('c8dead3a-e35a-45d1-8ccf-df7081e706d2', '2026-11-28 13:17:37.17017+00', '2026-11-28 13:17:37.167441+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
+ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
+INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.847077+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.851378+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"]}', '2026-11-28 13:17:37.104584+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.860784+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.862053+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.863436+00');
+ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
+ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
+INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
+('6e333d43-2310-4124-ba17-77599c714f7b', 'host', '16162', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}]', '2026-11-28 13:17:36.874149+00', '2026-11-28 13:17:36.941243+00');
+ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
+ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
+INSERT INTO tidemark.schedules (name, job, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('yearly', 'report', '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 13:17:36.913734+00');
+ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
+ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
+INSERT INTO tidemark.snapshots (stream, stream_version, entity_version, state, state_meta) OVERRIDING SYSTEM VALUE VALUES
+('order-a', '2', '1', '{"paid": false, "cents": "120"}', '{"v": 1, "values": {"cents": ["bigint"]}}');
+ALTER TABLE tidemark.snapshots ENABLE TRIGGER USER;
+ALTER TABLE tidemark.streams DISABLE TRIGGER USER;
+INSERT INTO tidemark.streams (stream, version) OVERRIDING SYSTEM VALUE VALUES
+('order-a', '3');
+ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
+ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
+INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('by-order', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120925+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175093+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 13:17:37.103002+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 13:17:37.104473+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, '2026-11-28 13:17:37.104474+00'),
+('letters', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120652+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175021+00'),
+('orders', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120673+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175085+00'),
+('turnover', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120853+00', '0', '0', NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 13:17:37.17509+00');
+ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
+ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
+INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('letters', '1', '5', 'shop.placed', 'e8a85c40-c898-4cca-8ff1-ecd2dc934aaf', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 13:17:37.112514+00', '2026-11-28 13:17:37.112515+00');
+ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '1', '1', 'failed', '6e333d43-2310-4124-ba17-77599c714f7b', 'system', '2026-11-28 13:17:37.124564+00', '2026-11-28 13:17:37.134251+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2224d-d9e1-7000-968b-b0cd3840ab1d', '1', '1', 'suspended', '6e333d43-2310-4124-ba17-77599c714f7b', 'system', '2026-11-28 13:17:37.124577+00', '2026-11-28 13:17:37.155518+00', NULL);
+ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
+('1', '01a2224d-d9e7-7000-89af-2a7579be5575', '1', '2026-11-28 13:17:37.156+00', 'info', 'a page is in', '{"page": 1}');
+ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9d9-7000-9169-eb41dc2bca3c', '004651ab-3a44-43f5-971f-5d6e973909de', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9e7-7000-89af-2a7579be5575', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 13:17:37.153334+00');
+ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_steps (job, step, kind, output, output_meta, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'number', 'step', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', '2026-11-28 13:17:37.129+00', '2026-11-28 13:17:37.132108+00'),
+('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'paid', 'event', '{"after": "7", "until": null}', NULL, '2026-11-28 13:17:37.147+00', NULL);
+ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
+INSERT INTO tidemark.job_waits (job, kind, target, key, sequence, jobs) OVERRIDING SYSTEM VALUE VALUES
+('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'event', 'shop.paid', 'a', '7', NULL);
+ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
+ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
+INSERT INTO tidemark.projection_states (projection, generation, key, state, state_meta, sequence) OVERRIDING SYSTEM VALUE VALUES
+('by-order', '1', 'a', '{"last": "2026-01-01T12:00:00.000Z", "cents": "123"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '3'),
+('by-order', '1', 'b', '{"last": "2026-01-01T12:00:00.000Z", "cents": "1000"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '4'),
+('by-order', '1', 'bad', '{"last": "2026-01-01T12:00:00.000Z", "cents": "5"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '5'),
+('by-order', '1', 'c', '{"last": "2026-01-01T12:00:00.000Z", "cents": "7"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '6');
+ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
+SELECT setval('tidemark.armed', 1);
+SELECT setval('tidemark.events_sequence', 7);
+SELECT setval('tidemark.horizon_samples_id_seq', 1);
+SELECT setval('tidemark.job_logs_number_seq', 1);
