@@ -18,11 +18,54 @@ import { appOn } from '../support/test-app.ts'
 const database = useFreshDatabase()
 const job = defineJob('scalars', { input: z.string(), run: () => {} })
 
-const badTexts = ['', '\0', 'a\0b', '\ud800', 'k'.repeat(1_001), 'ü'.repeat(501), 7, null, {}]
-const badPriorities = [3e9, -3e9, 1.5, Number.NaN, Infinity, '3', 'soon', 2n]
-const badDurations = ['1 h', '-1s', -1, Number.NaN, Infinity, '1e3s', '99999999d', 5n, null, {}]
-const badDates = [new Date('soon'), new Date(8.64e15), new Date(-8.64e15), '2026-01-01', 0]
-const badIds = ['', 'x', '{00000000-0000-4000-8000-000000000000}', '\0', 7]
+// What types would refuse, as it comes from JavaScript and from JSON.
+const badTexts = [
+  '',
+  '\0',
+  'a\0b',
+  '\ud800',
+  'k'.repeat(1_001),
+  'ü'.repeat(501),
+  7,
+  null,
+  {},
+] as unknown as readonly string[]
+const badPriorities = [
+  3e9,
+  -3e9,
+  1.5,
+  Number.NaN,
+  Infinity,
+  '3',
+  'soon',
+  2n,
+] as unknown as readonly string[]
+const badDurations = [
+  '1 h',
+  '-1s',
+  -1,
+  Number.NaN,
+  Infinity,
+  '1e3s',
+  '99999999d',
+  5n,
+  null,
+  {},
+] as unknown as readonly string[]
+const badDates = [
+  new Date('soon'),
+  new Date(8.64e15),
+  new Date(-8.64e15),
+  '2026-01-01',
+  0,
+] as unknown as readonly string[]
+const badIds = [
+  '',
+  'x',
+  '{00000000-0000-4000-8000-000000000000}',
+  '\0',
+  7,
+] as unknown as readonly string[]
 
 async function problemOf(work: () => unknown): Promise<unknown> {
   try {
@@ -43,10 +86,10 @@ async function expectRefused(what: string, work: () => unknown): Promise<void> {
 
 const badOptions: readonly SpawnOptions[] = [
   ...['uniqueKey', 'concurrencyKey', 'queue', 'triggeredBy'].flatMap((option) =>
-    badTexts.filter((text) => text !== null).map((text) => ({ [option]: text })),
+    badTexts.filter((text: unknown) => text !== null).map((text) => ({ [option]: text })),
   ),
   ...badPriorities.map((priority) => ({ priority })),
-  ...badDurations.filter((delay) => delay !== null).map((delay) => ({ delay })),
+  ...badDurations.filter((delay: unknown) => delay !== null).map((delay) => ({ delay })),
   ...badDates.map((runAt) => ({ runAt })),
   ...badIds.map((id) => ({ id })),
   { onDuplicate: 'ignore' },
@@ -67,7 +110,7 @@ test('nothing that cannot work is sent: the transaction of the caller goes on', 
 
 test('a key that a definition makes is checked, whatever its function does', async () => {
   const makers: readonly (() => unknown)[] = [
-    ...badTexts.filter((text) => text !== null).map((text) => () => text),
+    ...badTexts.filter((text: unknown) => text !== null).map((text) => () => text),
     () => {
       throw new Error('as told')
     },
@@ -82,7 +125,7 @@ test('a key that a definition makes is checked, whatever its function does', asy
         input: z.string(),
         [option]: make,
         run: () => {},
-      } as never) as JobDefinition<string>
+      }) as JobDefinition<string>
       await expectRefused(`${option} ${index}`, () => app.jobs.spawn(keyed, 'a'))
     }
   }
@@ -100,7 +143,7 @@ test('looking and steering refuse what no job can have', async () => {
   await using app = appOn(database, [job])
   const { jobs } = app
   const { id } = await jobs.spawn(job, 'a')
-  for (const bad of badIds as string[]) {
+  for (const bad of badIds) {
     await expectRefused(`get ${bad}`, () => jobs.get(bad))
     await expectRefused(`handle ${bad}`, () => jobs.handle(bad))
     await expectRefused(`cancel ${bad}`, () => jobs.cancel(bad))
@@ -111,24 +154,26 @@ test('looking and steering refuse what no job can have', async () => {
     await expectRefused(`list after ${bad}`, () => jobs.list({ after: bad }))
     await expectRefused(`list parent ${bad}`, () => jobs.list({ parent: bad }))
   }
-  for (const bad of badTexts as string[]) {
+  for (const bad of badTexts) {
     for (const option of ['name', 'queue', 'uniqueKey', 'concurrencyKey', 'status']) {
-      await expectRefused(`list ${option} ${bad}`, () => jobs.list({ [option]: bad ?? 7 }))
+      await expectRefused(`list ${option} ${bad}`, () =>
+        jobs.list({ [option]: (bad as unknown) ?? 7 }),
+      )
     }
     await expectRefused(`lock ${bad}`, () => jobs.withLock(bad, {}, async () => {}))
     await expectRefused(`retry ${bad}`, () => jobs.retry(id, { triggeredBy: bad }))
     await expectRefused(`prune ${bad}`, () => jobs.prune({ name: bad, olderThan: 1 }))
   }
-  for (const bad of badPriorities as number[]) {
-    await expectRefused(`reprioritise ${bad}`, () => jobs.reprioritise(id, bad))
+  for (const bad of badPriorities) {
+    await expectRefused(`reprioritise ${bad}`, () => jobs.reprioritise(id, bad as 'low'))
   }
-  for (const bad of badDates as Date[]) {
-    await expectRefused(`since ${String(bad)}`, () => jobs.list({ since: bad }))
+  for (const bad of badDates) {
+    await expectRefused(`since ${bad}`, () => jobs.list({ since: bad as never }))
   }
-  for (const bad of [...badDurations, 0, 50] as number[]) {
-    const ttl = bad ?? 'null'
+  for (const bad of [...badDurations, 0, 50]) {
+    const ttl = (bad as unknown) ?? 'null'
     await expectRefused(`ttl ${bad}`, () =>
-      jobs.withLock('k', { ttl: ttl as number }, async () => {}),
+      jobs.withLock('k', { ttl: ttl as '1s' }, async () => {}),
     )
   }
   await jobs.reprioritise(id, 'urgent')
@@ -137,7 +182,7 @@ test('looking and steering refuse what no job can have', async () => {
 
 test('a definition says at once what cannot work', async () => {
   const defined = (options: object) => () =>
-    defineJob('bad', { input: z.string(), run: () => {}, ...options } as never)
+    defineJob('bad', { input: z.string(), run: () => {}, ...options })
   for (const value of badPriorities) {
     await expectRefused(`priority ${value}`, defined({ priority: value }))
     await expectRefused(`concurrency ${value}`, defined({ concurrency: value }))
@@ -146,15 +191,17 @@ test('a definition says at once what cannot work', async () => {
     await expectRefused(`retention ${value}`, defined({ retention: { count: value } }))
   }
   for (const value of badDurations) {
-    if (value !== null) await expectRefused(`timeout ${value}`, defined({ timeout: value }))
+    if ((value as unknown) !== null)
+      await expectRefused(`timeout ${value}`, defined({ timeout: value }))
     await expectRefused(`per ${value}`, defined({ limit: { rate: { limit: 1, per: value } } }))
   }
   for (const value of badTexts) {
-    if (value !== null) await expectRefused(`queue ${value}`, defined({ queue: value }))
+    if ((value as unknown) !== null)
+      await expectRefused(`queue ${value}`, defined({ queue: value }))
     await expectRefused(`alias ${value}`, defined({ aliases: [value] }))
-    await expectRefused(`name ${value}`, () => defineQueue(value as string, { concurrency: 1 }))
+    await expectRefused(`name ${value}`, () => defineQueue(value, { concurrency: 1 }))
     await expectRefused(`schedule ${value}`, () =>
-      defineSchedule(value as string, { cron: '@daily', job, input: 'a' }),
+      defineSchedule(value, { cron: '@daily', job, input: 'a' }),
     )
   }
 })
@@ -202,9 +249,8 @@ test('any text either is a key, or is refused before anything is sent', async ()
       fc.constantFrom('uniqueKey', 'concurrencyKey', 'queue', 'triggeredBy'),
       async (text, option) => {
         const error = await problemOf(() => app.jobs.spawn(job, 'a', { [option]: text }))
-        if (error instanceof Error) {
-          expect(isTidemarkError(error, 'TIDEMARK_INVALID_OPTION')).toBe(true)
-        }
+        const refused = isTidemarkError(error, 'TIDEMARK_INVALID_OPTION')
+        expect(refused || !(error instanceof Error)).toBe(true)
       },
     ),
     { numRuns: 200 },
