@@ -4,7 +4,6 @@ import {
   defineQueue,
   defineSchedule,
   isTidemarkError,
-  type JobDefinition,
   type SpawnOptions,
 } from 'tidemark'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
@@ -125,7 +124,7 @@ test('a key that a definition makes is checked, whatever its function does', asy
         input: z.string(),
         [option]: make,
         run: () => {},
-      }) as JobDefinition<string>
+      })
       await expectRefused(`${option} ${index}`, () => app.jobs.spawn(keyed, 'a'))
     }
   }

@@ -51,12 +51,6 @@ export function collected(text: string, before: readonly string[] = []): readonl
   return [...before, text]
 }
 
-/** Reads a whole number, perhaps a negative one. */
-export function integerArgument(text: string): number {
-  if (/^-?\d{1,9}$/u.test(text)) return Number(text)
-  throw new InvalidArgumentError('It must be a whole number.')
-}
-
 /** Reads a priority: a number or a name. */
 export function priorityArgument(text: string): number {
   const named = (priorities as Readonly<Record<string, number>>)[text]
