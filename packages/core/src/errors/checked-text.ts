@@ -10,7 +10,7 @@ export interface TextBounds {
 }
 
 /** The most bytes of a key: what an index of Postgres takes, with room for what stands beside it. */
-export const longestKey = 1_000
+const longestKey = 1_000
 
 /**
  * What is wrong with a text that is to be stored, found or locked by: nothing of it may be left for the server to find,
