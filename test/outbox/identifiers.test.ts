@@ -94,18 +94,16 @@ const paid = defineEvent('identifiers.paid', {
   payload: z.object({ id: z.string(), cents: z.number() }),
 })
 
-const keyed = (name: string, columns: Record<string, (state: never) => unknown> = {}) =>
+type Columns = Record<string, (state: { cents: number }) => unknown>
+
+const keyed = (name: string, columns: Columns = {}) =>
   defineProjection(name, {
     version: 1,
     keyed: true,
     initial: () => ({ cents: 0 }),
     partitions: 4,
     retry: { attempts: 1 },
-    table: {
-      name,
-      key: 'id',
-      columns: { cents: (state: { cents: number }) => state.cents, ...columns },
-    } as never,
+    table: { name, key: 'id', columns: { cents: (state) => state.cents, ...columns } },
   }).on(paid, (state, { payload }) => ({ cents: state.cents + payload.cents }), {
     key: ({ payload }) => payload.id,
   })

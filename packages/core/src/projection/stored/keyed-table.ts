@@ -1,5 +1,5 @@
 import type { Insertable } from 'kysely'
-import type { Executor, Row } from '../../database/executor.ts'
+import type { Executor, QueryResult } from '../../database/executor.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RegisteredDatabase } from '../../listener/declared/register.ts'
@@ -118,7 +118,7 @@ RETURNING to_jsonb(${table}.${quote(key)}) #>> '{}' AS key`
   }
 
   /** Refuses keys that the column spells differently: another spelling would be another state, and the same row. */
-  #requireSpelled(rows: readonly KeyedRow<State>[], answers: readonly Row[]): void {
+  #requireSpelled(rows: readonly KeyedRow<State>[], answers: QueryResult['rows']): void {
     for (const [index, { key }] of rows.entries()) {
       const answer = answers[index]?.['key'] as string | undefined
       if (answer === undefined || isSpelled(key, answer)) continue
