@@ -1,6 +1,7 @@
 import { run, type Executor } from '../../database/executor.ts'
 import { Guard } from '../../database/guard.ts'
 import { prolongLease } from '../../database/sql/listener/cursors.ts'
+import { after, type Timer } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -223,7 +224,7 @@ export class HandlerWatch {
   readonly #guard: Guard
   readonly #consumer: Consumer
   readonly #abort = new AbortController()
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: Timer
   readonly #pulse: NodeJS.Timeout
   readonly #expired = Promise.withResolvers<never>()
   readonly #killed: AbortSignal
@@ -243,7 +244,7 @@ export class HandlerWatch {
     this.#killed = killed
     killed.addEventListener('abort', this.#onKill, { once: true })
     this.#expired.promise.catch(() => {})
-    this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
+    this.#timer = after(consumer.handlerTimeout, () => this.#expire())
     this.#pulse = setInterval(() => void prolong().catch(() => {}), leaseDuration / 3)
   }
 
@@ -262,7 +263,7 @@ export class HandlerWatch {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer.clear()
     clearInterval(this.#pulse)
     this.#killed.removeEventListener('abort', this.#onKill)
   }
