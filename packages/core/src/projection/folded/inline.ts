@@ -144,7 +144,8 @@ export class InlineProjections implements InlineConsumers {
   ): Promise<void> {
     const handlers = byType<TableHandler>(projection.handlers)
     const sent: Promise<unknown>[] = []
-    const { executor, verify } = withoutControl(transaction, `projection ${projection.name}`)
+    const guarded = withoutControl(transaction, `projection ${projection.name}`)
+    const { executor } = guarded
     const bind = this.#bind
     let db: unknown
     const context = {
@@ -178,7 +179,7 @@ export class InlineProjections implements InlineConsumers {
       )
     }
     await Promise.all(sent)
-    verify()
+    guarded.verify()
   }
 
   /**
