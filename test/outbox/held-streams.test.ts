@@ -22,42 +22,47 @@ async function hold(streams: readonly string[]): Promise<pg.Client> {
 test.each([
   ['that are known', true],
   ['that the transactions have made', false],
-])('streams held by long transactions delay publishes to no other stream: streams %s', async (_, known) => {
-  await using app = appOn(database, [noted])
-  const held = Array.from({ length: 5 }, (_, n) => `held-${n}`)
-  const busy = Array.from({ length: 5 }, (_, n) => `busy-${n}`)
-  for (const stream of known ? [...held, ...busy] : busy) {
-    await app.publish(noted({ note: 'before' }), { stream })
-  }
-  const client = await hold(held)
-  let settled = 0
-  const waiting = [...held, ...held].map((stream, n) =>
-    app.publish(noted({ note: `waits ${n}` }), { stream }).finally(() => (settled += 1)),
-  )
-  // Streams that were busy once, for a moment, while the others wait.
-  for (let round = 0; round < 3; round++) {
-    const moment = await hold(busy)
-    const published = busy.map((stream) => app.publish(noted({ note: 'again' }), { stream }))
-    await moment.query('COMMIT')
-    await moment.end()
-    await Promise.all(published)
-  }
-  expect(settled).toBe(0)
-  await client.query('COMMIT')
-  await client.end()
-  const versions = await Promise.all(waiting)
-  const first = known ? 3n : 2n
-  expect(versions.map(({ streamVersion }) => streamVersion)).toEqual([
-    ...held.map(() => first),
-    ...held.map(() => first + 1n),
-  ])
-})
+])(
+  'streams held by long transactions delay publishes to no other stream: streams %s',
+  async (_, known) => {
+    await using app = appOn(database, [noted])
+    const held = Array.from({ length: 5 }, (_, n) => `held-${n}`)
+    const busy = Array.from({ length: 5 }, (_, n) => `busy-${n}`)
+    for (const stream of known ? [...held, ...busy] : busy) {
+      await app.publish(noted({ note: 'before' }), { stream })
+    }
+    const client = await hold(held)
+    let settled = 0
+    const waiting = [...held, ...held].map((stream, n) =>
+      app.publish(noted({ note: `waits ${n}` }), { stream }).finally(() => (settled += 1)),
+    )
+    // Streams that were busy once, for a moment, while the others wait.
+    for (let round = 0; round < 3; round++) {
+      const moment = await hold(busy)
+      const published = busy.map((stream) => app.publish(noted({ note: 'again' }), { stream }))
+      await moment.query('COMMIT')
+      await moment.end()
+      await Promise.all(published)
+    }
+    expect(settled).toBe(0)
+    await client.query('COMMIT')
+    await client.end()
+    const versions = await Promise.all(waiting)
+    const first = known ? 3n : 2n
+    expect(versions.map(({ streamVersion }) => streamVersion)).toEqual([
+      ...held.map(() => first),
+      ...held.map(() => first + 1n),
+    ])
+  },
+)
 
 test('a publish waits for a held stream for as long as the option says, and then says what holds it', async () => {
   await using app = appOn(database, [noted], { publishQueue: { patience: 1500 } })
   await app.publish(noted({ note: 'before' }), { stream: 'held' })
   const client = await hold(['held'])
-  const calls = Array.from({ length: 3 }, () => app.publish(noted({ note: 'x' }), { stream: 'held' }))
+  const calls = Array.from({ length: 3 }, () =>
+    app.publish(noted({ note: 'x' }), { stream: 'held' }),
+  )
   for (const outcome of await Promise.allSettled(calls)) {
     expect(outcome).toMatchObject({
       status: 'rejected',
@@ -81,10 +86,7 @@ test('inline publishes to held streams do not stand in the way of others', async
   const held = Array.from({ length: 4 }, (_, n) => `held-${n}`)
   const client = await database.connect()
   await client.query('BEGIN')
-  await client.query(
-    `INSERT INTO tidemark.streams SELECT unnest($1::text[]), 0`,
-    [held],
-  )
+  await client.query(`INSERT INTO tidemark.streams SELECT unnest($1::text[]), 0`, [held])
   const waiting = held.map((stream) => app.publish(noted({ note: 'waits' }), { stream }))
   for (let n = 0; n < 3; n++) await app.publish(noted({ note: 'free' }), { stream: 'free' })
   await client.query('ROLLBACK')
