@@ -26,8 +26,8 @@ test.each([
   'streams held by long transactions delay publishes to no other stream: streams %s',
   async (_, known) => {
     await using app = appOn(database, [noted])
-    const held = Array.from({ length: 5 }, (_, n) => `held-${n}`)
-    const busy = Array.from({ length: 5 }, (_, n) => `busy-${n}`)
+    const held = Array.from({ length: 5 }, (__, n) => `held-${n}`)
+    const busy = Array.from({ length: 5 }, (__, n) => `busy-${n}`)
     for (const stream of known ? [...held, ...busy] : busy) {
       await app.publish(noted({ note: 'before' }), { stream })
     }
