@@ -1,17 +1,26 @@
-import { testsOf, type MutantGroup } from './mutant.ts'
+import { pinsOf, testsOf, type MutantGroup } from './mutant.ts'
 
 /** What became of each test, by what was broken. */
 export type Results = Record<string, Record<string, string>>
 
-/** docs/mutants.md: what was broken, and the tests that noticed when it was last tried. */
-export function pageOf(groups: readonly MutantGroup[], results: Results): string {
+/**
+ * docs/mutants.md: what was broken, and the tests that noticed when it was last tried.
+ *
+ * @param guarantees - the text of docs/guarantees.md: its pins that no mutant tries are listed.
+ */
+export function pageOf(
+  groups: readonly MutantGroup[],
+  results: Results,
+  guarantees: string,
+): string {
+  const tried = new Set(groups.flatMap(({ mutants }) => mutants.flatMap(testsOf)))
+  const untried = pinsOf(guarantees).filter((pin) => !tried.has(pin))
   const parts = groups.map(({ guarantee, mutants }) => {
     const rows = mutants.flatMap((mutant) =>
       testsOf(mutant).map((test, index) => {
-        const [file = '', ...name] = test.split(': ')
         const outcome = results[mutant.breaks]?.[test] ?? 'not tried'
         const what = index === 0 ? mutant.breaks : ''
-        return `| ${what} | \`${file}\`: "${name.join(': ')}" | ${outcome} |`
+        return `| ${what} | ${shown(test)} | ${outcome} |`
       }),
     )
     return [
@@ -30,5 +39,17 @@ other, and the tests that [docs/guarantees.md](guarantees.md) names are run on i
 of the repository; \`npm run mutants -- --write\` notes what came of it on this page, which is not written by hand.
 "Hung" is a failure too: without what was taken away, the test waits for ever.
 
-${parts.join('\n')}`
+${parts.join('\n')}
+## Pins without a mutant
+
+No code was broken for these yet: they are tests, but nobody has shown that they notice.
+
+${untried.map((pin) => `- ${shown(pin)}`).join('\n')}
+`
+}
+
+/** A test as docs/guarantees.md names it. */
+function shown(test: string): string {
+  const [file = '', ...name] = test.split(': ')
+  return `\`${file}\`: "${name.join(': ')}"`
 }

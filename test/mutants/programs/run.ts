@@ -7,13 +7,16 @@
  *
  * Exits with 1 when a test passes on broken code, or a mutant no longer fits the code.
  */
+import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { groups } from '../list/groups.ts'
 import { StaleMutant } from '../mutant.ts'
 import { pageOf, type Results } from '../page.ts'
 import { Workspace } from '../workspace.ts'
 
+const guarantees = new URL('../../../docs/guarantees.md', import.meta.url)
 const page = new URL('../../../docs/mutants.md', import.meta.url)
 const record = new URL('../results.json', import.meta.url)
 
@@ -51,7 +54,8 @@ if (values.write) {
   const known = new Set(groups.flatMap(({ mutants }) => mutants.map(({ breaks }) => breaks)))
   const kept = Object.fromEntries(Object.entries(results).filter(([breaks]) => known.has(breaks)))
   writeFileSync(record, `${JSON.stringify(kept, null, 2)}\n`)
-  writeFileSync(page, pageOf(groups, kept))
+  writeFileSync(page, pageOf(groups, kept, readFileSync(guarantees, 'utf8')))
+  execFileSync('npx', ['oxfmt', fileURLToPath(page), fileURLToPath(record)])
 }
 console.log(bad === 0 ? 'every mutant was noticed' : `${bad} were not noticed`)
 process.exitCode = bad === 0 ? 0 : 1
