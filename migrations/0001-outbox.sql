@@ -2,8 +2,9 @@
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
--- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
--- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
+-- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal, :'channel' for the channel on
+-- which its processes are notified, :'publisher' for the setting that registers a publishing transaction, and :preferred
+-- for the lock namespace that it takes if no other install has it (see database/schema.ts).
 
 -- The install ------------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ DECLARE
 BEGIN
   -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
   PERFORM set_config('synchronous_commit', 'off', true);
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0) | (1::bigint << 63));
   -- A snapshot from before the lock may miss who armed meanwhile.
   wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
                    OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END;
@@ -58,11 +59,14 @@ CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON :"sche
 -- Drawn here, so that last_value is the number itself.
 SELECT setval(':"schema".armed', 0);
 
-CREATE FUNCTION :"schema".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+-- Wakes who sleeps, unless that would cost the publisher its transaction: Postgres fails the COMMIT of whoever finds the
+-- queue of notifications full, which a session of any database can bring about that listens and sits in a transaction.
+-- Who sleeps then finds what there is when it looks by itself.
+CREATE FUNCTION :"schema".ring(what text DEFAULT '') RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', '');
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' AND pg_notification_queue_usage() < 0.5 THEN
+    PERFORM pg_notify(:'channel', what);
   END IF;
   RETURN false;
 END $$;
@@ -91,28 +95,90 @@ CREATE SEQUENCE :"schema".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
 SELECT nextval(':"schema".events_sequence');
 
 -- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
--- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
--- subtransaction as the lock; and a ring, if some process is armed.
+-- last number drawn so far, held until the transaction ends; a setting of the install's own, which lives and
+-- dies with the same subtransaction as the lock; and a ring, if some process is armed.
 --
 -- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
 -- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
 -- is.
 -- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
 -- rings.
-CREATE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+--
+-- The number of the lock is the namespace of the install, 16 bits, and below it the floor, 48 bits. It stands in the text,
+-- because the planner takes this function into each INSERT: a plan is made anew when the text changes.
+CREATE FUNCTION :"schema".use_lock_namespace(namespace integer) RETURNS void LANGUAGE plpgsql AS $use$
+BEGIN
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT CASE
-    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
+    WHEN current_setting(:'publisher', true) = 'registered'
       THEN nextval(':"schema".events_sequence'::regclass)
-    WHEN pg_advisory_xact_lock_shared((:namespace::bigint << 48)
+    WHEN pg_advisory_xact_lock_shared((%1$s::bigint << 48)
            | pg_sequence_last_value(':"schema".events_sequence'::regclass)) IS NULL
       THEN NULL
-    WHEN set_config('tidemark.publisher_:namespace', 'registered', true) IS NULL
+    WHEN set_config(:'publisher', 'registered', true) IS NULL
       THEN NULL
     WHEN CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE :"schema".ring() END
       THEN NULL
     ELSE nextval(':"schema".events_sequence'::regclass)
   END
+$$
+  $ddl$, namespace);
+
+  -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
+  EXECUTE format($ddl$
+CREATE OR REPLACE VIEW :"schema".publishers AS
+  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
+  FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock'
+    AND l.classid::bigint >> 16 = %1$s
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  $ddl$, namespace);
+
+  -- What other installs look at.
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION :"schema".lock_namespace() RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT %1$s $$
+  $ddl$, namespace);
+END $use$;
+
+-- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
+CREATE FUNCTION :"schema".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
+  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $$;
+
+-- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
+-- made, and when it was restored beside one that had the same. Two that share one would lose nothing, since each
+-- transaction registers for each of them by a setting of its own; but each would wait for the other's publishers.
+--
+-- It waits for the transactions that publish: their locks are where the old namespace is. Readers that look at the old
+-- one meanwhile miss nothing, because what is drawn later lies above the last number, which they have read before.
+CREATE FUNCTION :"schema".choose_lock_namespace() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  present integer;
+  taken   integer[];
+  chosen  integer;
+BEGIN
+  -- One install of the database after the other.
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark.lock_namespaces', 0) | (1::bigint << 63));
+  IF to_regprocedure(':"schema".lock_namespace()') IS NOT NULL THEN
+    EXECUTE 'SELECT :"schema".lock_namespace()' INTO present;
+  END IF;
+  taken := ARRAY(SELECT * FROM :"schema".other_lock_namespaces());
+  IF present IS NOT NULL AND present <> ALL (taken) THEN RETURN present; END IF;
+  SELECT n INTO chosen FROM generate_series(0, 32765) AS i, LATERAL (SELECT (:preferred - 1 + i) % 32766 + 1) AS c (n)
+    WHERE n <> ALL (taken) ORDER BY i LIMIT 1;
+  IF chosen IS NULL THEN
+    RAISE program_limit_exceeded USING MESSAGE = 'each of the 32,766 lock namespaces of this database has an install';
+  END IF;
+  IF present IS NOT NULL THEN LOCK TABLE :"schema".events IN SHARE ROW EXCLUSIVE MODE; END IF;
+  PERFORM :"schema".use_lock_namespace(chosen);
+  RETURN chosen;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION :"schema".use_lock_namespace(integer), :"schema".choose_lock_namespace() FROM PUBLIC;
+
+SELECT :"schema".choose_lock_namespace();
 
 -- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
 CREATE FUNCTION :"schema".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
@@ -122,7 +188,8 @@ BEGIN
           HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
 END $$;
 
-GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(), :"schema".refuse_sequence() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(text), :"schema".refuse_sequence(),
+  :"schema".lock_namespace() TO PUBLIC;
 
 -- Events ------------------------------------------------------------------------------------------
 
@@ -132,7 +199,7 @@ CREATE TABLE :"schema".events (
   sequence       bigint      NOT NULL DEFAULT :"schema".draw_sequence(),
   recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
   xid            xid8        NOT NULL DEFAULT CASE
-    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered' THEN pg_current_xact_id()
+    WHEN current_setting(:'publisher', true) = 'registered' THEN pg_current_xact_id()
     ELSE :"schema".refuse_sequence() END,
   stream_version bigint,
   id             uuid        NOT NULL DEFAULT gen_random_uuid(),
@@ -175,7 +242,7 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
       INTO lower
@@ -202,14 +269,6 @@ REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUB
 SELECT :"schema".ensure_partitions();
 
 -- The horizon -------------------------------------------------------------------------------------
-
--- The transactions that publish now, each with its floor. A prepared transaction has no pid.
-CREATE VIEW :"schema".publishers AS
-  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
-  FROM pg_locks l
-  WHERE l.locktype = 'advisory' AND l.objsubid = 1
-    AND l.classid::bigint >> 16 = :namespace
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- Steps 1 and 2 of reading: the last number drawn, then the lowest floor (null: nobody publishes). What is
 -- at or below both is settled, for a reader that reads it in a later statement.

@@ -31,6 +31,30 @@ describe('wrong usage exits 2 and says what was meant', () => {
   })
 })
 
+test.each([
+  [['listener', 'pasue', 'x'], 'USAGE', exitCode.usage],
+  [['event', 'list', '--limit', 'many'], 'USAGE', exitCode.usage],
+  [['worker'], undefined, exitCode.usage],
+  [['migrate', 'sql', '--schema', 'no-such'], 'TIDEMARK_INVALID_SCHEMA_NAME', exitCode.usage],
+  [
+    ['listener', 'list', '--database-url', 'postgres://nobody@127.0.0.1:1/none'],
+    'TIDEMARK_CONNECTION_FAILED',
+    exitCode.cannotConnect,
+  ],
+  [
+    ['publish', 'a', '{}', '--no-config', '--database-url', 'postgres://nobody@127.0.0.1:1/none'],
+    'TIDEMARK_CONNECTION_FAILED',
+    exitCode.cannotConnect,
+  ],
+])('with --json an error is one object of JSON: %j', async (argv, errorCode, answer) => {
+  const { code, stdout, stderr } = await tidemark([...argv, '--json'])
+  const { error } = JSON.parse(stderr) as { error: Record<string, unknown> }
+  expect({ code, stdout }).toEqual({ code: answer, stdout: '' })
+  expect(error).toMatchObject({ exitCode: answer })
+  expect(error['code']).toBe(errorCode)
+  expect(error['message']).toBeTruthy()
+})
+
 test('the process exits with the code of the usage error', async () => {
   const { code, stderr } = await tidemarkProcess(['migrate', 'upp'])
   expect(stderr).toBe("error: unknown command 'upp'\n(Did you mean up?)\n")

@@ -17,10 +17,15 @@ const root = new URL('../../', import.meta.url)
 /**
  * Compiles the snippets against the sources, as strictly as the repository compiles itself, with one run of the
  * compiler for all that can share it: one that declares a module changes the types of all others.
+ *
+ * @param within - the folder whose packages they see.
  */
-export async function checkTypes(snippets: readonly Snippet[]): Promise<Diagnostic[]> {
+export async function checkTypes(
+  snippets: readonly Snippet[],
+  within: URL = new URL('test/', root),
+): Promise<Diagnostic[]> {
   // In the repository, so that packages resolve as they do for its own code; `dist` is ignored everywhere.
-  const dist = fileURLToPath(new URL('test/dist/', root))
+  const dist = fileURLToPath(new URL('dist/', within))
   await mkdir(dist, { recursive: true })
   const directory = await mkdtemp(join(dist, 'snippets-'))
   try {

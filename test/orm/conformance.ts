@@ -61,19 +61,20 @@ function startWorker(options: CrashOptions): ChildProcess {
   })
 }
 
-async function subjectOf(file: string): Promise<Subject> {
-  return ((await import(`./subjects/${file}.ts`)) as { subject: Subject }).subject
-}
-
 /**
  * What every ORM must do: publish in its transactions, and work in those of Tidemark. Where there is no registry to
  * install it from, its tests are skipped, and say why.
  *
- * @param file - the ORM, as the file in `subjects` is called.
+ * @param file - the file of its subject, without the extension.
+ * @param folder - where the ORM is installed.
  */
-export async function conforms(file: string): Promise<void> {
-  const reason = await missing(new URL('./', import.meta.url))
-  const subject = reason === undefined ? await subjectOf(file) : undefined
+export async function conforms(
+  file: string,
+  load: () => Promise<{ readonly subject: Subject }>,
+  folder: URL = new URL('./', import.meta.url),
+): Promise<void> {
+  const reason = await missing(folder)
+  const subject = reason === undefined ? (await load()).subject : undefined
   describe.skipIf(subject === undefined)(subject?.name ?? `${file}: ${reason}`, () => {
     let database: TestDatabase
     let orm: Connected

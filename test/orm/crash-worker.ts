@@ -14,7 +14,7 @@ export const crashed = defineEvent('orm.crashed', { payload: z.object({ note: z.
 
 /** Runs a listener that writes by the ORM, and dies in the middle of it if it is told to. */
 async function work({ url, subject: name, dies }: CrashOptions): Promise<void> {
-  const { subject } = (await import(`./subjects/${name}.ts`)) as { subject: Subject }
+  const { subject } = (await import(/* @vite-ignore */ `./${name}.ts`)) as { subject: Subject }
   const orm = await subject.connect(url)
   const listener = defineListener('listener').on(crashed, async ({ payload }, { db }) => {
     await orm.insert(db, payload.note)

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('drizzle-postgres-js')
+await conforms('subjects/drizzle-postgres-js', () => import('./subjects/drizzle-postgres-js.ts'))

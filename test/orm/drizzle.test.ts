@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('drizzle')
+await conforms('subjects/drizzle', () => import('./subjects/drizzle.ts'))

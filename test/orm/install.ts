@@ -24,6 +24,9 @@ export async function missing(folder: URL): Promise<string | undefined> {
       await promisify(execFile)('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
         cwd: fileURLToPath(folder),
       })
+      await promisify(execFile)('npm', ['run', '--if-present', 'generate'], {
+        cwd: fileURLToPath(folder),
+      })
     } catch (error) {
       return `npm ci failed in ${fileURLToPath(folder)}: ${String(error)}`
     } finally {

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('knex')
+await conforms('subjects/knex', () => import('./subjects/knex.ts'))

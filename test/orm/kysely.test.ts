@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('kysely')
+await conforms('subjects/kysely', () => import('./subjects/kysely.ts'))

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('mikro-orm')
+await conforms('subjects/mikro-orm', () => import('./subjects/mikro-orm.ts'))

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('pg')
+await conforms('subjects/pg', () => import('./subjects/pg.ts'))

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('postgres-js')
+await conforms('subjects/postgres-js', () => import('./subjects/postgres-js.ts'))

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('sequelize')
+await conforms('subjects/sequelize', () => import('./subjects/sequelize.ts'))

@@ -1,3 +1,3 @@
 import { conforms } from './conformance.ts'
 
-await conforms('typeorm')
+await conforms('subjects/typeorm', () => import('./subjects/typeorm.ts'))

@@ -267,6 +267,57 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     expect(new Set(await notesOf(other, 'there')).size).toBe(8)
   })
 
+  test('verify names a message that is missing, one that comes twice and one that was altered', async () => {
+    const relay = defineRelay('out', { to: target(), events: [noted] })
+    await using app = appOn(database, [relay])
+    await publishNotes(app, 30)
+    const runner = await app.start(quick)
+    await expect.poll(held, { timeout: 20_000 }).toHaveLength(30)
+    await cursorAt(app, 'out')
+    await runner.stop()
+    expect(await app.relays.verify('out')).toMatchObject({ messages: 30, difference: null })
+
+    const last = await held().then((sequences) => sequences.at(-1))
+    await onStream(async ({ manager, js, name }) => {
+      const message = await manager.streams.getMessage(name, { seq: 30 })
+      if (message === null) throw new Error('the last message is not there')
+      const { subject, data, header } = message
+      header.delete('Nats-Expected-Last-Sequence')
+      header.delete('Nats-Msg-Id')
+      await js.publish(subject, data, { headers: header })
+    })
+    expect((await app.relays.verify('out')).difference).toMatchObject({
+      kind: 'doubled',
+      sequence: last,
+      position: 31n,
+    })
+    await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 31))
+    await onStream(async ({ manager, js, name }) => {
+      const message = await manager.streams.getMessage(name, { seq: 30 })
+      if (message === null) throw new Error('the last message is not there')
+      await manager.streams.deleteMessage(name, 30)
+      const { subject, header } = message
+      header.delete('Nats-Expected-Last-Sequence')
+      header.delete('Nats-Msg-Id')
+      await js.publish(subject, '{"note":"altered"}', { headers: header })
+    })
+    expect((await app.relays.verify('out')).difference).toMatchObject({
+      kind: 'altered',
+      sequence: last,
+      what: 'its payload is another',
+    })
+    const sequences = await held()
+    await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 10))
+    expect((await app.relays.verify('out')).difference).toMatchObject({
+      kind: 'missing',
+      sequence: sequences[9],
+      position: 11n,
+    })
+    await expect(app.relays.verify('oout')).rejects.toMatchObject({
+      code: 'TIDEMARK_UNKNOWN_LISTENER',
+    })
+  })
+
   async function refusal(stored: Promise<void>): Promise<void> {
     await expect(stored).rejects.toMatchObject({ code: 'TIDEMARK_RELAY_OUTRUN' })
   }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { ExitCode } from './exit-code.ts'
 import type { CliIo } from './io.ts'
-import { Output } from './output.ts'
-import { Session, type GlobalOptions } from './session.ts'
+import { Output } from './output/output.ts'
+import { Session, type GlobalOptions } from './session/session.ts'
 
 /** What the commands of one call share. */
 export interface Context {
@@ -12,6 +12,8 @@ export interface Context {
   /** What the command worked with: for explaining its error. */
   session: Session | undefined
   verbose: boolean
+  /** Whether results and errors are JSON. */
+  readonly json: boolean
 }
 
 /** What a command works with. */

@@ -4,6 +4,10 @@ import { exitCode, type ExitCode } from './exit-code.ts'
 
 /** An error as it is told to the user. */
 export interface Explanation {
+  /** Tidemark's own code of the error; undefined when it has none. */
+  readonly code: string | undefined
+  /** What the library knows of it, for programs. */
+  readonly details: Readonly<Record<string, unknown>> | undefined
   readonly message: string
   /** The particulars: what is wrong where. */
   readonly particulars: readonly string[]
@@ -18,24 +22,27 @@ const exitCodes: Partial<Record<ErrorCode, ExitCode>> = {
   TIDEMARK_INVALID_SCHEMA_NAME: exitCode.usage,
 }
 
+const nothing = { code: undefined, details: undefined, particulars: [] }
+
 /** Says what went wrong, what to do about it, and what the process answers. */
 export function explain(error: unknown, schema: string): Explanation {
   const known = recognise(error, schema)
   const stack = stackOf(known)
   if (known instanceof CliError) {
     const { message, hint } = known
-    return { message, particulars: [], hint, exitCode: known.exitCode, stack }
+    return { ...nothing, message, hint, exitCode: known.exitCode, stack }
   }
   if (isTidemarkError(known)) {
     const { message, hint, code, details } = known
     const particulars = particularsOf(details)
-    return { message, particulars, hint, exitCode: exitCodes[code] ?? exitCode.failure, stack }
+    const answer = exitCodes[code] ?? exitCode.failure
+    return { code, details, message, particulars, hint, exitCode: answer, stack }
   }
   const whole = known instanceof Error ? known.message || known.name : String(known)
   const hint = property(known, 'hint')
   // Errors of @tidemark/testing have their hint in the message too.
   const message = hint === undefined ? whole : whole.replace(`\n  Hint: ${hint}`, '')
-  return { message, particulars: [], hint, exitCode: exitCode.failure, stack }
+  return { ...nothing, message, hint, exitCode: exitCode.failure, stack }
 }
 
 /** The details that a person needs: what a schema objects to, and why a listener has stopped. */

@@ -1,7 +1,7 @@
 import type { App, JobReport } from 'tidemark'
 import { CliError } from './cli-error.ts'
-import { progressText } from './job-table.ts'
-import type { Output } from './output.ts'
+import { progressText } from './output/job-table.ts'
+import type { Output } from './output/output.ts'
 
 /**
  * Shows the progress of a job on stderr until it has finished.

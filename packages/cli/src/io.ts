@@ -11,6 +11,8 @@ export interface CliIo {
   readonly env: Readonly<Record<string, string | undefined>>
   /** Where the search for the config starts, and where `init` writes. */
   readonly cwd: string
+  /** How many characters fit on a line of a terminal; undefined: there is none, and nothing is cut. */
+  readonly columns?: number | undefined
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean }
   /**
    * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them, and of the end of a parent that
@@ -30,6 +32,7 @@ export function processIo(): CliIo {
     stdin: () => text(process.stdin),
     env,
     cwd: process.cwd(),
+    columns: stdout.isTTY ? stdout.columns : undefined,
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
     stopSignal: onceStopped,
     // What process managers that start a worker with a channel understand, and `tidemark dev`.

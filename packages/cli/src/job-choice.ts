@@ -4,7 +4,7 @@ import { countArgument, uuidArgument } from './arguments.ts'
 import { requireConfirmation, usageError } from './cli-error.ts'
 import type { ExitCode } from './exit-code.ts'
 import { exitCode } from './exit-code.ts'
-import { plural, type Output } from './output.ts'
+import { plural, type Output } from './output/output.ts'
 
 /** How jobs are chosen on the command line. */
 export interface JobChoiceOptions {

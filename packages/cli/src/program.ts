@@ -1,67 +1,115 @@
 import { Command, Option } from 'commander'
+import type { AddCommand } from './add-command.ts'
 import type { Context } from './command-run.ts'
-import { addBench } from './commands/bench.ts'
-import { addDeadLetterDiscard } from './commands/dead-letter-discard.ts'
-import { addDeadLetterList } from './commands/dead-letter-list.ts'
-import { addDeadLetterRetry } from './commands/dead-letter-retry.ts'
-import { addDeadLetterShow } from './commands/dead-letter-show.ts'
-import { addDev } from './commands/dev.ts'
-import { addDoctor } from './commands/doctor.ts'
-import { addEventList } from './commands/event-list.ts'
-import { addEventShow } from './commands/event-show.ts'
-import { addEventTail } from './commands/event-tail.ts'
-import { addInit } from './commands/init.ts'
-import { addJobCancel } from './commands/job-cancel.ts'
-import { addJobList } from './commands/job-list.ts'
-import { addJobPause } from './commands/job-pause.ts'
-import { addJobResume } from './commands/job-resume.ts'
-import { addJobRetry } from './commands/job-retry.ts'
-import { addJobShow } from './commands/job-show.ts'
-import { addJobSpawn } from './commands/job-spawn.ts'
-import { addJobTrace } from './commands/job-trace.ts'
-import { addJobTypes } from './commands/job-types.ts'
-import { addListenerList } from './commands/listener-list.ts'
-import { addListenerPause } from './commands/listener-pause.ts'
-import { addListenerReset } from './commands/listener-reset.ts'
-import { addListenerResume } from './commands/listener-resume.ts'
-import { addListenerShow } from './commands/listener-show.ts'
-import { addListenerSkip } from './commands/listener-skip.ts'
-import { addMigrateRoles } from './commands/migrate-roles.ts'
-import { addMigrateSql } from './commands/migrate-sql.ts'
-import { addMigrateStatus } from './commands/migrate-status.ts'
-import { addMigrateUp } from './commands/migrate-up.ts'
-import { addMigrateVerify } from './commands/migrate-verify.ts'
-import { addOutboxPrune } from './commands/outbox-prune.ts'
-import { addOutboxStats } from './commands/outbox-stats.ts'
-import { addProjectionCancel } from './commands/projection-cancel.ts'
-import { addProjectionList } from './commands/projection-list.ts'
-import { addProjectionPause } from './commands/projection-pause.ts'
-import { addProjectionRebuild } from './commands/projection-rebuild.ts'
-import { addProjectionReset } from './commands/projection-reset.ts'
-import { addProjectionResume } from './commands/projection-resume.ts'
-import { addProjectionShow } from './commands/projection-show.ts'
-import { addPublish } from './commands/publish.ts'
-import { addScheduleList } from './commands/schedule-list.ts'
-import { addSchedulePause } from './commands/schedule-pause.ts'
-import { addScheduleResume } from './commands/schedule-resume.ts'
-import { addScheduleRun } from './commands/schedule-run.ts'
-import { addStreamShow } from './commands/stream-show.ts'
-import { addWait } from './commands/wait.ts'
-import { addWorker } from './commands/worker.ts'
 import { packageVersion } from './package-version.ts'
 
-type AddCommand = (parent: Command, context: Context) => void
+/** A command of the first level: its modules are loaded when it is called, or when all are to be shown. */
+interface Entry {
+  readonly name: string
+  /** Of a group of commands. */
+  readonly description?: string
+  readonly load: () => Promise<readonly AddCommand[]>
+}
 
-/** The whole command line, ready to parse. */
-export function buildProgram(context: Context): Command {
-  const { io } = context
-  const program = new Command('tidemark')
+const entries: readonly Entry[] = [
+  { name: 'init', load: async () => [(await import('./commands/init.ts')).addInit] },
+  {
+    name: 'migrate',
+    description: "Create Tidemark's tables and bring them up to date.",
+    load: async () => (await import('./commands/migrate/index.ts')).commands,
+  },
+  { name: 'dev', load: async () => [(await import('./commands/dev.ts')).addDev] },
+  { name: 'worker', load: async () => [(await import('./commands/worker.ts')).addWorker] },
+  { name: 'publish', load: async () => [(await import('./commands/publish.ts')).addPublish] },
+  {
+    name: 'event',
+    description: 'Read the outbox.',
+    load: async () => (await import('./commands/event/index.ts')).commands,
+  },
+  {
+    name: 'outbox',
+    description: 'Look at the outbox as a whole, and keep it small.',
+    load: async () => (await import('./commands/outbox/index.ts')).commands,
+  },
+  {
+    name: 'stream',
+    description: 'Read one stream.',
+    load: async () => (await import('./commands/stream/index.ts')).commands,
+  },
+  {
+    name: 'listener',
+    description: 'Look at listeners and steer them; a projection is one too.',
+    load: async () => (await import('./commands/listener/index.ts')).commands,
+  },
+  {
+    name: 'projection',
+    description: 'Look at projections and derive them anew.',
+    load: async () => (await import('./commands/projection/index.ts')).commands,
+  },
+  {
+    name: 'relay',
+    description: 'Look at relays and intakes, and compare streams with the outbox.',
+    load: async () => (await import('./commands/relay/index.ts')).commands,
+  },
+  {
+    name: 'dead-letter',
+    description: 'Look at events that listeners have set aside, and decide about them.',
+    load: async () => (await import('./commands/dead-letter/index.ts')).commands,
+  },
+  {
+    name: 'job',
+    description: 'Look at jobs, spawn them and steer them.',
+    load: async () => (await import('./commands/job/index.ts')).commands,
+  },
+  {
+    name: 'schedule',
+    description: 'Look at schedules and steer them.',
+    load: async () => (await import('./commands/schedule/index.ts')).commands,
+  },
+  { name: 'wait', load: async () => [(await import('./commands/wait.ts')).addWait] },
+  { name: 'doctor', load: async () => [(await import('./commands/doctor.ts')).addDoctor] },
+  { name: 'bench', load: async () => [(await import('./commands/bench.ts')).addBench] },
+]
+
+const valued: ReadonlySet<string> = new Set(['--database-url', '--schema', '--config'])
+
+/**
+ * The command line, ready to parse the arguments: with the command that they name, or with all when they name none. Loading
+ * a command takes longer than what most of them do.
+ */
+export async function buildProgram(argv: readonly string[], context: Context): Promise<Command> {
+  const program = emptyProgram(context)
+  if (named(argv) === undefined && argv.some((text) => text === '-V' || text === '--version')) {
+    return program
+  }
+  const known = entries.find(({ name }) => name === named(argv))
+  for (const { name, description, load } of known === undefined ? entries : [known]) {
+    const parent =
+      description === undefined
+        ? program
+        : program.command(name).description(description).helpCommand(false)
+    for (const add of await load()) add(parent, context)
+  }
+  return program.helpCommand(false)
+}
+
+/** The first argument that is neither an option nor the value of one. */
+function named(argv: readonly string[]): string | undefined {
+  return argv.find((text, index) => {
+    if (text.startsWith('-')) return false
+    return index === 0 || !valued.has(argv[index - 1] ?? '')
+  })
+}
+
+function emptyProgram({ io, json }: Context): Command {
+  return new Command('tidemark')
     .description('Migrate, run and look after a Tidemark outbox.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .configureOutput({
       writeOut: io.stdout,
-      writeErr: io.stderr,
+      // What is wrong with a call is one object of JSON then, and no prose beside it.
+      writeErr: json ? () => {} : io.stderr,
       getOutHelpWidth: () => 100,
       getErrHelpWidth: () => 100,
       getOutHasColors: () => io.colors.stdout,
@@ -79,70 +127,4 @@ export function buildProgram(context: Context): Command {
     .addOption(new Option('--no-config', 'use no config'))
     .addOption(new Option('--json', 'print results as JSON'))
     .addOption(new Option('--verbose', 'print the stack of an error'))
-
-  const group = (name: string, description: string, commands: readonly AddCommand[]): void => {
-    const parent = program.command(name).description(description).helpCommand(false)
-    for (const add of commands) add(parent, context)
-  }
-  addInit(program, context)
-  group('migrate', "Create Tidemark's tables and bring them up to date.", [
-    addMigrateUp,
-    addMigrateStatus,
-    addMigrateSql,
-    addMigrateVerify,
-    addMigrateRoles,
-  ])
-  addDev(program, context)
-  addWorker(program, context)
-  addPublish(program, context)
-  group('event', 'Read the outbox.', [addEventList, addEventShow, addEventTail])
-  group('outbox', 'Look at the outbox as a whole, and keep it small.', [
-    addOutboxStats,
-    addOutboxPrune,
-  ])
-  group('stream', 'Read one stream.', [addStreamShow])
-  group('listener', 'Look at listeners and steer them; a projection is one too.', [
-    addListenerList,
-    addListenerShow,
-    addListenerPause,
-    addListenerResume,
-    addListenerSkip,
-    addListenerReset,
-  ])
-  group('projection', 'Look at projections and derive them anew.', [
-    addProjectionList,
-    addProjectionShow,
-    addProjectionRebuild,
-    addProjectionPause,
-    addProjectionResume,
-    addProjectionCancel,
-    addProjectionReset,
-  ])
-  group('dead-letter', 'Look at events that listeners have set aside, and decide about them.', [
-    addDeadLetterList,
-    addDeadLetterShow,
-    addDeadLetterRetry,
-    addDeadLetterDiscard,
-  ])
-  group('job', 'Look at jobs, spawn them and steer them.', [
-    addJobList,
-    addJobShow,
-    addJobTypes,
-    addJobSpawn,
-    addJobRetry,
-    addJobCancel,
-    addJobPause,
-    addJobResume,
-    addJobTrace,
-  ])
-  group('schedule', 'Look at schedules and steer them.', [
-    addScheduleList,
-    addScheduleRun,
-    addSchedulePause,
-    addScheduleResume,
-  ])
-  addWait(program, context)
-  addDoctor(program, context)
-  addBench(program, context)
-  return program.helpCommand(false)
 }

@@ -36,6 +36,7 @@ export {
   type Upcaster,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
+export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
@@ -107,8 +108,18 @@ export type {
 export type { WaitOptions } from './listener/steered/wait-for.ts'
 
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
-export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
+export type {
+  Spawn,
+  Spawnable,
+  SpawnedJob,
+  SpawnOptions,
+  SpawnOutcome,
+} from './listener/declared/spawning.ts'
+export { priorities, type PriorityName } from './job/defined/priority.ts'
+export type { JobFilter } from './job/steered/job-filter.ts'
 
+export type { RelayAdmin } from './relay/admin.ts'
+export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/verify.ts'
 export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
 export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
 export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import pg from 'pg'
 import { migrateUp, type ConnectionOptions } from 'tidemark'
 import type { App } from 'tidemark'
-import { reading } from '../rows.ts'
+import { reading } from '../output/rows.ts'
 
 /** An install that nobody else uses; dropped with all that is in it when it is disposed. */
 export class ThrowAwaySchema implements AsyncDisposable {

@@ -5,7 +5,7 @@ import { stages } from '../bench/stages.ts'
 import { liveInstalls, ThrowAwaySchema } from '../bench/throw-away-schema.ts'
 import { CliError, requireConfirmation } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
-import { count, plural, type Column } from '../output.ts'
+import { count, plural, type Column } from '../output/output.ts'
 
 interface Options {
   readonly duration: number

@@ -19,7 +19,7 @@ import { settings } from '../doctor/settings.ts'
 import { skips } from '../doctor/skips.ts'
 import { types } from '../doctor/types.ts'
 import { exitCode } from '../exit-code.ts'
-import { cell, type Output } from '../output.ts'
+import { cell, type Output } from '../output/output.ts'
 
 interface Options {
   readonly publisherAge: number

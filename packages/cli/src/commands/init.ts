@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import { packageVersion } from '../package-version.ts'
-import { packageFile, projectFiles } from '../project-template.ts'
+import { packageFile, projectFiles } from '../project/project-template.ts'
 
 /** `tidemark init` */
 export function addInit(parent: Command, context: Context): void {

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { fromJson, type App, type EventSequence, type PublishOptions } from 'tidemark'
+import { valueFromJson, type App, type EventSequence, type PublishOptions } from 'tidemark'
 import { expectedVersionArgument } from '../arguments.ts'
 import { usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
-import type { Definitions } from '../definitions.ts'
 import { parseJson } from '../json-argument.ts'
-import { reading } from '../rows.ts'
+import { reading } from '../output/rows.ts'
+import type { Definitions } from '../session/definitions.ts'
 
 interface Options {
   readonly stream?: string
@@ -77,7 +77,7 @@ async function publishDefined(
       `It defines ${[...events.keys()].toSorted().join(', ') || 'none'}. --no-config publishes without a check.`,
     )
   }
-  const draft = definition(fromJson(definition.schema, payload) as never)
+  const draft = definition(valueFromJson(definition.schema, payload) as never)
   return (await app.publish(draft, options)).sequence
 }
 

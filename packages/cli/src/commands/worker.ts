@@ -3,8 +3,8 @@ import { Option, type Command } from 'commander'
 import { migrateUp, type Logger } from 'tidemark'
 import { durationArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
-import { workerLogger, type LogFormat } from '../log.ts'
-import type { Place } from '../session.ts'
+import { workerLogger, type LogFormat } from '../output/log.ts'
+import type { Place } from '../session/session.ts'
 import { startTelemetry } from '../telemetry.ts'
 
 interface Options {

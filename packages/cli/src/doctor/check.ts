@@ -1,6 +1,6 @@
 import type { App } from 'tidemark'
-import type { Definitions } from '../definitions.ts'
-import type { Place } from '../session.ts'
+import type { Definitions } from '../session/definitions.ts'
+import type { Place } from '../session/session.ts'
 
 /** What one check found. */
 export interface Finding {

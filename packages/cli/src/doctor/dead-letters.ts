@@ -1,4 +1,4 @@
-import { count, plural } from '../output.ts'
+import { count, plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** Events that listeners have set aside and nobody has decided about. */

@@ -1,6 +1,6 @@
 import type { App } from 'tidemark'
-import { plural } from '../output.ts'
-import { reading } from '../rows.ts'
+import { plural } from '../output/output.ts'
+import { reading } from '../output/rows.ts'
 import { findings, type Check } from './check.ts'
 
 const { ok, warning, failed } = findings('jobs')

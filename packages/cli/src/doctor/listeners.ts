@@ -1,5 +1,5 @@
-import { listListeners, type ListenerView, type PartitionView } from '../listener-view.ts'
-import { count, plural } from '../output.ts'
+import { listListeners, type ListenerView, type PartitionView } from '../output/listener-view.ts'
+import { count, plural } from '../output/output.ts'
 import { findings, type Check, type Finding } from './check.ts'
 
 const { ok, warning, failed } = findings('listeners')

@@ -1,6 +1,6 @@
 import { migrationStatus } from 'tidemark'
 import { problemOf } from '../migration-problem.ts'
-import { plural } from '../output.ts'
+import { plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** Whether the schema is the one that this version works with. */

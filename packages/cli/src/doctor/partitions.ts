@@ -1,5 +1,5 @@
-import { plural } from '../output.ts'
-import { reading } from '../rows.ts'
+import { plural } from '../output/output.ts'
+import { reading } from '../output/rows.ts'
 import { findings, type Check } from './check.ts'
 
 /** Events in the default partition: no partition was made for them in time. */

@@ -1,5 +1,5 @@
 import { describePublisher, type Publisher } from 'tidemark'
-import { plural } from '../output.ts'
+import { plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** The transactions that hold the horizon back, when they have done so for long. */

@@ -1,5 +1,5 @@
-import { plural } from '../output.ts'
-import { rebuildText } from '../rebuild-view.ts'
+import { plural } from '../output/output.ts'
+import { rebuildText } from '../output/rebuild-view.ts'
 import { findings, type Check } from './check.ts'
 
 const { ok, warning, failed } = findings('rebuilds')

@@ -1,5 +1,5 @@
-import { listListeners } from '../listener-view.ts'
-import { plural } from '../output.ts'
+import { listListeners } from '../output/listener-view.ts'
+import { plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** Listeners whose number of partitions is to change, and who keep themselves from it. */

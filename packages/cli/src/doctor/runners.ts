@@ -1,7 +1,7 @@
 import type { App } from 'tidemark'
-import { listListeners } from '../listener-view.ts'
-import { count, plural } from '../output.ts'
-import { reading } from '../rows.ts'
+import { listListeners } from '../output/listener-view.ts'
+import { count, plural } from '../output/output.ts'
+import { reading } from '../output/rows.ts'
 import { findings, type Check, type Finding } from './check.ts'
 
 const { ok, warning, failed } = findings('runners')

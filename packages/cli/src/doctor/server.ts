@@ -1,4 +1,4 @@
-import { reading } from '../rows.ts'
+import { reading } from '../output/rows.ts'
 import { findings, type Check } from './check.ts'
 
 const oldestSupported = 140_000

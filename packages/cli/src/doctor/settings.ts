@@ -1,4 +1,4 @@
-import { reading } from '../rows.ts'
+import { reading } from '../output/rows.ts'
 import { findings, type Check, type Finding } from './check.ts'
 
 interface Settings {

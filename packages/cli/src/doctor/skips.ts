@@ -1,4 +1,4 @@
-import { plural } from '../output.ts'
+import { plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** Events that turned up behind the readers: the proof that the order holds, or that it was broken. */

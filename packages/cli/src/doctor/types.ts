@@ -1,4 +1,4 @@
-import { plural } from '../output.ts'
+import { plural } from '../output/output.ts'
 import { findings, type Check } from './check.ts'
 
 /** Stored types and versions that no definition of the application reads. */

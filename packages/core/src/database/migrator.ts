@@ -4,7 +4,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Executor } from './executor.ts'
 import { migrations, type Migration } from './generated/migrations.ts'
 import { clientConfig, type ConnectionOptions } from './pool.ts'
-import { defaultSchema, requireSchemaName, substituteSchema } from './schema.ts'
+import { advisoryKey, defaultSchema, requireSchemaName, substituteSchema } from './schema.ts'
 
 /** Where to migrate, and who wants to hear of it. */
 export interface MigrateOptions extends ConnectionOptions {
@@ -127,7 +127,7 @@ async function applyNext(
   await client.query('BEGIN')
   try {
     // Held to the end of the transaction, so that it also works through a transaction pooler.
-    await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [
+    await client.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, [
       `tidemark.migrate.${schema}`,
     ])
     const before = await readStatus(client, schema)
@@ -136,6 +136,7 @@ async function applyNext(
     const pending = before.find((status) => status.state === 'pending')
     const migration = migrations.find((candidate) => candidate.version === pending?.version)
     if (pending === undefined || migration === undefined) {
+      await chooseNamespace(client, schema)
       await client.query('COMMIT')
       return undefined
     }
@@ -152,6 +153,17 @@ async function applyNext(
   } catch (error) {
     await client.query('ROLLBACK').catch(() => {})
     throw error
+  }
+}
+
+/** Gives the install another lock namespace if it was restored beside one that has the same. */
+async function chooseNamespace(client: pg.Client, schema: string): Promise<void> {
+  // Looked at first: who may not change it may migrate where nothing is left to do.
+  const { rows } = await client.query(
+    `SELECT "${schema}".lock_namespace() IN (SELECT * FROM "${schema}".other_lock_namespaces()) AS shared`,
+  )
+  if ((rows[0] as { shared: boolean }).shared) {
+    await client.query(`SELECT "${schema}".choose_lock_namespace()`)
   }
 }
 

@@ -132,9 +132,16 @@ export const errorCodes = {
     remedy:
       'The details list each path and what was expected there. Nothing was sent to the database.',
   },
+  TIDEMARK_UNSTABLE_SCHEMA: {
+    summary: 'A schema does not read back what was written by it.',
+    example:
+      'the payload of accounts.opened could not be read as it was written: "cents" comes back as something else',
+    remedy:
+      'A stored value is parsed again whenever it is read. Use `z.codec`, which encodes when it is written and decodes when it is read, or a transform that leaves its own answer as it is. Nothing was sent to the database.',
+  },
   TIDEMARK_PAYLOAD_NOT_STORABLE: {
     summary:
-      'A payload holds something that jsonb cannot: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
+      'A value holds something that would not come back as it was: a NUL character, a lone surrogate, a function, a class instance, a cycle.',
     example: 'the payload of accounts.opened cannot be stored: "note" contains a NUL character',
     remedy:
       'The message names the path. Encode binary data as base64 and replace what is not data.',
@@ -231,7 +238,7 @@ export const errorCodes = {
     remedy: 'The details say how far it has come and its status. Is a process running it?',
   },
   TIDEMARK_INVALID_STATE: {
-    summary: 'The stored state of a projection does not satisfy its schema.',
+    summary: 'The state of a projection or a job does not satisfy its schema.',
     example:
       'the stored state of balances is invalid at balance: Invalid input: expected bigint, received string',
     remedy:

@@ -1,6 +1,8 @@
 import type { z } from 'zod'
 import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import type { EncodedValue } from './codec.ts'
+import { checkBySchema, type CheckedValue, type WrittenBy } from './schema-codec.ts'
 
 /** Turns the payload of one version into that of the next. */
 // The parameter is `never` so that users may annotate the shape that they know it had.
@@ -9,8 +11,10 @@ export type Upcaster = (payload: never) => unknown
 /** How {@link defineEvent} describes an event. */
 export interface EventOptions<Schema extends z.ZodType> {
   /**
-   * The schema of the payload as it is stored. It is checked when the event is made and again when it is
-   * read, so it must accept its own output: no transforms that change the type.
+   * The schema of the payload. It is checked when the event is made and again when it is read. Codecs (`z.codec`,
+   * `z.stringbool`) encode the payload when it is written and decode it when it is read; whatever else changes a value
+   * must answer the same when it is given its own answer: what does not come back equal is refused when the event is
+   * made, with TIDEMARK_UNSTABLE_SCHEMA.
    */
   readonly payload: Schema
   /** The version of the payload's shape. Defaults to 1. */
@@ -33,9 +37,51 @@ export interface EventDraft<Type extends string = string, Payload = unknown> {
   readonly payload: Payload
 }
 
+/** A draft with what its payload was encoded to when it was made: what is changed in it later does not count. */
+class MadeDraft<Type extends string, Payload> implements EventDraft<Type, Payload> {
+  readonly definition: EventDefinition<Type, Payload>
+  readonly payload: Payload
+  readonly #encoded: EncodedValue | TidemarkError
+
+  /** @param encoded - or why it cannot be stored: whoever publishes it is told. */
+  constructor(
+    definition: EventDefinition<Type, Payload>,
+    payload: Payload,
+    encoded: EncodedValue | TidemarkError,
+  ) {
+    this.definition = definition
+    this.payload = payload
+    this.#encoded = encoded
+    Object.freeze(this)
+  }
+
+  static encodedOf(draft: object): EncodedValue | undefined {
+    if (!(#encoded in draft)) return undefined
+    if (draft.#encoded instanceof TidemarkError) throw draft.#encoded
+    return draft.#encoded
+  }
+}
+
+/**
+ * The payload of a draft as it is stored.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_EVENT, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA.
+ */
+export function encodedPayload(draft: EventDraft): EncodedValue {
+  const made = MadeDraft.encodedOf(draft)
+  if (made !== undefined) return made
+  const { encoded } = checkPayload(draft.definition, draft.payload)
+  if (encoded instanceof TidemarkError) throw encoded
+  return encoded
+}
+
 /** A type of event. Call it with a payload to make one; pass it to `.on` to handle it. */
 export interface EventDefinition<Type extends string = string, Payload = unknown, Input = never> {
-  /** @throws TidemarkError TIDEMARK_INVALID_EVENT when the payload does not satisfy the schema. */
+  /**
+   * @throws TidemarkError TIDEMARK_INVALID_EVENT when the payload does not satisfy the schema;
+   * TIDEMARK_UNSTABLE_SCHEMA when the schema would not read it back as it is. What cannot be stored at all is refused
+   * when it is published.
+   */
   (payload: Input): EventDraft<Type, Payload>
   readonly type: Type
   readonly version: number
@@ -75,7 +121,7 @@ const definitions = new WeakSet<object>()
 export function defineEvent<const Type extends string, Schema extends z.ZodType>(
   type: Type,
   options: EventOptions<Schema>,
-): EventDefinition<Type, z.output<Schema>, z.input<Schema>> {
+): EventDefinition<Type, z.output<Schema>, WrittenBy<Schema>> {
   const where = `defineEvent(${JSON.stringify(type)})`
   requireName('defineEvent', type)
   rejectUnknownOptions(where, options, ['payload', 'version', 'upcast', 'aliases', 'description'])
@@ -85,10 +131,9 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
   requireUpcasters(where, version, upcast)
   requireAliases(where, type, aliases)
 
-  const make = (payload: z.input<Schema>): EventDraft<Type, z.output<Schema>> => {
-    const parsed = schema.safeParse(payload)
-    if (!parsed.success) throw invalidPayload(type, parsed.error)
-    return Object.freeze({ definition, payload: parsed.data })
+  const make = (payload: WrittenBy<Schema>): EventDraft<Type, z.output<Schema>> => {
+    const { value, encoded } = checkPayload(definition, payload)
+    return new MadeDraft(definition, value as z.output<Schema>, encoded)
   }
   const definition = Object.freeze(
     Object.assign(make, {
@@ -99,7 +144,7 @@ export function defineEvent<const Type extends string, Schema extends z.ZodType>
       aliases: Object.freeze([...aliases]),
       description,
     }),
-  ) as unknown as EventDefinition<Type, z.output<Schema>, z.input<Schema>>
+  ) as unknown as EventDefinition<Type, z.output<Schema>, WrittenBy<Schema>>
   definitions.add(definition)
   return definition
 }
@@ -114,6 +159,15 @@ export function storedTypesOf(
   events: Iterable<Pick<EventDefinition, 'type' | 'aliases'>>,
 ): ReadonlySet<string> {
   return new Set([...events].flatMap(({ type, aliases }) => [type, ...aliases]))
+}
+
+function checkPayload(
+  { type, schema }: Pick<EventDefinition, 'type' | 'schema'>,
+  payload: unknown,
+): CheckedValue {
+  return checkBySchema(`the payload of ${type}`, schema, payload, (error) =>
+    invalidPayload(type, error),
+  )
 }
 
 function requireAliases(where: string, type: string, aliases: readonly string[]): void {

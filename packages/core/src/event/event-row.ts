@@ -16,6 +16,8 @@ export interface EventRow {
   readonly metadata: Record<string, unknown> | null
   /** A text where it came through JSON. */
   readonly recorded_at: Date | string
+  /** Called when payload and metadata are not asked for any more. */
+  letGo?(): void
 }
 
 /**
@@ -58,11 +60,16 @@ export class TextEventRow implements EventRow {
     return this.#texts[6] as string | null
   }
 
-  /** Can be asked for once: then its text is let go. */
+  /** Parsed anew each time: what is asked for is the caller's own. */
   get payload(): unknown {
-    const text = this.#texts[7] as string
+    return JSON.parse(this.#texts[7] as string)
+  }
+
+  /** Lets the texts of the payload and the metadata go, which are not asked for any more. */
+  letGo(): void {
     this.#texts[7] = null
-    return JSON.parse(text)
+    this.#texts[8] = null
+    this.#texts[13] = null
   }
 
   get payload_meta(): unknown {

@@ -16,13 +16,53 @@ import type { z } from 'zod'
 export function fromJson(schema: z.ZodType, json: unknown): unknown {
   const parsed = schema.safeParse(json)
   if (parsed.success) return json
-  let converted = structuredClone(json)
-  for (const issue of parsed.error.issues) {
-    if (issue.code !== 'invalid_type') continue
-    if (issue.expected === 'bigint') converted = converting(converted, issue.path, toBigint)
-    if (issue.expected === 'date') converted = converting(converted, issue.path, toDate)
+  return convertByIssues(schema, json, parsed.error)
+}
+
+/** The same, of what a schema has refused already. */
+export function convertByIssues(schema: z.ZodType, json: unknown, { issues }: z.ZodError): unknown {
+  const convertible = issues.some(({ code }) => code === 'invalid_type' || code === 'invalid_union')
+  return convertible ? convertIssues(schema, structuredClone(json), issues) : json
+}
+
+type Issues = readonly z.core.$ZodIssue[]
+
+function convertIssues(
+  schema: z.ZodType,
+  json: unknown,
+  issues: Issues,
+  above: PropertyKey[] = [],
+): unknown {
+  let converted = json
+  for (const issue of issues) {
+    const path = [...above, ...issue.path]
+    if (issue.code === 'invalid_type') {
+      if (issue.expected === 'bigint') converted = converting(converted, path, toBigint)
+      if (issue.expected === 'date') converted = converting(converted, path, toDate)
+    }
+    if (issue.code === 'invalid_union') {
+      converted = convertChoice(schema, converted, issue.errors, path)
+    }
   }
   return converted
+}
+
+/** The first of the choices that the schema accepts once its types are given; else what there was. */
+function convertChoice(
+  schema: z.ZodType,
+  json: unknown,
+  choices: readonly Issues[],
+  path: PropertyKey[],
+): unknown {
+  for (const issues of choices) {
+    const candidate = convertIssues(schema, structuredClone(json), issues, path)
+    const parsed = schema.safeParse(candidate)
+    const refused = (parsed.error?.issues ?? []).some((issue) =>
+      path.every((key, index) => issue.path[index] === key),
+    )
+    if (!refused) return candidate
+  }
+  return json
 }
 
 function converting(

@@ -1,24 +1,34 @@
+import type { z } from 'zod'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { EventRow } from './event-row.ts'
+import { freezeDeep } from './isolation.ts'
+import { decodeMetadata } from './metadata.ts'
 import type { RecordedEvent } from './recorded-event.ts'
 import type { EventRegistry } from './registry.ts'
+import { readBySchema } from './schema-codec.ts'
 import type { EventSequence } from './sequence.ts'
 
 // What a row takes beside its payload.
 const overhead = 500
 
 /**
- * A row that is decoded at most once, however many listeners of the process handle it. One that cannot be
- * decoded keeps its error: whoever handles it fails on it, whoever does not never looks.
+ * A row that several listeners of the process may handle. One that cannot be decoded keeps its error: whoever handles
+ * it fails on it, whoever does not never looks.
+ *
+ * What is decoded is isolated: objects and lists are frozen, and shared; with a Date, a Map, bytes or anything else
+ * that cannot be frozen, the event is decoded anew for each that asks, so that none sees what another does to it, nor
+ * what an attempt that failed did.
  */
 export class StoredEvent {
   readonly sequence: EventSequence
   /** As it is stored: perhaps by a name that the type had before. */
   readonly type: string
   readonly #row: EventRow
-  #decoded: RecordedEvent | TidemarkError | undefined
+  /** Payload and metadata, once they are known to be whole and frozen. */
+  #shared: Content | undefined
+  #error: TidemarkError | undefined
 
   /** About how much memory it takes. */
   readonly bytes: number
@@ -49,30 +59,23 @@ export class StoredEvent {
     return this.#row.key ?? this.#row.stream
   }
 
-  /** @throws TidemarkError TIDEMARK_EVENT_UNREADABLE. */
+  /**
+   * The event, as one consumer may see it in one attempt.
+   *
+   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+   */
   decode(registry: EventRegistry): RecordedEvent {
-    this.#decoded ??= decodeRow(this.#row, this.sequence, registry)
-    if (this.#decoded instanceof TidemarkError) throw this.#decoded
-    return this.#decoded
-  }
-}
-
-const noMetadata = Object.freeze({})
-
-function decodeRow(
-  row: EventRow,
-  sequence: EventSequence,
-  registry: EventRegistry,
-): RecordedEvent | TidemarkError {
-  const definition = registry.get(row.type)
-  try {
-    return {
-      sequence,
+    if (this.#error !== undefined) throw this.#error
+    const row = this.#row
+    const definition = registry.get(row.type)
+    const { payload, metadata } = this.#shared ?? this.#decode(definition)
+    return Object.freeze({
+      sequence: this.sequence,
       id: row.id,
       // Handlers know it by the name that it has now.
       type: definition?.type ?? row.type,
       version: definition?.version ?? row.version,
-      payload: decodePayload(row, definition),
+      payload,
       stream: row.stream,
       streamVersion: row.stream_version === null ? null : BigInt(row.stream_version),
       key: row.key ?? row.stream,
@@ -80,21 +83,54 @@ function decodeRow(
       causationId: row.causation_id,
       traceparent: row.traceparent,
       tracestate: row.tracestate,
-      metadata: row.metadata ?? noMetadata,
+      metadata,
+      // A Date can be changed: each has its own.
       recordedAt: new Date(row.recorded_at),
+    })
+  }
+
+  #decode(definition: EventDefinition | undefined): Content {
+    const row = this.#row
+    try {
+      const payload = decodePayload(row, definition)
+      const stored = row.metadata
+      const metadata = stored === null ? noMetadata : decodeMetadata(ownCopy(row, stored))
+      const content = { payload, metadata }
+      const frozen = [freezeDeep(payload), freezeDeep(metadata)]
+      if (frozen.every(Boolean)) {
+        this.#shared = content
+        row.letGo?.()
+      }
+      return content
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause)
+      this.#error = new TidemarkError(
+        'TIDEMARK_EVENT_UNREADABLE',
+        `event ${this.sequence} (${row.type}, version ${row.version}) cannot be read: ${reason}`,
+        { details: { sequence: row.sequence, type: row.type, version: row.version }, cause },
+      )
+      throw this.#error
     }
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    return new TidemarkError(
-      'TIDEMARK_EVENT_UNREADABLE',
-      `event ${sequence} (${row.type}, version ${row.version}) cannot be read: ${reason}`,
-      { details: { sequence: row.sequence, type: row.type, version: row.version }, cause },
-    )
   }
 }
 
+interface Content {
+  readonly payload: unknown
+  readonly metadata: Readonly<Record<string, unknown>>
+}
+
+const noMetadata = Object.freeze({})
+
+/** What a driver has parsed is asked for again; a text is parsed anew each time. */
+function ownCopy<T>(row: EventRow, parsed: T): T {
+  return row.letGo === undefined ? structuredClone(parsed) : parsed
+}
+
 function decodePayload(row: EventRow, definition: EventDefinition | undefined): unknown {
-  let payload = decodeValue(row.payload, row.payload_meta)
+  // Notes are applied in place, and an upcaster may do its work in place.
+  const changed = row.payload_meta !== null || row.version !== definition?.version
+  const json = changed ? ownCopy(row, row.payload) : row.payload
+  let payload = decodeValue(json, row.payload_meta)
   if (definition === undefined) return payload
   if (row.version > definition.version) {
     throw new Error(`this process knows it up to version ${definition.version}`)
@@ -102,11 +138,14 @@ function decodePayload(row: EventRow, definition: EventDefinition | undefined): 
   for (let version = row.version; version < definition.version; version++) {
     payload = (definition.upcast[version] as (payload: unknown) => unknown)(payload)
   }
-  const parsed = definition.schema.safeParse(payload)
-  if (parsed.success) return parsed.data
-  const [issue] = parsed.error.issues
-  throw new Error(
-    `its payload is invalid at ${issue?.path.map(String).join('.') || '(payload)'}: ${issue?.message ?? ''}`,
-    { cause: parsed.error },
-  )
+  const what = `the payload of ${definition.type}`
+  // What SQL and other languages publish is plain JSON, which has no bigint and no Date.
+  const plain = row.payload_meta === null
+  return readBySchema(what, definition.schema, payload, invalidPayload, plain)
+}
+
+function invalidPayload(error: z.ZodError): Error {
+  const [issue] = error.issues
+  const path = issue?.path.map(String).join('.') || '(payload)'
+  return new Error(`its payload is invalid at ${path}: ${issue?.message ?? ''}`, { cause: error })
 }

@@ -195,7 +195,7 @@ function passed({ name, target }: Relay, sequence: EventSequence): TidemarkError
 }
 
 /** The events that were left out by policy: they are not in the stream, and are not to come late. */
-async function readLeftOut(
+export async function readLeftOut(
   executor: Executor,
   schema: string,
   relay: string,

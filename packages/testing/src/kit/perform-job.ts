@@ -1,6 +1,7 @@
 import {
   milliseconds,
   silentLogger,
+  storedAndRead,
   type App,
   type Duration,
   type EventDraft,
@@ -89,17 +90,16 @@ export async function performJob<Input, Output>(
   const running: Job<unknown> = {
     id: '00000000-0000-7000-8000-000000000000',
     name: job.name,
-    input: job.schemas.input.parse(input),
+    input: storedAndRead(job.schemas.input, input),
     attempt: options.attempt ?? 1,
     token: BigInt(options.attempt ?? 1),
     createdAt: new Date(),
     triggeredBy: 'test',
     parent: null,
-    context: job.schemas.context?.parse(options.carried) as undefined,
+    context: read(job.schemas.context, options.carried) as undefined,
   }
   const answer = await attempt.perform(running)
-  const output =
-    attempt.snoozed === undefined ? (job.schemas.output?.parse(answer) ?? answer) : undefined
+  const output = attempt.snoozed === undefined ? read(job.schemas.output, answer) : undefined
   return {
     output: output as Output | undefined,
     snoozed: attempt.snoozed,
@@ -166,7 +166,7 @@ class PerformedAttempt {
         return stateOf()
       },
       checkpoint: async (state) => {
-        this.state = this.#job.schemas.state?.parse(state) ?? state
+        this.state = read(this.#job.schemas.state, state)
       },
       step: (id, work) => this.#once(id, async () => work(context.signal)),
       get steps() {
@@ -226,7 +226,11 @@ class PerformedAttempt {
     ) => {
       const name = typeof job === 'string' ? job : job.name
       list.push({ name, input, options })
-      return { id: options.id ?? crypto.randomUUID(), duplicate: false }
+      return {
+        id: options.id ?? crypto.randomUUID(),
+        duplicate: false,
+        outcome: 'spawned' as const,
+      }
     }
   }
 
@@ -265,4 +269,9 @@ class PerformedAttempt {
     this.#completed ??= completed
     return result as T
   }
+}
+
+/** What an attempt that follows would read of a value; as it is where there is no schema. */
+function read(schema: JobDefinition['schemas']['output'], value: unknown): unknown {
+  return schema === undefined ? value : storedAndRead(schema, value)
 }

@@ -20,13 +20,14 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '4577613045c75192a447fcdb9c706c3db5e5627f5831f346ce9cc5514190ab61',
+    checksum: 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
--- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal,
--- :namespace for a number between 1 and 32766 derived from it (see database/migrator.ts).
+-- :"schema" and :'schema' stand for the schema's name as an identifier and as a literal, :'channel' for the channel on
+-- which its processes are notified, :'publisher' for the setting that registers a publishing transaction, and :preferred
+-- for the lock namespace that it takes if no other install has it (see database/schema.ts).
 
 -- The install ------------------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ DECLARE
 BEGIN
   -- A crash empties \`doorbells\`, and who slept arms again: nothing here has to reach the disk.
   PERFORM set_config('synchronous_commit', 'off', true);
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.armed', 0) | (1::bigint << 63));
   -- A snapshot from before the lock may miss who armed meanwhile.
   wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
                    OR EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN 1 ELSE 0 END;
@@ -81,11 +82,14 @@ CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON :"sche
 -- Drawn here, so that last_value is the number itself.
 SELECT setval(':"schema".armed', 0);
 
-CREATE FUNCTION :"schema".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+-- Wakes who sleeps, unless that would cost the publisher its transaction: Postgres fails the COMMIT of whoever finds the
+-- queue of notifications full, which a session of any database can bring about that listens and sits in a transaction.
+-- Who sleeps then finds what there is when it looks by itself.
+CREATE FUNCTION :"schema".ring(what text DEFAULT '') RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', '');
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' AND pg_notification_queue_usage() < 0.5 THEN
+    PERFORM pg_notify(:'channel', what);
   END IF;
   RETURN false;
 END $$;
@@ -114,28 +118,90 @@ CREATE SEQUENCE :"schema".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
 SELECT nextval(':"schema".events_sequence');
 
 -- The default of \`sequence\`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
--- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
--- subtransaction as the lock; and a ring, if some process is armed.
+-- last number drawn so far, held until the transaction ends; a setting of the install's own, which lives and
+-- dies with the same subtransaction as the lock; and a ring, if some process is armed.
 --
 -- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
 -- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
 -- is.
 -- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
 -- rings.
-CREATE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+--
+-- The number of the lock is the namespace of the install, 16 bits, and below it the floor, 48 bits. It stands in the text,
+-- because the planner takes this function into each INSERT: a plan is made anew when the text changes.
+CREATE FUNCTION :"schema".use_lock_namespace(namespace integer) RETURNS void LANGUAGE plpgsql AS $use$
+BEGIN
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION :"schema".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT CASE
-    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered'
+    WHEN current_setting(:'publisher', true) = 'registered'
       THEN nextval(':"schema".events_sequence'::regclass)
-    WHEN pg_advisory_xact_lock_shared((:namespace::bigint << 48)
+    WHEN pg_advisory_xact_lock_shared((%1$s::bigint << 48)
            | pg_sequence_last_value(':"schema".events_sequence'::regclass)) IS NULL
       THEN NULL
-    WHEN set_config('tidemark.publisher_:namespace', 'registered', true) IS NULL
+    WHEN set_config(:'publisher', 'registered', true) IS NULL
       THEN NULL
     WHEN CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE :"schema".ring() END
       THEN NULL
     ELSE nextval(':"schema".events_sequence'::regclass)
   END
+$$
+  $ddl$, namespace);
+
+  -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
+  EXECUTE format($ddl$
+CREATE OR REPLACE VIEW :"schema".publishers AS
+  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
+  FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock'
+    AND l.classid::bigint >> 16 = %1$s
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  $ddl$, namespace);
+
+  -- What other installs look at.
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION :"schema".lock_namespace() RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT %1$s $$
+  $ddl$, namespace);
+END $use$;
+
+-- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
+CREATE FUNCTION :"schema".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
+  SELECT substring(p.prosrc FROM '\\d+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT \\d+ *$'
 $$;
+
+-- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
+-- made, and when it was restored beside one that had the same. Two that share one would lose nothing, since each
+-- transaction registers for each of them by a setting of its own; but each would wait for the other's publishers.
+--
+-- It waits for the transactions that publish: their locks are where the old namespace is. Readers that look at the old
+-- one meanwhile miss nothing, because what is drawn later lies above the last number, which they have read before.
+CREATE FUNCTION :"schema".choose_lock_namespace() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  present integer;
+  taken   integer[];
+  chosen  integer;
+BEGIN
+  -- One install of the database after the other.
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark.lock_namespaces', 0) | (1::bigint << 63));
+  IF to_regprocedure(':"schema".lock_namespace()') IS NOT NULL THEN
+    EXECUTE 'SELECT :"schema".lock_namespace()' INTO present;
+  END IF;
+  taken := ARRAY(SELECT * FROM :"schema".other_lock_namespaces());
+  IF present IS NOT NULL AND present <> ALL (taken) THEN RETURN present; END IF;
+  SELECT n INTO chosen FROM generate_series(0, 32765) AS i, LATERAL (SELECT (:preferred - 1 + i) % 32766 + 1) AS c (n)
+    WHERE n <> ALL (taken) ORDER BY i LIMIT 1;
+  IF chosen IS NULL THEN
+    RAISE program_limit_exceeded USING MESSAGE = 'each of the 32,766 lock namespaces of this database has an install';
+  END IF;
+  IF present IS NOT NULL THEN LOCK TABLE :"schema".events IN SHARE ROW EXCLUSIVE MODE; END IF;
+  PERFORM :"schema".use_lock_namespace(chosen);
+  RETURN chosen;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION :"schema".use_lock_namespace(integer), :"schema".choose_lock_namespace() FROM PUBLIC;
+
+SELECT :"schema".choose_lock_namespace();
 
 -- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
 CREATE FUNCTION :"schema".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
@@ -145,7 +211,8 @@ BEGIN
           HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
 END $$;
 
-GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(), :"schema".refuse_sequence() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION :"schema".draw_sequence(), :"schema".ring(text), :"schema".refuse_sequence(),
+  :"schema".lock_namespace() TO PUBLIC;
 
 -- Events ------------------------------------------------------------------------------------------
 
@@ -155,7 +222,7 @@ CREATE TABLE :"schema".events (
   sequence       bigint      NOT NULL DEFAULT :"schema".draw_sequence(),
   recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
   xid            xid8        NOT NULL DEFAULT CASE
-    WHEN current_setting('tidemark.publisher_:namespace', true) = 'registered' THEN pg_current_xact_id()
+    WHEN current_setting(:'publisher', true) = 'registered' THEN pg_current_xact_id()
     ELSE :"schema".refuse_sequence() END,
   stream_version bigint,
   id             uuid        NOT NULL DEFAULT gen_random_uuid(),
@@ -198,7 +265,7 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''(\\d+)''\\)')::bigint), 0)
       INTO lower
@@ -225,14 +292,6 @@ REVOKE EXECUTE ON FUNCTION :"schema".ensure_partitions(integer, bigint) FROM PUB
 SELECT :"schema".ensure_partitions();
 
 -- The horizon -------------------------------------------------------------------------------------
-
--- The transactions that publish now, each with its floor. A prepared transaction has no pid.
-CREATE VIEW :"schema".publishers AS
-  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
-  FROM pg_locks l
-  WHERE l.locktype = 'advisory' AND l.objsubid = 1
-    AND l.classid::bigint >> 16 = :namespace
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- Steps 1 and 2 of reading: the last number drawn, then the lowest floor (null: nobody publishes). What is
 -- at or below both is settled, for a reader that reads it in a later statement.
@@ -618,7 +677,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'd8cb00c57fbe203077ee579dcbae47c764167c777fbd6314b5d724d4e6387765',
+    checksum: 'e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -665,9 +724,14 @@ CREATE TABLE :"schema".jobs (
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
+  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other.
+  turn_key          text        GENERATED ALWAYS AS (name || ' ' || concurrency_key) STORED,
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
+  successor         boolean     NOT NULL DEFAULT false,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -710,11 +774,14 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
       -- Asked, and done when the attempt stops.
       WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
     WHEN 'scheduled' THEN CASE what
-      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'queued' THEN CASE what
-      WHEN 'claimed' THEN 'running' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'paused' THEN CASE what
-      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' END
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
     -- Completed jobs stay so.
     WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
@@ -734,19 +801,22 @@ CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
 -- that index (medians of one run). The statements that want it name the process, so no other can take it.
 CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
 
-CREATE INDEX jobs_new ON :"schema".jobs (concurrency_key) WHERE parked = 'new';
-CREATE INDEX jobs_behind ON :"schema".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
-CREATE INDEX jobs_admitted ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_new ON :"schema".jobs (turn_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON :"schema".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
-CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key)
-  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+-- One unfinished job of a type for each key, and one that comes after it.
+CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
+  WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
+  WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
 
@@ -892,7 +962,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: 'd815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627',
+    checksum: 'ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -975,14 +1045,15 @@ CREATE TABLE :"schema".job_key_releases (
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
+  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
+          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
   EXECUTE FUNCTION :"schema".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
@@ -1022,11 +1093,11 @@ DECLARE
   turns      integer;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
     INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.concurrency_key FROM :"schema".jobs j WHERE j.parked = 'new'
+    FROM (SELECT j.id, j.turn_key FROM :"schema".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -1036,17 +1107,17 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
-    FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+    FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       FOR candidate IN
         SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-        WHERE j.concurrency_key = one AND j.parked = 'key'
+        WHERE j.turn_key = one AND j.parked = 'key'
         ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
       LOOP
         EXIT WHEN turns >= candidate.concurrency_limit;
@@ -1063,7 +1134,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'a2c9d04956aa8469636bd53a5d9aaf79822aa647c36ce5e57b20623a6619dc76',
+    checksum: 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1075,17 +1146,15 @@ END $$;
 -- no more than the spawning transaction took.
 CREATE FUNCTION :"schema".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed)
-     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_:namespace', 'jobs');
-  END IF;
+  IF EXISTS (SELECT FROM :"schema".job_doorbells WHERE armed) THEN PERFORM :"schema".ring('jobs'); END IF;
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+-- For spawners in SQL or in any language, by the rules of the library: keys belong to a type, and an id is that of one
+-- job. Answers the job's id, or that of the unfinished job of the type with the same key.
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
@@ -1096,6 +1165,14 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO :"schema".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
      limited)
@@ -1106,11 +1183,42 @@ BEGIN
     triggered_by, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
+END $$;
+
+-- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place
+-- meanwhile comes first: they wait for that, until the next look.
+CREATE FUNCTION :"schema".release_successors() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM :"schema".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE :"schema".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
 END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------

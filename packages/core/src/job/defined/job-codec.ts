@@ -3,15 +3,17 @@ import { messageOf } from '../../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
+import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema-codec.ts'
+import { shapeOf } from '../../event/schema-shape.ts'
 import type { JobDefinition } from './define-job.ts'
 
 /**
- * Checks an input before it is sent.
+ * Checks an input and makes it ready to be sent.
  *
- * @throws TidemarkError TIDEMARK_INVALID_INPUT.
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA.
  */
-export function parseInput({ name, schemas }: JobDefinition, input: unknown): unknown {
-  return parsed('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
+export function encodeInput({ name, schemas }: JobDefinition, input: unknown): WrittenValue {
+  return written('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
 }
 
 /**
@@ -43,7 +45,20 @@ export function decodeInput(
       details: { name, version },
     })
   }
-  return parseInput(definition, input)
+  const { input: schema } = definition.schemas
+  // What SQL and other languages spawn is plain JSON, which has no bigint and no Date.
+  return read('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schema, input, meta === null)
+}
+
+/**
+ * The output of a stored job as its type's programs have it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OUTPUT when this version's schema refuses it; what is stored stays as it is.
+ */
+export function decodeOutput({ name, schemas }: JobDefinition, stored: unknown): unknown {
+  // Only codecs store something else than what they are given.
+  if (schemas.output === undefined || shapeOf(schemas.output) !== 'codec') return stored
+  return read('TIDEMARK_INVALID_OUTPUT', `the output of ${name}`, name, schemas.output, stored)
 }
 
 /**
@@ -55,11 +70,9 @@ export function encodeOutput(definition: JobDefinition, output: unknown): Encode
   const { name, schemas } = definition
   if (schemas.output === undefined && output === undefined) return null
   const what = `the output of ${name}`
-  const value =
-    schemas.output === undefined
-      ? output
-      : parsed('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
-  return value === undefined ? null : encodeStored(what, value)
+  if (schemas.output === undefined) return encodeStored(what, output)
+  const { value, encoded } = written('TIDEMARK_INVALID_OUTPUT', what, name, schemas.output, output)
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -71,8 +84,16 @@ export function encodeContext(
   { name, schemas }: JobDefinition,
   context: unknown,
 ): EncodedValue | null {
-  const value = parseContext(name, schemas.context, context)
-  return value === undefined ? null : encodeValue(`the context of ${name}`, value)
+  if (schemas.context === undefined) {
+    if (context === undefined) return null
+    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
+      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
+      details: { name },
+    })
+  }
+  const what = `the context of ${name}`
+  const { value, encoded } = written('TIDEMARK_INVALID_INPUT', what, name, schemas.context, context)
+  return value === undefined ? null : encoded
 }
 
 /**
@@ -86,25 +107,15 @@ export function decodeContext(
   meta: unknown,
 ): unknown {
   if (schemas.context === undefined) return undefined
-  return parseContext(name, schemas.context, json === null ? undefined : decodeValue(json, meta))
-}
-
-function parseContext(name: string, schema: z.ZodType | undefined, context: unknown): unknown {
-  if (schema === undefined) {
-    if (context === undefined) return undefined
-    throw new TidemarkError('TIDEMARK_INVALID_INPUT', `${name} takes no context`, {
-      hint: 'Give its definition a schema: `context: z.object({ webhook: webhookSchema(payload) })`.',
-      details: { name },
-    })
-  }
-  return parsed('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, schema, context)
+  const stored = json === null ? undefined : decodeValue(json, meta)
+  return read('TIDEMARK_INVALID_INPUT', `the context of ${name}`, name, schemas.context, stored)
 }
 
 /** The state as it is to be stored. */
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
   const what = `the state of ${name}`
   if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
-  return encodeStored(what, parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state))
+  return written('TIDEMARK_INVALID_STATE', what, name, schemas.state, state).encoded
 }
 
 /**
@@ -134,7 +145,7 @@ export function decodeJobState(
     const message = `${what} cannot be brought up to version ${definition.version}`
     throw new TidemarkError('TIDEMARK_INVALID_STATE', message, { cause, details: { name } })
   }
-  return parsed('TIDEMARK_INVALID_STATE', what, name, schemas.state, state)
+  return read('TIDEMARK_INVALID_STATE', what, name, schemas.state, state)
 }
 
 function upcast(
@@ -185,23 +196,36 @@ export function notStorable(
 
 type Invalid = 'TIDEMARK_INVALID_INPUT' | 'TIDEMARK_INVALID_OUTPUT' | 'TIDEMARK_INVALID_STATE'
 
-/** What a schema makes of a value. A schema has functions of the application's in it, which may throw. */
-function parsed(
+/**
+ * What a schema makes of a value, and how that is stored. A schema has functions of the application's in it; whatever
+ * they do, the error is of one class.
+ */
+function written(
   code: Invalid,
   what: string,
   name: string,
   schema: z.ZodType,
   value: unknown,
-): unknown {
-  let result: ReturnType<z.ZodType['safeParse']>
+): WrittenValue {
   try {
-    result = schema.safeParse(value)
+    return writeBySchema(what, schema, value, (error) => invalid(code, what, name, error))
   } catch (cause) {
-    const message = `${what} could not be checked, its schema threw: ${messageOf(cause)}`
-    throw new TidemarkError(code, message, { cause, details: { name } })
+    if (isTidemarkError(cause)) throw cause
+    throw notStorable(what, '', cause, 'it cannot be encoded')
   }
-  if (result.success) return result.data
-  throw invalid(code, what, name, result.error)
+}
+
+/** What a stored value is by a schema. */
+function read(
+  code: Invalid,
+  what: string,
+  name: string,
+  schema: z.ZodType,
+  stored: unknown,
+  plain = false,
+): unknown {
+  const refuse = (error: z.ZodError): TidemarkError => invalid(code, what, name, error)
+  return readBySchema(what, schema, stored, refuse, plain)
 }
 
 function invalid(

@@ -8,6 +8,7 @@ import {
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
 import { decodeValue } from '../../event/codec.ts'
+import { copyOf } from '../../event/isolation.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { requireKey } from '../defined/stored-key.ts'
@@ -89,7 +90,9 @@ export class JobMemory {
    */
   step(id: string): StoredStep | undefined {
     requireKey(this.#attempt.definition.name, 'the id of a step or a wait', id)
-    return this.#steps.get(id)
+    const step = this.#steps.get(id)
+    // Each that asks has a value of its own.
+    return step && { ...step, output: copyOf(`the output of ${id}`, step.output) }
   }
 
   /** Stores the state; with an executor, in its transaction. */
@@ -97,14 +100,14 @@ export class JobMemory {
     const { definition } = this.#attempt
     const { json, meta } = encodeJobState(definition, state)
     await this.#attempt.write(writeState, [definition.version, json, meta], executor)
-    this.#state = state
+    this.#state = copyOf(`the state of ${definition.name}`, state)
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
     const { json, meta } = encodeStored(`the variable ${name}`, value)
     await this.#attempt.write(writeVariable, [name, json, meta ?? 'null'])
-    this.#variables.set(name, value)
+    this.#variables.set(name, copyOf(`the variable ${name}`, value))
   }
 
   async saveProgress(progress: unknown): Promise<void> {
@@ -134,7 +137,8 @@ export class JobMemory {
   }
 
   remember(step: StoredStep): void {
-    this.#steps.set(step.id, step)
+    const { id, output } = step
+    this.#steps.set(id, { ...step, output: copyOf(`the output of ${id}`, output) })
   }
 
   #remember(row: MemoryRow, steps: readonly StepRow[], outputs: readonly unknown[]): void {

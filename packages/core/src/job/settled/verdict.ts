@@ -48,6 +48,7 @@ export function failedOrRetried({ definition, job }: Attempt, error: unknown): O
 const quarantined = [
   'TIDEMARK_INVALID_INPUT',
   'TIDEMARK_INVALID_OUTPUT',
+  'TIDEMARK_UNSTABLE_SCHEMA',
   'TIDEMARK_INVALID_STATE',
   'TIDEMARK_PAYLOAD_NOT_STORABLE',
   'TIDEMARK_JOB_KILLS',

@@ -11,6 +11,7 @@ import { readEventsAt, readLastSettled, readPage } from '../../outbox/read/page.
 import type { Attempt } from '../attempted/attempt.ts'
 import { Suspension, type JobWait } from '../attempted/suspension.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
+import { decodeOutput } from '../defined/job-codec.ts'
 import type { JobEventOptions, JobWaitOptions, JobWaits } from '../defined/waits.ts'
 import type { JobMemory, StoredStep } from '../remembered/job-memory.ts'
 import { runJobTransaction } from '../settled/job-transaction.ts'
@@ -124,7 +125,7 @@ export class DurableWaits implements JobWaits {
     input: NoInfer<Input>,
   ): Promise<Output> => {
     const begun = this.memory.step(id)
-    if (begun?.completedAt != null) return begun.output as Output
+    if (begun?.completedAt != null) return decodeOutput(job, begun.output) as Output
     const child = repeatableJobId({
       seed: `${this.attempt.job.id} ${id}`,
       at: this.attempt.job.created_at,
@@ -157,7 +158,7 @@ export class DurableWaits implements JobWaits {
     const reading = outputs.read(database, child, { output, meta }, cutSignal)
     const value = await Promise.race([reading, cut])
     await this.#finish(id, 'child', value)
-    return value as Output
+    return decodeOutput(job, value) as Output
   }
 
   /** Leaves the attempt. */

@@ -1,7 +1,8 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readSnapshot, writeSnapshot } from '../../database/sql/outbox/streams.ts'
-import { decodeValue, encodeValue } from '../../event/codec.ts'
+import { decodeTexts, encodeValue } from '../../event/codec.ts'
 import { EventRegistry } from '../../event/registry.ts'
+import { writeBySchema } from '../../event/schema-codec.ts'
 import { streamEvents } from '../read/read-events.ts'
 import type { Entity, EntityReducer } from './define-entity.ts'
 
@@ -46,18 +47,53 @@ export async function loadEntity<State>(
   return { state, version, eventsRead }
 }
 
-/** Keeps a snapshot if enough events were read to be worth one. */
-export async function keepSnapshot<State>(
-  executor: Executor | PreparingExecutor,
-  schema: string,
+/** A snapshot that is worth keeping, as it is stored. */
+export interface DueSnapshot {
+  readonly stream: string
+  readonly values: readonly unknown[]
+}
+
+/**
+ * The snapshot of an entity, if enough events were read to be worth one, made before a command is decided: whoever
+ * decides may change the state in place. A state that cannot be stored is a shortcut lost, nothing else.
+ */
+export function dueSnapshot<State>(
   entity: Entity<State>,
   id: string,
   { state, version, eventsRead }: LoadedEntity<State>,
+  onFailure: (error: unknown) => void,
+): DueSnapshot | undefined {
+  if (entity.snapshotEvery === 0 || eventsRead < entity.snapshotEvery) return undefined
+  const what = `the snapshot of ${entity.name} ${id}`
+  const { state: schema } = entity.options
+  try {
+    const { json, meta } =
+      schema === undefined
+        ? encodeValue(what, state)
+        : writeBySchema(what, schema, state, (error) => error).encoded
+    const stream = entity.streamOf(id)
+    return { stream, values: [stream, version, entity.version, json, meta] }
+  } catch (error) {
+    onFailure(error)
+    return undefined
+  }
+}
+
+/** Keeps a snapshot in a savepoint: what goes wrong with it does not fail the transaction. */
+export async function keepSnapshot(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  { values }: DueSnapshot,
+  onFailure: (error: unknown) => void,
 ): Promise<void> {
-  if (entity.snapshotEvery === 0 || eventsRead < entity.snapshotEvery) return
-  const { json, meta } = encodeValue(`the snapshot of ${entity.name} ${id}`, state)
-  const values = [entity.streamOf(id), version, entity.version, json, meta]
-  await run(executor, writeSnapshot(schema), values)
+  await executor.query('SAVEPOINT tidemark_snapshot')
+  try {
+    await run(executor, writeSnapshot(schema), [...values])
+    await executor.query('RELEASE SAVEPOINT tidemark_snapshot')
+  } catch (error) {
+    onFailure(error)
+    await executor.query('ROLLBACK TO SAVEPOINT tidemark_snapshot')
+  }
 }
 
 async function loadSnapshot<State>(
@@ -72,8 +108,7 @@ async function loadSnapshot<State>(
     | { stream_version: string; state: string; state_meta: string | null }
     | undefined
   if (row === undefined) return undefined
-  const meta: unknown = row.state_meta === null ? null : JSON.parse(row.state_meta)
-  const state = decodeValue(JSON.parse(row.state), meta)
+  const state = decodeTexts({ json: row.state, meta: row.state_meta })
   const parsed = entity.options.state?.safeParse(state)
   // A snapshot that does not fit is a shortcut lost, nothing else.
   if (parsed?.success === false) return undefined

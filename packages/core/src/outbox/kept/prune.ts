@@ -1,5 +1,5 @@
 import type { Database } from '../../database/pool.ts'
-import { requireSchemaName } from '../../database/schema.ts'
+import { advisoryKey, requireSchemaName } from '../../database/schema.ts'
 import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { readHorizon } from '../ordered/horizon.ts'
@@ -13,7 +13,7 @@ import {
   type PruneCandidate,
   type PruneOptions,
 } from './prune-plan.ts'
-import { pruneLock, pruneLockName } from './pruned.ts'
+import { pruneLockName } from './pruned.ts'
 
 /** What was pruned. */
 export interface Pruned {
@@ -82,8 +82,8 @@ async function detachNow(
   await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
   // INVARIANT: first the lock of those who prune and of those who go back to zero, then the one of those who make
   // partitions, then the tables.
-  await transaction.query(`SELECT pg_advisory_xact_lock(${pruneLock})`, [pruneLockName(schema)])
-  await transaction.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [
+  await transaction.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, [pruneLockName(schema)])
+  await transaction.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, [
     `${schema}.ensure_partitions`,
   ])
   const reader = await hindmost(transaction, schema)

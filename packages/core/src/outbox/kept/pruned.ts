@@ -1,11 +1,9 @@
 import type { Executor } from '../../database/executor.ts'
+import { advisoryKey } from '../../database/schema.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 
-/** The advisory lock under which events go, and under which nobody goes back to events that are gone. */
-export const pruneLock = 'hashtextextended($1, 0)'
-
-/** The name of the lock, for {@link pruneLock}. */
+/** The name of the advisory lock under which events go, and under which nobody goes back to events that are gone. */
 export function pruneLockName(schema: string): string {
   return `tidemark.prune.${schema}`
 }
@@ -26,7 +24,9 @@ export async function prunedBelow(
   { types }: Handles,
   after: EventSequence = sequenceZero,
 ): Promise<EventSequence | null> {
-  await executor.query(`SELECT pg_advisory_xact_lock_shared(${pruneLock})`, [pruneLockName(schema)])
+  await executor.query(`SELECT pg_advisory_xact_lock_shared(${advisoryKey})`, [
+    pruneLockName(schema),
+  ])
   const { rows } = await executor.query(
     `SELECT max(upper_bound) AS bound FROM "${schema}".pruned_partitions
      WHERE types && $1::text[] AND upper_bound > $2::bigint + 1`,

@@ -1,5 +1,4 @@
 import type { Executor } from '../../database/executor.ts'
-import { namespaceOf } from '../../database/schema.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 
 /** A transaction that publishes now. Nothing after its floor is read until it ends. */
@@ -33,10 +32,10 @@ export async function readPublishers(executor: Executor, schema: string): Promis
      LEFT JOIN pg_locks t ON l.pid IS NULL AND t.pid IS NULL AND t.locktype = 'transactionid'
        AND t.mode = 'ExclusiveLock' AND t.virtualtransaction = l.virtualtransaction
      LEFT JOIN pg_prepared_xacts x ON x.transaction = t.transactionid
-     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 = $1::bigint
+     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock'
+       AND l.classid::bigint >> 16 = "${schema}".lock_namespace()
        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
      ORDER BY floor, l.virtualtransaction`,
-    [namespaceOf(schema)],
   )
   return (rows as unknown as PublisherRow[]).map(({ floor, age, ...rest }): Publisher => ({
     floor: BigInt(floor) as EventSequence,

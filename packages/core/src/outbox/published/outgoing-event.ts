@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { encodeValue } from '../../event/codec.ts'
-import type { EventDraft } from '../../event/define-event.ts'
+import { encodedPayload, type EventDraft } from '../../event/define-event.ts'
+import { encodeMetadata } from '../../event/metadata.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import { currentCause } from './cause.ts'
@@ -20,15 +21,15 @@ export interface PublishOptions {
   /** The ordering key. Defaults to the stream. */
   readonly key?: string
   /**
-   * Refuses the event if another was ever published with the same key. With several events, a list of keys is
-   * made of it: `key/0`, `key/1`, …
+   * Refuses the event if another was ever published with the same key. With several events it is the key of the whole
+   * call: all of them are published, or none, and the first of them has it.
    */
   readonly idempotencyKey?: string
   /** Defaults to that of the event being handled, or to the id of that event. */
   readonly correlationId?: string
   /** Defaults to the id of the event being handled. */
   readonly causationId?: string
-  /** Headers of the application's own, as plain JSON. */
+  /** Headers of the application's own: whatever a payload may hold. */
   readonly metadata?: Readonly<Record<string, unknown>>
 }
 
@@ -99,15 +100,16 @@ export function outgoingEvents(
   if (options !== noOptions) rejectUnknownOptions('publish', options, optionNames)
   const list = Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]
   const { stream = null, key = null, idempotencyKey, metadata } = options
+  if (options !== noOptions) requireTexts(options)
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
   const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
-  const metadataJson = marked === undefined ? null : encodeValue('the metadata', marked).json
+  const metadataJson = marked === undefined ? null : encodeMetadata(marked)
   return list.map((draft, index): OutgoingEvent => {
     if (typeof draft?.definition?.type !== 'string') throw notADraft(draft)
     const { definition } = draft
-    const payload = encodeValue(`the payload of ${definition.type}`, draft.payload)
+    const payload = encodedPayload(draft)
     return {
       id: randomUUID(),
       type: definition.type,
@@ -115,12 +117,7 @@ export function outgoingEvents(
       stream,
       expectedVersion: expectedVersion === null ? null : expectedVersion + BigInt(index),
       key,
-      idempotencyKey:
-        idempotencyKey === undefined
-          ? null
-          : list.length === 1
-            ? idempotencyKey
-            : `${idempotencyKey}/${index}`,
+      idempotencyKey: index === 0 ? (idempotencyKey ?? null) : null,
       payload: payload.json,
       payloadMeta: payload.meta,
       correlationId: options.correlationId ?? cause?.correlationId ?? null,
@@ -130,6 +127,23 @@ export function outgoingEvents(
       metadata: metadataJson,
     }
   })
+}
+
+const texts = ['stream', 'key', 'idempotencyKey', 'correlationId', 'causationId'] as const
+
+/** What the server would refuse is refused before it is sent: its error aborts a transaction that may not be ours. */
+function requireTexts(options: PublishOptions): void {
+  for (const option of texts) {
+    const text = options[option]
+    if (text !== undefined && text !== null) requireText('publish', option, text)
+  }
+  const { metadata } = options
+  if (metadata === undefined || (typeof metadata === 'object' && !Array.isArray(metadata))) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    'publish: "metadata" must be an object of headers',
+    { hint: 'For instance `metadata: { user: "u-1" }`.' },
+  )
 }
 
 function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint | null {

@@ -12,7 +12,7 @@ import { shadowSchemaOf, useShadow } from '../shadow/shadow-tables.ts'
 import { fencedWrite } from '../stored/fenced-write.ts'
 import { PostponedWrite } from '../stored/postponed-write.ts'
 import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
-import { decodeState, encodeState } from './state-codec.ts'
+import { decodeState, encodeState, initialState } from './state-codec.ts'
 
 /** A key's state in memory; undefined: it has none. */
 interface Entry<State> {
@@ -82,14 +82,15 @@ export class KeyedHandling<State> implements Handling {
       const key = keys[index] as string
       const stored = (changed.get(key) ?? this.#cache.get(key))?.value
       // Null is a state like any other.
-      const before = stored === undefined ? this.#projection.options.initial() : stored
+      const before = stored === undefined ? initialState(this.#projection) : stored
       const value = (this.#reducers.get(event.type) as KeyedReducer<State>).reduce(before, event)
       changed.set(key, { value, sequence: event.sequence })
     }
   }
 
   #keyOf(event: RecordedEvent): string {
-    const key = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
+    const given = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
+    const key = this.#projection.spelled(given)
     if (typeof key === 'string') return key
     throw new Error(
       `${this.#projection.name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`,

@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import { advanceState } from '../../database/sql/listener/cursors.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { leaseLost, type Lease } from '../../listener/leased/lease.ts'
@@ -86,6 +87,21 @@ export function fold<State>(
   events: readonly RecordedEvent[],
 ): State {
   let value = state
-  for (const event of events) value = (reducers.get(event.type) as Reducer<State>)(value, event)
+  for (const event of events) {
+    const after = (reducers.get(event.type) as Reducer<State>)(value, event)
+    if (after === undefined && value !== undefined) throw answeredNothing(event)
+    value = after
+  }
   return value
+}
+
+function answeredNothing({ sequence, type }: RecordedEvent): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_INVALID_STATE',
+    `the reducer of ${type} answered undefined for event ${sequence}`,
+    {
+      hint: 'Return the state, also where you have changed it in place.',
+      details: { sequence, type },
+    },
+  )
 }

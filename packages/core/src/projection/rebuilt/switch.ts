@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
+import { advisoryKey } from '../../database/schema.ts'
 import { lockGeneration, switchGeneration } from '../../database/sql/projection/rebuild.ts'
 import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
@@ -48,7 +49,7 @@ export async function trySwitch(
   try {
     const [outcome] = await inTransaction(database, {}, async (transaction) => {
       const turn = await transaction.query(
-        'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS mine, set_config($2, $3, true)',
+        `SELECT pg_try_advisory_xact_lock(${advisoryKey}) AS mine, set_config($2, $3, true)`,
         [`tidemark.switch.${schema}.${name}`, 'lock_timeout', String(batchTimeout)],
       )
       if (turn.rows[0]?.['mine'] !== true) return 'early'

@@ -50,6 +50,7 @@ import { StateProjection } from '../../projection/folded/state-projection.ts'
 import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
+import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
@@ -79,6 +80,8 @@ export class App implements AsyncDisposable {
   readonly rebuilds: RebuildAdmin
   /** Looking at the outbox as a whole, and keeping it small. */
   readonly outbox: OutboxAdmin
+  /** Comparing what relays have sent with the outbox. */
+  readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
   readonly schema: string
   /** What it was defined with: tools make another from it, for instance for another database. */
@@ -127,6 +130,7 @@ export class App implements AsyncDisposable {
       coalescer: this.#coalescer,
       spawner: this.#spawner,
       registry: this.#definitions.registry,
+      logger: this.#logger,
     })
     this.#outputs = new Outputs(this.schema, options.outputs)
     this.jobs = new JobAdmin(
@@ -137,6 +141,12 @@ export class App implements AsyncDisposable {
       this.#definitions.schedules,
     )
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
+    this.relays = new RelayAdmin(
+      this.#database,
+      this.schema,
+      this.#definitions.registry,
+      this.#definitions.consumers.values(),
+    )
   }
 
   /** The application's `db` (Kysely, unless it has another) on its pool, for reading: each query on a connection of its own. */

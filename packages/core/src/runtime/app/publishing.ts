@@ -12,7 +12,12 @@ import type { EventRegistry } from '../../event/registry.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
-import { keepSnapshot, loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
+import {
+  dueSnapshot,
+  keepSnapshot,
+  loadEntity,
+  type LoadedEntity,
+} from '../../outbox/entity/load-entity.ts'
 import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
@@ -27,6 +32,7 @@ import {
   publishingTransaction,
   type Published,
 } from '../../outbox/published/publishing-transaction.ts'
+import type { Logger } from '../../telemetry/logger.ts'
 import { PublishSpan } from '../../telemetry/publish-span.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -38,6 +44,7 @@ export interface PublishingEnvironment {
   readonly spawner: JobSpawner
   /** The definitions of the application's modules. */
   readonly registry: EventRegistry
+  readonly logger: Logger
 }
 
 /** Decides a command: answers the events, or none. */
@@ -139,16 +146,20 @@ export class Publishing {
     id: string,
     decide: Decide<State>,
   ): Promise<LoadedEntity<State>> {
-    const { schema } = this.#environment.outbox
+    const { outbox, logger } = this.#environment
+    const { schema } = outbox
+    const notKept = (err: unknown): void =>
+      logger.warn({ err, entity: entity.name, id }, 'the snapshot of an entity could not be kept')
     // Tidemark's own statements do not go through what the caller's driver makes of answers.
     const executor = executors.get(tx) ?? tx
     const loaded = await loadEntity(executor, schema, entity, id)
+    const snapshot = dueSnapshot(entity, id, loaded, notKept)
     const drafts = await decide(loaded.state, tx)
     if (drafts !== undefined) {
       const stream = entity.streamOf(id)
       tx.publish(drafts, { stream, expectedVersion: loaded.version })
     }
-    await keepSnapshot(executor, schema, entity, id, loaded)
+    if (snapshot !== undefined) await keepSnapshot(executor, schema, snapshot, notKept)
     return loaded
   }
 

@@ -2,14 +2,15 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 
 export const readJobResult: SchemaStatement = statement(
   'read_job_result',
-  (schema) => `SELECT status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
+  (schema) =>
+    `SELECT name, status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
 )
 
 // What a waiting caller looks at, again and again: small, and by the primary key.
 export const watchJob: SchemaStatement = statement(
   'watch_job',
   (schema) => `
-SELECT j.status, j.attempt, s.progress FROM ${schema}.jobs j
+SELECT j.name, j.status, j.attempt, s.progress FROM ${schema}.jobs j
 LEFT JOIN ${schema}.job_states s ON s.job = j.id WHERE j.id = $1::uuid`,
 )
 
@@ -55,12 +56,13 @@ export const resumeJob: SchemaStatement = statement(
   'resume_job',
   (schema) => `
 UPDATE ${schema}.jobs
-SET status = CASE WHEN status = 'paused' AND waiting IS NULL AND run_at > statement_timestamp()
+SET status = CASE
+    WHEN status = 'paused' AND (successor OR (waiting IS NULL AND run_at > statement_timestamp()))
     THEN ${schema}.job_after(status, requested, 'resume early')
     ELSE ${schema}.job_after(status, requested, 'resume') END,
-  parked = CASE WHEN status = 'paused' AND (concurrency_key IS NOT NULL OR limited)
+  parked = CASE WHEN status = 'paused' AND NOT successor AND (concurrency_key IS NOT NULL OR limited)
     AND (waiting IS NOT NULL OR run_at <= statement_timestamp()) THEN 'new' END,
-  requested = NULL, waiting = NULL
+  requested = NULL, waiting = CASE WHEN successor THEN waiting END
 WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'resume') IS NOT NULL
 RETURNING status`,
 )
@@ -71,12 +73,13 @@ export const retryJob: SchemaStatement = statement(
   'retry_job',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET status = ${schema}.job_after(j.status, j.requested, 'retry'), attempt = 0, deaths = 0, run_at = clock_timestamp(), finished_at = NULL, triggered_by = $2::text,
-  waiting = NULL, requested = NULL, parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+SET status = ${schema}.job_after(j.status, j.requested, 'retry'), attempt = 0, deaths = 0, run_at = clock_timestamp(),
+  finished_at = NULL, triggered_by = $2::text, waiting = NULL, requested = NULL, successor = false,
+  parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
 WHERE j.id = $1::uuid AND (j.status <> 'scheduled' OR j.waiting IS NULL)
   AND ${schema}.job_after(j.status, j.requested, 'retry') IS NOT NULL
-  AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.id <> j.id
-    AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
+  AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.name = j.name AND o.id <> j.id
+    AND NOT o.successor AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
 RETURNING status`,
 )
 
@@ -91,7 +94,7 @@ RETURNING status`,
 // Tells the processes that there is something to look at: rare, so it may ring.
 export const ringForJobs: SchemaStatement = statement(
   'ring_for_jobs',
-  () => `SELECT pg_notify($1::text, 'jobs')`,
+  (schema) => `SELECT ${schema}.ring('jobs')`,
 )
 
 // Finished jobs past their time, a page at a time, oldest first by the time in their ids.

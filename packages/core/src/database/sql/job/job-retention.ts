@@ -1,10 +1,10 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
 
-// One process at a time; the lock goes with the transaction.
+// One process at a time; the lock goes with the transaction. No concurrency key has its name.
 export const lockRetention: SchemaStatement = statement(
   'lock_job_retention',
   (schema) =>
-    `SELECT pg_try_advisory_xact_lock(hashtextextended('${schema.replaceAll("'", "''")}.jobs.retention', 0)) AS held`,
+    `SELECT pg_try_advisory_xact_lock(hashtextextended('${schema.replaceAll("'", "''")}.retention', 0) | (1::bigint << 63)) AS held`,
 )
 
 // For each type whose number is limited, the newest job that is one too many. Ids begin with the time, so the newest are

@@ -1,0 +1,13 @@
+import type { AddCommand } from '../../add-command.ts'
+import { addDeadLetterDiscard } from './discard.ts'
+import { addDeadLetterList } from './list.ts'
+import { addDeadLetterRetry } from './retry.ts'
+import { addDeadLetterShow } from './show.ts'
+
+/** The commands of `tidemark dead-letter`, in the order of its help. */
+export const commands: readonly AddCommand[] = [
+  addDeadLetterList,
+  addDeadLetterShow,
+  addDeadLetterRetry,
+  addDeadLetterDiscard,
+]

@@ -1,0 +1,33 @@
+import type { Command } from 'commander'
+import { running, type Context } from '../../command-run.ts'
+import {
+  steerJobs,
+  withJobChoice,
+  type JobChoiceOptions,
+  type JobSteering,
+} from '../../job-choice.ts'
+
+const cancel: JobSteering = {
+  verb: 'cancel',
+  done: 'cancelled',
+  possible: ['scheduled', 'queued', 'running', 'paused'],
+  steer: (app, id) => app.jobs.cancel(id),
+}
+
+/** `tidemark job cancel` */
+export function addJobCancel(parent: Command, context: Context): void {
+  withJobChoice(
+    parent
+      .command('cancel')
+      .description(
+        'Cancel jobs. One that is running is asked to stop, and is cancelled when it does.',
+      ),
+    cancel.possible,
+  ).action(
+    running<JobChoiceOptions, [readonly string[]]>(
+      context,
+      async ({ options, session, output }, ids) =>
+        steerJobs(await session.app(), ids, options, cancel, output),
+    ),
+  )
+}

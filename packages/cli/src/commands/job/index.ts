@@ -1,0 +1,23 @@
+import type { AddCommand } from '../../add-command.ts'
+import { addJobCancel } from './cancel.ts'
+import { addJobList } from './list.ts'
+import { addJobPause } from './pause.ts'
+import { addJobResume } from './resume.ts'
+import { addJobRetry } from './retry.ts'
+import { addJobShow } from './show.ts'
+import { addJobSpawn } from './spawn.ts'
+import { addJobTrace } from './trace.ts'
+import { addJobTypes } from './types.ts'
+
+/** The commands of `tidemark job`, in the order of its help. */
+export const commands: readonly AddCommand[] = [
+  addJobList,
+  addJobShow,
+  addJobTypes,
+  addJobSpawn,
+  addJobRetry,
+  addJobCancel,
+  addJobPause,
+  addJobResume,
+  addJobTrace,
+]

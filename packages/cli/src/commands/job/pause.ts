@@ -1,0 +1,33 @@
+import type { Command } from 'commander'
+import { running, type Context } from '../../command-run.ts'
+import {
+  steerJobs,
+  withJobChoice,
+  type JobChoiceOptions,
+  type JobSteering,
+} from '../../job-choice.ts'
+
+const pause: JobSteering = {
+  verb: 'pause',
+  done: 'paused',
+  possible: ['scheduled', 'queued', 'running'],
+  steer: (app, id) => app.jobs.pause(id),
+}
+
+/** `tidemark job pause` */
+export function addJobPause(parent: Command, context: Context): void {
+  withJobChoice(
+    parent
+      .command('pause')
+      .description(
+        'Pause jobs until they are resumed. One that is running is asked to stop, and goes on from its last checkpoint.',
+      ),
+    pause.possible,
+  ).action(
+    running<JobChoiceOptions, [readonly string[]]>(
+      context,
+      async ({ options, session, output }, ids) =>
+        steerJobs(await session.app(), ids, options, pause, output),
+    ),
+  )
+}

@@ -1,0 +1,29 @@
+import type { Command } from 'commander'
+import { running, type Context } from '../../command-run.ts'
+import {
+  steerJobs,
+  withJobChoice,
+  type JobChoiceOptions,
+  type JobSteering,
+} from '../../job-choice.ts'
+
+const resume: JobSteering = {
+  verb: 'resume',
+  done: 'resumed',
+  possible: ['paused'],
+  steer: (app, id) => app.jobs.resume(id),
+}
+
+/** `tidemark job resume` */
+export function addJobResume(parent: Command, context: Context): void {
+  withJobChoice(
+    parent.command('resume').description('Let paused jobs go on.'),
+    resume.possible,
+  ).action(
+    running<JobChoiceOptions, [readonly string[]]>(
+      context,
+      async ({ options, session, output }, ids) =>
+        steerJobs(await session.app(), ids, options, resume, output),
+    ),
+  )
+}

@@ -1,0 +1,13 @@
+import type { AddCommand } from '../../add-command.ts'
+import { addScheduleList } from './list.ts'
+import { addSchedulePause } from './pause.ts'
+import { addScheduleResume } from './resume.ts'
+import { addScheduleRun } from './run.ts'
+
+/** The commands of `tidemark schedule`, in the order of its help. */
+export const commands: readonly AddCommand[] = [
+  addScheduleList,
+  addScheduleRun,
+  addSchedulePause,
+  addScheduleResume,
+]

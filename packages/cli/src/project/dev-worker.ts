@@ -1,0 +1,65 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { CliIo } from '../io.ts'
+
+const own = fileURLToPath(import.meta.url)
+const main = fileURLToPath(new URL(`../main${extname(own)}`, import.meta.url))
+
+/** How long batches under way may take before the next worker starts, in milliseconds. */
+const drainTimeout = 5000
+
+/**
+ * A worker in a process of its own, because a module that is loaded cannot be loaded again. It is out of reach of the
+ * terminal's Ctrl-C, which would come to it twice, and ends when the channel to this process closes.
+ */
+export class DevWorker {
+  readonly #child: ChildProcess
+  /** Resolves when the tables are there and it runs; never if it does not come to that. */
+  readonly ready: Promise<void>
+  /** Resolves with how it ended. */
+  readonly ended: Promise<string>
+
+  constructor(io: CliIo, url: string, flags: readonly string[]) {
+    const args = ['worker', '--migrate', '--log', 'pretty', '--drain-timeout', `${drainTimeout}ms`]
+    this.#child = spawn(
+      process.execPath,
+      [...process.execArgv, main, ...args, '--database-url', url, ...flags],
+      {
+        cwd: io.cwd,
+        env: {
+          ...io.env,
+          // For a config or a handler that reads it; the flag is for a config that names another database.
+          DATABASE_URL: url,
+          ...(io.colors.stderr ? { FORCE_COLOR: '1' } : {}),
+        },
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      },
+    )
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => io.stderr(text))
+    }
+    this.ready = new Promise((resolve) => {
+      this.#child.on('message', (message) => {
+        if (message === 'ready') resolve()
+      })
+    })
+    this.ended = this.#watch()
+  }
+
+  /** Lets it finish the batches under way; ends it when that takes too long. */
+  async stop(): Promise<void> {
+    this.#child.kill('SIGTERM')
+    const kill = setTimeout(() => this.#child.kill('SIGKILL'), drainTimeout * 2)
+    await this.ended
+    clearTimeout(kill)
+  }
+
+  async #watch(): Promise<string> {
+    // close, not exit: only then has everything been passed on.
+    const [code, signal] = (await once(this.#child, 'close')) as [number | null, string | null]
+    return signal ?? `exit code ${code}`
+  }
+}

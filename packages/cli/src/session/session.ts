@@ -1,0 +1,138 @@
+import { defineApp, type App, type AppOptions, type ConnectionOptions, type Logger } from 'tidemark'
+import type { CliIo } from '../io.ts'
+import { loadConfig, noConfig, type Config } from './config.ts'
+import { definitionsOf, type Definitions } from './definitions.ts'
+
+/** The options that every command takes. */
+export interface GlobalOptions {
+  readonly databaseUrl?: string
+  readonly schema?: string
+  /** A path; false for `--no-config`. */
+  readonly config?: string | boolean
+  readonly json?: boolean
+  readonly verbose?: boolean
+}
+
+/** Where a command migrates or looks. */
+export interface Place extends ConnectionOptions {
+  readonly schema: string
+}
+
+const defaultSchema = 'tidemark'
+
+/**
+ * The database that a command works on, and the application if there is a config. The connection comes from
+ * `--database-url`, then the config, then `DATABASE_URL`, then what node-postgres reads from `PG*`.
+ */
+export class Session implements AsyncDisposable {
+  readonly #io: CliIo
+  readonly #flags: GlobalOptions
+  #config: Promise<Config | undefined> | undefined
+  #app: Promise<App> | undefined
+  /** The schema, as soon as it is known: for explaining an error. */
+  knownSchema: string
+
+  constructor(io: CliIo, flags: GlobalOptions) {
+    this.#io = io
+    this.#flags = flags
+    this.knownSchema = flags.schema ?? defaultSchema
+  }
+
+  /** The config, loaded once; undefined when there is none, or none is wanted. */
+  config(): Promise<Config | undefined> {
+    this.#config ??= this.#loadConfig()
+    return this.#config
+  }
+
+  /** The config's definitions; undefined without a config. */
+  async definitions(): Promise<Definitions | undefined> {
+    const config = await this.config()
+    return config === undefined ? undefined : definitionsOf(config.app.options)
+  }
+
+  /** How to reach the database without an application. */
+  async place(): Promise<Place> {
+    const { databaseUrl, schema } = this.#flags
+    // With both given there is nothing to learn from the config, which may not even load here.
+    if (databaseUrl !== undefined && schema !== undefined) {
+      return { connectionString: databaseUrl, schema }
+    }
+    const config = await this.config()
+    const names = { schema: schema ?? config?.app.schema ?? defaultSchema }
+    if (databaseUrl !== undefined) return { connectionString: databaseUrl, ...names }
+    const options: ConnectionOptions = config?.app.options ?? {}
+    const { connectionString, connection } = options
+    return {
+      ...(connection === undefined ? {} : { connection }),
+      ...(connectionString === undefined ? {} : { connectionString }),
+      ...this.#fallback(options),
+      ...names,
+    }
+  }
+
+  /** The config's application, or one without definitions when there is no config. */
+  app(): Promise<App> {
+    this.#app ??= this.#makeApp(undefined)
+    return this.#app
+  }
+
+  /**
+   * The config's application, to be run.
+   *
+   * @param logger - where it logs unless the config says so itself.
+   */
+  async configuredApp(logger?: Logger): Promise<App> {
+    if ((await this.config()) === undefined) throw noConfig()
+    this.#app ??= this.#makeApp(logger)
+    return this.#app
+  }
+
+  /** Closes what was opened. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const opened = await Promise.allSettled([this.#app, this.#config])
+    const [app, config] = opened.map((one) => (one.status === 'fulfilled' ? one.value : undefined))
+    await (app as App | undefined)?.close()
+    // The config's own application, which its module may have used.
+    await (config as Config | undefined)?.app.close()
+  }
+
+  async #loadConfig(): Promise<Config | undefined> {
+    const { config: named } = this.#flags
+    if (named === false) return undefined
+    const config = await loadConfig(this.#io, typeof named === 'string' ? named : undefined)
+    if (config !== undefined) this.knownSchema = this.#flags.schema ?? config.app.schema
+    return config
+  }
+
+  async #makeApp(logger: Logger | undefined): Promise<App> {
+    const { databaseUrl, schema } = this.#flags
+    const config = await this.config()
+    const overrides = {
+      ...(databaseUrl === undefined ? {} : { connectionString: databaseUrl }),
+      ...(schema === undefined ? {} : { schema }),
+    }
+    if (config === undefined) {
+      return defineApp({ modules: [], ...this.#fallback({}), ...overrides })
+    }
+    const { options } = config.app
+    return remake(config.app, {
+      ...this.#fallback(options),
+      ...overrides,
+      ...(logger === undefined || options.logger !== undefined ? {} : { logger }),
+    })
+  }
+
+  /** DATABASE_URL, for a config that says nothing about the connection. */
+  #fallback(options: ConnectionOptions): ConnectionOptions {
+    const { DATABASE_URL: url } = this.#io.env
+    if (options.connectionString !== undefined || options.connection !== undefined) return {}
+    return url === undefined || url === '' ? {} : { connectionString: url }
+  }
+}
+
+/** The same application, perhaps elsewhere; never the config's own, which a module that is loaded again still has. */
+function remake(app: App, changes: Partial<AppOptions>): App {
+  // With the constructor of the config's own copy of the library, which knows its definitions by their class.
+  const Copy = app.constructor as new (options: AppOptions) => App
+  return new Copy({ ...app.options, ...changes })
+}

@@ -1,0 +1,338 @@
+import { isDeepStrictEqual } from 'node:util'
+import { defineEvent, defineJob, defineListener, defineProjection } from 'tidemark'
+import { describe, expect, expectTypeOf, test } from 'vitest'
+import { z } from 'zod'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { appOn } from '../support/test-app.ts'
+
+const database = useFreshDatabase()
+
+const anything = defineEvent('values.anything', { payload: z.object({ value: z.unknown() }) })
+
+/** Publishes values and answers what a listener is given. */
+async function roundTrip(values: readonly unknown[]): Promise<unknown[]> {
+  const seen: unknown[] = []
+  const listener = defineListener('reading').on(anything, ({ payload }) => {
+    seen.push(payload.value)
+  })
+  await using app = appOn(database, [listener])
+  await app.start()
+  const published = await app.publish(values.map((value) => anything({ value })))
+  await app.waitFor(listener, published.at(-1)?.sequence ?? null)
+  return seen
+}
+
+test('bytes, errors and odd numbers come back as what they were', async () => {
+  const code = Object.assign(new RangeError('outer', { cause: new Error('inner') }), {
+    code: 'E_OUTER',
+    at: new Date(0),
+  })
+  const values = [
+    Buffer.from('buffer'),
+    new Uint8Array([1, 2, 255]),
+    Buffer.from('a view of a part').subarray(2, 6),
+    new Float64Array([Number.NaN, -0, Number.POSITIVE_INFINITY]),
+    new BigInt64Array([-1n, 2n ** 62n]),
+    new DataView(Uint8Array.from([1, 2, 3]).buffer, 1),
+    Uint8Array.from([9]).buffer,
+    code,
+    new AggregateError([new TypeError('one'), code], 'many'),
+    /a\/b\n/giu,
+    new URL('https://example.org/a?b=c#d'),
+    { zero: -0, big: 10n ** 40n, list: [undefined, null] },
+    new Map<unknown, unknown>([[{ key: 1n }, new Set([new Date(1)])]]),
+  ]
+  const seen = await roundTrip(values)
+  for (const [index, value] of values.entries()) {
+    expect(isDeepStrictEqual(seen[index], value), `value ${index}`).toBe(true)
+  }
+})
+
+describe('what would come back as something else is refused before anything is sent', () => {
+  class Money {
+    readonly cents = 1
+  }
+  class Bytes extends Uint8Array {}
+  class Problem extends Error {}
+  class Dates extends Map<string, Date> {}
+  const global = /a/g
+  global.test('a')
+  const symbol = Symbol('hidden')
+  // eslint-disable-next-line no-sparse-arrays
+  const holes = [1, , 3] as unknown[]
+  const refused: readonly (readonly [string, unknown, string])[] = [
+    ['an instance of a class', { money: new Money() }, 'value.money'],
+    ['a class that extends bytes', [new Bytes(2)], 'value.0'],
+    ['a class that extends Error', { error: new Problem('x') }, 'value.error'],
+    ['a class that extends Map', new Dates(), 'value'],
+    ['a boxed number', { n: Object(5) as unknown }, 'value.n'],
+    ['a list with a property', Object.assign([1], { extra: 2 }), 'value'],
+    ['a list with a hole', { holes }, 'value.holes'],
+    ['a property with a symbol', { in: { [symbol]: 1, a: new Date(0) } }, 'value.in'],
+    ['a RegExp in the middle of a search', global, 'value'],
+    ['a cause with half of a pair', new Error('x', { cause: '\udc00' }), 'value.cause'],
+    ['a message with a NUL', new Error('\0'), 'value.message'],
+    ['a key in a Map', new Map([['\ud800', 1]]), 'value.0.key'],
+    ['a name that tricks', { a: JSON.parse('{"__proto__": 1}') as unknown }, 'value.a.__proto__'],
+    ['a promise', { later: Promise.resolve(1) }, 'value.later'],
+  ]
+  test.each(refused)('%s', async (_, value, path) => {
+    await using app = appOn(database, [anything])
+    await expect(app.publish(anything({ value }))).rejects.toMatchObject({
+      code: 'TIDEMARK_PAYLOAD_NOT_STORABLE',
+      details: { path },
+    })
+  })
+})
+
+const cents = z.codec(z.string(), z.bigint(), {
+  decode: (text) => BigInt(text),
+  encode: (value) => value.toString(),
+})
+const instant = z.codec(z.iso.datetime(), z.date(), {
+  decode: (text) => new Date(text),
+  encode: (date) => date.toISOString(),
+})
+const day = z.codec(z.iso.date(), z.date(), {
+  decode: (text) => new Date(text),
+  encode: (date) => date.toISOString().slice(0, 10),
+})
+const coded = defineEvent('values.coded', {
+  payload: z.object({
+    cents,
+    at: instant,
+    on: z.stringbool(),
+    tags: z.array(
+      z.codec(z.string(), z.object({ tag: z.string() }), {
+        decode: (tag) => ({ tag }),
+        encode: ({ tag }) => tag,
+      }),
+    ),
+    maybe: cents.optional(),
+    either: z.union([cents, z.literal('none')]),
+  }),
+})
+
+test('codecs encode when an event is written and decode when it is read', async () => {
+  const payload = {
+    cents: 5n,
+    at: new Date('2026-01-31T10:00:00.000Z'),
+    on: true,
+    tags: [{ tag: 'a' }, { tag: 'b' }],
+    either: 7n,
+  }
+  const seen: unknown[] = []
+  const listener = defineListener('reading').on(coded, (event) => {
+    expectTypeOf(event.payload.at).toEqualTypeOf<Date>()
+    seen.push(event.payload)
+  })
+  await using app = appOn(database, [listener])
+  await app.start()
+  const draft = coded(payload)
+  expect(draft.payload).toEqual(payload)
+  const { sequence } = await app.publish(draft)
+  await app.waitFor(listener, sequence)
+  expect(seen).toEqual([payload])
+  const { rows } = await database.query('SELECT payload, payload_meta FROM tidemark.events')
+  expect(rows).toEqual([
+    {
+      payload: {
+        cents: '5',
+        at: '2026-01-31T10:00:00.000Z',
+        on: 'true',
+        tags: ['a', 'b'],
+        either: '7',
+      },
+      payload_meta: null,
+    },
+  ])
+  // @ts-expect-error -- what is stored is not what is given
+  expect(() => coded({ ...payload, cents: '5' })).toThrow(
+    expect.objectContaining({ code: 'TIDEMARK_INVALID_EVENT' }),
+  )
+})
+
+describe('a schema that does not read back what it wrote is refused when it is first used', () => {
+  const unstable: readonly (readonly [string, z.ZodType, unknown, string])[] = [
+    [
+      'a transform',
+      z.object({ a: z.object({ n: z.number().transform((n) => n * 100) }) }),
+      { a: { n: 5 } },
+      'a.n',
+    ],
+    ['a transform to another type', z.object({ n: z.string().transform(Number) }), { n: '5' }, 'n'],
+    [
+      'preprocessing',
+      z.object({ n: z.preprocess((n) => (n as number) + 1, z.number()) }),
+      { n: 1 },
+      'n',
+    ],
+    ['an overwrite', z.object({ n: z.number().overwrite((n) => n + 1) }), { n: 1 }, 'n'],
+    [
+      'a check that changes',
+      z.object({
+        n: z.number().check((ctx) => {
+          ctx.value += 1
+        }),
+      }),
+      { n: 1 },
+      'n',
+    ],
+    ['a codec that loses', z.object({ day }), { day: new Date('2026-01-31T10:00:00Z') }, 'day'],
+    [
+      'a codec beside a transform',
+      z.object({ at: instant, n: z.number().transform((n) => n) }),
+      { at: new Date(0), n: 1 },
+      '',
+    ],
+    [
+      'one of a choice',
+      z.union([z.object({ n: z.number() }), z.string().transform((s) => `${s}!`)]),
+      'a',
+      '',
+    ],
+    [
+      'a codec that decodes to what it does not encode',
+      z.object({ c: z.codec(z.string(), z.number(), { decode: (s) => s.length, encode: String }) }),
+      { c: 100 },
+      'c',
+    ],
+    ['behind lazy', z.lazy(() => z.object({ n: z.number().transform((n) => -n) })), { n: 1 }, 'n'],
+    ['an asynchronous check', z.object({ n: z.number().refine(async () => true) }), { n: 1 }, ''],
+  ]
+  test.each(unstable)('%s', async (_, schema, payload, path) => {
+    const definition = defineEvent('values.unstable', { payload: schema })
+    await using app = appOn(database, [definition])
+    await expect((async () => app.publish(definition(payload as never)))()).rejects.toMatchObject({
+      code: 'TIDEMARK_UNSTABLE_SCHEMA',
+      details: { path },
+    })
+    expect((await database.query('SELECT FROM tidemark.events')).rowCount).toBe(0)
+  })
+})
+
+test('what changes nothing that it has changed is accepted', async () => {
+  const schema = z.object({
+    name: z.string().trim().toLowerCase(),
+    slug: z.string().transform((text) => text.replaceAll(' ', '-')),
+    bytes: z.instanceof(Uint8Array),
+    buffer: z.instanceof(Buffer),
+    count: z.coerce.number(),
+    note: z.string().default('none'),
+    odd: z.number().refine((n) => n % 2 === 1),
+  })
+  const event = defineEvent('values.stable', { payload: schema })
+  const seen: unknown[] = []
+  const listener = defineListener('reading').on(event, ({ payload }) => {
+    seen.push(payload)
+  })
+  await using app = appOn(database, [listener])
+  await app.start()
+  const { sequence } = await app.publish(
+    event({
+      name: ' Ada ',
+      slug: 'a b',
+      bytes: Buffer.from('bytes'),
+      buffer: Buffer.from('buffer'),
+      count: '5',
+      odd: 3,
+    }),
+  )
+  await app.waitFor(listener, sequence)
+  expect(seen).toEqual([
+    {
+      name: 'ada',
+      slug: 'a-b',
+      bytes: Buffer.from('bytes'),
+      buffer: Buffer.from('buffer'),
+      count: 5,
+      note: 'none',
+      odd: 3,
+    },
+  ])
+})
+
+test('what is changed in a draft after it was made is not published', async () => {
+  const event = defineEvent('values.draft', { payload: z.object({ list: z.unknown() }) })
+  const list = [1, 2]
+  const draft = event({ list })
+  list.push(3)
+  await using app = appOn(database, [event])
+  await app.publish(draft)
+  const { rows } = await database.query('SELECT payload FROM tidemark.events')
+  expect(rows).toEqual([{ payload: { list: [1, 2] } }])
+})
+
+test('a state that its schema refuses, or that would not come back, is never stored', async () => {
+  const added = defineEvent('values.added', { payload: z.object({ n: z.number() }) })
+  class Total {
+    n = 0
+  }
+  const invalid = defineProjection('invalid', {
+    version: 1,
+    initial: () => ({ n: 0 }),
+    state: z.object({ n: z.number().max(1) }),
+    retry: { attempts: 1 },
+  }).on(added, (state, event) => ({ n: state.n + event.payload.n }))
+  const unstorable = defineProjection('unstorable', {
+    version: 1,
+    initial: (): { total: unknown } => ({ total: null }),
+    retry: { attempts: 1 },
+  }).on(added, () => ({ total: new Total() }))
+  const forgetful = defineProjection('forgetful', {
+    version: 1,
+    initial: () => ({ n: 0 }),
+    retry: { attempts: 1 },
+  }).on(added, ((state: { n: number }) => {
+    state.n += 1
+  }) as never)
+  const state = z.object({ at: instant.nullable(), n: cents })
+  const withCodec = defineProjection('with_codec', {
+    version: 1,
+    initial: (): z.output<typeof state> => ({ at: null, n: 0n }),
+    state,
+  }).on(added, (before, event) => ({ at: event.recordedAt, n: before.n + 1n }))
+  await using app = appOn(database, [invalid, unstorable, forgetful, withCodec])
+  await app.start()
+  await app.publish(added({ n: 1 }))
+  const { sequence } = await app.publish(added({ n: 1 }))
+  for (const name of ['invalid', 'unstorable', 'forgetful']) {
+    await expect(app.waitFor(name, sequence, { timeout: '30s' })).rejects.toMatchObject({
+      code: 'TIDEMARK_LISTENER_HALTED',
+    })
+  }
+  expect(await app.read(invalid)).toEqual({ n: 1 })
+  await app.waitFor(withCodec, sequence)
+  expect(await app.read(withCodec)).toMatchObject({ n: 2n, at: expect.any(Date) as Date })
+})
+
+test('inputs, outputs and states of jobs are encoded and decoded by their codecs', async () => {
+  const job = defineJob('values_job', {
+    input: z.object({ at: instant }),
+    output: z.object({ cents }),
+    state: z.object({ seen: instant.nullable() }).default({ seen: null }),
+    run: async ({ input }, ctx) => {
+      await ctx.checkpoint({ seen: input.at })
+      return { cents: BigInt(input.at.getTime()) }
+    },
+  })
+  await using app = appOn(database, [job])
+  await app.start()
+  const handle = await app.jobs.spawn(job, { at: new Date(5) })
+  expect(await handle.result()).toEqual({ cents: 5n })
+  const { rows } = await database.query('SELECT input, output, input_meta FROM tidemark.jobs')
+  expect(rows).toEqual([
+    { input: { at: new Date(5).toISOString() }, output: { cents: '5' }, input_meta: null },
+  ])
+  const byJson = await app.jobs.spawnJson('values_job', { at: new Date(7).toISOString() })
+  expect(await byJson.result()).toEqual({ cents: 7n })
+  const unstable = defineJob('unstable_job', {
+    input: z.object({ n: z.number().transform((n) => n * 2) }),
+    run: () => {},
+  })
+  await using other = appOn(database, [unstable])
+  await expect(other.jobs.spawn(unstable, { n: 1 })).rejects.toMatchObject({
+    code: 'TIDEMARK_UNSTABLE_SCHEMA',
+    details: { path: 'n' },
+  })
+})
