@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { deadly, innocent } from '../support/programs/deadly-worker.ts'
 import { untilStatus } from '../support/jobs.ts'
+import { deadly, innocent } from '../support/programs/deadly-worker.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -55,7 +55,12 @@ test('a job that kills its process fails after the third death, alone; its neigh
   await worker.stop()
 
   expect(await app.jobs.get(killer)).toMatchObject({ error: { code: 'TIDEMARK_JOB_KILLS' } })
-  expect((await app.jobs.attempts(killer)).map(({ outcome }) => outcome)).toEqual(['lost', 'lost', 'lost', 'failed'])
+  expect((await app.jobs.attempts(killer)).map(({ outcome }) => outcome)).toEqual([
+    'lost',
+    'lost',
+    'lost',
+    'failed',
+  ])
   expect(worker.deaths()).toBe(3)
   for (const id of innocents) {
     const attempts = await app.jobs.attempts(id)
@@ -68,8 +73,14 @@ test('a job that kills its process fails after the third death, alone; its neigh
 test('an operator who retries a job that killed gives it all its deaths back', async () => {
   await using app = appOn(database, [deadly])
   const { id } = await app.jobs.spawn(deadly, {}, { delay: '1h' })
-  await database.query(`update tidemark.jobs set status = 'failed', deaths = 3, finished_at = now() where id = $1`, [id])
+  await database.query(
+    `update tidemark.jobs set status = 'failed', deaths = 3, finished_at = now() where id = $1`,
+    [id],
+  )
   await app.jobs.retry(id)
-  const { rows } = await database.query('select deaths, attempt, status from tidemark.jobs where id = $1', [id])
+  const { rows } = await database.query(
+    'select deaths, attempt, status from tidemark.jobs where id = $1',
+    [id],
+  )
   expect(rows[0]).toEqual({ deaths: 0, attempt: 0, status: 'queued' })
 })

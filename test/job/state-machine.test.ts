@@ -11,7 +11,15 @@ import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 
-const statuses = ['scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled'] as const
+const statuses = [
+  'scheduled',
+  'queued',
+  'running',
+  'paused',
+  'completed',
+  'failed',
+  'cancelled',
+] as const
 const requests = [null, 'pause', 'cancel'] as const
 
 interface Edge {
@@ -23,17 +31,16 @@ interface Edge {
 }
 
 /** The edges of the drawing. */
-const edges = readEdges(
-  readFileSync(new URL('../../docs/jobs.md', import.meta.url), 'utf8'),
-)
+const edges = readEdges(readFileSync(new URL('../../docs/jobs.md', import.meta.url), 'utf8'))
 
 function readEdges(page: string): readonly Edge[] {
   const [, drawing = ''] = /stateDiagram-v2\n([\s\S]*?)```/u.exec(page) ?? []
-  return [...drawing.matchAll(/^ *(\S+) --> (\S+) : (.+)$/gmu)].flatMap(([, from = '', to = '', label = '']) =>
-    label.split(', ').map((part): Edge => {
-      const [, what = '', asked] = /^(.+?)(?: \[(\w+)\])?$/u.exec(part) ?? []
-      return { from, to, what, asked }
-    }),
+  return [...drawing.matchAll(/^ *(\S+) --> (\S+) : (.+)$/gmu)].flatMap(
+    ([, from = '', to = '', label = '']) =>
+      label.split(', ').map((part): Edge => {
+        const [, what = '', asked] = /^(.+?)(?: \[(\w+)\])?$/u.exec(part) ?? []
+        return { from, to, what, asked }
+      }),
   )
 }
 
@@ -49,7 +56,9 @@ const things = [...new Set(edges.filter(({ from }) => from !== '[*]').map(({ wha
 
 test('the function that decides is the drawing, for every status, request and event', async () => {
   expect(edges.length).toBeGreaterThan(30)
-  expect(new Set(edges.flatMap(({ from, to }) => [from, to]))).toEqual(new Set(['[*]', ...statuses]))
+  expect(new Set(edges.flatMap(({ from, to }) => [from, to]))).toEqual(
+    new Set(['[*]', ...statuses]),
+  )
   const { rows } = await database.query(
     `select s as status, r as asked, w as what, tidemark.job_after(s, r, w) as after
      from unnest($1::text[]) s, unnest($2::text[]) r, unnest($3::text[]) w`,
@@ -57,7 +66,12 @@ test('the function that decides is the drawing, for every status, request and ev
   )
   expect(rows).toHaveLength(statuses.length * requests.length * (things.length + 1))
   for (const { status, asked, what, after } of rows as Record<string, string>[]) {
-    expect([status, asked, what, after]).toEqual([status, asked, what, drawn(status ?? '', asked ?? null, what ?? '')])
+    expect([status, asked, what, after]).toEqual([
+      status,
+      asked,
+      what,
+      drawn(status ?? '', asked ?? null, what ?? ''),
+    ])
   }
 })
 
@@ -93,10 +107,20 @@ test('every verb of an operator does what is drawn, in every status', async () =
         const answer = await app.jobs[verb](id).catch((error: unknown) =>
           isTidemarkError(error, 'TIDEMARK_JOB_STATUS') ? null : Promise.reject(error as Error),
         )
-        expect([status, asked, verb, answer]).toEqual([status, asked, verb, drawn(status, asked, verb)])
+        expect([status, asked, verb, answer]).toEqual([
+          status,
+          asked,
+          verb,
+          drawn(status, asked, verb),
+        ])
         const view = await app.jobs.get(id)
         const isFinished = ['completed', 'failed', 'cancelled'].includes(view.status)
-        expect([status, verb, view.status, view.finishedAt !== null]).toEqual([status, verb, view.status, isFinished])
+        expect([status, verb, view.status, view.finishedAt !== null]).toEqual([
+          status,
+          verb,
+          view.status,
+          isFinished,
+        ])
         await database.query('delete from tidemark.jobs')
       }
     }
@@ -112,35 +136,46 @@ const ends = {
   released: 'released',
 } as const
 
-test.for(requests)('an attempt of which was asked: %s, ends as drawn, however it ends', async (asked) => {
-  const latch = new Latch()
-  const deaf = defineJob('deaf', {
-    input: z.object({ end: z.string() }),
-    retry: { attempts: 2, backoff: () => 3_600_000, retryable: (error) => String(error).includes('retried') },
-    run: async ({ input }, ctx) => {
-      await latch.pass()
-      if (input.end === 'suspended') await ctx.snooze('1h')
-      if (input.end === 'released') await new Promise(() => {})
-      if (input.end !== 'completed') throw new Error(input.end)
-    },
-  })
-  await using app = appOn(database, [deaf])
-  const worker = await app.start({ jobs: { drainTimeout: 100 } })
-  const ids = new Map<string, string>()
-  for (const end of Object.keys(ends)) ids.set(end, (await app.jobs.spawn(deaf, { end })).id)
-  await until(database, `select count(*)::int from tidemark.jobs where status = 'running'`, ids.size)
-  // Straight into the row: the attempt has not seen it when it ends.
-  await database.query('update tidemark.jobs set requested = $1', [asked])
-  latch.open()
-  for (const [end, id] of ids) {
-    if (end !== 'released') await untilStatus(database, id, drawn('running', asked, end) ?? '')
-  }
-  await worker.stop()
-  for (const [end, id] of ids) {
-    const view = await app.jobs.get(id)
-    expect([end, view.status, view.requested]).toEqual([end, drawn('running', asked, end), null])
-  }
-})
+test.for(requests)(
+  'an attempt of which was asked: %s, ends as drawn, however it ends',
+  async (asked) => {
+    const latch = new Latch()
+    const deaf = defineJob('deaf', {
+      input: z.object({ end: z.string() }),
+      retry: {
+        attempts: 2,
+        backoff: () => 3_600_000,
+        retryable: (error) => String(error).includes('retried'),
+      },
+      run: async ({ input }, ctx) => {
+        await latch.pass()
+        if (input.end === 'suspended') await ctx.snooze('1h')
+        if (input.end === 'released') await new Promise(() => {})
+        if (input.end !== 'completed') throw new Error(input.end)
+      },
+    })
+    await using app = appOn(database, [deaf])
+    const worker = await app.start({ jobs: { drainTimeout: 100 } })
+    const ids = new Map<string, string>()
+    for (const end of Object.keys(ends)) ids.set(end, (await app.jobs.spawn(deaf, { end })).id)
+    await until(
+      database,
+      `select count(*)::int from tidemark.jobs where status = 'running'`,
+      ids.size,
+    )
+    // Straight into the row: the attempt has not seen it when it ends.
+    await database.query('update tidemark.jobs set requested = $1', [asked])
+    latch.open()
+    for (const [end, id] of ids) {
+      if (end !== 'released') await untilStatus(database, id, drawn('running', asked, end) ?? '')
+    }
+    await worker.stop()
+    for (const [end, id] of ids) {
+      const view = await app.jobs.get(id)
+      expect([end, view.status, view.requested]).toEqual([end, drawn('running', asked, end), null])
+    }
+  },
+)
 
 test('a job that was cancelled while it was claimed or lost is cancelled, and not run again', async () => {
   const job = defineJob('gone', { input: z.object({}), run: () => {} })
@@ -177,7 +212,9 @@ test('whatever operators, workers and deploys do at random, every change of a st
   let worker = await app.start({ jobs: { drainTimeout: 50 } })
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(fc.nat(19), fc.constantFrom(...steering, 'spawn', 'deploy')), { maxLength: 40 }),
+      fc.array(fc.tuple(fc.nat(19), fc.constantFrom(...steering, 'spawn', 'deploy')), {
+        maxLength: 40,
+      }),
       async (moves) => {
         const ids: string[] = []
         for (let n = 0; n < 20; n++) ids.push((await app.jobs.spawn(busy, { n })).id)
@@ -192,7 +229,8 @@ test('whatever operators, workers and deploys do at random, every change of a st
             })
           }
         }
-        for (const { id } of await app.jobs.list({ status: 'paused', limit: 1000 })) await app.jobs.resume(id)
+        for (const { id } of await app.jobs.list({ status: 'paused', limit: 1000 }))
+          await app.jobs.resume(id)
         await until(
           database,
           `select count(*)::int from tidemark.jobs where status not in ('completed', 'failed', 'cancelled', 'paused')`,

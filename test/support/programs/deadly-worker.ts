@@ -31,6 +31,10 @@ export const innocent = defineJob('innocent', {
 
 if (process.argv[2] !== undefined && process.send !== undefined) {
   const { url, leaseDuration } = JSON.parse(process.argv[2]) as DeadlyOptions
-  const app = defineApp({ connectionString: url, logger: silentLogger, modules: [deadly, innocent] })
+  const app = defineApp({
+    connectionString: url,
+    logger: silentLogger,
+    modules: [deadly, innocent],
+  })
   await app.start({ leaseDuration, jobs: { concurrency: 8 } })
 }
