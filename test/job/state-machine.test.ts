@@ -192,7 +192,9 @@ test('a job that was cancelled while it was claimed or lost is cancelled, and no
   }
   await app.start({ leaseDuration: 2_000 })
   for (const [index, asked] of requests.entries()) {
-    await untilStatus(database, ids[index] ?? '', drawn('running', asked, 'lost') ?? '')
+    const id = ids[index] ?? ''
+    await untilStatus(database, id, drawn('running', asked, 'lost') ?? '')
+    expect(await app.jobs.get(id)).toMatchObject({ attempt: 0, requested: null })
   }
 })
 
