@@ -11,7 +11,7 @@ export interface Suspect {
 }
 
 /** Whether a job is to run with no other job in its process: if that dies, too, no other one is to blame. */
-export function isSuspect({ deaths }: ClaimedJob): boolean {
+function isSuspect({ deaths }: ClaimedJob): boolean {
   return deaths >= mostInCompany
 }
 
