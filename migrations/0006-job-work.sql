@@ -16,7 +16,8 @@ END $$;
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+-- For spawners in SQL or in any language, by the rules of the library: keys belong to a type, and an id is that of one
+-- job. Answers the job's id, or that of the unfinished job of the type with the same key.
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
@@ -27,6 +28,14 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO :"schema".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
      limited)
@@ -37,11 +46,42 @@ BEGIN
     triggered_by, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
+END $$;
+
+-- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place
+-- meanwhile comes first: they wait for that, until the next look.
+CREATE FUNCTION :"schema".release_successors() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM :"schema".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE :"schema".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
 END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
@@ -167,7 +207,7 @@ END $$;
 CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -186,7 +226,8 @@ BEGIN
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -199,7 +240,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

@@ -109,7 +109,15 @@ export type {
 export type { WaitOptions } from './listener/steered/wait-for.ts'
 
 export type { Subscription, SubscriptionOptions } from './listener/defined/subscription.ts'
-export type { Spawn, Spawnable, SpawnedJob, SpawnOptions } from './listener/declared/spawning.ts'
+export type {
+  Spawn,
+  Spawnable,
+  SpawnedJob,
+  SpawnOptions,
+  SpawnOutcome,
+} from './listener/declared/spawning.ts'
+export { priorities, type PriorityName } from './job/defined/priority.ts'
+export type { JobFilter } from './job/steered/job-filter.ts'
 
 export type { RelayAdmin } from './relay/admin.ts'
 export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/verify.ts'

@@ -74,6 +74,11 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
   Spawned: z.object({
     id: z.uuid(),
     duplicate: z.boolean().describe('Whether it was there already.'),
+    outcome: z
+      .enum(['spawned', 'kept', 'replaced', 'follows'])
+      .describe(
+        '`kept`: it was there. `replaced`: it had not begun, and is the new job now. `follows`: it runs after the job that has its unique key and has begun.',
+      ),
   }),
   Steered: z.object({
     id: z.uuid(),

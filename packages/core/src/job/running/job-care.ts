@@ -9,6 +9,7 @@ import {
   unparkKnown,
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
+import { releaseSuccessors } from '../../database/sql/job/job-spawn.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
@@ -47,6 +48,7 @@ export class JobCare {
     let parked = 0
     while (!signal.aborted) {
       await this.#wakeWaiting()
+      await this.#releaseSuccessors()
       if (Date.now() - rescued >= rescueEvery) {
         await this.#rescue()
         await this.#releaseOrphans()
@@ -87,6 +89,13 @@ export class JobCare {
       orphans.map((row) => row['token']),
     ])
     this.#onClaimable()
+  }
+
+  /** Lets go on what was to replace a job that had begun, and that has ended by now. */
+  async #releaseSuccessors(): Promise<void> {
+    const { database, outbox } = this.#environment
+    const { rows } = await run(database, releaseSuccessors(outbox.schema), [])
+    if (rows[0]?.['released'] !== 0) this.#onClaimable()
   }
 
   async #wakeWaiting(): Promise<void> {

@@ -2,6 +2,7 @@ import { run } from '../../database/executor.ts'
 import type { Guard } from '../../database/guard.ts'
 import { Savepoints, type Savepoint } from '../../database/savepoints.ts'
 import { fenceJobs } from '../../database/sql/job/job-settle.ts'
+import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -132,7 +133,7 @@ async function executeOne(
   const { spawner, outputs } = attempt.environment
   const { definition } = attempt
   const guard = guardOf(attempt, transaction)
-  const timer = setTimeout(() => attempt.interrupt('timeout'), definition.timeout)
+  const timer = after(definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const events: OutgoingEvent[] = []
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
@@ -155,7 +156,7 @@ async function executeOne(
     await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error) }
   } finally {
-    clearTimeout(timer)
+    timer.clear()
   }
 }
 

@@ -44,7 +44,7 @@ export interface JobView {
   readonly largeOutput: number | null
   /** Of the last attempt that failed. */
   readonly error: ErrorDescription | null
-  /** What it waits for, if it does. */
+  /** What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace. */
   readonly waiting: Readonly<Record<string, unknown>> | null
   readonly progress: unknown
   readonly uniqueKey: string | null

@@ -102,8 +102,8 @@ export class ScheduleAdmin {
       { triggeredBy },
       { triggeredBy },
     )
-    const { id, duplicate } = await this.#spawner.insertOne(this.#database, job)
-    return new JobHandle(this.#database, this.#outputs, id, duplicate)
+    const spawned = await this.#spawner.insertOne(this.#database, job)
+    return new JobHandle(this.#database, this.#outputs, spawned)
   }
 
   /** Lets ticks pass without firing; they are recorded. */

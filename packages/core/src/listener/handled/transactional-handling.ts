@@ -1,5 +1,6 @@
 import { run, type Executor } from '../../database/executor.ts'
 import { prolongLease } from '../../database/sql/listener/cursors.ts'
+import { after, type Timer } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -215,7 +216,7 @@ export class HandlerWatch {
   readonly #transaction: OpenTransaction
   readonly #consumer: Consumer
   readonly #abort = new AbortController()
-  readonly #timer: NodeJS.Timeout
+  readonly #timer: Timer
   readonly #pulse: NodeJS.Timeout
   readonly #expired = Promise.withResolvers<never>()
   readonly #killed: AbortSignal
@@ -233,7 +234,7 @@ export class HandlerWatch {
     this.#killed = killed
     killed.addEventListener('abort', this.#onKill, { once: true })
     this.#expired.promise.catch(() => {})
-    this.#timer = setTimeout(() => this.#expire(), consumer.handlerTimeout)
+    this.#timer = after(consumer.handlerTimeout, () => this.#expire())
     this.#pulse = setInterval(() => void prolong().catch(() => {}), leaseDuration / 3)
   }
 
@@ -250,7 +251,7 @@ export class HandlerWatch {
   }
 
   stop(): void {
-    clearTimeout(this.#timer)
+    this.#timer.clear()
     clearInterval(this.#pulse)
     this.#killed.removeEventListener('abort', this.#onKill)
   }

@@ -63,7 +63,11 @@ export function checkAppOptions(options: AppOptions): void {
     requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
   }
   if (options.publishQueue !== undefined) {
-    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, ['events', 'bytes'])
+    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, [
+      'events',
+      'bytes',
+      'patience',
+    ])
     for (const [name, value] of Object.entries(options.publishQueue)) {
       requireWhole('defineApp: publishQueue', name, value as number, 1)
     }

@@ -130,7 +130,7 @@ export const recordFailure: SchemaStatement = statement(
 WITH failed AS (
   UPDATE ${schema}.cursors
   SET attempts = $5::integer, failed_sequence = $6::bigint, last_error = $7::jsonb,
-      next_attempt_at = clock_timestamp() + $8::integer * interval '1 ms',
+      next_attempt_at = clock_timestamp() + $8::float8 * interval '1 ms',
       halted_at = CASE WHEN $8::integer IS NULL THEN clock_timestamp() END,
       owner = CASE WHEN $8::integer IS NULL THEN NULL ELSE owner END,
       lease_until = CASE WHEN $8::integer IS NULL THEN NULL ELSE lease_until END,
