@@ -192,6 +192,13 @@ export const errorCodes = {
     remedy:
       'Await what you publish, or publish lists; the option `publishQueue` of defineApp says how much may wait.',
   },
+  TIDEMARK_STREAM_BUSY: {
+    summary:
+      'Another transaction has held the stream or the idempotency key for longer than a publish waits; nothing of this call was published.',
+    example: 'orders.placed was not published: stream "order-7" is held by another transaction',
+    remedy:
+      'Find the transaction (pg_stat_activity, `tidemark publishers`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
+  },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
       "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",
@@ -346,9 +353,10 @@ export const errorCodes = {
     remedy: 'Raise `timeout`, or divide the work into steps.',
   },
   TIDEMARK_JOB_KILLS: {
-    summary: 'Every attempt of the job ended with the death of its process.',
+    summary:
+      'Several processes in a row died while they ran the job, the last one with no other job in it.',
     example:
-      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not tried again: attempt 10 of 10 ended with its process',
+      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not run again: 3 processes in a row died while they ran it',
     remedy: 'Look for memory exhaustion, a native crash or process.exit in the job, then retry it.',
   },
   TIDEMARK_JOB_FAILED: {

@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723',
+    checksum: 'c71b95b74cb985fb0c41310daeaa5cb380284e798aef526f6ade79df88c796bb',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -392,7 +392,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 -- \`actual\`; 'duplicate': the idempotency key was used by event \`actual\`; 'busy': another transaction holds the
 -- stream, and \`wait\` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without \`wait\`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- \`patience\`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -400,7 +401,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 CREATE FUNCTION :"schema".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -415,8 +417,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO :"schema".streams AS t (stream, version)
@@ -679,7 +681,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '11f2f8b7f8aa6b2efbb39317f1845cbfa53651fe395df71283cfb22c713cf179',
+    checksum: 'e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -713,6 +715,8 @@ CREATE TABLE :"schema".jobs (
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
@@ -752,6 +756,41 @@ CREATE TABLE :"schema".jobs (
   -- The transitions that are published as events; NULL: none.
   lifecycle         text[]
 );
+
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. \`requested\` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION :"schema".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
 
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
@@ -1099,7 +1138,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '804a94cd562bc24b63e51b5321401bef2e79d74f4081bf9baf729acd7dc219db',
+    checksum: 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1309,7 +1348,7 @@ END $$;
 CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -1328,7 +1367,8 @@ BEGIN
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -1341,7 +1381,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

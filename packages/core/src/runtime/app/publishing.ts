@@ -106,17 +106,17 @@ export class Publishing {
           }
           const query = guard.executor.query.bind(guard.executor)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
+          const tx: Transaction = {
+            get db(): Db {
+              return guard.db() as Db
+            },
+            query,
+            publish,
+            spawn: guardedSpawn(guard, spawn),
+          }
+          executors.set(tx, transaction)
           try {
-            const answer = await guard.run(() =>
-              work({
-                get db(): Db {
-                  return guard.db() as Db
-                },
-                query,
-                publish,
-                spawn: guardedSpawn(guard, spawn),
-              }),
-            )
+            const answer = await guard.run(() => work(tx))
             await guard.finish()
             await flush()
             return answer
