@@ -153,6 +153,7 @@ export {
   defineSchedule,
   type ScheduleDefinition,
   type ScheduleOptions,
+  type ScheduleTimes,
 } from './job/defined/define-schedule.ts'
 export { defineQueue, type QueueDefinition } from './job/defined/define-queue.ts'
 export {
@@ -207,7 +208,13 @@ export {
   type RunJobContext,
   type RunJobOptions,
 } from './job/steered/run-job.ts'
-export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/steered/schedule-admin.ts'
+export type {
+  RuntimeSchedule,
+  ScheduleAdmin,
+  SchedulePutOptions,
+  ScheduleTick,
+  ScheduleView,
+} from './job/steered/schedule-admin.ts'
 export type { HeldLock, LockOptions, LockResult } from './job/steered/with-lock.ts'
 export type {
   JobTransaction,

@@ -677,7 +677,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '11f2f8b7f8aa6b2efbb39317f1845cbfa53651fe395df71283cfb22c713cf179',
+    checksum: 'e6bde96581fa6a428e4b1e0a853a274c176f19288b4608f1f203df7642ff18da',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -888,9 +888,20 @@ CREATE UNLOGGED TABLE :"schema".job_doorbells (
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE :"schema".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -902,11 +913,15 @@ CREATE TABLE :"schema".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON :"schema".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE :"schema".schedule_ticks (
   schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)
