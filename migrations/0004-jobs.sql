@@ -31,6 +31,8 @@ CREATE TABLE :"schema".jobs (
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
@@ -70,6 +72,41 @@ CREATE TABLE :"schema".jobs (
   -- The transitions that are published as events; NULL: none.
   lifecycle         text[]
 );
+
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION :"schema".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
 
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';

@@ -207,7 +207,7 @@ END $$;
 CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -226,7 +226,8 @@ BEGIN
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -239,7 +240,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

@@ -338,9 +338,10 @@ export const errorCodes = {
     remedy: 'Raise `timeout`, or divide the work into steps.',
   },
   TIDEMARK_JOB_KILLS: {
-    summary: 'Every attempt of the job ended with the death of its process.',
+    summary:
+      'Several processes in a row died while they ran the job, the last one with no other job in it.',
     example:
-      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not tried again: attempt 10 of 10 ended with its process',
+      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not run again: 3 processes in a row died while they ran it',
     remedy: 'Look for memory exhaustion, a native crash or process.exit in the job, then retry it.',
   },
   TIDEMARK_JOB_FAILED: {

@@ -677,7 +677,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'e6bde96581fa6a428e4b1e0a853a274c176f19288b4608f1f203df7642ff18da',
+    checksum: '3038533826a437d5ac5f5d5631936d747da64e3c872ec4fb4f071d20cf97c06f',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -711,6 +711,8 @@ CREATE TABLE :"schema".jobs (
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
@@ -750,6 +752,41 @@ CREATE TABLE :"schema".jobs (
   -- The transitions that are published as events; NULL: none.
   lifecycle         text[]
 );
+
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. \`requested\` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION :"schema".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
 
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
@@ -1112,7 +1149,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '804a94cd562bc24b63e51b5321401bef2e79d74f4081bf9baf729acd7dc219db',
+    checksum: 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1322,7 +1359,7 @@ END $$;
 CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -1341,7 +1378,8 @@ BEGIN
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -1354,7 +1392,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

@@ -70,12 +70,11 @@ export async function readContext(
  */
 export function startedJob({ definition, job }: Attempt, context: unknown): Job<unknown, unknown> {
   const { name, retry } = definition
-  // An attempt that ends in this process is judged at its end: only the death of one leads here.
-  if (job.attempt > retry.attempts) {
+  if (job.deaths >= retry.deaths) {
     throw new TidemarkError(
       'TIDEMARK_JOB_KILLS',
-      `${name} ${job.id} is not tried again: attempt ${retry.attempts} of ${retry.attempts} ended with its process`,
-      { details: { name, id: job.id, attempts: retry.attempts } },
+      `${name} ${job.id} is not run again: ${job.deaths} processes in a row died while they ran it`,
+      { details: { name, id: job.id, deaths: job.deaths } },
     )
   }
   return {

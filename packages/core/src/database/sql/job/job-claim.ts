@@ -22,14 +22,23 @@ export const nextJobDue: SchemaStatement = statement(
   (schema) => `SELECT ${schema}.next_job_due() AS due`,
 )
 
-// Gives back what was claimed and not run, or interrupted by no fault of its own: the attempt does not count.
+// Gives back what was claimed and not run: the attempt does not count. A request is answered.
 export const releaseJobs: SchemaStatement = statement(
   'release_jobs',
   (schema) => `
-UPDATE ${schema}.jobs j SET status = 'queued', process = NULL, attempt = j.attempt - 1,
-  parked = CASE WHEN j.limited THEN 'new' ELSE j.parked END
+UPDATE ${schema}.jobs j
+SET status = ${schema}.job_after('running', j.requested, 'released'), process = NULL, requested = NULL,
+  attempt = j.attempt - 1, finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
+  parked = CASE WHEN j.limited AND j.requested IS NULL THEN 'new' ELSE j.parked END
 FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
 WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
+)
+
+// A suspect begins alone. Counted as a death in advance, which an end of its own takes back.
+export const markSuspect: SchemaStatement = statement(
+  'mark_suspect_job',
+  (schema) => `
+UPDATE ${schema}.jobs SET deaths = deaths + 1 WHERE id = $1::uuid AND token = $2::bigint AND status = 'running'`,
 )
 
 // Of the attempts that this process thinks it runs, those that it should know something about: what is asked of
@@ -51,7 +60,7 @@ SELECT id, token FROM ${schema}.jobs
 WHERE process = $1::uuid AND status = 'running' AND started_at < clock_timestamp() - $2::integer * interval '1 ms'`,
 )
 
-// Takes jobs from processes that are silent. An attempt that is in a transaction holds its row FOR KEY SHARE and is
+// Takes jobs from processes that are silent. That is counted as a death of each, and not as an attempt. An attempt that is in a transaction holds its row FOR KEY SHARE and is
 // left alone until that ends: by its connection's end, or by the limit on an idle transaction.
 export const rescueJobs: SchemaStatement = statement(
   'rescue_jobs',
@@ -64,7 +73,10 @@ WITH dead AS (
   LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
 ), rescued AS (
   UPDATE ${schema}.jobs j
-  SET status = CASE j.requested WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' ELSE 'queued' END,
+  SET status = ${schema}.job_after('running', j.requested, 'lost'),
+    attempt = j.attempt - 1,
+    -- Later ones are counted when the job begins alone: whether it had begun is not known here.
+    deaths = CASE WHEN j.deaths < 2 THEN j.deaths + 1 ELSE j.deaths END,
     finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
     parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND j.requested IS NULL THEN 'new' END,
     process = NULL, requested = NULL, error = $2::jsonb

@@ -59,8 +59,8 @@ SET name = n.name, version = n.version, queue = n.queue, priority = n.priority, 
   context_meta = n.context_meta,
   run_at = CASE WHEN j.successor THEN 'infinity' ELSE n.at END,
   waiting = CASE WHEN j.successor THEN jsonb_build_object('for', 'unique key', 'runAt', n.at) END,
-  status = CASE WHEN j.status = 'paused' THEN 'paused'
-    WHEN j.successor OR n.at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
+  status = ${schema}.job_after(j.status, j.requested,
+    CASE WHEN j.successor OR n.at > statement_timestamp() THEN 'replace later' ELSE 'replace' END),
   parked = CASE WHEN (n.concurrency_key IS NOT NULL OR n.rate_key IS NOT NULL) AND j.status <> 'paused'
     AND NOT j.successor AND n.at <= statement_timestamp() THEN 'new' END
 FROM (
