@@ -27,6 +27,8 @@ CREATE TABLE :"schema".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
@@ -36,7 +38,7 @@ CREATE TABLE :"schema".jobs (
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.

@@ -69,3 +69,85 @@ test('a version that is lower never takes it back, and the one that is awaited i
   await logger.wrote(/newer version/u)
   expect(await stored()).toMatchObject({ cron: '0 0 1 1 *', version: 2 })
 })
+
+const input1 = z.object({ text: z.string() })
+const ran: string[] = []
+const one = defineJob('grown', {
+  input: input1,
+  state: z.object({ page: z.number() }).default({ page: 0 }),
+  retry: { attempts: 2, backoff: () => 0 },
+  run: (each) => void ran.push(`1 ${each.input.text}`),
+})
+const two = defineJob('grown', {
+  version: 2,
+  input: z.object({ title: z.string() }),
+  upcast: { 1: (old: { text: string }) => ({ title: old.text }) },
+  state: z.object({ line: z.number() }).default({ line: 0 }),
+  upcastState: { 1: (old: { page: number }) => ({ line: old.page * 10 }) },
+  run: async (each, ctx) => {
+    if (each.input.title === 'checkpoint' && each.attempt === 1) {
+      await ctx.checkpoint({ line: 7 })
+      throw new Error('as told')
+    }
+    ran.push(`2 ${each.input.title} ${ctx.state.line}`)
+  },
+  retry: { attempts: 2, backoff: () => 0 },
+})
+
+test('an old process leaves jobs of a newer version to those who know it, uncounted, and says who is awaited', async () => {
+  ran.length = 0
+  const logger = new LogBook()
+  await using old = appOn(database, [one], { logger })
+  await using young = appOn(database, [two])
+  const newer = await young.jobs.spawn(two, { title: 'new' })
+  const older = await old.jobs.spawn(one, { text: 'old' })
+  await old.start(lease)
+  await older.result()
+  await logger.wrote(/grown \(version 2\)/u)
+  expect(await old.jobs.get(newer.id)).toMatchObject({
+    status: 'queued',
+    attempt: 0,
+    parked: 'type',
+    needs: 2,
+  })
+  const running = await young.start(lease)
+  await newer.result()
+  await running.stop()
+  expect(ran).toEqual(['1 old', '2 new 0'])
+  expect(await old.jobs.attempts(newer.id)).toHaveLength(1)
+})
+
+test('a job that a newer version has left a state of is not run by an older one', async () => {
+  ran.length = 0
+  const slow = defineJob('grown', {
+    version: 2,
+    input: z.object({ title: z.string() }),
+    upcast: { 1: (old: { text: string }) => ({ title: old.text }) },
+    state: z.object({ line: z.number() }).default({ line: 0 }),
+    run: async (_each, ctx) => {
+      await ctx.checkpoint({ line: 7 })
+      await ctx.snooze(1)
+    },
+  })
+  await using old = appOn(database, [one])
+  await using young = appOn(database, [slow])
+  // Spawned by the old version: its input is one that both know.
+  const { id } = await old.jobs.spawn(one, { text: 'a' })
+  const running = await young.start(lease)
+  await until(database, `select count(*)::int from tidemark.job_states where version = 2`, 1)
+  await running.stop()
+  await old.start(lease)
+  await until(database, `select parked from tidemark.jobs`, 'type')
+  expect(ran).toEqual([])
+  await using next = appOn(database, [two])
+  await next.start(lease)
+  await until(database, `select status from tidemark.jobs where id = $1`, 'completed', [id])
+  expect(ran).toEqual(['2 a 7'])
+})
+
+test('SQL spawns a version, which is left to those who know it', async () => {
+  await using old = appOn(database, [one], { logger: new LogBook() })
+  await old.start(lease)
+  await database.query(`select tidemark.spawn('grown', '{"title":"sql"}', version => 2)`)
+  await until(database, `select parked from tidemark.jobs`, 'type')
+})

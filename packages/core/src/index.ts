@@ -116,6 +116,7 @@ export type {
   SpawnOutcome,
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/defined/priority.ts'
+export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
 export type { RelayAdmin } from './relay/admin.ts'
