@@ -22,7 +22,9 @@ async function stored(): Promise<{ cron: string; version: number; next: Date }> 
 }
 
 async function inputs(): Promise<unknown[]> {
-  const { rows } = await database.query<{ input: string }>('select distinct input from tidemark.jobs')
+  const { rows } = await database.query<{ input: string }>(
+    'select distinct input from tidemark.jobs',
+  )
   return rows.map(({ input }) => input)
 }
 
@@ -150,4 +152,5 @@ test('SQL spawns a version, which is left to those who know it', async () => {
   await old.start(lease)
   await database.query(`select tidemark.spawn('grown', '{"title":"sql"}', version => 2)`)
   await until(database, `select parked from tidemark.jobs`, 'type')
+  expect(await old.jobs.list()).toMatchObject([{ needs: 2, attempt: 0 }])
 })

@@ -18,7 +18,12 @@ const completed = (name: string): [string, number, string[]] => [
 ]
 
 async function paused(app: App): Promise<unknown[]> {
-  return (await app.jobs.pauses.list()).map(({ kind, name, by, waiting }) => [kind, name, by, waiting])
+  return (await app.jobs.pauses.list()).map(({ kind, name, by, waiting }) => [
+    kind,
+    name,
+    by,
+    waiting,
+  ])
 }
 
 test.each([
@@ -77,8 +82,8 @@ test('what cannot name a queue or a type is refused', async () => {
   for (const bad of ['', '\0', 'q'.repeat(201)]) {
     await expect(pauses.pauseQueue(bad)).rejects.toThrow(/TIDEMARK_INVALID_OPTION/u)
     await expect(pauses.resumeType(bad)).rejects.toThrow(/TIDEMARK_INVALID_OPTION/u)
-    await expect(pauses.pauseType('other', { by: bad.slice(0, 1) === 'q' ? '' : bad })).rejects.toThrow(
-      /TIDEMARK_INVALID_OPTION/u,
-    )
+    await expect(
+      pauses.pauseType('other', { by: bad.slice(0, 1) === 'q' ? '' : bad }),
+    ).rejects.toThrow(/TIDEMARK_INVALID_OPTION/u)
   }
 })

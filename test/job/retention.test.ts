@@ -171,6 +171,6 @@ test('the jobs that ended last are kept, whatever their ids say', async () => {
   }
   await app.start({ maintenanceInterval: 100 })
   await until(database, 'select count(*)::int from tidemark.jobs', 2)
-  const inputs = (await app.jobs.list()).map(({ input }) => input)
-  expect(inputs.toSorted()).toEqual([4, 5])
+  const left = (await app.jobs.list()).map(({ input }) => String(input))
+  expect(new Set(left)).toEqual(new Set(['4', '5']))
 })

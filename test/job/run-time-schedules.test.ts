@@ -2,8 +2,8 @@ import { defineJob, defineSchedule, type App } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { LogBook } from '../support/log-book.ts'
 import { until } from '../support/jobs.ts'
+import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -36,10 +36,18 @@ test('a schedule for each customer is made, changed, run, paused and removed at 
   }
   expect(await names(app)).toEqual(['nightly code', 'report.ada runtime', 'report.bob runtime'])
   const before = await schedules.get('report.ada')
-  expect(before).toMatchObject({ job: 'report', input: { customer: 'ada', since }, timeZone: 'UTC' })
+  expect(before).toMatchObject({
+    job: 'report',
+    input: { customer: 'ada', since },
+    timeZone: 'UTC',
+  })
 
   // The same times: the next tick stays. Others: it starts anew.
-  await schedules.put('report.ada', { cron: '0 8 * * 1', job: 'report', input: { customer: 'eve' } })
+  await schedules.put('report.ada', {
+    cron: '0 8 * * 1',
+    job: 'report',
+    input: { customer: 'eve' },
+  })
   expect((await schedules.get('report.ada')).nextAt).toEqual(before.nextAt)
   await schedules.put('report.ada', { cron: '0 9 * * 1', job: report, input: { customer: 'eve' } })
   expect((await schedules.get('report.ada')).nextAt).not.toEqual(before.nextAt)
@@ -61,7 +69,11 @@ test('a schedule for each customer is made, changed, run, paused and removed at 
   await schedules.remove('report.ada')
   expect(await names(app)).toEqual(['nightly code', 'report.bob runtime'])
   // Made again, it does not find the jobs of its namesake.
-  await schedules.put('report.ada', { cron: '* * * * * *', job: report, input: { customer: 'ada' } })
+  await schedules.put('report.ada', {
+    cron: '* * * * * *',
+    job: report,
+    input: { customer: 'ada' },
+  })
   await until(database, `select count(*) > 3 from tidemark.jobs where status = 'completed'`, true)
 })
 
@@ -137,7 +149,11 @@ test('one schedule whose input throws, or answers nonsense, stops no other', asy
       [name],
     )
     const [tick] = await app.jobs.schedules.ticks(name)
-    expect(tick).toMatchObject({ outcome: 'failed', job: null, error: { message: expect.any(String) } })
+    expect(tick).toMatchObject({
+      outcome: 'failed',
+      job: null,
+      error: { message: expect.any(String) },
+    })
   }
 })
 
@@ -146,7 +162,9 @@ test('a stored schedule that has become nonsense stops no other', async () => {
   const put = { cron: '* * * * * *', job: report, input: { customer: 'ada' } }
   await app.jobs.schedules.put('a_broken', put)
   await app.jobs.schedules.put('b_good', put)
-  await database.query(`update tidemark.schedules set time_zone = 'Mars/Olympus' where name = 'a_broken'`)
+  await database.query(
+    `update tidemark.schedules set time_zone = 'Mars/Olympus' where name = 'a_broken'`,
+  )
   await app.start()
   await until(database, `select count(*) >= 2 from tidemark.jobs where status = 'completed'`, true)
 })
@@ -167,11 +185,13 @@ test('a tick whose job has its unique key taken names that job', async () => {
 })
 
 test('whether a cron expression is right does not depend on the day', () => {
-  const cron = (text: string) => () => defineSchedule('s', { cron: text, job: report, input: { customer: '' } })
+  const cron = (text: string) => () =>
+    defineSchedule('s', { cron: text, job: report, input: { customer: '' } })
   const once = ['2026-12-31T00:00:00', '2020-01-01T00:00:00', '2999-12-31T00:00:00Z', '2026-12-31']
   const years = ['0 0 0 1 1 * 2026', '0 0 0 1 1 * 2999']
   const never = ['0 0 30 2 *', '0 0 31 4,6 *', '', ' ', '* * * *', '@sometimes']
-  for (const text of [...once, ...years, ...never]) expect(cron(text)).toThrow(/TIDEMARK_INVALID_OPTION/u)
+  for (const text of [...once, ...years, ...never])
+    expect(cron(text)).toThrow(/TIDEMARK_INVALID_OPTION/u)
   const good = ['0 0 29 2 *', '* * * * *', '*/5 * * * * *', '@daily', '0 0 L * *', ' 0 3  * * 1 ']
   for (const text of good) expect(cron(text)).not.toThrow()
 })

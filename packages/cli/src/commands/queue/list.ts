@@ -15,7 +15,9 @@ const columns: readonly Column<JobPause>[] = [
 export function addQueueList(parent: Command, context: Context): void {
   parent
     .command('list')
-    .description('List the queues and the types of jobs that are paused, and how much waits behind.')
+    .description(
+      'List the queues and the types of jobs that are paused, and how much waits behind.',
+    )
     .action(
       running(context, async ({ session, output }) => {
         const app = await session.app()

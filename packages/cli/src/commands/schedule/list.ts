@@ -20,7 +20,9 @@ const columns: readonly Column<ScheduleView>[] = [
 export function addScheduleList(parent: Command, context: Context): void {
   parent
     .command('list')
-    .description('List the schedules: those in code that any process ever started, and those made at run time.')
+    .description(
+      'List the schedules: those in code that any process ever started, and those made at run time.',
+    )
     .action(
       running(context, async ({ session, output }) => {
         const app = await session.app()

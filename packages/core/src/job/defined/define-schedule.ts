@@ -99,7 +99,7 @@ export function defineSchedule<Input>(
     ...times,
     inputOf: (tick: Date) =>
       typeof input === 'function' ? (input as (tick: Date) => unknown)(tick) : input,
-    nextAfter: times.nextAfter,
+    nextAfter: (time: Date) => times.nextAfter(time),
   })
   definitions.add(definition)
   return definition

@@ -92,9 +92,7 @@ export class JobKeeper {
     return result
   }
 
-  async #sweep(
-    transaction: OpenTransaction,
-  ): Promise<{ deleted: number; end: boolean }> {
+  async #sweep(transaction: OpenTransaction): Promise<{ deleted: number; end: boolean }> {
     // What is one too many stays so, whatever ends meanwhile: it is looked for once for each walk along all jobs.
     if (this.#after === nil) this.#surplus = await this.#findSurplus(transaction)
     const surplus = this.#surplus

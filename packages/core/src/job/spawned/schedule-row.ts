@@ -1,10 +1,10 @@
 import { ask } from '../../errors/user-code.ts'
-import { StoredInput } from '../defined/job-codec.ts'
 import {
   checkedTimes,
   type CheckedTimes,
   type ScheduleDefinition,
 } from '../defined/define-schedule.ts'
+import { StoredInput } from '../defined/job-codec.ts'
 import { repeatableJobId } from './job-id.ts'
 import type { JobSpawner } from './job-spawner.ts'
 import type { OutgoingJob } from './outgoing-job.ts'

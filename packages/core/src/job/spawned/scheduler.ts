@@ -134,7 +134,9 @@ export class Scheduler {
       this.#commit(transaction, row, next, fired),
     )
     if (spawned === undefined) return 0
-    const skipped = fired.filter(({ tick }) => tick.outcome !== 'fired' && tick.outcome !== 'paused')
+    const skipped = fired.filter(
+      ({ tick }) => tick.outcome !== 'fired' && tick.outcome !== 'paused',
+    )
     if (skipped.length > 0) {
       const { outcome, error } = skipped[0]?.tick ?? {}
       const fields = { schedule: row.name, ticks: skipped.length, outcome, err: error }

@@ -1,9 +1,9 @@
 import { run } from '../../database/executor.ts'
-import type { Database } from '../../database/pool.ts'
 import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
+import type { Database } from '../../database/pool.ts'
 import {
   putRuntimeSchedule,
   readClock,
@@ -160,8 +160,7 @@ export class ScheduleAdmin {
     const definition = this.#spawner.registry.require(schedule.job)
     const times = checkedTimes(where, schedule)
     const { encoded } = encodeInput(definition, schedule.input)
-    const executor =
-      options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
+    const executor = options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
     const { rows: clock } = await run(executor, readClock(this.#schema), [])
     const { rows } = await run(executor, putRuntimeSchedule(this.#schema), [
       name,
@@ -186,8 +185,7 @@ export class ScheduleAdmin {
   async remove(name: string, options: SchedulePutOptions = {}): Promise<void> {
     requireText('schedules.remove', 'name', name)
     rejectUnknownOptions('schedules.remove', options, ['tx'])
-    const executor =
-      options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
+    const executor = options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
     const { rows } = await run(executor, removeRuntimeSchedule(this.#schema), [name])
     if (rows.length === 0) throw await this.#unknown(name)
   }

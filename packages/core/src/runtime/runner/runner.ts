@@ -319,9 +319,11 @@ export class Runner implements AsyncDisposable {
     })
     const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
     const schedules = this.#jobs === undefined ? [] : this.#environment.schedules
-    const planned = schedules.map(({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
-      return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
-    })
+    const planned = schedules.map(
+      ({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
+        return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
+      },
+    )
     const definitions = [...listeners, ...jobs, ...planned]
     await run(database, registerProcess(outbox.schema), [
       this.id,

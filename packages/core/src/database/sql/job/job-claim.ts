@@ -3,7 +3,8 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 // A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(
   'claim_jobs',
-  (schema) => `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[])`,
+  (schema) =>
+    `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[])`,
 )
 
 // The same with what telemetry tells of a job. Each is looked up by its id: OFFSET keeps the planner from joining tables.

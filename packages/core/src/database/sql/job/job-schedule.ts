@@ -40,7 +40,8 @@ RETURNING name`,
 
 export const removeRuntimeSchedule: SchemaStatement = statement(
   'remove_runtime_schedule',
-  (schema) => `DELETE FROM ${schema}.schedules WHERE name = $1::text AND source = 'runtime' RETURNING name`,
+  (schema) =>
+    `DELETE FROM ${schema}.schedules WHERE name = $1::text AND source = 'runtime' RETURNING name`,
 )
 
 export const readClock: SchemaStatement = statement(
