@@ -167,6 +167,7 @@ test('a stored schedule that has become nonsense stops no other', async () => {
   )
   await app.start()
   await until(database, `select count(*) >= 2 from tidemark.jobs where status = 'completed'`, true)
+  expect(await app.jobs.schedules.ticks('a_broken')).toEqual([])
 })
 
 test('a tick whose job has its unique key taken names that job', async () => {
