@@ -178,6 +178,13 @@ export const errorCodes = {
     remedy:
       'Await what you publish, or publish lists; the option `publishQueue` of defineApp says how much may wait.',
   },
+  TIDEMARK_STREAM_BUSY: {
+    summary:
+      'Another transaction has held the stream or the idempotency key for longer than a publish waits; nothing of this call was published.',
+    example: 'orders.placed was not published: stream "order-7" is held by another transaction',
+    remedy:
+      'Find the transaction (pg_stat_activity, `tidemark publishers`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
+  },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
       "A cursor is beyond the outbox's last sequence: the database was restored from an older backup, or rewound.",
