@@ -309,6 +309,12 @@ export const errorCodes = {
     example: 'no job is named "send_emial"',
     remedy: 'Check the spelling, and that the module which defines the job is among the `modules`.',
   },
+  TIDEMARK_UNKNOWN_SCHEDULE: {
+    summary: 'No schedule has this name.',
+    example: 'there is no schedule "nightly_statments"',
+    remedy:
+      'List what there is with `jobs.schedules.list`. A schedule that is defined in code appears once a process that defines it has started.',
+  },
   TIDEMARK_INVALID_INPUT: {
     summary: "A job's input does not satisfy the schema of its definition.",
     example: 'the input of send_email is invalid at to: Invalid email address',

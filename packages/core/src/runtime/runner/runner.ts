@@ -318,7 +318,13 @@ export class Runner implements AsyncDisposable {
       return { name, kind, version, types: [...types], versions: versionsOf(events) }
     })
     const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
-    const definitions = [...listeners, ...jobs]
+    const schedules = this.#jobs === undefined ? [] : this.#environment.schedules
+    const planned = schedules.map(
+      ({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
+        return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
+      },
+    )
+    const definitions = [...listeners, ...jobs, ...planned]
     await run(database, registerProcess(outbox.schema), [
       this.id,
       hostname(),

@@ -7,7 +7,7 @@ export const readRoster: SchemaStatement = statement(
   (schema) => `
 SELECT
   (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions',
-     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job")')) ORDER BY p.id), '[]')
+     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job" && @.kind != "schedule")')) ORDER BY p.id), '[]')
    FROM ${schema}.processes p
    WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,
