@@ -12,5 +12,3 @@ if (!standsForNode && (major < 22 || (major === 22 && minor < 12))) {
     `Tidemark needs Node 22.12 or newer, and this is Node ${node}`,
   )
 }
-
-export {}
