@@ -48,7 +48,8 @@ function packageFile(name: string, version: string): TemplateFile {
     name,
     private: true,
     type: 'module',
-    engines: { node: '>=24' },
+    // Older ones do not strip types by themselves.
+    engines: { node: '>=22.18' },
     scripts: {
       dev: 'tidemark dev --before "node db/migrate.ts"',
       migrate: 'node db/migrate.ts && tidemark migrate up',

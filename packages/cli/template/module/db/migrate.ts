@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 
 /** Makes the tables of this application. Put your own migration tool here. */
@@ -12,7 +13,7 @@ export async function migrate(connectionString: string): Promise<void> {
   }
 }
 
-if (import.meta.main) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const url = process.env['DATABASE_URL']
   if (url === undefined) throw new Error('set DATABASE_URL')
   await migrate(url)
