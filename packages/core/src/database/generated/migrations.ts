@@ -560,7 +560,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
+    checksum: '5137bfb164ddef080c948fb2eba7c7e95a25affbaa4aa1c68c391d423ebdcc7e',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -593,7 +593,7 @@ CREATE TABLE :"schema".listeners (
 -- How far each listener partition has come, who may move it now, and a state projection's state.
 -- Small rows, updated once per batch: room on the page keeps the updates HOT.
 CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation      integer     NOT NULL DEFAULT 1,
   partition       integer     NOT NULL DEFAULT 0,
   cursor          bigint      NOT NULL DEFAULT 0,
@@ -632,7 +632,7 @@ CREATE TABLE :"schema".processes (
 -- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
 -- by whoever runs the listener. skipped: will not be handled; a record.
 CREATE TABLE :"schema".dead_letters (
-  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   sequence   bigint      NOT NULL,
   type       text        NOT NULL,
@@ -654,7 +654,7 @@ CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generat
 
 -- The states of keyed projections, one row per key.
 CREATE TABLE :"schema".projection_states (
-  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   key        text        NOT NULL,
   state      jsonb       NOT NULL,

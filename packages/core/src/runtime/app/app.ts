@@ -331,9 +331,10 @@ export class App implements AsyncDisposable {
     options: WaitOptions = {},
   ): Promise<boolean> {
     checkWaitOptions('waitFor', options)
-    const names = namesOf(listeners).filter(
-      (name) => this.#definitions.consumers.get(name)?.mode !== 'inline',
-    )
+    const consumers = [...this.#definitions.consumers.values()]
+    const names = namesOf(listeners)
+      .map((name) => consumers.find(({ aliases }) => aliases?.includes(name))?.name ?? name)
+      .filter((name) => this.#definitions.consumers.get(name)?.mode !== 'inline')
     if (sequence === null || names.length === 0) return true
     return waitForCursors(this.#database, this.schema, this.#signals, names, sequence, options)
   }
