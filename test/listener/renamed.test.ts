@@ -108,11 +108,9 @@ test('a new listener that will handle old events says so before it does', async 
     await app.waitFor('before', sequence)
   }
   const logger = new LogBook()
-  await using app = appOn(
-    database,
-    [recorder('after'), recorder('fresh', { startFrom: 'now' })],
-    { logger },
-  )
+  await using app = appOn(database, [recorder('after'), recorder('fresh', { startFrom: 'now' })], {
+    logger,
+  })
   await app.start()
   expect(textOf(logger)).toContain('after is new and begins with the first event of the outbox')
   expect(textOf(logger)).toContain('before?')

@@ -4,6 +4,7 @@ import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { kyselyOn } from './kysely.ts'
+import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -37,11 +38,14 @@ export function clientConfig(options: ConnectionOptions, applicationName: string
     application_name: applicationName,
     keepAlive: true,
     connectionTimeoutMillis: connectTimeout,
-    ...options.connection,
-    ...(options.connectionString === undefined
-      ? {}
-      : { connectionString: options.connectionString }),
+    ...(options.connection === undefined ? {} : withoutSecrets(options.connection)),
+    ...readConnectionString(options.connectionString ?? ''),
   }
+}
+
+function withoutSecrets({ connectionString, ...config }: pg.ClientConfig): pg.ClientConfig {
+  // As the driver has it: what the string says counts for more.
+  return { ...hidePassword(config), ...readConnectionString(connectionString ?? '') }
 }
 
 /** The same for the connection that listens. */
