@@ -5,6 +5,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { ownTypes } from './own-types.ts'
 import type { Database } from './pool.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
@@ -96,11 +97,9 @@ export class OpenTransaction implements PreparingExecutor {
   async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    return this.#note(
-      this.#prepares
-        ? this.#client.query({ name: statement.name, text: statement.text, values })
-        : this.#client.query(statement.text, values),
-    )
+    const { name, text } = statement
+    const query = { text, values, types: ownTypes }
+    return this.#note(this.#client.query(this.#prepares ? { name, ...query } : query))
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {

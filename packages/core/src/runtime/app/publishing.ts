@@ -100,14 +100,16 @@ export class Publishing {
           }
           const query = transaction.query.bind(transaction)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
-          const answer = await work({
+          const tx: Transaction = {
             get db(): Db {
               return transaction.db() as Db
             },
             query,
             publish,
             spawn,
-          })
+          }
+          executors.set(tx, transaction)
+          const answer = await work(tx)
           await flush()
           return answer
         },

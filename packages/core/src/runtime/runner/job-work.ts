@@ -27,12 +27,9 @@ export class JobWork {
 
   constructor(environment: JobWorkEnvironment, options: JobRunnerOptions) {
     const { connection, logger, schedules } = environment
-    const { connections = 10 } = options
     this.#environment = environment
-    this.#transactions = new Database(
-      { ...connection, maxConnections: connections },
-      'tidemark jobs',
-      (error) => logger.debug({ err: error }, 'an idle connection was lost'),
+    this.#transactions = new Database(connection, 'tidemark jobs', (error) =>
+      logger.debug({ err: error }, 'an idle connection was lost'),
     )
     const { dataDir } = options
     const forJobs = {

@@ -28,6 +28,7 @@ import { JobWork } from './job-work.ts'
 import { Maintenance } from './maintenance.ts'
 import { observeRunner } from './observed-runner.ts'
 import { Partitions } from './partitions.ts'
+import { poolShares } from './pool-shares.ts'
 import { PublisherWatch } from './publisher-watch.ts'
 import type { RunnerOptions } from './runner-options.ts'
 import { Session } from './session.ts'
@@ -90,7 +91,10 @@ export class Runner implements AsyncDisposable {
     this.#acquireInterval = options.acquireInterval ?? 1_000
     this.#doorbell = new Doorbell(database, outbox.schema, this.id, doorbellOptions)
     this.#notifications = new Notifications({
-      config: listenConfig(connection, `tidemark doorbell ${this.id}`),
+      config: listenConfig(
+        poolShares(connection, options).doorbell,
+        `tidemark doorbell ${this.id}`,
+      ),
       channel: channelOf(outbox.schema),
       logger,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
@@ -157,11 +161,12 @@ export class Runner implements AsyncDisposable {
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
     const { connection, outbox, logger } = environment
-    const { maxConnections = 10 } = options
-    // A pool of its own: an application that uses up its connections must not stop its listeners.
+    const shares = poolShares(connection, options)
+    // A pool of its own, or its part of the given one: an application that uses up its connections must not stop its
+    // listeners.
     let restart = (): void => {}
     const database = new Database(
-      { ...connection, maxConnections, queryTimeout: queryTimeoutOf(environment.consumers) },
+      { ...shares.listeners, queryTimeout: queryTimeoutOf(environment.consumers) },
       'tidemark worker',
       (error) => {
         logger.debug({ err: error }, 'an idle connection was lost')
@@ -253,10 +258,16 @@ export class Runner implements AsyncDisposable {
       beat: () => this.#register(),
     }
     const { drainTimeout } = options
-    return new JobWork(environment, {
-      ...(drainTimeout === undefined ? {} : { drainTimeout }),
-      ...options.jobs,
-    })
+    const connection = poolShares(environment.connection, options).jobs
+    const { maxConnections: connections } = connection
+    return new JobWork(
+      { ...environment, connection },
+      {
+        ...(drainTimeout === undefined ? {} : { drainTimeout }),
+        ...options.jobs,
+        ...(connections === undefined ? {} : { connections }),
+      },
+    )
   }
 
   #supervise(what: string, loop: () => Promise<void>): Promise<void> {
