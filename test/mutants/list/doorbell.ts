@@ -99,6 +99,26 @@ export const doorbell: MutantGroup = {
       },
     },
     {
+      breaks: 'a process without partitions follows the outbox',
+      edits: [
+        {
+          file: 'packages/core/src/runtime/runner/partitions.ts',
+          find: '    if (wanted.length === 0) return\n',
+          replace: '    await prepare()\n    if (wanted.length === 0) return\n',
+        },
+        {
+          file: 'packages/core/src/runtime/runner/session.ts',
+          find: 'await follower.pause()\n          horizonWatch.forget()',
+          replace: 'horizonWatch.forget()',
+        },
+      ],
+      tests: {
+        [whoArms]: [
+          'a standby without leases does not make publishers ring for it, until it takes over',
+        ],
+      },
+    },
+    {
       breaks: 'the doorbells of the dead stay',
       edits: [
         {

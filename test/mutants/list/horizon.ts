@@ -168,12 +168,12 @@ export const horizon: MutantGroup = {
       },
     },
     {
-      breaks: 'pruning and making partitions do not wait for each other',
+      breaks: 'what somebody else has pruned meanwhile is pruned again',
       edits: [
         {
-          file: outbox,
-          find: `  PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0));`,
-          replace: '  PERFORM 1;',
+          file: 'packages/core/src/outbox/kept/prune.ts',
+          find: 'if (!present || reader === undefined',
+          replace: 'if (reader === undefined',
         },
       ],
       tests: {
@@ -242,6 +242,32 @@ export const stall: MutantGroup = {
         ],
         'test/ordering/volume.test.ts': [
           'a thousand rolled-back sequences cost no writes and delay nobody',
+        ],
+      },
+    },
+    {
+      breaks: 'the publishers of every install are looked at',
+      edits: [
+        {
+          file: outbox,
+          find: '    AND l.classid::bigint >> 16 = %1$s\n',
+          replace: '    AND %1$s > 0\n',
+        },
+      ],
+      tests: {
+        'test/ordering/installs.test.ts': [
+          'two installs in one database do not hold each other back, ring each other or see each other',
+        ],
+      },
+    },
+    {
+      breaks: 'publishers do not ring',
+      edits: [
+        { file: outbox, find: `PERFORM pg_notify(:'channel', what);`, replace: 'PERFORM 1;' },
+      ],
+      tests: {
+        [strangers]: [
+          'a publisher that rings cannot prepare: it is told so by Postgres, and nothing is published',
         ],
       },
     },

@@ -36,6 +36,26 @@ export const once: MutantGroup = {
       },
     },
     {
+      breaks: 'neither the fence nor the heartbeat tells an owner that another has followed',
+      edits: [
+        {
+          file: cursors,
+          find: 'AND epoch = $4::bigint AND cursor = $5::bigint`',
+          replace: 'AND $4::bigint >= 0 AND $5::bigint >= 0`',
+        },
+        {
+          file: 'packages/core/src/runtime/runner/partitions.ts',
+          find: 'if (!held.has(id)) this.#giveUp(running)',
+          replace: 'if (!held.has(id)) void running',
+        },
+      ],
+      tests: {
+        [twoProcesses]: [
+          'an owner that is frozen between batches past its lease and wakes up applies nothing twice',
+        ],
+      },
+    },
+    {
       breaks: 'the fence does not look at the epoch',
       edits: [
         {
@@ -70,17 +90,34 @@ export const once: MutantGroup = {
         [twoProcesses]: [
           'an owner that is killed with -9 in the middle of a transaction is replaced within its lease, nothing lost, nothing twice',
         ],
-        'test/listener/connections.test.ts': [
-          'with every connection killed again and again, every event takes effect once and in order',
-        ],
         'test/faults/half-open.test.ts': [
           'an owner whose connections are all half-open, in the middle of a transaction, is replaced',
         ],
         'test/faults/chaos.test.ts': [
           'workers killed with -9 one after another, under publishers that roll back: every event once and in order',
         ],
+      },
+    },
+    {
+      breaks: 'handlers write beside their transaction',
+      edits: [
+        {
+          file: handling,
+          find: `new BatchContext(
+          transaction,`,
+          replace: `new BatchContext(
+          database as unknown as OpenTransaction,`,
+        },
+      ],
+      tests: {
         'test/testing/faults.test.ts': [
           'a crash between effect and commit: nothing of that attempt is kept, and every event takes effect once',
+        ],
+        'test/listener/connections.test.ts': [
+          'with every connection killed again and again, every event takes effect once and in order',
+        ],
+        [twoProcesses]: [
+          'an owner that is killed with -9 in the middle of a transaction is replaced within its lease, nothing lost, nothing twice',
         ],
       },
     },
@@ -142,8 +179,20 @@ export const once: MutantGroup = {
         'test/listener/draining.test.ts': [
           'a drain that takes longer than the lease loses nothing and does nothing twice',
         ],
-        [twoProcesses]: [
-          'a process that is told to end finishes its batch, gives its leases back and ends',
+      },
+    },
+    {
+      breaks: 'a loop that failed is not started again',
+      edits: [
+        {
+          file: 'packages/core/src/runtime/runner/supervise.ts',
+          find: 'await wait(backoff * (0.5 + Math.random()), signal)',
+          replace: 'await wait(3_600_000, signal)',
+        },
+      ],
+      tests: {
+        'test/listener/connections.test.ts': [
+          'a server that is restarted, and one that crashes, are found again without anybody’s help',
         ],
       },
     },
@@ -175,21 +224,6 @@ export const once: MutantGroup = {
       tests: {
         'test/projection/state.test.ts': [
           'a reducer that changes its state in place and then throws corrupts nothing',
-        ],
-      },
-    },
-    {
-      breaks: 'a transaction of a publisher that throws is committed',
-      edits: [
-        {
-          file: 'packages/core/src/database/transaction.ts',
-          find: `if (broken === undefined) await client.query('ROLLBACK').catch(onError)`,
-          replace: `if (broken === undefined) await client.query('COMMIT').catch(onError)`,
-        },
-      ],
-      tests: {
-        'test/projection/inline.test.ts': [
-          'an inline projection is rolled back with its publisher, whoever owns the transaction',
         ],
       },
     },

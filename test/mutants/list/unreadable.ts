@@ -47,8 +47,9 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/folded/state-codec.ts',
-          find: 'if (parsed === undefined) return state',
-          replace: 'if (parsed !== null) return state',
+          find: '  const state = decodeTexts(stored) as State\n  if (schema === undefined) return state',
+          replace:
+            '  const state = decodeTexts(stored) as State\n  if (state !== undefined) return state',
         },
       ],
       tests: {

@@ -8,7 +8,7 @@ import { currentCause } from '../../outbox/published/cause.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { longestQueue } from '../defined/define-queue.ts'
-import { encodeContext, encodeInput } from '../defined/job-codec.ts'
+import { decodeInput, encodeContext, encodeInput, StoredInput } from '../defined/job-codec.ts'
 import { priorityOf } from '../defined/priority.ts'
 import { gathered } from './gathering.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
@@ -78,7 +78,7 @@ export function outgoingJob(
   const { name, aliases } = definition
   const where = `spawn(${name})`
   if (options !== noOptions) rejectUnknownOptions(where, options, optionNames)
-  const { value: input, encoded } = encodeInput(definition, given)
+  const { value: input, encoded, version } = encodedInput(definition, given)
   const id = options.id === undefined ? undefined : requireUuid(where, 'id', options.id)
   const uniqueKey =
     givenKey(where, 'uniqueKey', options.uniqueKey) ??
@@ -95,7 +95,7 @@ export function outgoingJob(
     id: id ?? (seed === undefined ? newJobId() : repeatableJobId(seed)),
     name,
     names: [name, ...aliases],
-    version: definition.version,
+    version,
     queue,
     priority: priorityOf(where, options.priority ?? definition.priority),
     runAt: options.runAt ?? null,
@@ -120,6 +120,18 @@ export function outgoingJob(
     lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
+}
+
+function encodedInput(
+  definition: JobDefinition,
+  given: unknown,
+): { readonly value: unknown; readonly encoded: EncodedValue; readonly version: number } {
+  if (!(given instanceof StoredInput)) {
+    return { ...encodeInput(definition, given), version: definition.version }
+  }
+  const { version, json, meta } = given
+  const value = decodeInput(definition, version, JSON.parse(json), meta && JSON.parse(meta))
+  return { value, encoded: { json, meta }, version }
 }
 
 function givenKey(where: string, option: string, key: string | undefined): string | undefined {

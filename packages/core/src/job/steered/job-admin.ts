@@ -33,6 +33,7 @@ import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
 import { JobHandle, requireJobId, unknownJob } from './job-handle.ts'
+import { JobPauses } from './job-pauses.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import { finishedStatuses, jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
@@ -87,6 +88,8 @@ export interface SpawnNowOptions extends SpawnOptions {
 export class JobAdmin {
   /** Looking at schedules, and pausing them. */
   readonly schedules: ScheduleAdmin
+  /** Pausing queues and types of jobs. */
+  readonly pauses: JobPauses
   readonly #logger: Logger
   readonly #database: Database
   readonly #schema: string
@@ -101,6 +104,7 @@ export class JobAdmin {
     schedules: readonly ScheduleDefinition[],
   ) {
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
+    this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
     this.#logger = logger
     this.#database = database
     this.#schema = outputs.schema

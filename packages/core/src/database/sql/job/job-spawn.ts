@@ -18,7 +18,7 @@ export const insertJobs: SchemaStatement = statement(
 INSERT INTO ${schema}.jobs AS j
   (id, name, version, queue, priority, run_at, status, parked, waiting, input, input_meta, unique_key, concurrency_key,
    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle,
-   context, context_meta, successor)
+   context, context_meta, successor, needs)
 SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 'infinity' ELSE t.run_at END,
   CASE WHEN u.successor OR t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
   CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND NOT u.successor
@@ -26,7 +26,7 @@ SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 
   CASE WHEN u.successor THEN jsonb_build_object('for', 'unique key', 'runAt', t.run_at) END,
   u.input, u.input_meta, u.unique_key, u.concurrency_key, u.concurrency_limit, u.triggered_by, u.correlation_id,
   u.causation_id, u.traceparent, u.tracestate, u.parent, u.rate_key, u.rate_key IS NOT NULL,
-  string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor
+  string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor, u.version
 FROM ${given},
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
 ON CONFLICT DO NOTHING
@@ -51,7 +51,7 @@ export const replaceJob: SchemaStatement = statement(
   'replace_job',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET name = n.name, version = n.version, queue = n.queue, priority = n.priority, input = n.input,
+SET name = n.name, version = n.version, needs = n.version, queue = n.queue, priority = n.priority, input = n.input,
   input_meta = n.input_meta, concurrency_key = n.concurrency_key, concurrency_limit = n.concurrency_limit,
   triggered_by = n.triggered_by, correlation_id = n.correlation_id, causation_id = n.causation_id,
   traceparent = n.traceparent, tracestate = n.tracestate, parent = n.parent, rate_key = n.rate_key,
