@@ -47,7 +47,7 @@ export function maskedConnectionString(connectionString: string): string {
   }
 }
 
-const connectionStrings = ['connectionString', 'listenConnectionString']
+const connectionStrings = new Set(['connectionString', 'listenConnectionString'])
 
 /**
  * Options that are printed and turned into JSON without their secrets: connection strings are masked, and of what is
@@ -58,7 +58,7 @@ export function discreet<Options extends object>(options: Options): Options {
     Object.fromEntries(
       Object.entries(options as Record<string, unknown>).map(([name, value]) => [
         name,
-        connectionStrings.includes(name) && typeof value === 'string'
+        connectionStrings.has(name) && typeof value === 'string'
           ? maskedConnectionString(value)
           : inOneWord(value),
       ]),
