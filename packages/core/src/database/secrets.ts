@@ -34,7 +34,7 @@ export function hidePassword<Config extends pg.ClientConfig>(config: Config): Co
 }
 
 /** A connection string as it may be shown. */
-export function maskedConnectionString(connectionString: string): string {
+function maskedConnectionString(connectionString: string): string {
   try {
     const url = new URL(connectionString)
     if (url.password !== '') url.password = '***'
