@@ -14,6 +14,12 @@ export const errorCodes = {
     remedy:
       'The message names the option, the value and, where one is close, the option that was meant.',
   },
+  TIDEMARK_UNSUPPORTED_NODE: {
+    summary: 'The version of Node is too old.',
+    example: 'Tidemark needs Node 22.12 or newer, and this is Node 20.20.2',
+    remedy:
+      'Install a newer Node: 24 is what Tidemark is tested with most, 22.12 the oldest that works.',
+  },
   TIDEMARK_INVALID_SCHEMA_NAME: {
     summary: 'The name given for the Postgres schema is not a plain identifier.',
     example: `"no-such" cannot name Tidemark's schema`,
