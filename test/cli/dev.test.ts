@@ -124,4 +124,5 @@ test('dev runs the application’s own migrations before the worker, and waits f
   await folder.write('before.mjs', `console.log('made on', process.env.DATABASE_URL)\n`)
   await dev.printed('stderr', `made on ${database.url}`)
   await dev.printed('stderr', 'the worker runs')
+  expect(dev.stderr.indexOf('made on')).toBeLessThan(dev.stderr.indexOf('the worker runs'))
 })
