@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'dfa25195800b655ad1bb7ad8821b829b3ea5ddbfd0e31a2ed5c759f34f936556',
+    checksum: 'c9b4a99c39277cd83e957f22dbf986f7297f5959bd3f9e14f6676ee8eb5244f2',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -755,6 +755,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
