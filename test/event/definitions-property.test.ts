@@ -163,7 +163,7 @@ async function publishAll(
       accepted.push({ payload: draft.payload, stream })
     } catch (error) {
       if (!refusals.some((code) => isTidemarkError(error, code))) throw error
-      expect(await count()).toBe(before)
+      if ((await count()) !== before) throw new Error('what was refused was sent', { cause: error })
     }
   }
   return accepted
@@ -199,17 +199,17 @@ test('what is accepted is read back equal by every consumer, in every store, aft
     const state = z.object({ all: z.array(z.object({ value: schema })) })
     const folded = defineProjection(`folded_${index}`, { version: 1, initial, state }).on(
       definition,
-      (before, { payload }) => ({ all: [...before.all, payload] }) as never,
+      (before, { payload }) => ({ all: [...before.all, payload] }),
     )
     const keyed = defineProjection(`keyed_${index}`, {
       version: 1,
       keyed: true,
       initial,
       state,
-    }).on(definition, (before, { payload }) => ({ all: [...before.all, payload] }) as never)
+    }).on(definition, (before, { payload }) => ({ all: [...before.all, payload] }))
     const entity = defineEntity(`entity${index}`, { initial, snapshotEvery: 1, state }).on(
       definition,
-      (before, { payload }) => ({ all: [...before.all, payload] }) as never,
+      (before, { payload }) => ({ all: [...before.all, payload] }),
     )
     const modules = [...listeners, folded, keyed]
     let accepted: Accepted[]
