@@ -11,6 +11,7 @@ import {
 } from './given/given-pool.ts'
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
+import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -49,12 +50,14 @@ export function clientConfig(options: ConnectionOptions, applicationName: string
     application_name: applicationName,
     keepAlive: true,
     connectionTimeoutMillis: connectTimeout,
-    ...configOf(options.pool),
-    ...options.connection,
-    ...(options.connectionString === undefined
-      ? {}
-      : { connectionString: options.connectionString }),
+    ...withoutSecrets({ ...configOf(options.pool), ...options.connection }),
+    ...readConnectionString(options.connectionString ?? ''),
   }
+}
+
+function withoutSecrets({ connectionString, ...config }: pg.ClientConfig): pg.ClientConfig {
+  // As the driver has it: what the string says counts for more.
+  return { ...hidePassword(config), ...readConnectionString(connectionString ?? '') }
 }
 
 /** The same for the connection that listens. */
