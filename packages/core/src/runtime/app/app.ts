@@ -419,7 +419,8 @@ export class App implements AsyncDisposable {
     }
     await inTransaction(this.#database, {}, async (transaction) => {
       await lockDefinition(transaction, this.schema, consumer)
-      await startRebuild(transaction, this.schema, consumer)
+      const refusal = await startRebuild(transaction, this.schema, consumer)
+      if (refusal !== undefined) throw refusal.error
     })
   }
 

@@ -23,9 +23,12 @@ import {
   mayChangeMode,
   runsElsewhere,
 } from '../../projection/rebuilt/change-mode.ts'
-import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
+import { startRebuild, type Refusal } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+
+// How long after a refusal a rebuild is tried again, in milliseconds.
+const refusalPause = 5_000
 
 /** What definitions are written down with. */
 export interface SyncEnvironment {
@@ -40,10 +43,10 @@ export interface SyncEnvironment {
 
 /**
  * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
- * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end:
- * to be tried again.
+ * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end, or
+ * cannot be rebuilt: to be tried again.
  *
- * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_CANNOT_REBUILD.
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED or TIDEMARK_TABLE_MISMATCH.
  */
 export async function syncDefinitions(environment: SyncEnvironment): Promise<readonly Consumer[]> {
   // By name: processes that start together take the rows in one order.
@@ -103,7 +106,8 @@ async function syncDefinition(
   await consumer.check?.(transaction)
   if (changes) return changeMode(transaction, consumer, row, environment)
   if (row.version < version) {
-    if (await raiseVersion(transaction, consumer, environment)) return false
+    const raised = await raiseVersion(transaction, consumer, environment)
+    if (raised !== 'nothing') return raised === 'refused'
   }
   await requireSameMapping(transaction, schema, consumer, row)
   if (row.partitions !== consumer.partitions) {
@@ -129,7 +133,8 @@ async function changeMode(
   const { name, mode, version } = consumer
   const fields = { listener: name, version, mode }
   if (mode === 'async') {
-    await becomeAsync(transaction, schema, consumer)
+    const refusal = await becomeAsync(transaction, schema, consumer)
+    if (refusal !== undefined) return noteRefusal(logger, consumer, refusal)
     logger.info(fields, `${name} is rebuilt as version ${version}, which is async`)
     return false
   }
@@ -179,22 +184,36 @@ async function hasBegun(
 
 /**
  * Starts what a raised version asks for. Answers whether a generation is built beside the live one, which then keeps
- * its version until the switch.
+ * its version until the switch, or could not be begun.
  */
 async function raiseVersion(
   transaction: OpenTransaction,
   consumer: Consumer,
   { outbox, inline, logger }: SyncEnvironment,
-): Promise<boolean> {
+): Promise<'nothing' | 'building' | 'refused'> {
   const { schema } = outbox
   const fields = { listener: consumer.name, version: consumer.version }
-  if (!(await hasBegun(transaction, schema, consumer.name))) return false
+  if (!(await hasBegun(transaction, schema, consumer.name))) return 'nothing'
   if (consumer.mode === 'inline') {
     await resetProjection(transaction, consumer, { schema, inline })
     logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)
-    return false
+    return 'nothing'
   }
-  await startRebuild(transaction, schema, consumer)
+  const refusal = await startRebuild(transaction, schema, consumer, refusalPause)
+  if (refusal !== undefined) {
+    noteRefusal(logger, consumer, refusal)
+    return 'refused'
+  }
   logger.info(fields, `${consumer.name} is rebuilt as version ${consumer.version}`)
+  return 'building'
+}
+
+/** Others start all the same, and this one is tried again: always true. */
+function noteRefusal(logger: Logger, { name, version }: Consumer, { error, known }: Refusal): true {
+  const level = known ? 'debug' : 'error'
+  logger[level](
+    { listener: name, version, err: error },
+    `${name} cannot be rebuilt as version ${version}; what is there stays, and it is tried again`,
+  )
   return true
 }
