@@ -6,8 +6,8 @@ import {
   sequencesOf,
 } from '../../database/sql/projection/table-contents.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
+import { qualified, quote, type Table } from '../stored/table-names.ts'
 import { cannotRebuild } from './cannot-rebuild.ts'
-import { qualified, quote, type Table } from './table-names.ts'
 
 /** A table, its copy, and how its rows are exchanged. */
 interface Pair {

@@ -3,7 +3,9 @@ import type { Executor } from '../../database/executor.ts'
 import { viewsOf } from '../../database/sql/projection/table-copy.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { isTidemarkError } from '../../errors/tidemark-error.ts'
+import { qualified, quote, type Table } from '../stored/table-names.ts'
 import { cannotRebuild } from './cannot-rebuild.ts'
+import { findTables } from './copied-tables.ts'
 import { exchangeContents } from './exchange-contents.ts'
 import { swapTables } from './swap-tables.ts'
 import { copyTables, tryStep } from './table-copy.ts'
@@ -14,7 +16,6 @@ import {
   setPath,
   type Differences,
 } from './table-description.ts'
-import { findTables, qualified, quote, type Table } from './table-names.ts'
 
 // In milliseconds.
 const lockTimeout = 1_000

@@ -1,5 +1,5 @@
 import type { Executor } from '../../database/executor.ts'
-import { qualified, quote, type Table } from './table-names.ts'
+import { qualified, quote, type Table } from '../stored/table-names.ts'
 
 /**
  * Puts copies in the place of tables from which they do not differ, and to which nothing refers: whatever their size,

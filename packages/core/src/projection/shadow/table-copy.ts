@@ -1,8 +1,8 @@
 import type { Executor } from '../../database/executor.ts'
 import { copyStatements, likeStatement } from '../../database/sql/projection/table-copy.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
+import { qualified, quote, type Table } from '../stored/table-names.ts'
 import { currentPath, setPath } from './table-description.ts'
-import { qualified, quote, type Table } from './table-names.ts'
 
 interface Step {
   /** The order of the kinds. */

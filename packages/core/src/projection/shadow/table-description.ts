@@ -1,7 +1,7 @@
 import type { Executor } from '../../database/executor.ts'
 import { describeTable } from '../../database/sql/projection/table-description.ts'
-import type { Table } from './table-names.ts'
-import { qualified } from './table-names.ts'
+import type { Table } from '../stored/table-names.ts'
+import { qualified } from '../stored/table-names.ts'
 
 /** All that the catalogs know of a table, by what it is about: `index notes_pkey`, `column note`. */
 export type TableDescription = ReadonlyMap<string, string>

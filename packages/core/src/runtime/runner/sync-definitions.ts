@@ -25,6 +25,7 @@ import {
 } from '../../projection/rebuilt/change-mode.ts'
 import { startRebuild, type Refusal } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
+import { claimTables } from '../../projection/stored/table-owners.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 // How long after a refusal a rebuild is tried again, in milliseconds.
@@ -46,7 +47,7 @@ export interface SyncEnvironment {
  * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end, or
  * cannot be rebuilt: to be tried again.
  *
- * @throws TidemarkError TIDEMARK_MODE_CHANGED or TIDEMARK_TABLE_MISMATCH.
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_TABLE_OWNED.
  */
 export async function syncDefinitions(environment: SyncEnvironment): Promise<readonly Consumer[]> {
   // By name: processes that start together take the rows in one order.
@@ -72,6 +73,7 @@ async function syncDefinition(
   const { name, kind, mode, version } = consumer
   if (row.created) {
     await consumer.check?.(transaction)
+    await claimTables(transaction, schema, consumer, environment.consumers)
     const fromNow = consumer.startFrom === 'now'
     const pruned = fromNow ? null : await prunedBelow(transaction, schema, consumer)
     if (pruned !== null) {
@@ -104,6 +106,7 @@ async function syncDefinition(
     return false
   }
   await consumer.check?.(transaction)
+  await claimTables(transaction, schema, consumer, environment.consumers)
   if (changes) return changeMode(transaction, consumer, row, environment)
   if (row.version < version) {
     const raised = await raiseVersion(transaction, consumer, environment)

@@ -30,6 +30,8 @@ WITH own AS (
   SELECT CASE k.contype WHEN 'c' THEN 2 WHEN 'f' THEN 5 ELSE 3 END,
     format('ALTER TABLE %s ADD CONSTRAINT %I %s', c.copy, k.conname, pg_get_constraintdef(k.oid, true)), false
   FROM own c JOIN pg_constraint k ON k.conrelid = c.oid WHERE k.contype IN ('c', 'p', 'u', 'x', 'f')
+    -- A foreign key to a partitioned table has one to each partition, too, which come with it.
+    AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.oid = k.conparentid AND o.conrelid = k.conrelid)
   UNION ALL
   SELECT 4, pg_get_indexdef(i.indexrelid, 0, true), false
   FROM own c JOIN pg_index i ON i.indrelid = c.oid
