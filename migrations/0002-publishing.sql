@@ -23,7 +23,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 -- `actual`; 'duplicate': the idempotency key was used by event `actual`; 'busy': another transaction holds the
 -- stream, and `wait` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without `wait`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- `patience`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -31,7 +32,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 CREATE FUNCTION :"schema".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -46,8 +48,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO :"schema".streams AS t (stream, version)

@@ -27,14 +27,18 @@ CREATE TABLE :"schema".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
@@ -42,9 +46,14 @@ CREATE TABLE :"schema".jobs (
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
+  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other.
+  turn_key          text        GENERATED ALWAYS AS (name || ' ' || concurrency_key) STORED,
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
+  successor         boolean     NOT NULL DEFAULT false,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -66,6 +75,41 @@ CREATE TABLE :"schema".jobs (
   lifecycle         text[]
 );
 
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION :"schema".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
+
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
@@ -79,19 +123,22 @@ CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
 -- that index (medians of one run). The statements that want it name the process, so no other can take it.
 CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
 
-CREATE INDEX jobs_new ON :"schema".jobs (concurrency_key) WHERE parked = 'new';
-CREATE INDEX jobs_behind ON :"schema".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
-CREATE INDEX jobs_admitted ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_new ON :"schema".jobs (turn_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON :"schema".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
-CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key)
-  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+-- One unfinished job of a type for each key, and one that comes after it.
+CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
+  WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
+  WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
 
@@ -200,9 +247,20 @@ CREATE UNLOGGED TABLE :"schema".job_doorbells (
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE :"schema".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -214,11 +272,15 @@ CREATE TABLE :"schema".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON :"schema".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE :"schema".schedule_ticks (
   schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)

@@ -70,6 +70,17 @@ BEGIN
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
 
+-- Pauses ------------------------------------------------------------------------------------------
+
+-- Queues and types of jobs of which none is claimed until somebody resumes them.
+CREATE TABLE :"schema".job_pauses (
+  kind      text        NOT NULL CHECK (kind IN ('queue', 'type')),
+  name      text        NOT NULL,
+  paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  paused_by text        NOT NULL,
+  PRIMARY KEY (kind, name)
+);
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.
@@ -80,14 +91,15 @@ CREATE TABLE :"schema".job_key_releases (
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
+  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
+          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
   EXECUTE FUNCTION :"schema".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
@@ -127,11 +139,11 @@ DECLARE
   turns      integer;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
     INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.concurrency_key FROM :"schema".jobs j WHERE j.parked = 'new'
+    FROM (SELECT j.id, j.turn_key FROM :"schema".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -146,12 +158,12 @@ BEGIN
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       FOR candidate IN
         SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-        WHERE j.concurrency_key = one AND j.parked = 'key'
+        WHERE j.turn_key = one AND j.parked = 'key'
         ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
       LOOP
         EXIT WHEN turns >= candidate.concurrency_limit;

@@ -16,7 +16,8 @@ END $$;
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+-- For spawners in SQL or in any language, by the rules of the library: keys belong to a type, and an id is that of one
+-- job. Answers the job's id, or that of the unfinished job of the type with the same key.
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
@@ -27,21 +28,60 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO :"schema".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
+     needs, limited)
   VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
+END $$;
+
+-- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place
+-- meanwhile comes first: they wait for that, until the next look.
+CREATE FUNCTION :"schema".release_successors() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM :"schema".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE :"schema".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
 END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
@@ -53,8 +93,9 @@ END $$;
 -- when they are locked: by an admission, which may wait for a limit that is held here.
 --
 -- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
-CREATE FUNCTION :"schema".claim_limited_jobs(process uuid, queue text, names text[], most integer)
-RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
+CREATE FUNCTION :"schema".claim_limited_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[], paused text[]
+) RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
@@ -86,7 +127,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM :"schema".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -106,6 +147,7 @@ BEGIN
         SELECT q.id FROM :"schema".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -120,6 +162,8 @@ BEGIN
       SELECT q.id FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM :"schema".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -156,7 +200,8 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs. `versions` are those
+-- of the definitions of `names`: what needs a newer one is left to who has it. So is what somebody has paused.
 --
 -- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
 -- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
@@ -164,14 +209,17 @@ END $$;
 --
 -- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
 -- else changed meanwhile has another place: it is left for the next claim.
-CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+CREATE FUNCTION :"schema".claim_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL
+) RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM :"schema".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE :"schema".jobs j
     SET status = 'queued', waiting = NULL,
@@ -183,11 +231,15 @@ BEGIN
      OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
     PERFORM :"schema".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM :"schema".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
-      FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
+      FROM :"schema".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -197,9 +249,12 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

@@ -106,7 +106,11 @@ test('a unique key answers the unfinished job that has it, or 409', async () => 
       ...more,
     })
   const first = await spawn({})
-  expect((await spawn({})).body).toEqual({ id: first.body['id'], duplicate: true })
+  expect((await spawn({})).body).toEqual({
+    id: first.body['id'],
+    duplicate: true,
+    outcome: 'kept',
+  })
   expect(await spawn({ onDuplicate: 'fail' })).toMatchObject({
     status: 409,
     body: { code: 'TIDEMARK_DUPLICATE_JOB', details: { id: first.body['id'] } },

@@ -6,6 +6,7 @@ import { run } from '../../packages/core/src/database/executor.ts'
 import { Database } from '../../packages/core/src/database/pool.ts'
 import {
   claimJobs,
+  markSuspect,
   releaseJobs,
   rescueJobs,
 } from '../../packages/core/src/database/sql/job/job-claim.ts'
@@ -36,13 +37,12 @@ const database = useFreshDatabase()
 
 // First every statement alone, with an owner that is still the owner and with a zombie; then the whole attempt.
 
-const settled = (status: string, outcome: string): unknown[] => [
-  status,
+const settled = (outcome: string): unknown[] => [
+  outcome,
   0,
   true,
   '{"message": "zombie"}',
   null,
-  outcome,
   randomUUID(),
   'event',
   'x',
@@ -69,34 +69,35 @@ const writes: readonly {
   {
     what: 'fail',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('failed', 'failed')],
+    values: (id, token) => [id, token, ...settled('failed')],
   },
   {
     what: 'retry',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('scheduled', 'retried')],
+    values: (id, token) => [id, token, ...settled('retried')],
   },
   {
     what: 'suspend',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('scheduled', 'suspended')],
+    values: (id, token) => [id, token, ...settled('suspended')],
   },
   {
     what: 'pause',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('paused', 'paused')],
+    values: (id, token) => [id, token, ...settled('paused')],
   },
   {
     what: 'cancel',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('cancelled', 'cancelled')],
+    values: (id, token) => [id, token, ...settled('cancelled')],
   },
   {
     what: 'give back',
     statement: settleJob,
-    values: (id, token) => [id, token, ...settled('queued', 'released')],
+    values: (id, token) => [id, token, ...settled('released')],
   },
   { what: 'give back unstarted', statement: releaseJobs, values: (id, token) => [[id], [token]] },
+  { what: 'begin alone', statement: markSuspect, values: (id, token) => [id, token] },
   { what: 'begin a transaction', statement: fenceJob, values: (id, token) => [id, token] },
   { what: 'begin a batch', statement: fenceJobs, values: (id, token) => [[id], [token]] },
   { what: 'checkpoint', statement: writeState, values: (id, token) => [id, token, 1, '{}', null] },
@@ -169,7 +170,7 @@ async function everything(): Promise<unknown[]> {
 }
 
 async function claim(pool: Database, process: string): Promise<{ id: string; token: string }> {
-  const { rows } = await run(pool, claimJobs('tidemark'), [process, 'default', ['fenced'], 1])
+  const { rows } = await run(pool, claimJobs('tidemark'), [process, 'default', ['fenced'], 1, [1]])
   return rows[0] as unknown as { id: string; token: string }
 }
 

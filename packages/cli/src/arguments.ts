@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { toEventSequence, type EventSequence } from 'tidemark'
+import { priorities, toEventSequence, type EventSequence } from 'tidemark'
 
 /** Reads a sequence. */
 export function sequenceArgument(text: string): EventSequence {
@@ -27,7 +27,9 @@ export function durationArgument(text: string): number {
   if (match === null) {
     throw new InvalidArgumentError('It must be a length of time, such as 500ms, 30s, 5m or 1h.')
   }
-  return Number(match[1]) * units[(match[2] ?? 'ms') as keyof typeof units]
+  const length = Number(match[1]) * units[(match[2] ?? 'ms') as keyof typeof units]
+  if (length <= 36_525 * 24 * units.h) return length
+  throw new InvalidArgumentError('It must be at most 100 years.')
 }
 
 /** Reads an age, in milliseconds. */
@@ -49,10 +51,13 @@ export function collected(text: string, before: readonly string[] = []): readonl
   return [...before, text]
 }
 
-/** Reads a whole number, perhaps a negative one. */
-export function integerArgument(text: string): number {
+/** Reads a priority: a number or a name. */
+export function priorityArgument(text: string): number {
+  const named = (priorities as Readonly<Record<string, number>>)[text]
+  if (named !== undefined) return named
   if (/^-?\d{1,9}$/u.test(text)) return Number(text)
-  throw new InvalidArgumentError('It must be a whole number.')
+  const names = Object.keys(priorities).join(', ')
+  throw new InvalidArgumentError(`It must be a whole number, or one of ${names}.`)
 }
 
 /** Reads the id of a job. */

@@ -34,9 +34,10 @@ const job = z.object({
     .enum(['new', 'key', 'type'])
     .nullable()
     .describe(
-      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it; `new`: nobody has looked yet.',
+      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it `needs`; `new`: nobody has looked yet.',
     ),
   requested: z.enum(['pause', 'cancel']).nullable().describe('What was asked of a running job.'),
+  needs: z.int().describe('The least version of its definition that can go on with it.'),
   priority: z.int().describe('Lower runs first.'),
   attempt: z.int(),
   input: json,
@@ -74,6 +75,11 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
   Spawned: z.object({
     id: z.uuid(),
     duplicate: z.boolean().describe('Whether it was there already.'),
+    outcome: z
+      .enum(['spawned', 'kept', 'replaced', 'follows'])
+      .describe(
+        '`kept`: it was there. `replaced`: it had not begun, and is the new job now. `follows`: it runs after the job that has its unique key and has begun.',
+      ),
   }),
   Steered: z.object({
     id: z.uuid(),

@@ -1,19 +1,31 @@
-import { jobStatuses, type JobStatus } from 'tidemark'
+import { jobStatuses, type JobStatus, type PriorityName } from 'tidemark'
 import { z } from 'zod'
 
 const time = z.iso.datetime({ offset: true })
+// How many bytes it has, and what they are, the library checks.
 const text = z.string().min(1).max(1000)
 const limit = z.coerce.number().int().min(1).max(1000)
+const priority = z.union([
+  z.int().min(-2_147_483_647).max(2_147_483_647),
+  z.enum(['urgent', 'high', 'normal', 'low', 'idle']),
+])
 const duration = z.union([z.int().min(0), z.string().regex(/^\d+(?:\.\d+)?(?:ms|s|m|h|d)$/u)])
+
+interface DebounceBody {
+  readonly window: number | string
+  readonly longest?: number | string | undefined
+}
 
 /** A request to spawn: the input, and what the options of `spawn` are in JSON. */
 export interface SpawnBody {
   readonly input?: unknown
   readonly delay?: number | string | undefined
   readonly runAt?: string | undefined
-  readonly priority?: number | undefined
+  readonly priority?: number | PriorityName | undefined
   readonly queue?: string | undefined
   readonly uniqueKey?: string | undefined
+  readonly debounce?: number | string | DebounceBody | undefined
+  readonly throttle?: number | string | undefined
   readonly onDuplicate?: 'keep' | 'replace' | 'fail' | undefined
   readonly concurrencyKey?: string | undefined
   readonly id?: string | undefined
@@ -23,19 +35,26 @@ export const spawnBody: z.ZodType<SpawnBody> = z.strictObject({
   input: z.unknown().optional(),
   delay: duration.optional().describe('How long it waits at least: `5m`, or milliseconds.'),
   runAt: time.optional().describe('When it runs at the earliest.'),
-  priority: z.int32().optional().describe('Lower runs first.'),
+  priority: priority.optional().describe('Lower runs first. By name: -100, -10, 0, 10 and 100.'),
   queue: text.optional(),
   uniqueKey: text.optional().describe('At most one unfinished job has it.'),
   onDuplicate: z
     .enum(['keep', 'replace', 'fail'])
     .optional()
     .describe('What happens when an unfinished job has the unique key. Defaults to `keep`.'),
+  debounce: z
+    .union([duration, z.strictObject({ window: duration, longest: duration.optional() })])
+    .optional()
+    .describe('Runs once, with the newest input, when its unique key was quiet for so long.'),
+  throttle: duration
+    .optional()
+    .describe('Runs once in so long, with the newest input of its unique key.'),
   concurrencyKey: text.optional(),
   id: z.uuid().optional().describe('The id of the job: spawning it again changes nothing.'),
 })
 
-export const patchBody: z.ZodType<{ readonly priority: number }> = z.strictObject({
-  priority: z.int32().describe('Lower runs first.'),
+export const patchBody: z.ZodType<{ readonly priority: number | PriorityName }> = z.strictObject({
+  priority: priority.describe('Lower runs first. By name: -100, -10, 0, 10 and 100.'),
 })
 
 /** An empty object, or nothing. */

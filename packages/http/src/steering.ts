@@ -31,7 +31,8 @@ export function addSteering(
     const by = await triggeredBy(req.raw)
     const id = idOf(body.id, req.header('idempotency-key'), [by, name])
     const handle = await jobs.spawnJson(name, body.input, { ...spawnOptions(body, by), ...id })
-    return jsonResponse({ id: handle.id, duplicate: handle.duplicate }, 202, {
+    const { outcome, duplicate } = handle
+    return jsonResponse({ id: handle.id, duplicate, outcome }, 202, {
       location: `${basePath}/jobs/${handle.id}`,
     })
   })
@@ -59,11 +60,14 @@ export function addSteering(
 }
 
 function spawnOptions(body: SpawnBody, triggeredBy: string): SpawnOptions {
-  const { delay, runAt, priority, queue, uniqueKey, onDuplicate, concurrencyKey } = body
+  const { delay, runAt, debounce, throttle, priority } = body
+  const { queue, uniqueKey, onDuplicate, concurrencyKey } = body
   return {
     triggeredBy,
     ...(delay === undefined ? {} : { delay: delay as Duration }),
     ...(runAt === undefined ? {} : { runAt: new Date(runAt) }),
+    ...(debounce === undefined ? {} : { debounce: debounce as Duration }),
+    ...(throttle === undefined ? {} : { throttle: throttle as Duration }),
     ...(priority === undefined ? {} : { priority }),
     ...(queue === undefined ? {} : { queue }),
     ...(uniqueKey === undefined ? {} : { uniqueKey }),

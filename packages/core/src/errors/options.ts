@@ -1,4 +1,5 @@
-import { preview } from './foreign-value.ts'
+import { shown } from './checked-text.ts'
+import { largestInteger } from './checked-values.ts'
 import { TidemarkError } from './tidemark-error.ts'
 
 /**
@@ -30,13 +31,24 @@ export function rejectUnknownOptions(
   }
 }
 
-/** Throws TIDEMARK_INVALID_OPTION unless `value` is a whole number of at least `least`. */
-export function requireWhole(where: string, option: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least) return
+/**
+ * Throws TIDEMARK_INVALID_OPTION unless `value` is a whole number of at least `least`.
+ *
+ * @param most - Defaults to what a column of type integer and a timer of Node take, 2,147,483,647.
+ */
+export function requireWhole(
+  where: string,
+  option: string,
+  value: unknown,
+  least: number,
+  most: number = largestInteger,
+): asserts value is number {
+  if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return
+  const range = (value as number) > most ? `from ${least} to ${most}` : `of at least ${least}`
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
-    `${where}: "${option}" must be a whole number of at least ${least}, not ${String(value)}`,
-    { details: { option, value } },
+    `${where}: "${option}" must be a whole number ${range}, not ${shown(value)}`,
+    { details: { option, value: typeof value === 'number' ? value : shown(value) } },
   )
 }
 
@@ -45,21 +57,17 @@ export function requireFunction(where: string, option: string, value: unknown): 
   if (typeof value === 'function') return
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
-    `${where}: "${option}" must be a function, not ${preview(value)}`,
+    `${where}: "${option}" must be a function, not ${shown(value)}`,
     { details: { option } },
   )
 }
 
 /** Throws TIDEMARK_INVALID_OPTION unless `name` can name a listener, projection or event. */
-export function requireName(where: string, name: string): void {
+export function requireName(where: string, name: unknown): asserts name is string {
   if (typeof name === 'string' && /^[\w.:/-]{1,200}$/u.test(name)) return
-  throw new TidemarkError(
-    'TIDEMARK_INVALID_OPTION',
-    `${where} needs a name, not ${JSON.stringify(name)}`,
-    {
-      hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
-    },
-  )
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a name, not ${shown(name)}`, {
+    hint: 'Use letters, digits and the characters _ . : / - (at most 200), for instance "credit.facility_activated".',
+  })
 }
 
 /** The candidate within an edit distance of a third of the word's length, if there is one. */

@@ -226,7 +226,11 @@ class PerformedAttempt {
     ) => {
       const name = typeof job === 'string' ? job : job.name
       list.push({ name, input, options })
-      return { id: options.id ?? crypto.randomUUID(), duplicate: false }
+      return {
+        id: options.id ?? crypto.randomUUID(),
+        duplicate: false,
+        outcome: 'spawned' as const,
+      }
     }
   }
 

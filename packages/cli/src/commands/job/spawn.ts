@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import type { App, SpawnOptions } from 'tidemark'
-import { durationArgument, integerArgument, timeArgument, uuidArgument } from '../../arguments.ts'
+import { durationArgument, priorityArgument, timeArgument, uuidArgument } from '../../arguments.ts'
+import { usageError } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { followJob } from '../../follow-job.ts'
 import { parseJson } from '../../json-argument.ts'
@@ -30,7 +31,11 @@ export function addJobSpawn(parent: Command, context: Context): void {
     .argument('[input]', 'the input as JSON; - reads it from standard input', '{}')
     .option('--delay <duration>', 'how long it waits at least', durationArgument)
     .option('--run-at <time>', 'when it runs at the earliest', timeArgument)
-    .option('--priority <number>', 'lower runs first', integerArgument)
+    .option(
+      '--priority <priority>',
+      'lower runs first: a number, or urgent, high, normal, low, idle',
+      priorityArgument,
+    )
     .option('--queue <queue>', "the queue (default: the definition's, or default)")
     .option('--unique-key <key>', 'at most one unfinished job has it')
     .addOption(
@@ -49,6 +54,12 @@ export function addJobSpawn(parent: Command, context: Context): void {
           const input = parseJson('the input', given === '-' ? await io.stdin() : given)
           const validated = (await session.config()) !== undefined
           const app = await session.app()
+          if (!validated && options.onDuplicate !== undefined) {
+            throw usageError(
+              '--on-duplicate needs the definition of the job, and no config was loaded',
+              'Give --config, or leave the option out: the job that has the key is kept.',
+            )
+          }
           const spawned = validated
             ? await app.jobs.spawnJson(name, input, spawnOptions(options))
             : await spawnBySql(app, name, input, options)
@@ -101,14 +112,14 @@ async function spawnBySql(
   options: Options,
 ): Promise<{ readonly id: string; readonly duplicate: boolean }> {
   const id = options.id ?? crypto.randomUUID()
-  const { delay, runAt = delay === undefined ? null : new Date(Date.now() + delay) } = options
+  const { delay = null, runAt = null } = options
   const { priority = 0, queue = 'default', uniqueKey = null, concurrencyKey = null } = options
   return reading(app, async (query) => {
     const before = await query(`SELECT FROM "${app.schema}".jobs WHERE id = $1`, [id])
     const [row] = await query<{ id: string }>(
-      `SELECT "${app.schema}".spawn(name => $1, input => $2::jsonb, run_at => $3, priority => $4, queue => $5,
+      `SELECT "${app.schema}".spawn(name => $1, input => $2::jsonb, run_at => coalesce($3::timestamptz, now() + $9::float8 * interval '1 ms'), priority => $4, queue => $5,
          unique_key => $6, concurrency_key => $7, triggered_by => 'cli', id => $8) AS id`,
-      [name, JSON.stringify(input), runAt, priority, queue, uniqueKey, concurrencyKey, id],
+      [name, JSON.stringify(input), runAt, priority, queue, uniqueKey, concurrencyKey, id, delay],
     )
     return { id: row?.id ?? id, duplicate: row?.id !== id || before.length > 0 }
   })

@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723',
+    checksum: 'c71b95b74cb985fb0c41310daeaa5cb380284e798aef526f6ade79df88c796bb',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -392,7 +392,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 -- \`actual\`; 'duplicate': the idempotency key was used by event \`actual\`; 'busy': another transaction holds the
 -- stream, and \`wait\` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without \`wait\`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- \`patience\`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -400,7 +401,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 CREATE FUNCTION :"schema".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -415,8 +417,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO :"schema".streams AS t (stream, version)
@@ -558,7 +560,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
+    checksum: '30290e364d3a0e4a7e7af57eadcd9116c41d500f74a5c3d3e5300acd3496f2e3',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -606,6 +608,8 @@ CREATE TABLE :"schema".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -677,7 +681,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323',
+    checksum: 'dfa25195800b655ad1bb7ad8821b829b3ea5ddbfd0e31a2ed5c759f34f936556',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -707,14 +711,18 @@ CREATE TABLE :"schema".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
@@ -722,9 +730,14 @@ CREATE TABLE :"schema".jobs (
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
+  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other.
+  turn_key          text        GENERATED ALWAYS AS (name || ' ' || concurrency_key) STORED,
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
+  successor         boolean     NOT NULL DEFAULT false,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -746,6 +759,41 @@ CREATE TABLE :"schema".jobs (
   lifecycle         text[]
 );
 
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. \`requested\` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION :"schema".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
+
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
@@ -759,19 +807,22 @@ CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
 -- that index (medians of one run). The statements that want it name the process, so no other can take it.
 CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
 
-CREATE INDEX jobs_new ON :"schema".jobs (concurrency_key) WHERE parked = 'new';
-CREATE INDEX jobs_behind ON :"schema".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
-CREATE INDEX jobs_admitted ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_new ON :"schema".jobs (turn_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON :"schema".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
-CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key)
-  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+-- One unfinished job of a type for each key, and one that comes after it.
+CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
+  WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
+  WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
 
@@ -880,9 +931,20 @@ CREATE UNLOGGED TABLE :"schema".job_doorbells (
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE :"schema".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -894,11 +956,15 @@ CREATE TABLE :"schema".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON :"schema".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE :"schema".schedule_ticks (
   schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)
@@ -917,7 +983,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: 'bd31cbf44e95f4eb8ca2479970e1e28d381dd377e03855ee907f8a74982789e4',
+    checksum: 'd6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -990,6 +1056,17 @@ BEGIN
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
 
+-- Pauses ------------------------------------------------------------------------------------------
+
+-- Queues and types of jobs of which none is claimed until somebody resumes them.
+CREATE TABLE :"schema".job_pauses (
+  kind      text        NOT NULL CHECK (kind IN ('queue', 'type')),
+  name      text        NOT NULL,
+  paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  paused_by text        NOT NULL,
+  PRIMARY KEY (kind, name)
+);
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.
@@ -1000,14 +1077,15 @@ CREATE TABLE :"schema".job_key_releases (
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.concurrency_key);
+  INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
+          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
   EXECUTE FUNCTION :"schema".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
@@ -1047,11 +1125,11 @@ DECLARE
   turns      integer;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
     INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.concurrency_key FROM :"schema".jobs j WHERE j.parked = 'new'
+    FROM (SELECT j.id, j.turn_key FROM :"schema".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -1066,12 +1144,12 @@ BEGIN
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       FOR candidate IN
         SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-        WHERE j.concurrency_key = one AND j.parked = 'key'
+        WHERE j.turn_key = one AND j.parked = 'key'
         ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
       LOOP
         EXIT WHEN turns >= candidate.concurrency_limit;
@@ -1088,7 +1166,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '467c00d1457f5e69df7dae4ce2f3f83d9bcad79c9d0c5e98c110d3f732d4e88c',
+    checksum: '3d663883378bcf0ae831cf9db20f64751fc8f18b8534399f01cf976c274acc45',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1107,7 +1185,8 @@ END $$;
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".ring_for_jobs();
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+-- For spawners in SQL or in any language, by the rules of the library: keys belong to a type, and an id is that of one
+-- job. Answers the job's id, or that of the unfinished job of the type with the same key.
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
@@ -1118,21 +1197,60 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO :"schema".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
+     needs, limited)
   VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
+END $$;
+
+-- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place
+-- meanwhile comes first: they wait for that, until the next look.
+CREATE FUNCTION :"schema".release_successors() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM :"schema".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE :"schema".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
 END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
@@ -1144,8 +1262,9 @@ END $$;
 -- when they are locked: by an admission, which may wait for a limit that is held here.
 --
 -- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
-CREATE FUNCTION :"schema".claim_limited_jobs(process uuid, queue text, names text[], most integer)
-RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
+CREATE FUNCTION :"schema".claim_limited_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[], paused text[]
+) RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
@@ -1177,7 +1296,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM :"schema".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -1197,6 +1316,7 @@ BEGIN
         SELECT q.id FROM :"schema".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -1211,6 +1331,8 @@ BEGIN
       SELECT q.id FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM :"schema".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -1247,7 +1369,8 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs. \`versions\` are those
+-- of the definitions of \`names\`: what needs a newer one is left to who has it. So is what somebody has paused.
 --
 -- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
 -- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
@@ -1255,14 +1378,17 @@ END $$;
 --
 -- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
 -- else changed meanwhile has another place: it is left for the next claim.
-CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+CREATE FUNCTION :"schema".claim_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL
+) RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM :"schema".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE :"schema".jobs j
     SET status = 'queued', waiting = NULL,
@@ -1274,11 +1400,15 @@ BEGIN
      OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
     PERFORM :"schema".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM :"schema".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
-      FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
+      FROM :"schema".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -1288,9 +1418,12 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while

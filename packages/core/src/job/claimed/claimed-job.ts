@@ -19,6 +19,8 @@ export interface ClaimedJob {
   readonly correlation_id: string | null
   readonly causation_id: string | null
   readonly requested: 'pause' | 'cancel' | null
+  /** How many processes in a row have died while they had it. */
+  readonly deaths: number
   /** The context that it was spawned in. Only for who traces. */
   readonly traceparent?: string | null
   readonly tracestate?: string | null

@@ -1,13 +1,15 @@
 import type { z } from 'zod'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Upcaster } from '../../event/define-event.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
-import type { QueueDefinition } from './define-queue.ts'
+import { longestQueue, type QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
 import { lifecycleOf, type JobTransition } from './lifecycle.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
+import { priorityOf, type PriorityName } from './priority.ts'
 import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
 import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
@@ -45,15 +47,20 @@ export interface JobOptions<
   readonly aliases?: readonly string[]
   /** Jobs of one queue share a number of slots in each process. Defaults to `'default'`. */
   readonly queue?: string | QueueDefinition
-  /** Lower runs first. Defaults to 0. */
-  readonly priority?: number
+  /** Lower runs first: a number, or one of the names in `Priority`. Defaults to 0, which is `'normal'`. */
+  readonly priority?: number | PriorityName
   readonly retry?: JobRetryOptions
   /** How long one attempt may take before it is cut off. Defaults to 15 minutes. */
   readonly timeout?: Duration
-  /** At most one unfinished job has the same key. Defaults to no limit. */
-  readonly uniqueKey?: (input: z.output<Input>) => string
-  /** Jobs with the same key do not run side by side. Defaults to no limit. */
-  readonly concurrencyKey?: (input: z.output<Input>) => string
+  /**
+   * At most one unfinished job of the type has the same key. Undefined: none. Defaults to no limit.
+   */
+  readonly uniqueKey?: (input: z.output<Input>) => string | undefined
+  /**
+   * Jobs of the type with the same key do not run side by side. Undefined: none. Defaults to no limit. For what several
+   * types share, give them a queue with a limit.
+   */
+  readonly concurrencyKey?: (input: z.output<Input>) => string | undefined
   /** How many jobs with the same concurrency key run side by side, in all processes together. Defaults to 1. */
   readonly concurrency?: number
   /**
@@ -185,10 +192,11 @@ export function defineJob<
   const where = `defineJob(${JSON.stringify(name)})`
   requireName('defineJob', name)
   rejectUnknownOptions(where, options, known)
-  const { version = 1, upcast = {}, priority = 0, concurrency = 1, aliases = [] } = options
+  const { version = 1, upcast = {}, concurrency = 1, aliases = [] } = options
+  const priority = priorityOf(where, options.priority ?? 0)
   requireWhole(where, 'version', version, 1)
   requireWhole(where, 'concurrency', concurrency, 1)
-  requireWhole(where, 'priority', priority, Number.MIN_SAFE_INTEGER)
+  requireAliases(where, name, aliases)
   requireSchemas(where, options)
   for (let from = 1; from < version; from++) {
     if (typeof upcast[from] === 'function') continue
@@ -204,6 +212,8 @@ export function defineJob<
     )
   }
   const { uniqueKey, concurrencyKey, queue = 'default' } = options
+  const queueName = typeof queue === 'string' ? queue : queue.name
+  requireText(where, 'queue', queueName, { most: longestQueue })
   const limit =
     options.limit === undefined ? undefined : declaredLimit(where, options.limit, ['key'])
   const rateKey = options.limit?.rate?.key
@@ -213,7 +223,7 @@ export function defineJob<
     version,
     description: options.description,
     aliases,
-    queue: typeof queue === 'string' ? queue : queue.name,
+    queue: queueName,
     definedQueue: typeof queue === 'string' ? undefined : queue,
     priority,
     retry: jobRetry(where, options.retry),
@@ -231,6 +241,7 @@ export function defineJob<
     },
     upcast,
     upcastState: options.upcastState ?? {},
+    // Whatever they answer is checked by who spawns.
     uniqueKey: (input: unknown) => uniqueKey?.(input as z.output<Input>),
     concurrencyKey: (input: unknown) => concurrencyKey?.(input as z.output<Input>),
     rateKey: (input: unknown) => rateKey?.(input as z.output<Input>) ?? '',
@@ -245,6 +256,17 @@ export function defineJob<
 /** Whether `value` was made by {@link defineJob}. */
 export function isJobDefinition(value: unknown): value is JobDefinition {
   return typeof value === 'object' && value !== null && definitions.has(value)
+}
+
+function requireAliases(where: string, name: string, aliases: readonly string[]): void {
+  for (const alias of aliases) {
+    requireName(`${where}: aliases`, alias)
+    if (alias !== name && aliases.filter((other) => other === alias).length === 1) continue
+    throw invalid(
+      `${where} has the alias "${alias}" ${alias === name ? 'which is its own name' : 'twice'}`,
+      'List only names that the job had before, each once.',
+    )
+  }
 }
 
 function requireSchemas(

@@ -1,5 +1,8 @@
-import { requireName } from '../../errors/options.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { declaredLimit, type DeclaredLimit, type QueueLimit } from './limit.ts'
+
+/** The most bytes of a queue's name. */
+export const longestQueue = 200
 
 const definitions = new WeakSet<object>()
 
@@ -26,7 +29,7 @@ export interface QueueDefinition {
  * ```
  */
 export function defineQueue(name: string, limit: QueueLimit): QueueDefinition {
-  requireName('defineQueue', name)
+  requireText('defineQueue', 'name', name, { most: longestQueue })
   const definition: QueueDefinition = Object.freeze({
     kind: 'queue',
     name,

@@ -5,6 +5,11 @@ import { exponential, type Backoff } from '../../listener/declared/backoff.ts'
 export interface JobRetryOptions {
   /** How often it is tried in all. Defaults to 10. */
   readonly attempts?: number
+  /**
+   * How many processes in a row may die with it before it fails with TIDEMARK_JOB_KILLS. Deaths do not count as attempts.
+   * After the second the job runs alone in its process, and only deaths while it does count. Defaults to 5.
+   */
+  readonly deaths?: number
   /** How long to wait before each attempt. Defaults to 1 s, doubling up to 1 h, also when it answers nonsense. */
   readonly backoff?: Backoff
   /** Whether trying again can help. Defaults to always, also when it throws. */
@@ -14,16 +19,19 @@ export interface JobRetryOptions {
 /** The options with their defaults. */
 export interface JobRetry {
   readonly attempts: number
+  readonly deaths: number
   readonly backoff: Backoff
   readonly retryable: (error: unknown) => boolean
 }
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function jobRetry(where: string, options: JobRetryOptions = {}): JobRetry {
-  rejectUnknownOptions(`${where}: retry`, options, ['attempts', 'backoff', 'retryable'])
-  const { attempts = 10, backoff = exponential('1s', '1h'), retryable = () => true } = options
+  rejectUnknownOptions(`${where}: retry`, options, ['attempts', 'deaths', 'backoff', 'retryable'])
+  const { attempts = 10, deaths = 5, retryable = () => true } = options
+  const { backoff = exponential('1s', '1h') } = options
   requireWhole(where, 'retry.attempts', attempts, 1)
+  requireWhole(where, 'retry.deaths', deaths, 1)
   requireFunction(where, 'retry.backoff', backoff)
   requireFunction(where, 'retry.retryable', retryable)
-  return { attempts, backoff, retryable }
+  return { attempts, deaths, backoff, retryable }
 }

@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
+import { after } from '../../database/timer.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
@@ -30,7 +31,7 @@ export function errorOf(outcome: Outcome): unknown {
 
 async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   let context: RunContext | undefined
-  const timer = setTimeout(() => attempt.interrupt('timeout'), attempt.definition.timeout)
+  const timer = after(attempt.definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
@@ -47,7 +48,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     await context?.flush()
     return outcomeOf(attempt, error)
   } finally {
-    clearTimeout(timer)
+    timer.clear()
   }
 }
 
@@ -69,12 +70,11 @@ export async function readContext(
  */
 export function startedJob({ definition, job }: Attempt, context: unknown): Job<unknown, unknown> {
   const { name, retry } = definition
-  // An attempt that ends in this process is judged at its end: only the death of one leads here.
-  if (job.attempt > retry.attempts) {
+  if (job.deaths >= retry.deaths) {
     throw new TidemarkError(
       'TIDEMARK_JOB_KILLS',
-      `${name} ${job.id} is not tried again: attempt ${retry.attempts} of ${retry.attempts} ended with its process`,
-      { details: { name, id: job.id, attempts: retry.attempts } },
+      `${name} ${job.id} is not run again: ${job.deaths} processes in a row died while they ran it`,
+      { details: { name, id: job.id, deaths: job.deaths } },
     )
   }
   return {

@@ -9,6 +9,7 @@ import {
   unparkKnown,
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
+import { releaseSuccessors } from '../../database/sql/job/job-spawn.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
@@ -47,6 +48,7 @@ export class JobCare {
     let parked = 0
     while (!signal.aborted) {
       await this.#wakeWaiting()
+      await this.#releaseSuccessors()
       if (Date.now() - rescued >= rescueEvery) {
         await this.#rescue()
         await this.#releaseOrphans()
@@ -89,6 +91,13 @@ export class JobCare {
     this.#onClaimable()
   }
 
+  /** Lets go on what was to replace a job that had begun, and that has ended by now. */
+  async #releaseSuccessors(): Promise<void> {
+    const { database, outbox } = this.#environment
+    const { rows } = await run(database, releaseSuccessors(outbox.schema), [])
+    if (rows[0]?.['released'] !== 0) this.#onClaimable()
+  }
+
   async #wakeWaiting(): Promise<void> {
     const { database, outbox } = this.#environment
     const { rows } = await run(database, anyWaits(outbox.schema), [])
@@ -102,11 +111,16 @@ export class JobCare {
   async #sortTypes(): Promise<void> {
     const { database, outbox, leaseDuration, logger, spawner } = this.#environment
     const { names } = spawner.registry
-    const { rowCount } = await run(database, unparkKnown(outbox.schema), [names])
+    const { rowCount } = await run(database, unparkKnown(outbox.schema), [
+      names,
+      spawner.registry.versionsOf(names),
+    ])
     if ((rowCount ?? 0) > 0) this.#onClaimable()
     const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
     if (rows.length > 0) {
-      const unknown = [...new Set(rows.map((row) => row['name'] as string))]
+      const unknown = [
+        ...new Set(rows.map((row) => `${String(row['name'])} (version ${String(row['needs'])})`)),
+      ]
       logger.warn({ names: unknown }, `no live process runs ${unknown.join(', ')}: the jobs wait`)
     }
     await run(database, sweepJobDoorbells(outbox.schema), [])

@@ -2,6 +2,7 @@ import { run } from '../../database/executor.ts'
 import {
   claimJobs,
   claimObservedJobs,
+  markSuspect,
   nextJobDue,
   releaseJobs,
 } from '../../database/sql/job/job-claim.ts'
@@ -11,14 +12,14 @@ import { Attempts } from '../attempted/attempts.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import { JobQueue } from '../claimed/job-queue.ts'
+import { Suspects } from '../claimed/suspects.ts'
 import { WakeUp } from '../claimed/wake-up.ts'
-import { notStorable } from '../defined/job-codec.ts'
 import type { JobRetention } from '../defined/retention.ts'
-import { Completions } from '../settled/completions.ts'
-import { settle, type Outcome, type Unfinished } from '../settled/settlement.ts'
+import type { Outcome } from '../settled/settlement.ts'
 import { failedOrRetried } from '../settled/verdict.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
+import { JobEnds } from './job-ends.ts'
 import { executeBatch } from './transactional-batch.ts'
 
 /** How a process runs jobs. */
@@ -41,19 +42,22 @@ const pollInterval = 5
 // Without an ear for the doorbell.
 const deafPoll = 250
 
+/** Attempts with how they have ended. */
+type Ended = Iterable<readonly [Attempt, Outcome]>
+
 /** Runs the jobs of an application in one process. */
 export class JobRunner {
   readonly #environment: JobEnvironment
   readonly #queues: readonly JobQueue[]
   readonly #attempts: Attempts
+  readonly #suspects = new Suspects()
   readonly #care: JobCare
-  readonly #completions: Completions
+  readonly #ends: JobEnds
   readonly #wake: WakeUp
   readonly #hears: () => boolean
   readonly #drainTimeout: number
   readonly #connections: number
   readonly #impatience = new AbortController()
-  readonly #settling = new Set<Promise<void>>()
   #ended = Promise.withResolvers<void>()
   #batches = 0
   #draining = false
@@ -76,18 +80,10 @@ export class JobRunner {
     )
     this.#attempts = new Attempts(environment)
     this.#wake = new WakeUp(database, outbox.schema, process)
-    this.#completions = new Completions(
-      environment,
-      this.#impatience.signal,
-      () => {
-        this.#wake.ring()
-        this.#noteEnd()
-      },
-      (attempt, error) => {
-        const refused = notStorable(`the output of ${attempt.definition.name}`, '', error)
-        this.#write(attempt, { kind: 'failed', error: refused })
-      },
-    )
+    this.#ends = new JobEnds(environment, this.#attempts, this.#impatience.signal, () => {
+      this.#wake.ring()
+      this.#runSuspect()
+    })
     this.#care = new JobCare(
       environment,
       (id) => this.#isKnown(id),
@@ -155,31 +151,37 @@ export class JobRunner {
       this.#attempts.interruptAll('shutdown')
       this.#impatience.abort()
     }, this.#drainTimeout)
-    while (this.running > 0 || this.#settling.size > 0) {
+    while (this.running > 0) {
       this.#ended = Promise.withResolvers<void>()
       await this.#ended.promise
     }
-    await this.#completions.drained()
+    await this.#ends.drained()
     clearTimeout(late)
     await this.#wake.remove()
   }
 
   async #claimAll(): Promise<{ wanted: number; found: number }> {
-    const { database, outbox, process } = this.#environment
+    const { database, outbox, process, spawner } = this.#environment
     let wanted = 0
     let found = 0
     for (const queue of this.#queues) {
-      const want = queue.wanted(this.#completions.unsettled)
+      // A suspect waits until it is alone, and runs alone.
+      if (this.#suspects.block) break
+      const want = Math.min(queue.wanted(this.#ends.unsettled), this.#suspects.most)
       if (want === 0) continue
       wanted += want
-      const values = [process, queue.name, queue.names, want]
+      const versions = spawner.registry.versionsOf(queue.names)
+      const values = [process, queue.name, queue.names, want, versions]
       const claim = isObserved() ? claimObservedJobs : claimJobs
       const { rows } = await run(database, claim(outbox.schema), values)
       found += rows.length
-      queue.add(rows as unknown as ClaimedJob[])
-      if (this.#draining) await this.#releaseWaiting()
-      else this.#dispatch(queue)
+      const { usual, back } = this.#suspects.sort(queue, rows as unknown as ClaimedJob[])
+      queue.add(usual)
+      // What has not begun would die with the suspect, and become one.
+      if (this.#draining || this.#suspects.block) await this.#releaseWaiting(back)
+      if (!this.#draining) this.#dispatch(queue)
     }
+    this.#runSuspect()
     return { wanted, found }
   }
 
@@ -191,17 +193,48 @@ export class JobRunner {
     return due === null || due === undefined ? longestIdle : Math.ceil(due) + 1
   }
 
+  /** Begins the suspect when nothing else runs in this process, and no end of anything is being written. */
+  #runSuspect(): void {
+    if (this.#draining || this.running > 0 || !this.#ends.idle) return
+    const suspect = this.#suspects.begin()
+    if (suspect === undefined) return
+    const { queue, job } = suspect
+    const attempt = this.#attempts.begin(job)
+    const { name } = attempt.definition
+    const fields = { job: job.id, name, deaths: job.deaths }
+    this.#environment.logger.warn(fields, `${name} runs alone: processes died while they ran it`)
+    const work = async (): Promise<Ended> =>
+      (await this.#mark(attempt)) ? this.#execute([attempt]) : [[attempt, { kind: 'released' }]]
+    void this.#occupy(queue, [attempt], work).finally(() => {
+      this.#suspects.end()
+      this.#wake.ring()
+    })
+  }
+
+  /** Counts the death before it happens; a job whose mark cannot be written is given back. */
+  async #mark(attempt: Attempt): Promise<boolean> {
+    const { database, outbox, logger } = this.#environment
+    try {
+      await run(database, markSuspect(outbox.schema), attempt.fence)
+      return true
+    } catch (error) {
+      logger.warn({ err: error, job: attempt.job.id }, 'a suspect could not begin')
+      return false
+    }
+  }
+
   /** Starts jobs while there are slots. */
   #dispatch(queue: JobQueue): void {
-    while (queue.hasSlot && !this.#draining) {
+    while (queue.hasSlot && !this.#draining && !this.#suspects.block) {
       const next = queue.peek()
       if (next === undefined) return
       // Another batch would only wait for a connection.
       if (this.#isTransactional(next) && this.#batches >= this.#connections) return
       const job = queue.take() ?? next
       const attempt = this.#attempts.begin(job)
-      if (attempt.definition.transact === undefined) void this.#runAlone(queue, attempt)
-      else void this.#runBatch(queue, this.#batchAround(queue, attempt))
+      const { transact } = attempt.definition
+      const batch = transact === undefined ? [attempt] : this.#batchAround(queue, attempt)
+      void this.#occupy(queue, batch, () => this.#execute(batch))
     }
   }
 
@@ -222,110 +255,60 @@ export class JobRunner {
     return batch
   }
 
-  async #runAlone(queue: JobQueue, attempt: Attempt): Promise<void> {
+  /** Runs jobs in a slot, which is free again whatever happens. Never throws. */
+  async #occupy(
+    queue: JobQueue,
+    attempts: readonly Attempt[],
+    work: () => Promise<Ended>,
+  ): Promise<void> {
     queue.begin()
     const started = performance.now()
     try {
-      this.#conclude(attempt, await execute(attempt))
+      for (const [attempt, outcome] of await work()) this.#ends.conclude(attempt, outcome)
     } catch (error) {
-      this.#conclude(attempt, failedOrRetried(attempt, error))
+      for (const attempt of attempts) {
+        this.#ends.conclude(attempt, failedOrRetried(attempt, error))
+      }
     } finally {
-      queue.end(performance.now() - started, 1)
+      queue.end(performance.now() - started, attempts.length)
       this.#afterRun(queue)
     }
   }
 
-  async #runBatch(queue: JobQueue, batch: readonly Attempt[]): Promise<void> {
-    queue.begin()
-    const started = performance.now()
+  /** Runs one job outside of a transaction, or those that share one. */
+  async #execute(attempts: readonly Attempt[]): Promise<Ended> {
+    const [first] = attempts
+    if (first === undefined) return []
+    if (first.definition.transact === undefined) return [[first, await execute(first)]]
     this.#batches += 1
     try {
-      const outcomes = await executeBatch(this.#environment, batch)
-      for (const [attempt, outcome] of outcomes) this.#conclude(attempt, outcome)
-    } catch (error) {
-      for (const attempt of batch) this.#conclude(attempt, failedOrRetried(attempt, error))
+      return await executeBatch(this.#environment, attempts)
     } finally {
       this.#batches -= 1
-      queue.end(performance.now() - started, batch.length)
-      this.#afterRun(queue)
     }
   }
 
   #afterRun(queue: JobQueue): void {
     for (const each of this.#queues) this.#dispatch(each)
+    this.#runSuspect()
     if (queue.waiting === 0) this.#wake.ring()
-    this.#noteEnd()
-  }
-
-  #noteEnd(): void {
     this.#ended.resolve()
-  }
-
-  #conclude(attempt: Attempt, outcome: Outcome): void {
-    attempt.end()
-    if (outcome.kind === 'completed') {
-      this.#completions.add(attempt, outcome.output)
-      this.#attempts.forget(attempt)
-      return
-    }
-    if (outcome.kind === 'committed' || outcome.kind === 'lost') {
-      this.#attempts.forget(attempt)
-      if (outcome.kind === 'lost') this.#reportLost(attempt)
-      else if (attempt.job.keyed) this.#wake.ring()
-      return
-    }
-    this.#write(attempt, outcome)
-  }
-
-  /** Writes how an attempt has ended; until that is done it is this process's. */
-  #write(attempt: Attempt, outcome: Unfinished): void {
-    this.#attempts.keep(attempt)
-    const settling = this.#settle(attempt, outcome).finally(() => {
-      this.#attempts.forget(attempt)
-      this.#settling.delete(settling)
-      this.#wake.ring()
-      this.#noteEnd()
-    })
-    this.#settling.add(settling)
-  }
-
-  async #settle(attempt: Attempt, outcome: Unfinished): Promise<void> {
-    const { logger } = this.#environment
-    const { definition, job } = attempt
-    const fields = { job: job.id, name: definition.name, attempt: job.attempt }
-    try {
-      if (!(await settle(attempt, outcome, this.#impatience.signal))) this.#reportLost(attempt)
-      else if (outcome.kind === 'failed') {
-        logger.error({ ...fields, err: outcome.error }, `${definition.name} has failed`)
-      } else if (outcome.kind === 'retried') {
-        const retryIn = Math.round(outcome.delay)
-        const { error: err, notes = [] } = outcome
-        logger.warn({ ...fields, err, retryIn }, `${definition.name} is tried again`)
-        for (const note of notes) logger.error(fields, note)
-      }
-    } catch (error) {
-      logger.error({ ...fields, err: error }, `how ${definition.name} ended could not be written`)
-    }
-  }
-
-  #reportLost({ definition, job }: Attempt): void {
-    this.#environment.logger.warn(
-      { job: job.id, name: definition.name, token: job.token },
-      `${definition.name} was taken over; nothing of the late attempt counts`,
-    )
   }
 
   /** Whether the job is in this process, or may be: completions that are under way are not told apart. */
   #isKnown(id: string): boolean {
     return (
-      this.#completions.unsettled > 0 ||
+      this.#ends.unsettled > 0 ||
       this.#attempts.has(id) ||
+      this.#suspects.next?.id === id ||
       this.#queues.some((queue) => queue.claimed.includes(id))
     )
   }
 
-  async #releaseWaiting(): Promise<void> {
-    const jobs = this.#queues.flatMap((queue) => queue.takeAll())
+  /** Gives back what has not begun, and `more`; a suspect only when the process stops. */
+  async #releaseWaiting(more: readonly ClaimedJob[] = []): Promise<void> {
+    const jobs = [...this.#queues.flatMap((queue) => queue.takeAll()), ...more]
+    if (this.#draining) jobs.push(...this.#suspects.take())
     if (jobs.length === 0) return
     const { database, outbox } = this.#environment
     const sorted = jobs.toSorted((a, b) => (a.id < b.id ? -1 : 1))

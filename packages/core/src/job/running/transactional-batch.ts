@@ -2,9 +2,11 @@ import { run } from '../../database/executor.ts'
 import type { Guard } from '../../database/guard.ts'
 import { Savepoints, type Savepoint } from '../../database/savepoints.ts'
 import { fenceJobs } from '../../database/sql/job/job-settle.ts'
+import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
@@ -14,7 +16,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
-import { guardedSpawn, guardOf, jobOrigin, sendThrough } from '../settled/job-transaction.ts'
+import { guardOf, jobOrigin } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { writeCompletions, type Completion } from '../settled/write-completions.ts'
 import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
@@ -55,7 +57,7 @@ async function commitTogether(
   const committing = publishingTransaction(
     transactions,
     outbox,
-    { idleTimeout: leaseDuration },
+    { idleTimeout: leaseDuration, foreign: true },
     async (transaction, buffer) => {
       const stops = attempts.map((attempt) => attempt.watch(transaction))
       try {
@@ -132,7 +134,7 @@ async function executeOne(
   const { spawner, outputs } = attempt.environment
   const { definition } = attempt
   const guard = guardOf(attempt, transaction)
-  const timer = setTimeout(() => attempt.interrupt('timeout'), definition.timeout)
+  const timer = after(definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const events: OutgoingEvent[] = []
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
@@ -155,7 +157,7 @@ async function executeOne(
     await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error) }
   } finally {
-    clearTimeout(timer)
+    timer.clear()
   }
 }
 

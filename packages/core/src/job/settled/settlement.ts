@@ -32,15 +32,6 @@ export type Outcome =
 /** The outcomes that are written one by one. */
 export type Unfinished = Exclude<Outcome, { kind: 'completed' | 'committed' | 'lost' }>
 
-const statuses = {
-  failed: 'failed',
-  retried: 'scheduled',
-  suspended: 'scheduled',
-  paused: 'paused',
-  cancelled: 'cancelled',
-  released: 'queued',
-} as const
-
 // Between tries to write an outcome down while the server is away.
 const longestRetry = 2_000
 
@@ -102,12 +93,11 @@ function values(attempt: Attempt, outcome: Unfinished): unknown[] {
   const delay = kind === 'retried' ? outcome.delay : (suspension?.delay ?? null)
   return [
     ...attempt.fence,
-    statuses[kind],
+    kind,
     delay,
     kind === 'failed' || kind === 'retried' || kind === 'cancelled',
     error === null ? null : JSON.stringify(error),
     suspension === undefined ? null : JSON.stringify(suspension.waiting),
-    kind,
     attempt.environment.process,
     waits ?? null,
     target ?? null,

@@ -1,5 +1,5 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
-import { findDuplicate, insertJobs, replaceJob } from '../../database/sql/job/job-spawn.ts'
+import { findDuplicates, insertJobs, replaceJob } from '../../database/sql/job/job-spawn.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type {
   SpawnedJob,
@@ -14,7 +14,7 @@ import { outgoingJob, type OutgoingJob } from './outgoing-job.ts'
 // Bounds the size of one statement.
 const mostAtOnce = 1000
 
-type Column = (job: OutgoingJob) => unknown
+type Column = (job: OutgoingJob, successor: boolean) => unknown
 
 const columns: readonly Column[] = [
   (job) => job.id,
@@ -39,6 +39,7 @@ const columns: readonly Column[] = [
   (job) => job.lifecycle,
   (job) => job.context?.json ?? null,
   (job) => job.context?.meta ?? null,
+  (_job, successor) => successor,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */
@@ -62,8 +63,8 @@ export class JobSpawner implements Spawner {
   }
 
   /**
-   * Jobs without a unique key are put off and inserted together; those with one at once, because only the database
-   * knows which job the caller gets.
+   * Jobs without a unique key or an id of the caller's are put off and inserted together; others at once, because only
+   * the database knows which job the caller gets.
    *
    * INVARIANT: unique keys that are asked for together are inserted in their order: two transactions that want the
    * same ones wait for each other one way only.
@@ -90,9 +91,10 @@ export class JobSpawner implements Spawner {
       options?: SpawnOptions,
     ): Promise<SpawnedJob> => {
       const outgoing = this.prepare(job, input, options, origin)
-      if (outgoing.uniqueKey !== null) return insertInOrder(outgoing)
+      // Whether an id is taken, and by what, only the database knows, too.
+      if (outgoing.uniqueKey !== null || options?.id !== undefined) return insertInOrder(outgoing)
       waiting.push(outgoing)
-      return { id: outgoing.id, duplicate: false }
+      return { id: outgoing.id, duplicate: false, outcome: 'spawned' }
     }
     const flush = async (): Promise<void> => {
       await inserted
@@ -107,45 +109,85 @@ export class JobSpawner implements Spawner {
   async insert(
     executor: Executor | PreparingExecutor,
     jobs: readonly OutgoingJob[],
+    successor = false,
   ): Promise<ReadonlySet<string>> {
     const inserted = new Set<string>()
     for (let start = 0; start < jobs.length; start += mostAtOnce) {
       const page = jobs.slice(start, start + mostAtOnce)
-      const values = columns.map((column) => page.map(column))
+      const values = columns.map((column) => page.map((job) => column(job, successor)))
       const { rows } = await run(executor, insertJobs(this.schema), values)
       for (const row of rows) inserted.add(row['id'] as string)
     }
     return inserted
   }
 
-  /** @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail. */
+  /**
+   * @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail, or the id is that of a job of another type.
+   */
   async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
     for (let tries = 0; tries < 3; tries++) {
-      if ((await this.insert(executor, [job])).size === 1) return { id: job.id, duplicate: false }
-      const { rows } = await run(executor, findDuplicate(this.schema), [job.id, job.uniqueKey])
-      const id = rows[0]?.['id'] as string | undefined
+      // An unfinished job under a former name has the key as well, and no index knows.
+      const before = job.names.length > 1 ? await this.#find(executor, job) : []
+      if (before.length === 0 && (await this.insert(executor, [job])).size === 1) {
+        return { id: job.id, duplicate: false, outcome: 'spawned' }
+      }
+      const found = before.length > 0 ? before : await this.#find(executor, job)
+      const same = found.find(({ id }) => id === job.id)
+      if (same !== undefined && !job.names.includes(same.name)) throw otherType(job, same.name)
+      const [other] = found
       // It has ended since: try again.
-      if (id === undefined) continue
-      if (id !== job.id && job.onDuplicate === 'replace') await this.#replace(executor, job)
-      if (id !== job.id && job.onDuplicate === 'fail') throw duplicate(job, id)
-      return { id, duplicate: true }
+      if (other === undefined) continue
+      const kept = { id: other.id, duplicate: true, outcome: 'kept' } as const
+      if (same !== undefined || job.onDuplicate === 'keep')
+        return { ...kept, id: (same ?? other).id }
+      if (job.onDuplicate === 'fail') throw duplicate(job, other.id)
+      const replaced = await this.#replace(executor, job)
+      if (replaced !== undefined) return replaced
     }
     // A snapshot that is older than the other job cannot say which one it is.
     throw duplicate(job, null)
   }
 
-  async #replace(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<void> {
-    await run(executor, replaceJob(this.schema), [
-      job.uniqueKey,
-      job.input,
-      job.inputMeta,
-      job.version,
-      job.priority,
-      job.runAt,
-      job.delay,
-      job.context?.json ?? null,
-      job.context?.meta ?? null,
+  /**
+   * What has not begun becomes the job. What has begun is left alone: the job follows it, in the place of the one that
+   * was to follow it. Undefined: what was there has ended since.
+   */
+  async #replace(
+    executor: Executor | PreparingExecutor,
+    job: OutgoingJob,
+  ): Promise<SpawnedJob | undefined> {
+    const replaced = await this.#become(executor, job, false)
+    if (replaced !== undefined) return { id: replaced, duplicate: true, outcome: 'replaced' }
+    if ((await this.insert(executor, [job], true)).size === 1) {
+      return { id: job.id, duplicate: false, outcome: 'follows' }
+    }
+    const followed = await this.#become(executor, job, true)
+    return followed === undefined
+      ? undefined
+      : { id: followed, duplicate: true, outcome: 'follows' }
+  }
+
+  async #become(
+    executor: Executor | PreparingExecutor,
+    job: OutgoingJob,
+    successor: boolean,
+  ): Promise<string | undefined> {
+    const { rows } = await run(executor, replaceJob(this.schema), [
+      ...columns.map((column) => [column(job, successor)]),
+      successor,
+      job.keepsTime,
+      job.longest,
+      job.names,
     ])
+    return rows[0]?.['id'] as string | undefined
+  }
+
+  async #find(
+    executor: Executor | PreparingExecutor,
+    { id, uniqueKey, names }: OutgoingJob,
+  ): Promise<readonly { readonly id: string; readonly name: string }[]> {
+    const { rows } = await run(executor, findDuplicates(this.schema), [id, uniqueKey, names])
+    return rows as unknown as { id: string; name: string }[]
   }
 }
 
@@ -158,5 +200,13 @@ function duplicate({ name, uniqueKey }: OutgoingJob, id: string | null): Tidemar
     'TIDEMARK_DUPLICATE_JOB',
     `${name} was not spawned: an unfinished job (${id ?? 'not visible here'}) has the key "${uniqueKey}"`,
     { details: { name, uniqueKey, id } },
+  )
+}
+
+function otherType({ id, name }: OutgoingJob, other: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_DUPLICATE_JOB',
+    `${name} was not spawned: ${id} is the id of a job of another type, ${other}`,
+    { hint: 'Ids are those of one job: make another one.', details: { name, id, other } },
   )
 }

@@ -1,17 +1,24 @@
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { problemOfText, requireText } from '../../errors/checked-text.ts'
+import { requireTime, requireUuid } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
+import { ask } from '../../errors/user-code.ts'
 import type { EncodedValue } from '../../event/codec.ts'
-import { milliseconds } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions, SpawnOrigin } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
-import { encodeContext, encodeInput } from '../defined/job-codec.ts'
+import { longestQueue } from '../defined/define-queue.ts'
+import { decodeInput, encodeContext, encodeInput, StoredInput } from '../defined/job-codec.ts'
+import { priorityOf } from '../defined/priority.ts'
+import { gathered } from './gathering.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
 
 /** A job as it is sent to the database. */
 export interface OutgoingJob {
   readonly id: string
   readonly name: string
+  /** Its name, and those that its type had before. */
+  readonly names: readonly string[]
   readonly version: number
   readonly queue: string
   readonly priority: number
@@ -22,6 +29,10 @@ export interface OutgoingJob {
   readonly inputMeta: string | null
   readonly uniqueKey: string | null
   readonly onDuplicate: 'keep' | 'replace' | 'fail'
+  /** Whether replacing a job leaves its time as it is. */
+  readonly keepsTime: boolean
+  /** How many milliseconds after its own spawn a job that is replaced runs at the latest; null: no limit. */
+  readonly longest: number | null
   readonly concurrencyKey: string | null
   readonly concurrencyLimit: number
   readonly triggeredBy: string
@@ -43,6 +54,8 @@ const optionNames = [
   'queue',
   'uniqueKey',
   'onDuplicate',
+  'debounce',
+  'throttle',
   'concurrencyKey',
   'id',
   'triggeredBy',
@@ -62,34 +75,76 @@ export function outgoingJob(
   options: SpawnOptions = noOptions,
   origin: SpawnOrigin,
 ): OutgoingJob {
-  const { name } = definition
-  if (options !== noOptions) rejectUnknownOptions(`spawn(${name})`, options, optionNames)
-  const { value: input, encoded } = encodeInput(definition, given)
-  const priority = options.priority ?? definition.priority
-  requireWhole(`spawn(${name})`, 'priority', priority, Number.MIN_SAFE_INTEGER)
+  const { name, aliases } = definition
+  const where = `spawn(${name})`
+  if (options !== noOptions) rejectUnknownOptions(where, options, optionNames)
+  const { value: input, encoded, version } = encodedInput(definition, given)
+  const id = options.id === undefined ? undefined : requireUuid(where, 'id', options.id)
+  const uniqueKey =
+    givenKey(where, 'uniqueKey', options.uniqueKey) ??
+    derivedKey(name, 'uniqueKey', () => definition.uniqueKey(input))
+  const { delay, ...gathering } = gathered(where, options, uniqueKey)
+  if (options.runAt !== undefined) requireTime(where, 'runAt', options.runAt)
   const seed = options.id === undefined ? origin.next?.() : undefined
   const cause = currentCause.getStore()
+  const triggeredBy = options.triggeredBy ?? origin.triggeredBy
+  requireText(where, 'triggeredBy', triggeredBy)
+  const queue = options.queue ?? definition.queue
+  requireText(where, 'queue', queue, { most: longestQueue })
   return {
-    id: options.id ?? (seed === undefined ? newJobId() : repeatableJobId(seed)),
+    id: id ?? (seed === undefined ? newJobId() : repeatableJobId(seed)),
     name,
-    version: definition.version,
-    queue: options.queue ?? definition.queue,
-    priority,
+    names: [name, ...aliases],
+    version,
+    queue,
+    priority: priorityOf(where, options.priority ?? definition.priority),
     runAt: options.runAt ?? null,
-    delay: options.delay === undefined ? 0 : milliseconds(options.delay),
+    delay,
     context: encodeContext(definition, options.context),
     input: encoded.json,
     inputMeta: encoded.meta,
-    uniqueKey: options.uniqueKey ?? definition.uniqueKey(input) ?? null,
-    onDuplicate: options.onDuplicate ?? 'keep',
-    concurrencyKey: options.concurrencyKey ?? definition.concurrencyKey(input) ?? null,
+    uniqueKey,
+    ...gathering,
+    concurrencyKey:
+      givenKey(where, 'concurrencyKey', options.concurrencyKey) ??
+      derivedKey(name, 'concurrencyKey', () => definition.concurrencyKey(input)),
     concurrencyLimit: definition.concurrency,
-    triggeredBy: options.triggeredBy ?? origin.triggeredBy,
+    triggeredBy,
     correlationId: cause?.correlationId ?? null,
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,
-    rateKey: definition.limit === undefined ? null : definition.rateKey(input),
+    rateKey:
+      definition.limit === undefined
+        ? null
+        : (derivedKey(name, 'limit.rate.key', () => definition.rateKey(input), 0) ?? ''),
     lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
+}
+
+function encodedInput(
+  definition: JobDefinition,
+  given: unknown,
+): { readonly value: unknown; readonly encoded: EncodedValue; readonly version: number } {
+  if (!(given instanceof StoredInput)) {
+    return { ...encodeInput(definition, given), version: definition.version }
+  }
+  const { version, json, meta } = given
+  const value = decodeInput(definition, version, JSON.parse(json), meta && JSON.parse(meta))
+  return { value, encoded: { json, meta }, version }
+}
+
+function givenKey(where: string, option: string, key: string | undefined): string | undefined {
+  if (key !== undefined) requireText(where, option, key)
+  return key
+}
+
+/** What a definition makes of an input: its own code, which may throw, and answer anything. */
+function derivedKey(name: string, option: string, make: () => unknown, least = 1): string | null {
+  const isKey = (key: unknown): key is string | null | undefined =>
+    key === undefined || key === null || problemOfText(key, { least }) === undefined
+  const expected = 'a text of at most 1,000 bytes, without NUL'
+  const answer = ask(`${option} of ${name}`, make, isKey, expected, 'TIDEMARK_INVALID_INPUT')
+  if (!answer.ok) throw answer.error
+  return answer.value ?? null
 }

@@ -14,6 +14,8 @@ import {
   ringForJobs,
 } from '../../database/sql/job/job-admin.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
+import { requireText } from '../../errors/checked-text.ts'
+import { requireOneOf, requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -26,25 +28,20 @@ import type { JobDefinition } from '../defined/define-job.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
 import type { FinishedStep } from '../defined/job-context.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
+import { priorityOf, type PriorityName } from '../defined/priority.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
-import { JobHandle, unknownJob } from './job-handle.ts'
+import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { JobHandle, requireJobId, unknownJob } from './job-handle.ts'
+import { JobPauses } from './job-pauses.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
-import { jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
+import { finishedStatuses, jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
-export interface JobSelection {
-  readonly status?: JobStatus | readonly JobStatus[]
-  readonly name?: string
-  readonly queue?: string
-  readonly uniqueKey?: string
-  readonly concurrencyKey?: string
-  readonly parent?: string
-  /** Only jobs that were spawned at this time or later. */
-  readonly since?: Date
+export interface JobSelection extends JobFilter {
   /** Only jobs before this one: the id of the last job of the page before. */
   readonly after?: string
   /** The most. Defaults to 100. */
@@ -91,6 +88,8 @@ export interface SpawnNowOptions extends SpawnOptions {
 export class JobAdmin {
   /** Looking at schedules, and pausing them. */
   readonly schedules: ScheduleAdmin
+  /** Pausing queues and types of jobs. */
+  readonly pauses: JobPauses
   readonly #logger: Logger
   readonly #database: Database
   readonly #schema: string
@@ -105,6 +104,7 @@ export class JobAdmin {
     schedules: readonly ScheduleDefinition[],
   ) {
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
+    this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
     this.#logger = logger
     this.#database = database
     this.#schema = outputs.schema
@@ -131,13 +131,12 @@ export class JobAdmin {
     { tx, ...options }: SpawnNowOptions = {},
   ): Promise<JobHandle> {
     const definition = this.#spawner.registry.require(job)
-    const { name } = definition
-    const { id, duplicate } = await inSpawnSpan(this.#schema, name, async () => {
+    const spawned = await inSpawnSpan(this.#schema, definition.name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
       const executor = tx === undefined ? this.#database : await foreignExecutor(tx)
       return this.#spawner.insertOne(executor, outgoing)
     })
-    return new JobHandle(this.#database, this.#outputs, id, duplicate, definition)
+    return new JobHandle(this.#database, this.#outputs, spawned, definition)
   }
 
   /**
@@ -184,9 +183,20 @@ export class JobAdmin {
     return result
   }
 
-  /** The handle of a job that was spawned elsewhere. */
-  handle<Output = unknown>(id: string): JobHandle<Output> {
-    return new JobHandle<Output>(this.#database, this.#outputs, id, true)
+  /**
+   * The handle of a job that was spawned elsewhere. With its definition it is a handle of that type: asking it about a
+   * job of another one is an error.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB when the id is not a UUID.
+   */
+  handle<Input, Output>(job: JobDefinition<Input, Output>, id: string): JobHandle<Output>
+  handle<Output = unknown>(id: string): JobHandle<Output>
+  handle(first: JobDefinition | string, second?: string): JobHandle {
+    const id = requireJobId(typeof first === 'string' ? first : second)
+    const definition = typeof first === 'string' ? undefined : first
+    const names = definition && [definition.name, ...definition.aliases]
+    const job = { id, duplicate: true, outcome: 'kept' } as const
+    return new JobHandle(this.#database, this.#outputs, job, definition, names)
   }
 
   /**
@@ -200,7 +210,7 @@ export class JobAdmin {
     const { rows } = await this.#database.query(
       `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
        WHERE j.id = $1`,
-      [id],
+      [requireJobId(id)],
     )
     if (rows[0] === undefined) throw unknownJob(id)
     const view = jobView(rows[0])
@@ -211,23 +221,14 @@ export class JobAdmin {
 
   /** A page of jobs, newest first. */
   async list(selection: JobSelection = {}): Promise<JobView[]> {
-    const { limit = 100, since, after, status } = selection
+    const { limit = 100, after } = selection
+    checkSelection('jobs.list', selection)
     requireWhole('jobs.list', 'limit', limit, 1)
-    const values: unknown[] = []
-    const conditions: string[] = []
-    const add = (condition: string, value: unknown): void => {
-      if (value === undefined) return
-      values.push(value)
-      conditions.push(condition.replace('?', `$${values.length}`))
+    const { values, conditions } = conditionsOf(selection)
+    if (after !== undefined) {
+      values.push(requireUuid('jobs.list', 'after', after))
+      conditions.push(`j.id < $${values.length}`)
     }
-    add('j.status = ANY (?)', typeof status === 'string' ? [status] : status)
-    add('j.name = ?', selection.name)
-    add('j.queue = ?', selection.queue)
-    add('j.unique_key = ?', selection.uniqueKey)
-    add('j.concurrency_key = ?', selection.concurrencyKey)
-    add('j.parent = ?', selection.parent)
-    add('j.created_at >= ?', since)
-    add('j.id < ?', after)
     values.push(limit)
     const { rows } = await this.#database.query(
       `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
@@ -258,7 +259,7 @@ export class JobAdmin {
          SELECT j.token, j.attempt, j.status, j.triggered_by, j.process, j.started_at, j.finished_at, NULL
          FROM "${this.#schema}".jobs j WHERE j.id = $1 AND j.status IN ('completed', 'running')
        ) AS a ORDER BY token`,
-      [id],
+      [requireJobId(id)],
     )
     return rows.map((row) => ({
       token: BigInt(row['token'] as string),
@@ -282,7 +283,7 @@ export class JobAdmin {
     const { rows } = await this.#database.query(
       `SELECT step, output, output_meta, started_at, completed_at FROM "${this.#schema}".job_steps
        WHERE job = $1 AND kind = 'step' AND completed_at IS NOT NULL ORDER BY started_at, step`,
-      [id],
+      [requireJobId(id)],
     )
     const columns = rows.map((row) => ({ output: row['output'], meta: row['output_meta'] }))
     const outputs = await this.#outputs.readAll(this.#database, id, columns)
@@ -309,7 +310,7 @@ export class JobAdmin {
     const { rows } = await this.#database.query(
       `SELECT number, at, level, message, fields FROM "${this.#schema}".job_logs
        WHERE job = $1 AND number > $2 ORDER BY number LIMIT $3`,
-      [id, after, limit],
+      [requireJobId(id), after, limit],
     )
     return rows.map((row) => ({
       ...(row as unknown as JobLogLine),
@@ -329,7 +330,12 @@ export class JobAdmin {
     id: string,
     options: { readonly around?: Duration } = {},
   ): Promise<readonly JobTraceNode[]> {
-    const nodes = await readJobTrace(this.#database, this.#schema, id, options.around ?? '1h')
+    const nodes = await readJobTrace(
+      this.#database,
+      this.#schema,
+      requireJobId(id),
+      options.around ?? '1h',
+    )
     if (nodes.length === 0) throw unknownJob(id)
     return nodes
   }
@@ -381,13 +387,17 @@ export class JobAdmin {
    *
    * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS, also when an unfinished job has its unique key.
    */
-  retry(id: string, options: { readonly triggeredBy?: string } = {}): Promise<JobStatus> {
-    return this.#steer('retried', retryJob, id, options.triggeredBy ?? 'system')
+  async retry(id: string, options: { readonly triggeredBy?: string } = {}): Promise<JobStatus> {
+    rejectUnknownOptions('jobs.retry', options, ['triggeredBy'])
+    const { triggeredBy = 'system' } = options
+    requireText('jobs.retry', 'triggeredBy', triggeredBy)
+    return this.#steer('retried', retryJob, id, triggeredBy)
   }
 
   /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished. */
-  reprioritise(id: string, priority: number): Promise<JobStatus> {
-    return this.#steer('reprioritised', reprioritiseJob, id, priority)
+  async reprioritise(id: string, priority: number | PriorityName): Promise<JobStatus> {
+    const value = priorityOf('jobs.reprioritise', priority)
+    return this.#steer('reprioritised', reprioritiseJob, id, value)
   }
 
   /**
@@ -401,7 +411,10 @@ export class JobAdmin {
     readonly olderThan: Duration
     readonly status?: readonly ('completed' | 'failed' | 'cancelled')[]
   }): Promise<number> {
+    rejectUnknownOptions('jobs.prune', options, ['name', 'olderThan', 'status'])
     const { name, olderThan, status = ['completed', 'cancelled'] } = options
+    requireText('jobs.prune', 'name', name)
+    for (const each of status) requireOneOf('jobs.prune', 'status', each, finishedStatuses)
     const page = 1000
     let deleted = 0
     for (;;) {
@@ -418,7 +431,10 @@ export class JobAdmin {
     id: string,
     ...values: unknown[]
   ): Promise<JobStatus> {
-    const { rows } = await run(this.#database, statement(this.#schema), [id, ...values])
+    const { rows } = await run(this.#database, statement(this.#schema), [
+      requireJobId(id),
+      ...values,
+    ])
     if (rows[0] === undefined) {
       const { status } = await this.get(id, { output: false })
       throw new TidemarkError(

@@ -1,9 +1,11 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { readJobResult, watchJob } from '../../database/sql/job/job-admin.ts'
+import { shown } from '../../errors/checked-text.ts'
+import { isUuid } from '../../errors/checked-values.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
-import type { SpawnedJob } from '../../listener/declared/spawning.ts'
+import type { SpawnedJob, SpawnOutcome } from '../../listener/declared/spawning.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { decodeOutput } from '../defined/job-codec.ts'
@@ -32,31 +34,38 @@ const longestPoll = 100
 export class JobHandle<Output = unknown> implements SpawnedJob {
   readonly id: string
   readonly duplicate: boolean
+  readonly outcome: SpawnOutcome
   readonly #database: Database
   readonly #schema: string
   readonly #outputs: Outputs
   readonly #definition: JobDefinition | undefined
+  readonly #names: readonly string[] | undefined
 
-  /** @param definition - of its type, where that is known: what its output is read by. */
+  /**
+   * @param definition - of its type, where that is known: what its output is read by.
+   * @param names - of the type that the job must have; undefined: any.
+   */
   constructor(
     database: Database,
     outputs: Outputs,
-    id: string,
-    duplicate: boolean,
+    job: SpawnedJob,
     definition?: JobDefinition,
+    names?: readonly string[],
   ) {
     this.#database = database
     this.#schema = outputs.schema
     this.#outputs = outputs
     this.#definition = definition
-    this.id = id
-    this.duplicate = duplicate
+    this.#names = names
+    this.id = job.id
+    this.duplicate = job.duplicate
+    this.outcome = job.outcome
   }
 
   /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB. */
   async report(): Promise<JobReport> {
     const { rows } = await run(this.#database, watchJob(this.#schema), [this.id])
-    if (rows[0] === undefined) throw unknownJob(this.id)
+    this.#requireType(rows[0])
     const { status, attempt, progress } = rows[0] as unknown as JobReport
     return { status, attempt, progress }
   }
@@ -84,12 +93,12 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
    */
   async result(options: JobResultOptions = {}): Promise<Output> {
     const timeout = milliseconds(options.timeout ?? '30s')
-    const deadline = Date.now() + timeout
+    const deadline = performance.now() + timeout
     for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
       options.signal?.throwIfAborted()
       const { rows } = await run(this.#database, readJobResult(this.#schema), [this.id])
       const [row] = rows
-      if (row === undefined) throw unknownJob(this.id)
+      this.#requireType(row)
       const { status, output, output_meta: meta, error } = row
       if (status === 'completed') {
         const columns = { output, meta }
@@ -106,7 +115,7 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
           { details: { id: this.id, status, error } },
         )
       }
-      if (Date.now() >= deadline) {
+      if (performance.now() >= deadline) {
         throw new TidemarkError(
           'TIDEMARK_WAIT_TIMEOUT',
           `job ${this.id} is ${String(status)} after ${timeout} ms`,
@@ -116,9 +125,34 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
           },
         )
       }
-      await wait(Math.min(poll, deadline - Date.now()), options.signal)
+      await wait(Math.min(poll, deadline - performance.now()), options.signal)
     }
   }
+
+  #requireType(row: Record<string, unknown> | undefined): asserts row is Record<string, unknown> {
+    if (row === undefined) throw unknownJob(this.id)
+    const name = row['name'] as string
+    if (this.#names === undefined || this.#names.includes(name)) return
+    throw new TidemarkError(
+      'TIDEMARK_UNKNOWN_JOB',
+      `${this.id} is a job of the type ${name}, not of ${String(this.#names[0])}`,
+      { details: { id: this.id, name, expected: this.#names[0] } },
+    )
+  }
+}
+
+/**
+ * The id of a job as it is stored.
+ *
+ * @throws TidemarkError TIDEMARK_UNKNOWN_JOB for what no job can have: the server would answer it with an error of its
+ * own.
+ */
+export function requireJobId(id: unknown): string {
+  if (isUuid(id)) return id.toLowerCase()
+  throw new TidemarkError('TIDEMARK_UNKNOWN_JOB', `there is no job ${shown(id)}`, {
+    hint: 'The id of a job is a UUID.',
+    details: { id: shown(id) },
+  })
 }
 
 /** The error of an id that no job has. */

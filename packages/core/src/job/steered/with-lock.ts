@@ -2,12 +2,16 @@ import { randomUUID } from 'node:crypto'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { releaseLock, renewLock, takeLock } from '../../database/sql/job/job-lock.ts'
+import { every } from '../../database/timer.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 
+const shortestLock = 100
+
 /** How a lock is held. */
 export interface LockOptions {
-  /** How long it lasts when its holder dies. While the holder lives it is renewed. Defaults to 30 s. */
+  /** How long it lasts when its holder dies, at least 100 ms. While the holder lives it is renewed. Defaults to 30 s. */
   readonly ttl?: Duration
 }
 
@@ -29,7 +33,7 @@ export type LockResult<T> =
  * Runs `work` while nobody else in the cluster holds the lock; when somebody does, it is skipped, and the result says
  * so.
  *
- * @throws TidemarkError TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
  */
 export async function withLock<T>(
   database: Database,
@@ -38,7 +42,15 @@ export async function withLock<T>(
   { ttl = '30s' }: LockOptions,
   work: (lock: HeldLock) => Promise<T>,
 ): Promise<LockResult<T>> {
+  requireText('withLock', 'key', key)
   const lasts = milliseconds(ttl)
+  if (lasts < shortestLock) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `withLock: "ttl" must be at least ${shortestLock} ms, not ${lasts} ms`,
+      { hint: 'A lock that is shorter could not be renewed in time.', details: { ttl: lasts } },
+    )
+  }
   const { rows } = await run(database, takeLock(schema), [key, randomUUID(), lasts])
   const token = rows[0]?.['token'] as string | undefined
   if (token === undefined) return { held: false }
@@ -56,13 +68,13 @@ export async function withLock<T>(
     }
     if (Date.now() - held >= lasts) lost.abort(lockLost(key))
   }
-  const timer = setInterval(() => void renew(), lasts / 3)
+  const timer = every(lasts / 3, () => void renew())
   try {
     const value = await work({ key, token: BigInt(token), signal: lost.signal })
     lost.signal.throwIfAborted()
     return { held: true, value }
   } finally {
-    clearInterval(timer)
+    timer.clear()
     // If it cannot be released it expires.
     await run(database, releaseLock(schema), [key, token]).catch(() => {})
   }

@@ -1,3 +1,4 @@
+import { shown } from '../../errors/checked-text.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** A length of time: milliseconds, or a number with its unit, as in `'250ms'`, `'30s'`, `'5m'`, `'1h'`, `'2d'`. */
@@ -6,26 +7,29 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 /** How long to wait before an attempt, in milliseconds; the first retry is attempt 2. */
 export type Backoff = (attempt: number) => number
 
+// Whatever is added to a time is one that Postgres and Date can say.
+const longestDuration = 36_525 * 86_400_000
 const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
 /**
  * A duration in milliseconds.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OPTION for anything that is not a length of time.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION for anything that is not a length of time of at most 100 years.
  */
 export function milliseconds(duration: Duration): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/u.exec(String(duration))
+  const given: unknown = duration
+  const match = typeof given === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/u.exec(given) : null
   const value =
-    typeof duration === 'number'
-      ? duration
+    typeof given === 'number'
+      ? given
       : Number(match?.[1]) * units[(match?.[2] ?? 'ms') as keyof typeof units]
-  if (Number.isFinite(value) && value >= 0) return value
+  if (value >= 0 && value <= longestDuration) return value
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
-    `${JSON.stringify(duration)} is not a length of time`,
-    {
-      hint: "Use milliseconds or a number with a unit: 250, '30s', '5m', '1h'.",
-    },
+    value > longestDuration
+      ? `${shown(given)} is longer than 100 years`
+      : `${shown(given)} is not a length of time`,
+    { hint: "Use milliseconds or a number with a unit: 250, '30s', '5m', '1h'." },
   )
 }
 

@@ -14,18 +14,32 @@ export interface SpawnOptions {
   readonly delay?: Duration
   /** When it runs at the earliest. Defaults to now. */
   readonly runAt?: Date
-  /** Lower runs first. Defaults to that of the definition, or 0. */
-  readonly priority?: number
+  /**
+   * Lower runs first: a number, or `'urgent'` (-100), `'high'` (-10), `'normal'` (0), `'low'` (10), `'idle'` (100).
+   * Defaults to that of the definition, or 0.
+   */
+  readonly priority?: number | 'urgent' | 'high' | 'normal' | 'low' | 'idle'
   /** Defaults to that of the definition, or `'default'`. */
   readonly queue?: string
-  /** At most one unfinished job has this key. Defaults to what the definition makes of the input. */
+  /** At most one unfinished job of the type has this key. Defaults to what the definition makes of the input. */
   readonly uniqueKey?: string
   /**
-   * What happens when an unfinished job has the unique key: `'keep'` answers that job, `'replace'` gives it the new
-   * input and time if it has not started, `'fail'` throws TIDEMARK_DUPLICATE_JOB. Defaults to `'keep'`.
+   * What happens when an unfinished job of the type has the unique key. `'keep'` answers that job. `'replace'` makes it
+   * the new job, as long as it has not begun; one that has begun goes on with what it has, and a successor with what is
+   * new runs after it. `'fail'` throws TIDEMARK_DUPLICATE_JOB. Defaults to `'keep'`.
    */
   readonly onDuplicate?: 'keep' | 'replace' | 'fail'
-  /** Jobs with the same key do not run side by side. Defaults to what the definition makes of the input. */
+  /**
+   * Puts the job off by this long after the last spawn with its unique key: of many in quick succession one job runs,
+   * with the newest input, when it has been quiet for so long. With `longest`, at most so long after the first of them.
+   */
+  readonly debounce?: Duration | { readonly window: Duration; readonly longest?: Duration }
+  /**
+   * Puts the job off by this long after the first spawn with its unique key; later ones change its input and not its
+   * time: at most one job in each window, and always one with the newest input.
+   */
+  readonly throttle?: Duration
+  /** Jobs of the type with the same key do not run side by side. Defaults to what the definition makes of the input. */
   readonly concurrencyKey?: string
   /** The id, a UUID: spawning it again changes nothing. Defaults to a new one; in a listener, to the event's own. */
   readonly id?: string
@@ -40,7 +54,15 @@ export interface SpawnedJob {
   readonly id: string
   /** Whether it was there already. */
   readonly duplicate: boolean
+  /**
+   * What was done. `spawned`: it is new. `kept`: it was there, and is as it was. `replaced`: it was there, had not begun,
+   * and is now what was spawned. `follows`: it waits for the job with its unique key, which has begun.
+   */
+  readonly outcome: SpawnOutcome
 }
+
+/** What spawning a job came to: see {@link SpawnedJob}. */
+export type SpawnOutcome = 'spawned' | 'kept' | 'replaced' | 'follows'
 
 /**
  * Spawns a job in the running transaction: by its definition, or by its name with an input that is checked when the

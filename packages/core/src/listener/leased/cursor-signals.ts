@@ -1,3 +1,4 @@
+import { after } from '../../database/timer.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 
 /**
@@ -108,9 +109,9 @@ async function settledWithin(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const onAbort = (): void => resolve()
-  const timer = setTimeout(onAbort, Math.max(0, ms))
+  const timer = after(ms, onAbort)
   signal?.addEventListener('abort', onAbort, { once: true })
   await promise
   signal?.removeEventListener('abort', onAbort)
-  clearTimeout(timer)
+  timer.clear()
 }

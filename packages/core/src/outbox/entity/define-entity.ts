@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import {
@@ -62,9 +63,16 @@ export class Entity<State> {
     return new Entity(this.name, this.options, reducers)
   }
 
-  /** The stream that an entity's events are in. */
+  /**
+   * The stream that an entity's events are in.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION for an id that Postgres cannot store or find by.
+   */
   streamOf(id: string): string {
-    return `${this.name}-${id}`
+    requireText(this.name, 'id', id)
+    const stream = `${this.name}-${id}`
+    requireText(this.name, 'stream', stream)
+    return stream
   }
 }
 

@@ -35,6 +35,8 @@ export interface OutboxStats {
   readonly idempotencyKeys: bigint | null
 }
 
+// A hundred years, in milliseconds.
+const longestAge = 36_525 * 86_400_000
 const pruneOptions = ['olderThan', 'evenProjections', 'evenStreams', 'archive']
 
 /** Looking at the outbox as a whole, and keeping it small. */
@@ -153,7 +155,7 @@ export class OutboxAdmin {
    * @returns how many.
    */
   async forgetIdempotencyKeys(olderThan: number): Promise<number> {
-    requireWhole('forgetIdempotencyKeys', 'olderThan', olderThan, 0)
+    requireWhole('forgetIdempotencyKeys', 'olderThan', olderThan, 0, longestAge)
     let total = 0
     for (;;) {
       const { rowCount } = await run(this.#database, forgetKeys(this.#schema), [olderThan])
@@ -165,5 +167,6 @@ export class OutboxAdmin {
 
 function checkPruneOptions(where: string, options: PruneOptions): void {
   rejectUnknownOptions(where, options, pruneOptions)
-  if (options.olderThan !== undefined) requireWhole(where, 'olderThan', options.olderThan, 0)
+  if (options.olderThan !== undefined)
+    requireWhole(where, 'olderThan', options.olderThan, 0, longestAge)
 }

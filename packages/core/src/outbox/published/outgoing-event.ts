@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { encodedPayload, type EventDraft } from '../../event/define-event.ts'
@@ -20,8 +21,8 @@ export interface PublishOptions {
   /** The ordering key. Defaults to the stream. */
   readonly key?: string
   /**
-   * Refuses the event if another was ever published with the same key. With several events, a list of keys is
-   * made of it: `key/0`, `key/1`, …
+   * Refuses the event if another was ever published with the same key. With several events it is the key of the whole
+   * call: all of them are published, or none, and the first of them has it.
    */
   readonly idempotencyKey?: string
   /** Defaults to that of the event being handled, or to the id of that event. */
@@ -99,6 +100,7 @@ export function outgoingEvents(
   if (options !== noOptions) rejectUnknownOptions('publish', options, optionNames)
   const list = Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]
   const { stream = null, key = null, idempotencyKey, metadata } = options
+  if (options !== noOptions) requireTexts(options)
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
   const { traceparent, tracestate } = activeTraceContext()
@@ -115,12 +117,7 @@ export function outgoingEvents(
       stream,
       expectedVersion: expectedVersion === null ? null : expectedVersion + BigInt(index),
       key,
-      idempotencyKey:
-        idempotencyKey === undefined
-          ? null
-          : list.length === 1
-            ? idempotencyKey
-            : `${idempotencyKey}/${index}`,
+      idempotencyKey: index === 0 ? (idempotencyKey ?? null) : null,
       payload: payload.json,
       payloadMeta: payload.meta,
       correlationId: options.correlationId ?? cause?.correlationId ?? null,
@@ -130,6 +127,23 @@ export function outgoingEvents(
       metadata: metadataJson,
     }
   })
+}
+
+const texts = ['stream', 'key', 'idempotencyKey', 'correlationId', 'causationId'] as const
+
+/** What the server would refuse is refused before it is sent: its error aborts a transaction that may not be ours. */
+function requireTexts(options: PublishOptions): void {
+  for (const option of texts) {
+    const text = options[option]
+    if (text !== undefined && text !== null) requireText('publish', option, text)
+  }
+  const { metadata } = options
+  if (metadata === undefined || (typeof metadata === 'object' && !Array.isArray(metadata))) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    'publish: "metadata" must be an object of headers',
+    { hint: 'For instance `metadata: { user: "u-1" }`.' },
+  )
 }
 
 function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint | null {

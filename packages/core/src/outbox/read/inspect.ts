@@ -2,6 +2,7 @@ import type { Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { eventColumns } from '../../database/sql/outbox/read-page.ts'
 import { inTransaction } from '../../database/transaction.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import type { EventRow } from '../../event/event-row.ts'
 import { sequenceZero, toEventSequence, type EventSequence } from '../../event/sequence.ts'
 import { readHorizon } from '../ordered/horizon.ts'
@@ -67,6 +68,7 @@ export function inspectPage(
   schema: string,
   { after = sequenceZero, limit = 100, types, stream }: InspectOptions,
 ): Promise<InspectedPage> {
+  if (stream !== undefined) requireText('outbox.events', 'stream', stream)
   return reading(database, async (tx) => {
     const { sequence: horizon } = await readHorizon(tx, schema)
     const { rows } = await tx.query(
@@ -103,6 +105,7 @@ export function inspectStream(
   stream: string,
   range: { readonly after: bigint; readonly limit: number },
 ): Promise<InspectedStream | undefined> {
+  requireText('outbox.stream', 'name', stream)
   return reading(database, async (tx) => {
     const found = await tx.query(`SELECT version FROM "${schema}".streams WHERE stream = $1`, [
       stream,

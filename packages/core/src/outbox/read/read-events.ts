@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readStream } from '../../database/sql/outbox/streams.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventRow } from '../../event/event-row.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -71,6 +72,7 @@ export async function* streamEvents(
   stream: string,
   after: bigint = 0n,
 ): AsyncGenerator<RecordedEvent> {
+  requireText('stream', 'name', stream)
   for (let version = after; ;) {
     const values = [stream, version, pageSize, pageBytes]
     const { rows } = await run(executor, readStream(schema), values)

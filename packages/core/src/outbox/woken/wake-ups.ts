@@ -1,3 +1,5 @@
+import { after } from '../../database/timer.ts'
+
 // Wake-ups are counted in windows of this length, in milliseconds.
 const rateWindow = 250
 
@@ -50,11 +52,11 @@ export class WakeUps {
     if (!this.#rung && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = (): void => {
-          clearTimeout(timer)
+          timer.clear()
           signal.removeEventListener('abort', wake)
           resolve()
         }
-        const timer = setTimeout(wake, ms)
+        const timer = after(ms, wake)
         signal.addEventListener('abort', wake, { once: true })
         this.#wake = wake
       })

@@ -89,7 +89,8 @@ export class KeyedHandling<State> implements Handling {
   }
 
   #keyOf(event: RecordedEvent): string {
-    const key = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
+    const given = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
+    const key = this.#projection.spelled(given)
     if (typeof key === 'string') return key
     throw new Error(
       `${this.#projection.name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`,

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Executor } from '../../database/executor.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
@@ -79,7 +80,18 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
 
   keyOf(event: RecordedEvent): string | null {
     const reducer = [...this.handlers].find(([definition]) => definition.type === event.type)?.[1]
-    return reducer?.key(event) ?? null
+    return this.spelled(reducer?.key(event) ?? null)
+  }
+
+  /**
+   * A key as the projection knows it: as the column of its table spells it.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION for a text that Postgres cannot store or find by.
+   */
+  spelled(key: string | null): string | null {
+    if (typeof key !== 'string') return key
+    requireText(this.name, 'key', key, { least: 0 })
+    return this.table?.spelled(key) ?? key
   }
 
   async check(executor: Executor): Promise<void> {

@@ -1,6 +1,8 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { readState } from '../../database/sql/projection/inline.ts'
 import { listKeyedStates, readKeyedState } from '../../database/sql/projection/keyed-states.ts'
+import { requireText } from '../../errors/checked-text.ts'
+import { requireWhole } from '../../errors/options.ts'
 import type { KeyedProjection } from './keyed-projection.ts'
 import { decodeState } from './state-codec.ts'
 import type { StateProjection } from './state-projection.ts'
@@ -46,7 +48,10 @@ export async function readKey<State>(
   projection: KeyedProjection<State>,
   key: string,
 ): Promise<State> {
-  const { rows } = await run(executor, readKeyedState(schema), [projection.name, key])
+  // A process that only reads has not looked at the table. What is wrong with it is told to those who write it.
+  if (projection.table?.checked === false) await projection.check(executor).catch(() => {})
+  const spelled = projection.spelled(key)
+  const { rows } = await run(executor, readKeyedState(schema), [projection.name, spelled])
   const row = rows[0] as { state: string; state_meta: string | null } | undefined
   return decodeState(
     projection,
@@ -61,6 +66,8 @@ export async function listKeys<State>(
   projection: KeyedProjection<State>,
   { after, limit = 100 }: KeyPage,
 ): Promise<KeyedState<State>[]> {
+  if (after !== undefined) requireText('list', 'after', after, { least: 0 })
+  requireWhole('list', 'limit', limit, 1)
   const { rows } = await run(executor, listKeyedStates(schema), [
     projection.name,
     after ?? null,

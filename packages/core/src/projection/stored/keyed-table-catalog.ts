@@ -29,13 +29,14 @@ interface CatalogColumn {
 /**
  * Compares what a projection would write with the catalog, so that a start fails and not the first batch.
  *
+ * @returns the type of the key's column.
  * @throws TidemarkError TIDEMARK_TABLE_MISMATCH with all that is wrong.
  */
 export async function checkTable(
   executor: Executor,
   projection: string,
   { name, key, columns }: ExpectedTable,
-): Promise<void> {
+): Promise<string | undefined> {
   const catalog = await readColumns(executor, name)
   if (catalog === undefined) {
     throw mismatch(projection, name, [
@@ -73,6 +74,7 @@ export async function checkTable(
     problems.push(`its key "${key}" has no unique index or primary key of its own`)
   }
   if (problems.length > 0) throw mismatch(projection, name, problems)
+  return catalog.find((one) => one.name === key)?.type
 }
 
 /** What JavaScript would write. */

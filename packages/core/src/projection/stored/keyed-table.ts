@@ -1,8 +1,10 @@
 import type { Insertable } from 'kysely'
-import type { Executor } from '../../database/executor.ts'
+import type { Executor, QueryResult } from '../../database/executor.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RegisteredDatabase } from '../../listener/declared/register.ts'
+import { columnValue } from './column-value.ts'
+import { canonicalKey, isSpelled } from './key-spelling.ts'
 import { checkTable, type TableColumn } from './keyed-table-catalog.ts'
 
 /** The tables that a keyed projection can be mapped onto: those of `Register`, or any. */
@@ -47,6 +49,7 @@ export class KeyedTable<State> {
   readonly #key: string
   readonly #columns: ReadonlyMap<string, ColumnValue<State, unknown>>
   readonly #upsert: string
+  #keyType: string | undefined
   readonly #remove: string
 
   constructor(projection: string, { name, key, columns }: KeyedTableOptions<State>) {
@@ -65,7 +68,8 @@ SELECT ${all.join(', ')} FROM ${rows}
 ON CONFLICT (${quote(key)}) DO UPDATE SET ${all
       .slice(1)
       .map((column) => `${column} = excluded.${column}`)
-      .join(', ')}`
+      .join(', ')}
+RETURNING to_jsonb(${table}.${quote(key)}) #>> '{}' AS key`
     this.#remove = `DELETE FROM ${table} AS t USING ${rows} AS gone WHERE t.${quote(key)} = gone.${quote(key)}`
   }
 
@@ -84,16 +88,49 @@ ON CONFLICT (${quote(key)}) DO UPDATE SET ${all
       name,
       sample: sampleOf(() => value(initial(), '')),
     }))
-    await checkTable(executor, this.#projection, { name: this.name, key: this.#key, columns })
+    const expected = { name: this.name, key: this.#key, columns }
+    this.#keyType = await checkTable(executor, this.#projection, expected)
+  }
+
+  /** Whether its columns are known by now. */
+  get checked(): boolean {
+    return this.#keyType !== undefined
+  }
+
+  /**
+   * A key as its column spells it: two spellings of one uuid are one key, with one state and one row. Known from when
+   * the table was checked.
+   */
+  spelled(key: string): string {
+    return canonicalKey(this.#keyType, key)
   }
 
   async write(executor: Executor, rows: readonly KeyedRow<State>[]): Promise<void> {
     const document = rows.map(({ key, state }) => {
       const row: Record<string, unknown> = { [this.#key]: key }
-      for (const [column, value] of this.#columns) row[column] = textual(value(state, key))
+      for (const [column, value] of this.#columns) {
+        row[column] = columnValue(`the column "${column}" of ${this.name}`, value(state, key))
+      }
       return row
     })
-    await executor.query(this.#upsert, [JSON.stringify(document, exact)])
+    const { rows: answers } = await executor.query(this.#upsert, [JSON.stringify(document, exact)])
+    this.#requireSpelled(rows, answers)
+  }
+
+  /** Refuses keys that the column spells differently: another spelling would be another state, and the same row. */
+  #requireSpelled(rows: readonly KeyedRow<State>[], answers: QueryResult['rows']): void {
+    for (const [index, { key }] of rows.entries()) {
+      const answer = answers[index]?.['key'] as string | undefined
+      if (answer === undefined || isSpelled(key, answer)) continue
+      throw new TidemarkError(
+        'TIDEMARK_TABLE_MISMATCH',
+        `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" spells the key ${JSON.stringify(key)} as ${JSON.stringify(answer)}`,
+        {
+          hint: 'Give keys as the column spells them, or make the column text: two spellings would be two states of one row.',
+          details: { projection: this.#projection, table: this.name, key, spelled: answer },
+        },
+      )
+    }
   }
 
   async remove(executor: Executor, keys: readonly string[]): Promise<void> {
@@ -141,15 +178,6 @@ function sampleOf(value: () => unknown): unknown {
   } catch {
     return undefined
   }
-}
-
-/** Values that JSON has no form for, as the text that Postgres reads. */
-function textual(value: unknown): unknown {
-  if (value === undefined) return null
-  if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`
-  // A date that is none would be null in JSON; so it says what is wrong.
-  if (value instanceof Date) return value.toISOString()
-  return value
 }
 
 function exact(_: string, value: unknown): unknown {

@@ -1,3 +1,4 @@
+import { largestInteger } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { declaredRetention } from '../../job/defined/retention.ts'
 import type { JobRunnerOptions } from '../../job/running/job-runner.ts'
@@ -5,8 +6,13 @@ import type { DoorbellOptions } from '../../outbox/woken/doorbell.ts'
 
 /** How a runner works. All times in milliseconds. */
 export interface RunnerOptions {
-  /** The most connections of the runner, which has a pool of its own. Defaults to 10. */
+  /** The most connections of the runner. Defaults to 10, and with `sharePool` to half of the pool. */
   readonly maxConnections?: number
+  /**
+   * Whether listeners and jobs work on the pool that was given to the application, instead of on pools of their own:
+   * listeners on half of it at the most, jobs on a quarter. Defaults to false.
+   */
+  readonly sharePool?: boolean
   /**
    * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
    * Defaults to 10000.
@@ -42,26 +48,29 @@ export interface RunnerOptions {
   readonly jobs?: JobRunnerOptions | false
 }
 
-/** The options of a runner that are whole numbers, and the least that each may be. */
+const day = 86_400_000
+
+/** The options of a runner that are whole numbers, and the least and the most that each may be. */
 const wholeRunnerOptions = new Map([
-  ['maxConnections', 4],
-  ['leaseDuration', 500],
-  ['acquireInterval', 0],
-  ['drainTimeout', 0],
-  ['keptBytes', 1],
-  ['publisherPatience', 0],
-  ['maintenanceInterval', 100],
-  ['partitionSize', 1],
-  ['keepIdempotencyKeys', 0],
+  ['maxConnections', [4, largestInteger]],
+  // Several leases must fit into what a timer waits.
+  ['leaseDuration', [500, day]],
+  ['acquireInterval', [0, largestInteger]],
+  ['drainTimeout', [0, largestInteger]],
+  ['keptBytes', [1, Number.MAX_SAFE_INTEGER]],
+  ['publisherPatience', [0, largestInteger]],
+  ['maintenanceInterval', [100, largestInteger]],
+  ['partitionSize', [1, Number.MAX_SAFE_INTEGER]],
+  ['keepIdempotencyKeys', [0, 36_525 * day]],
 ] as const)
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkRunnerOptions(options: RunnerOptions): void {
-  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell', 'jobs']
+  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'sharePool', 'doorbell', 'jobs']
   rejectUnknownOptions('start', options, known)
-  for (const [name, least] of wholeRunnerOptions) {
+  for (const [name, [least, most]] of wholeRunnerOptions) {
     const value = options[name]
-    if (value !== undefined) requireWhole('start', name, value, least)
+    if (value !== undefined) requireWhole('start', name, value, least, most)
   }
   if (options.doorbell !== undefined) {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']

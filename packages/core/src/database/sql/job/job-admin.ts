@@ -2,14 +2,15 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 
 export const readJobResult: SchemaStatement = statement(
   'read_job_result',
-  (schema) => `SELECT status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
+  (schema) =>
+    `SELECT name, status, output, output_meta, error FROM ${schema}.jobs WHERE id = $1::uuid`,
 )
 
 // What a waiting caller looks at, again and again: small, and by the primary key.
 export const watchJob: SchemaStatement = statement(
   'watch_job',
   (schema) => `
-SELECT j.status, j.attempt, s.progress FROM ${schema}.jobs j
+SELECT j.name, j.status, j.attempt, s.progress FROM ${schema}.jobs j
 LEFT JOIN ${schema}.job_states s ON s.job = j.id WHERE j.id = $1::uuid`,
 )
 
@@ -35,8 +36,8 @@ export const cancelJob: SchemaStatement = statement(
 UPDATE ${schema}.jobs
 SET requested = CASE WHEN status = 'running' THEN 'cancel' END,
   finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END,
-  status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, parked = NULL, waiting = NULL
-WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'running', 'paused')
+  status = ${schema}.job_after(status, requested, 'cancel'), parked = NULL, waiting = NULL
+WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'cancel') IS NOT NULL
 RETURNING status`,
 )
 
@@ -45,8 +46,8 @@ export const pauseJob: SchemaStatement = statement(
   (schema) => `
 UPDATE ${schema}.jobs
 SET requested = CASE WHEN status = 'running' THEN coalesce(requested, 'pause') END,
-  status = CASE WHEN status = 'running' THEN 'running' ELSE 'paused' END, parked = NULL
-WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'running')
+  status = ${schema}.job_after(status, requested, 'pause'), parked = NULL
+WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'pause') IS NOT NULL
 RETURNING status`,
 )
 
@@ -55,12 +56,14 @@ export const resumeJob: SchemaStatement = statement(
   'resume_job',
   (schema) => `
 UPDATE ${schema}.jobs
-SET status = CASE WHEN status = 'running' THEN 'running'
-    WHEN waiting IS NULL AND run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  parked = CASE WHEN status = 'paused' AND (concurrency_key IS NOT NULL OR limited)
+SET status = CASE
+    WHEN status = 'paused' AND (successor OR (waiting IS NULL AND run_at > statement_timestamp()))
+    THEN ${schema}.job_after(status, requested, 'resume early')
+    ELSE ${schema}.job_after(status, requested, 'resume') END,
+  parked = CASE WHEN status = 'paused' AND NOT successor AND (concurrency_key IS NOT NULL OR limited)
     AND (waiting IS NOT NULL OR run_at <= statement_timestamp()) THEN 'new' END,
-  requested = NULL, waiting = NULL
-WHERE id = $1::uuid AND (status = 'paused' OR (status = 'running' AND requested = 'pause'))
+  requested = NULL, waiting = CASE WHEN successor THEN waiting END
+WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'resume') IS NOT NULL
 RETURNING status`,
 )
 
@@ -70,11 +73,13 @@ export const retryJob: SchemaStatement = statement(
   'retry_job',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET status = 'queued', attempt = 0, run_at = clock_timestamp(), finished_at = NULL, triggered_by = $2::text,
-  waiting = NULL, requested = NULL, parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
-WHERE j.id = $1::uuid AND (j.status IN ('failed', 'cancelled') OR (j.status = 'scheduled' AND j.waiting IS NULL))
-  AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.id <> j.id
-    AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
+SET status = ${schema}.job_after(j.status, j.requested, 'retry'), attempt = 0, deaths = 0, run_at = clock_timestamp(),
+  finished_at = NULL, triggered_by = $2::text, waiting = NULL, requested = NULL, successor = false,
+  parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+WHERE j.id = $1::uuid AND (j.status <> 'scheduled' OR j.waiting IS NULL)
+  AND ${schema}.job_after(j.status, j.requested, 'retry') IS NOT NULL
+  AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.name = j.name AND o.id <> j.id
+    AND NOT o.successor AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
 RETURNING status`,
 )
 

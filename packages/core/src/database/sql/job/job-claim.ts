@@ -3,7 +3,8 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 // A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(
   'claim_jobs',
-  (schema) => `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer)`,
+  (schema) =>
+    `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[])`,
 )
 
 // The same with what telemetry tells of a job. Each is looked up by its id: OFFSET keeps the planner from joining tables.
@@ -12,7 +13,7 @@ export const claimObservedJobs: SchemaStatement = statement(
   (schema) => `
 SELECT c.*, t.traceparent, t.tracestate,
   greatest(0, extract(epoch FROM clock_timestamp() - t.run_at) * 1000)::float8 AS waited
-FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer) c
+FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[]) c
 CROSS JOIN LATERAL (
   SELECT j.traceparent, j.tracestate, j.run_at FROM ${schema}.jobs j WHERE j.id = c.id OFFSET 0) AS t`,
 )
@@ -22,14 +23,23 @@ export const nextJobDue: SchemaStatement = statement(
   (schema) => `SELECT ${schema}.next_job_due() AS due`,
 )
 
-// Gives back what was claimed and not run, or interrupted by no fault of its own: the attempt does not count.
+// Gives back what was claimed and not run: the attempt does not count. A request is answered.
 export const releaseJobs: SchemaStatement = statement(
   'release_jobs',
   (schema) => `
-UPDATE ${schema}.jobs j SET status = 'queued', process = NULL, attempt = j.attempt - 1,
-  parked = CASE WHEN j.limited THEN 'new' ELSE j.parked END
+UPDATE ${schema}.jobs j
+SET status = ${schema}.job_after('running', j.requested, 'released'), process = NULL, requested = NULL,
+  attempt = j.attempt - 1, finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
+  parked = CASE WHEN j.limited AND j.requested IS NULL THEN 'new' ELSE j.parked END
 FROM unnest($1::uuid[], $2::bigint[]) AS u (id, token)
 WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
+)
+
+// A suspect begins alone. Counted as a death in advance, which an end of its own takes back.
+export const markSuspect: SchemaStatement = statement(
+  'mark_suspect_job',
+  (schema) => `
+UPDATE ${schema}.jobs SET deaths = deaths + 1 WHERE id = $1::uuid AND token = $2::bigint AND status = 'running'`,
 )
 
 // Of the attempts that this process thinks it runs, those that it should know something about: what is asked of
@@ -51,7 +61,7 @@ SELECT id, token FROM ${schema}.jobs
 WHERE process = $1::uuid AND status = 'running' AND started_at < clock_timestamp() - $2::integer * interval '1 ms'`,
 )
 
-// Takes jobs from processes that are silent. An attempt that is in a transaction holds its row FOR KEY SHARE and is
+// Takes jobs from processes that are silent. That is counted as a death of each, and not as an attempt. An attempt that is in a transaction holds its row FOR KEY SHARE and is
 // left alone until that ends: by its connection's end, or by the limit on an idle transaction.
 export const rescueJobs: SchemaStatement = statement(
   'rescue_jobs',
@@ -64,7 +74,10 @@ WITH dead AS (
   LIMIT 1000 FOR UPDATE OF j SKIP LOCKED
 ), rescued AS (
   UPDATE ${schema}.jobs j
-  SET status = CASE j.requested WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' ELSE 'queued' END,
+  SET status = ${schema}.job_after('running', j.requested, 'lost'),
+    attempt = j.attempt - 1,
+    -- Later ones are counted when the job begins alone: whether it had begun is not known here.
+    deaths = CASE WHEN j.deaths < 2 THEN j.deaths + 1 ELSE j.deaths END,
     finished_at = CASE WHEN j.requested = 'cancel' THEN clock_timestamp() END,
     parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND j.requested IS NULL THEN 'new' END,
     process = NULL, requested = NULL, error = $2::jsonb
@@ -87,21 +100,26 @@ export const wakeJobs: SchemaStatement = statement(
   (schema) => `SELECT ${schema}.wake_jobs($1::bigint) AS woken`,
 )
 
-// Moves jobs of types that no live process runs out of the way of the others, a page at a time.
+// Moves jobs of types that no live process runs in the version that they need out of the way of the others, a page at a
+// time.
 export const parkUnknown: SchemaStatement = statement(
   'park_unknown_jobs',
   (schema) => `
+WITH known AS MATERIALIZED (
+  SELECT n.name, max((d.definition ->> 'version')::integer) AS version FROM ${schema}.processes p
+  CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+  CROSS JOIN LATERAL jsonb_array_elements_text(
+    coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n (name)
+  WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms'
+  GROUP BY n.name
+)
 UPDATE ${schema}.jobs j SET parked = 'type'
 WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q
-  WHERE q.status = 'queued' AND q.parked IS NULL AND q.name NOT IN (
-    SELECT n FROM ${schema}.processes p
-    CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
-    CROSS JOIN LATERAL jsonb_array_elements_text(
-      coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n
-    WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms')
+  WHERE q.status = 'queued' AND q.parked IS NULL
+    AND NOT EXISTS (SELECT FROM known k WHERE k.name = q.name AND k.version >= q.needs)
   ORDER BY q.queue, q.priority, q.run_at, q.id LIMIT 1000 FOR UPDATE SKIP LOCKED))
-RETURNING j.name`,
+RETURNING j.name, j.needs`,
 )
 
 // The opposite: a process has come that runs them. And what limits were declared or taken back for since it was put
@@ -112,8 +130,10 @@ export const unparkKnown: SchemaStatement = statement(
 UPDATE ${schema}.jobs j
 SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited OR j.parked IS DISTINCT FROM 'type' THEN 'new' END
 WHERE j.id = ANY (ARRAY(
-  SELECT q.id FROM ${schema}.jobs q WHERE q.parked = 'type' AND q.name = ANY ($1::text[])
-  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+  SELECT q.id FROM ${schema}.jobs q JOIN unnest($1::text[], $2::integer[]) AS u (name, version)
+    ON u.name = q.name AND q.needs <= u.version
+  WHERE q.parked = 'type'
+  LIMIT 1000 FOR UPDATE OF q SKIP LOCKED)
 || ARRAY(
   SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked IS NULL
     AND q.name IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')

@@ -15,9 +15,14 @@ SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.progre
 FROM (SELECT) AS one LEFT JOIN ${schema}.job_states s ON s.job = $1::uuid`,
 )
 
+// A state of a newer version than the input needs a process that knows it.
 export const writeState: SchemaStatement = statement(
   'write_job_state',
   (schema) => `
+WITH raised AS (
+  UPDATE ${schema}.jobs SET needs = $3::integer
+  WHERE id = $1::uuid AND token = $2::bigint AND status = 'running' AND needs < $3::integer
+)
 INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta)
 SELECT j.id, $3::integer, $4::jsonb, $5::jsonb ${fenced(schema)}
 ON CONFLICT (job) DO UPDATE

@@ -10,34 +10,33 @@ export const completeJobs: SchemaStatement = statement(
     `SELECT id FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS id`,
 )
 
-// How an attempt ends that did not complete its job: the job's new status, and the attempt's place in the history.
-// A request that came meanwhile has the last word over another try.
+// How an attempt ends that did not complete its job: $3 says how, job_after() what becomes of the job.
 export const settleJob: SchemaStatement = statement(
   'settle_job',
   (schema) => `
 WITH settled AS (
   UPDATE ${schema}.jobs j
-  SET status = CASE
-      WHEN $3::text = 'scheduled' AND j.requested = 'cancel' THEN 'cancelled'
-      WHEN $3::text = 'scheduled' AND j.requested = 'pause' THEN 'paused'
-      ELSE $3::text END,
-    finished_at = CASE
-      WHEN $3::text IN ('failed', 'cancelled') OR ($3::text = 'scheduled' AND j.requested = 'cancel') THEN clock_timestamp() END,
+  SET status = ${schema}.job_after('running', j.requested, $3::text),
+    finished_at = CASE WHEN ${schema}.job_after('running', j.requested, $3::text) IN ('failed', 'cancelled')
+      THEN clock_timestamp() END,
     run_at = CASE WHEN $4::float8 IS NULL THEN j.run_at
       WHEN $4::float8 = 'infinity' THEN 'infinity' ELSE clock_timestamp() + $4::float8 * interval '1 ms' END,
     attempt = j.attempt - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
-    parked = CASE WHEN $3::text = 'queued' AND j.limited THEN 'new' ELSE j.parked END,
+    parked = CASE WHEN j.limited AND ${schema}.job_after('running', j.requested, $3::text) = 'queued'
+      THEN 'new' ELSE j.parked END,
+    -- It has come to an end of its own: whatever killed its processes, this attempt did not.
+    deaths = 0,
     error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
   WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
   RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at
 ), waits AS (
   INSERT INTO ${schema}.job_waits (job, kind, target, key, sequence, jobs)
-  SELECT s.id, $10::text, $11::text, $12::text, $13::bigint, $14::uuid[] FROM settled s WHERE $10::text IS NOT NULL
+  SELECT s.id, $9::text, $10::text, $11::text, $12::bigint, $13::uuid[] FROM settled s WHERE $9::text IS NOT NULL
   ON CONFLICT (job) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
     sequence = excluded.sequence, jobs = excluded.jobs
 )
 INSERT INTO ${schema}.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, error)
-SELECT s.id, s.token, s.attempt, $8::text, $9::uuid, s.triggered_by, s.started_at, $6::jsonb FROM settled s
+SELECT s.id, s.token, s.attempt, $3::text, $8::uuid, s.triggered_by, s.started_at, $6::jsonb FROM settled s
 RETURNING job`,
 )
 

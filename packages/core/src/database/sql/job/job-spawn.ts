@@ -1,52 +1,80 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
 
+// Jobs as they are sent: $1 to $23, an array for each column.
+const given = `
+unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::float8[],
+    $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
+    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[], $23::boolean[])
+  AS u (id, name, version, queue, priority, run_at, delay, input, input_meta, unique_key, concurrency_key,
+    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle,
+    context, context_meta, successor)`
+
 // Any number of jobs in one statement. A job whose id or unfinished unique key is there already is left out, without
-// an error: the caller's transaction may be somebody else's. Keyed jobs wait until admit_jobs() has looked at them.
+// an error: the caller's transaction may be somebody else's. Keyed jobs wait until admit_jobs() has looked at them; a
+// successor, until its predecessor has ended.
 export const insertJobs: SchemaStatement = statement(
   'insert_jobs',
   (schema) => `
 INSERT INTO ${schema}.jobs AS j
-  (id, name, version, queue, priority, run_at, status, parked, input, input_meta, unique_key, concurrency_key,
+  (id, name, version, queue, priority, run_at, status, parked, waiting, input, input_meta, unique_key, concurrency_key,
    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle,
-   context, context_meta)
-SELECT u.id, u.name, u.version, u.queue, u.priority, t.run_at,
-  CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND t.run_at <= statement_timestamp()
-    THEN 'new' END,
+   context, context_meta, successor, needs)
+SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 'infinity' ELSE t.run_at END,
+  CASE WHEN u.successor OR t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
+  CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND NOT u.successor
+    AND t.run_at <= statement_timestamp() THEN 'new' END,
+  CASE WHEN u.successor THEN jsonb_build_object('for', 'unique key', 'runAt', t.run_at) END,
   u.input, u.input_meta, u.unique_key, u.concurrency_key, u.concurrency_limit, u.triggered_by, u.correlation_id,
   u.causation_id, u.traceparent, u.tracestate, u.parent, u.rate_key, u.rate_key IS NOT NULL,
-  string_to_array(u.lifecycle, ','), u.context, u.context_meta
-FROM unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::float8[],
-    $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
-    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[])
-  AS u (id, name, version, queue, priority, run_at, delay, input, input_meta, unique_key, concurrency_key,
-    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle, context, context_meta),
+  string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor, u.version
+FROM ${given},
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
 ON CONFLICT DO NOTHING
 RETURNING id`,
 )
 
-// The job that stood in the way of an insertion.
-export const findDuplicate: SchemaStatement = statement(
-  'find_duplicate_job',
+// The jobs that stood in the way of an insertion, or would, under a name that the type had before.
+export const findDuplicates: SchemaStatement = statement(
+  'find_duplicate_jobs',
   (schema) => `
-SELECT id, status FROM ${schema}.jobs WHERE id = $1::uuid
+SELECT id, name FROM ${schema}.jobs WHERE id = $1::uuid
 UNION ALL
-SELECT id, status FROM ${schema}.jobs
-WHERE unique_key = $2::text AND status IN ('scheduled', 'queued', 'running', 'paused')
-LIMIT 1`,
+SELECT id, name FROM ${schema}.jobs
+WHERE unique_key = $2::text AND name = ANY ($3::text[]) AND NOT successor AND id <> $1::uuid
+  AND status IN ('scheduled', 'queued', 'running', 'paused')`,
 )
 
-// The policy "replace": what has not started yet gets the new input and the new time.
+// The policy "replace": a job that has never been claimed becomes another one, with everything that comes of the input
+// and the options; so does a successor ($24). $25: its time stays ("throttle"). $26: how many milliseconds after its
+// spawn it runs at the latest ("debounce").
 export const replaceJob: SchemaStatement = statement(
   'replace_job',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET input = $2::jsonb, input_meta = $3::jsonb, version = $4::integer, priority = $5::integer, run_at = t.run_at,
-  context = $8::jsonb, context_meta = $9::jsonb,
-  status = CASE WHEN t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
-  parked = CASE WHEN (j.concurrency_key IS NOT NULL OR j.limited) AND t.run_at <= statement_timestamp() THEN 'new' END
-FROM (SELECT coalesce($6::timestamptz, statement_timestamp() + $7::float8 * interval '1 ms') AS run_at) AS t
-WHERE j.unique_key = $1::text AND j.status IN ('scheduled', 'queued') AND j.waiting IS NULL
+SET name = n.name, version = n.version, needs = n.version, queue = n.queue, priority = n.priority, input = n.input,
+  input_meta = n.input_meta, concurrency_key = n.concurrency_key, concurrency_limit = n.concurrency_limit,
+  triggered_by = n.triggered_by, correlation_id = n.correlation_id, causation_id = n.causation_id,
+  traceparent = n.traceparent, tracestate = n.tracestate, parent = n.parent, rate_key = n.rate_key,
+  limited = n.rate_key IS NOT NULL, lifecycle = string_to_array(n.lifecycle, ','), context = n.context,
+  context_meta = n.context_meta,
+  run_at = CASE WHEN j.successor THEN 'infinity' ELSE n.at END,
+  waiting = CASE WHEN j.successor THEN jsonb_build_object('for', 'unique key', 'runAt', n.at) END,
+  status = ${schema}.job_after(j.status, j.requested,
+    CASE WHEN j.successor OR n.at > statement_timestamp() THEN 'replace later' ELSE 'replace' END),
+  parked = CASE WHEN (n.concurrency_key IS NOT NULL OR n.rate_key IS NOT NULL) AND j.status <> 'paused'
+    AND NOT j.successor AND n.at <= statement_timestamp() THEN 'new' END
+FROM (
+  SELECT u.*, o.id AS target, CASE WHEN $25::boolean THEN coalesce((o.waiting ->> 'runAt')::timestamptz, o.run_at)
+    ELSE least(coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms'),
+      o.created_at + $26::float8 * interval '1 ms') END AS at
+  FROM ${given}
+  JOIN ${schema}.jobs o ON o.unique_key = u.unique_key AND o.name = ANY ($27::text[]) AND o.successor = $24::boolean
+    AND o.status IN ('scheduled', 'queued', 'paused')) AS n
+WHERE j.id = n.target AND j.token = 0 AND j.successor = $24::boolean AND j.status IN ('scheduled', 'queued', 'paused')
 RETURNING j.id`,
+)
+
+export const releaseSuccessors: SchemaStatement = statement(
+  'release_successors',
+  (schema) => `SELECT ${schema}.release_successors()::integer AS released`,
 )

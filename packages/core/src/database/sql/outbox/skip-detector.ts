@@ -19,7 +19,7 @@ SELECT greatest(t.horizon - ${window}, 0, (
 FROM taken t
 WHERE NOT EXISTS (
   SELECT FROM ${schema}.horizon_samples s
-  WHERE s.sampled_at > clock_timestamp() - $2::integer * interval '1 ms')`,
+  WHERE s.sampled_at > clock_timestamp() - $2::float8 * interval '1 ms')`,
 )
 
 // Events at or below a horizon that the snapshot taken after it did not see: every one of them may have been skipped.
