@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { createCursor, updateListener } from '../../database/sql/listener/definitions.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
@@ -54,7 +54,7 @@ export async function syncDefinitions(environment: SyncEnvironment): Promise<rea
   const sorted = [...environment.consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const waiting: Consumer[] = []
   for (const consumer of sorted) {
-    const waits = await inTransaction(environment.database, {}, (transaction) =>
+    const waits = await inTransaction(environment.database, brief, (transaction) =>
       syncDefinition(transaction, consumer, environment),
     )
     if (waits[0]) waiting.push(consumer)
