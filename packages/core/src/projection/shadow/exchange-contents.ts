@@ -238,7 +238,7 @@ async function moveSequences(executor: Executor, live: string, copy: string): Pr
   for (const row of rows) {
     if (row['copy'] === null) continue
     await executor.query(
-      `SELECT setval($1::text::regclass, last_value, is_called) FROM ${String(row['copy'])}`,
+      `SELECT setval($1::text::regclass, last_value, is_called) FROM ${row['copy'] as string}`,
       [row['live']],
     )
   }
