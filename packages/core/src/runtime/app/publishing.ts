@@ -1,3 +1,4 @@
+import { Guard } from '../../database/guard.ts'
 import { dbOn } from '../../database/bound/db-on.ts'
 import type { PreparingExecutor } from '../../database/executor.ts'
 import {
@@ -18,6 +19,7 @@ import {
   loadEntity,
   type LoadedEntity,
 } from '../../outbox/entity/load-entity.ts'
+import { guardedSpawn } from '../../job/settled/job-transaction.ts'
 import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
@@ -86,7 +88,7 @@ export class Publishing {
     work: (tx: Transaction) => Promise<T>,
     isolation?: IsolationLevel,
   ): Promise<readonly [T, Published]> {
-    const { database, outbox, spawner } = this.#environment
+    const { database, outbox, spawner, logger } = this.#environment
     const span = new PublishSpan(outbox.schema)
     try {
       const done = await publishingTransaction(
@@ -94,24 +96,32 @@ export class Publishing {
         outbox,
         isolation === undefined ? {} : { isolation },
         async (transaction, buffer) => {
+          const guard = new Guard(transaction, 'tidemark.transaction()', (misuse) => {
+            logger.error({}, misuse)
+          })
           const publish = (drafts: Drafts, options?: PublishOptions): void => {
+            if (!guard.admits('published')) return
             this.#requireKnown(drafts)
             buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, options)))
           }
-          const query = transaction.query.bind(transaction)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
           const tx: Transaction = {
             get db(): Db {
-              return transaction.db() as Db
+              return guard.db() as Db
             },
-            query,
+            query: (text, values) => guard.executor.query(text, values),
             publish,
-            spawn,
+            spawn: guardedSpawn(guard, spawn),
           }
-          executors.set(tx, transaction)
-          const answer = await work(tx)
-          await flush()
-          return answer
+          executors.set(tx, guard.executor)
+          try {
+            const answer = await guard.run(() => work(tx))
+            await guard.finish()
+            await flush()
+            return answer
+          } finally {
+            guard.close()
+          }
         },
       )
       span.end(done[1].events)
