@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { dbOn } from './bound/db-on.ts'
@@ -21,9 +22,10 @@ export class Guard {
   readonly #transaction: OpenTransaction
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
-  readonly #pending = new Map<WatchedPromise<unknown>, Promise<void>>()
+  readonly #pending = new Set<WatchedPromise<unknown>>()
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
   #db: unknown
+  #onIdle: (() => void) | undefined
   #closed = false
   #finished = false
   #blemish: { readonly error: unknown } | undefined
@@ -60,9 +62,9 @@ export class Guard {
     if (!this.admits('sent a statement')) return
     const verdict = this.#check(text)
     const sent = this.#transaction.sending(text, values)
-    this.#watch(sent.then((answer) => this.#read(answer, verdict))).then(undefined, (error) => {
-      this.#blemish ??= { error }
-    })
+    const watched = this.#watch(sent, (answer) => this.#read(answer, verdict), true)
+    // Nobody is meant to wait for it.
+    watched.observed = true
   }
 
   /**
@@ -85,12 +87,12 @@ export class Guard {
   }
 
   /** Keeps a promise that the handler may have forgotten from ending the process, and remembers its failure. */
-  watch<T>(work: () => Promise<T>, deed: string): Promise<T> {
+  watch<T>(work: () => Promise<T>, deed: string, read?: (value: T) => T): Promise<T> {
     try {
-      return this.admits(deed) ? this.#watch(work()) : new Promise(() => {})
+      return this.admits(deed) ? this.#watch(work(), read) : new Promise(() => {})
     } catch (error) {
-      const refused = new WatchedPromise<T>(Promise.reject(error))
-      void refused.quietly(ignore, ignore)
+      const refused = new WatchedPromise<T>((_, reject) => reject(error))
+      refused.quieten()
       return refused
     }
   }
@@ -108,10 +110,14 @@ export class Guard {
   async finish(): Promise<void> {
     this.#closed = true
     while (this.#pending.size > 0) {
-      if ([...this.#pending.keys()].some(({ observed }) => !observed)) {
+      if ([...this.#pending].some(({ observed }) => !observed)) {
         this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
       }
-      await Promise.all(this.#pending.values())
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+      // What waited for them goes on now; what it asks for must be seen before anything commits.
+      await setImmediate()
     }
     this.#finished = true
     // Nobody has asked how it went: then nobody has decided that it may fail.
@@ -129,30 +135,20 @@ export class Guard {
   }
 
   #query(text: string, values?: unknown[]): Promise<QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(text)
-      const answer = await (verdict.single
-        ? this.#transaction.queryOne(text, values)
-        : this.#transaction.query(text, values))
-      return this.#read(answer, verdict)
-    }, 'ran a statement')
+    return this.#answer(text, ({ single }) =>
+      single ? this.#transaction.queryOne(text, values) : this.#transaction.query(text, values),
+    )
   }
 
   #ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(config.text)
-      const one = verdict.single ? { ...config, queryMode: 'extended' as const } : config
-      const answer = await this.#transaction.ask(one)
-      this.#read(answer, verdict)
-      return answer
-    }, 'ran a statement')
+    return this.#answer(config.text, ({ single }) => {
+      const one = single ? { ...config, queryMode: 'extended' as const } : config
+      return this.#transaction.ask(one)
+    })
   }
 
   #run(statement: Statement, values: unknown[]): Promise<QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(statement.text)
-      return this.#read(await this.#transaction.run(statement, values), verdict)
-    }, 'ran a statement')
+    return this.#answer(statement.text, () => this.#transaction.run(statement, values))
   }
 
   #fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
@@ -160,6 +156,16 @@ export class Guard {
       this.#check(statement.text)
       return this.#transaction.fetch(statement, values)
     }, 'ran a statement')
+  }
+
+  /** Runs a statement whose text and whose answer say nothing against it. */
+  #answer<T extends QueryResult>(text: string, send: (verdict: Verdict) => Promise<T>): Promise<T> {
+    let verdict: Verdict | undefined
+    return this.watch(
+      () => send((verdict = this.#check(text))),
+      'ran a statement',
+      (answer) => this.#read(answer, verdict ?? this.#check(text)),
+    )
   }
 
   #check(text: string): Verdict {
@@ -172,43 +178,56 @@ export class Guard {
   }
 
   /** The text was harmless. If the answer is of something else the text was misread, and nothing may commit. */
-  #read(answer: QueryResult | readonly QueryResult[], verdict: Verdict): QueryResult {
+  #read<T extends QueryResult>(answer: T, verdict: Verdict): T {
     this.#doubt = undefined
-    const answers = Array.isArray(answer)
-      ? (answer as readonly QueryResult[])
-      : [answer as QueryResult]
+    // The driver answers several statements with an array, whatever its type says.
+    const answers: readonly QueryResult[] = Array.isArray(answer) ? answer : [answer]
     let { rollbacksTo, prepares } = verdict
     for (const { command } of answers) {
-      const allowed =
-        command === 'ROLLBACK'
-          ? rollbacksTo-- > 0
-          : command === 'PREPARE'
-            ? prepares-- > 0
-            : command !== 'BEGIN' && command !== 'START' && command !== 'COMMIT'
-      if (allowed) continue
-      const error = controlError(this.#owner, String(command))
+      if (command === undefined || !controls.has(command)) continue
+      if (command === 'ROLLBACK' && rollbacksTo-- > 0) continue
+      if (command === 'PREPARE' && prepares-- > 0) continue
+      const error = controlError(this.#owner, command)
       this.#blemish ??= { error }
       this.#transaction.destroy('was ended by its handler')
       throw error
     }
-    return answer as QueryResult
+    return answer
   }
 
-  #watch<T>(promise: Promise<T>): WatchedPromise<T> {
-    const watched = new WatchedPromise<T>(promise)
-    const noted = watched.quietly(
-      () => this.#pending.delete(watched),
-      (error) => {
-        this.#pending.delete(watched)
+  /** @param fatal - whether nothing may commit when it fails, whoever waits for it. */
+  #watch<T>(
+    promise: Promise<T>,
+    read: ((value: T) => T) | undefined,
+    fatal: boolean = false,
+  ): WatchedPromise<T> {
+    const watched = new WatchedPromise<T>((resolve, reject) => {
+      const fail = (error: unknown): void => {
         this.#doubt ??= { error }
-        if (!watched.observed) this.#failed.push({ promise: watched, error })
-      },
-    )
-    this.#pending.set(watched, noted)
+        if (fatal) this.#blemish ??= { error }
+        this.#failed.push({ promise: watched, error })
+        watched.quieten()
+        reject(error)
+        this.#settled(watched)
+      }
+      promise.then((value) => {
+        try {
+          resolve(read === undefined ? value : read(value))
+          this.#settled(watched)
+        } catch (error) {
+          fail(error)
+        }
+      }, fail)
+    })
+    this.#pending.add(watched)
     return watched
   }
+
+  #settled(watched: WatchedPromise<unknown>): void {
+    this.#pending.delete(watched)
+    if (this.#pending.size === 0) this.#onIdle?.()
+  }
 }
 
-function ignore(): void {
-  // Whoever got the promise has its rejection; this only keeps Node from taking it for forgotten.
-}
+// The tags of answers that only transaction control has.
+const controls = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'PREPARE'])
