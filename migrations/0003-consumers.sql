@@ -45,6 +45,8 @@ CREATE TABLE :"schema".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -501,3 +501,24 @@ test.for(['job', 'application'] as const)(
     })
   },
 )
+
+test('a setting that a job makes for its transaction does not reach its neighbours', async () => {
+  await database.query('create table tenants (job uuid, tenant text)')
+  const setting = defineJob('setting', {
+    input: z.object({ tenant: z.string() }),
+    transact: async ({ id, input }, { tx }) => {
+      if (input.tenant !== '') await tx.query(`set local app.tenant = '${input.tenant}'`)
+      await tx.query(`insert into tenants values ($1, current_setting('app.tenant', true))`, [id])
+    },
+  })
+  await using app = appOn(database, [setting])
+  const wanted = new Map<string, string>()
+  for (let n = 0; n < 60; n++) {
+    const tenant = n % 9 === 4 ? `tenant ${n}` : ''
+    wanted.set((await app.jobs.spawn(setting, { tenant })).id, tenant)
+  }
+  await app.start({ jobs: { concurrency: 2 } })
+  for (const id of wanted.keys()) await untilStatus(database, id, 'completed')
+  const { rows } = await database.query('select job, coalesce(tenant, $1) as tenant from tenants', [''])
+  expect(new Map(rows.map((row) => [row['job'], row['tenant']]))).toEqual(wanted)
+})

@@ -1,3 +1,7 @@
+// First: it refuses a Node that is too old.
+// oxlint-disable-next-line import/no-unassigned-import -- it is evaluated, and exports nothing
+import './errors/supported-node.ts'
+
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
 export { rejectUnknownOptions } from './errors/options.ts'
 export type { ErrorDescription } from './errors/describe-error.ts'

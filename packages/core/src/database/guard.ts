@@ -4,6 +4,7 @@ import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { leavesTraces } from './session-traces.ts'
 import type { Statement } from './statement.ts'
 import { controlError, verdictOn, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
@@ -23,11 +24,14 @@ export class Guard {
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
   readonly #pending = new Set<WatchedPromise<unknown>>()
+  /** How many of them nobody was to wait for. */
+  #sending = 0
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
   #db: unknown
   #onIdle: (() => void) | undefined
   #closed = false
   #finished = false
+  #traces = false
   #blemish: { readonly error: unknown } | undefined
   #doubt: { readonly error: unknown } | undefined
 
@@ -62,9 +66,7 @@ export class Guard {
     if (!this.admits('sent a statement')) return
     const verdict = this.#check(text)
     const sent = this.#transaction.sending(text, values)
-    const watched = this.#watch(sent, (answer) => this.#read(answer, verdict), true)
-    // Nobody is meant to wait for it.
-    watched.observed = true
+    void this.#watch(sent, (answer) => this.#read(answer, verdict), true)
   }
 
   /**
@@ -97,6 +99,12 @@ export class Guard {
     }
   }
 
+  /** Reports what a handler that has returned has left under way: it belongs to the transaction all the same. */
+  returned(): void {
+    if (this.#pending.size === this.#sending) return
+    this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
+  }
+
   /** Takes nothing more from the handler. */
   close(): void {
     this.#closed = true
@@ -109,10 +117,8 @@ export class Guard {
    */
   async finish(): Promise<void> {
     this.#closed = true
+    this.returned()
     while (this.#pending.size > 0) {
-      if ([...this.#pending].some(({ observed }) => !observed)) {
-        this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
-      }
       await new Promise<void>((resolve) => {
         this.#onIdle = resolve
       })
@@ -132,6 +138,11 @@ export class Guard {
    */
   get doubt(): { readonly error: unknown } | undefined {
     return this.#doubt
+  }
+
+  /** Whether what comes after it in the transaction may find another session: other settings, another role. */
+  get leavesTraces(): boolean {
+    return this.#traces
   }
 
   #query(text: string, values?: unknown[]): Promise<QueryResult> {
@@ -170,6 +181,14 @@ export class Guard {
 
   #check(text: string): Verdict {
     const verdict = verdictOn(text)
+    if (verdict.prepares > 0) this.#transaction.leave('lasting')
+    else if (leavesTraces(text)) this.#transaction.leave('some')
+    else return this.#permit(verdict)
+    this.#traces = true
+    return this.#permit(verdict)
+  }
+
+  #permit(verdict: Verdict): Verdict {
     if (verdict.refused === undefined) return verdict
     const error = controlError(this.#owner, verdict.refused)
     // Also where the handler swallows it: it believes that something was rolled back, or committed.
@@ -195,37 +214,38 @@ export class Guard {
     return answer
   }
 
-  /** @param fatal - whether nothing may commit when it fails, whoever waits for it. */
+  /** @param fatal - whether nothing may commit when it fails, and nobody is to wait for it. */
   #watch<T>(
     promise: Promise<T>,
     read: ((value: T) => T) | undefined,
     fatal: boolean = false,
   ): WatchedPromise<T> {
     const watched = new WatchedPromise<T>((resolve, reject) => {
+      const settle = (): void => {
+        if (fatal) this.#sending -= 1
+        this.#pending.delete(watched)
+        if (this.#pending.size === 0) this.#onIdle?.()
+      }
       const fail = (error: unknown): void => {
         this.#doubt ??= { error }
         if (fatal) this.#blemish ??= { error }
         this.#failed.push({ promise: watched, error })
         watched.quieten()
         reject(error)
-        this.#settled(watched)
+        settle()
       }
       promise.then((value) => {
         try {
           resolve(read === undefined ? value : read(value))
-          this.#settled(watched)
+          settle()
         } catch (error) {
           fail(error)
         }
       }, fail)
     })
+    if (fatal) this.#sending += 1
     this.#pending.add(watched)
     return watched
-  }
-
-  #settled(watched: WatchedPromise<unknown>): void {
-    this.#pending.delete(watched)
-    if (this.#pending.size === 0) this.#onIdle?.()
   }
 }
 

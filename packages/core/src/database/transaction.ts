@@ -7,6 +7,7 @@ import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { ownTypes } from './own-types.ts'
 import type { Database } from './pool.ts'
+import { cleanSession } from './session-traces.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
@@ -20,6 +21,8 @@ export interface BeginOptions {
    * A process that is frozen in the middle must not keep its locks for longer than its lease.
    */
   readonly idleTimeout?: number
+  /** Whether somebody else's code runs in it: its session is cleaned before it serves others. Defaults to false. */
+  readonly foreign?: boolean
 }
 
 /**
@@ -35,6 +38,7 @@ export class OpenTransaction implements PreparingExecutor {
   #ended: string | undefined
   #destroyed = false
   #corked = false
+  #traces: 'none' | 'some' | 'lasting' = 'none'
   /** The first statement's error that nobody may have waited for. */
   #failure: unknown
 
@@ -144,6 +148,18 @@ export class OpenTransaction implements PreparingExecutor {
     return (this.#client as unknown as { connection: { stream: Writable } }).connection.stream
   }
 
+  /**
+   * Notes that something of what ran in it may stay in its session: `'some'` can be cleaned, `'lasting'` (a prepared
+   * statement) goes with the connection only.
+   */
+  leave(traces: 'some' | 'lasting'): void {
+    if (this.#traces !== 'lasting') this.#traces = traces
+  }
+
+  get traces(): 'none' | 'some' | 'lasting' {
+    return this.#traces
+  }
+
   /** Whether its connection was cut. */
   get destroyed(): boolean {
     return this.#destroyed
@@ -208,7 +224,20 @@ export async function inTransaction<T, L = undefined>(
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
-    client.release(broken)
+    if (transaction.traces === 'lasting') broken ??= new Error('its session is not clean')
+    if (options.foreign === true) transaction.leave('some')
+    if (broken !== undefined || transaction.traces === 'none') client.release(broken)
+    else void cleanAndRelease(client)
+  }
+}
+
+/** Nobody waits for it: who was in the transaction knows already how it ended. */
+async function cleanAndRelease(client: pg.PoolClient): Promise<void> {
+  try {
+    await cleanSession(client)
+    client.release()
+  } catch (error) {
+    client.release(error as Error)
   }
 }
 

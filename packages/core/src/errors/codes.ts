@@ -14,6 +14,12 @@ export const errorCodes = {
     remedy:
       'The message names the option, the value and, where one is close, the option that was meant.',
   },
+  TIDEMARK_UNSUPPORTED_NODE: {
+    summary: 'The version of Node is too old.',
+    example: 'Tidemark needs Node 22.12 or newer, and this is Node 20.20.2',
+    remedy:
+      'Install a newer Node: 24 is what Tidemark is tested with most, 22.12 the oldest that works.',
+  },
   TIDEMARK_INVALID_SCHEMA_NAME: {
     summary: 'The name given for the Postgres schema is not a plain identifier.',
     example: `"no-such" cannot name Tidemark's schema`,
@@ -145,6 +151,20 @@ export const errorCodes = {
     example: 'the payload of accounts.opened cannot be stored: "note" contains a NUL character',
     remedy:
       'The message names the path. Encode binary data as base64 and replace what is not data.',
+  },
+  TIDEMARK_EVENT_TOO_NEW: {
+    summary: 'A stored event has a newer version than this process knows.',
+    example: 'event 8100 (orders.placed) has version 2, and this process knows it up to version 1',
+    remedy:
+      'Nothing is lost: the listener waits for a process with the newer definition. Deploy one, or finish the deploy.',
+  },
+  TIDEMARK_EVENT_LOSES_CONNECTION: {
+    summary:
+      'The connection was lost each time that an event was handled alone, while others were served.',
+    example:
+      'letters lost its connection 10 times while it handled event 8100 (orders.placed), and other connections were served',
+    remedy:
+      'Look for what ends the session: pg_terminate_backend, a statement that crashes the server, a proxy that cuts large or slow statements.',
   },
   TIDEMARK_EVENT_UNREADABLE: {
     summary:

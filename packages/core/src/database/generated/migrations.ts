@@ -560,7 +560,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
+    checksum: '30290e364d3a0e4a7e7af57eadcd9116c41d500f74a5c3d3e5300acd3496f2e3',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -608,6 +608,8 @@ CREATE TABLE :"schema".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -6,6 +6,7 @@ import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
@@ -13,9 +14,10 @@ import { publishingTransaction } from '../../outbox/published/publishing-transac
 import { beginAttempt, type AttemptSpan } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
 import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
-import { guardedSpawn, guardOf, jobOrigin, sendThrough } from '../settled/job-transaction.ts'
+import { guardOf, jobOrigin } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { writeCompletions, type Completion } from '../settled/write-completions.ts'
 import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
@@ -56,7 +58,7 @@ async function commitTogether(
   const committing = publishingTransaction(
     transactions,
     outbox,
-    { idleTimeout: leaseDuration },
+    { idleTimeout: leaseDuration, foreign: true },
     async (transaction, buffer) => {
       const stops = attempts.map((attempt) => attempt.watch(transaction))
       try {
@@ -105,6 +107,17 @@ async function commitTogether(
   return outcomes
 }
 
+// Types of jobs that change the session they run in, as SET LOCAL does: their neighbours must not find it so.
+const loners = new WeakSet<JobDefinition>()
+
+/** Whether jobs of a type share a transaction with others. */
+export function sharesTransaction(definition: JobDefinition): boolean {
+  return definition.transact !== undefined && !loners.has(definition)
+}
+
+/** Gives a batch up: each of its jobs is run again in a transaction of its own. */
+class NeedsOwnTransaction extends Error {}
+
 interface Completed extends Completion {
   readonly events: readonly OutgoingEvent[]
 }
@@ -144,6 +157,7 @@ async function executeOne(
     )
     const value = await Promise.race([result, attempt.cut])
     await guard.finish()
+    if (savepoint !== undefined && guard.leavesTraces) throw new NeedsOwnTransaction()
     await spawned.flush()
     const output = await outputs.place(attempt, encodeOutput(definition, value))
     await savepoint?.keep(guard.doubt?.error)
@@ -153,6 +167,8 @@ async function executeOne(
     guard.close()
     // Alone, or with the connection cut: the whole transaction goes.
     if (savepoint === undefined || transaction.destroyed) throw error
+    if (guard.leavesTraces) loners.add(definition)
+    if (error instanceof NeedsOwnTransaction) throw error
     await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error) }
   } finally {

@@ -1,16 +1,17 @@
-import { Guard } from '../../database/guard.ts'
 import { dbOn } from '../../database/bound/db-on.ts'
 import type { PreparingExecutor } from '../../database/executor.ts'
 import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
+import { Guard } from '../../database/guard.ts'
 import type { Database } from '../../database/pool.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
+import { guardedSpawn } from '../../listener/declared/guarded.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
 import {
@@ -19,7 +20,6 @@ import {
   loadEntity,
   type LoadedEntity,
 } from '../../outbox/entity/load-entity.ts'
-import { guardedSpawn } from '../../job/settled/job-transaction.ts'
 import type { Coalescer } from '../../outbox/published/coalescer.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import {
@@ -88,7 +88,7 @@ export class Publishing {
     work: (tx: Transaction) => Promise<T>,
     isolation?: IsolationLevel,
   ): Promise<readonly [T, Published]> {
-    const { database, outbox, spawner, logger } = this.#environment
+    const { database, outbox, spawner } = this.#environment
     const span = new PublishSpan(outbox.schema)
     try {
       const done = await publishingTransaction(
@@ -96,24 +96,25 @@ export class Publishing {
         outbox,
         isolation === undefined ? {} : { isolation },
         async (transaction, buffer) => {
-          const guard = new Guard(transaction, 'tidemark.transaction()', (misuse) => {
-            logger.error({}, misuse)
+          const guard = new Guard(transaction, 'transaction()', (misuse) => {
+            this.#environment.logger.error({}, misuse)
           })
           const publish = (drafts: Drafts, options?: PublishOptions): void => {
             if (!guard.admits('published')) return
             this.#requireKnown(drafts)
             buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, options)))
           }
+          const query = guard.executor.query.bind(guard.executor)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
           const tx: Transaction = {
             get db(): Db {
               return guard.db() as Db
             },
-            query: (text, values) => guard.executor.query(text, values),
+            query,
             publish,
             spawn: guardedSpawn(guard, spawn),
           }
-          executors.set(tx, guard.executor)
+          executors.set(tx, transaction)
           try {
             const answer = await guard.run(() => work(tx))
             await guard.finish()

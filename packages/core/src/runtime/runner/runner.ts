@@ -314,8 +314,8 @@ export class Runner implements AsyncDisposable {
 
   async #register(): Promise<void> {
     const { database, outbox, consumers } = this.#environment
-    const listeners = consumers.map(({ name, kind, version, types }) => {
-      return { name, kind, version, types: [...types] }
+    const listeners = consumers.map(({ name, kind, version, types, events }) => {
+      return { name, kind, version, types: [...types], versions: versionsOf(events) }
     })
     const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
     const schedules = this.#jobs === undefined ? [] : this.#environment.schedules
@@ -355,4 +355,13 @@ function retentionOf({ jobs }: RunnerOptions): DeclaredRetention | undefined {
  */
 function queryTimeoutOf(consumers: readonly Consumer[]): number {
   return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
+}
+
+/** The version of each stored type that the definitions know. */
+function versionsOf(events: Consumer['events']): Record<string, number> {
+  return Object.fromEntries(
+    events.flatMap(({ type, aliases, version }) =>
+      [type, ...aliases].map((name) => [name, version]),
+    ),
+  )
 }
