@@ -163,19 +163,36 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+-- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
+-- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
+-- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
   version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid(),
+  payload_meta jsonb DEFAULT NULL, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';

@@ -54,6 +54,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,

@@ -21,7 +21,9 @@ CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL,
+  traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -37,13 +39,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     needs, limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;

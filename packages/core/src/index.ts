@@ -122,6 +122,7 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/defined/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
+export type { BulkResult, BulkSelection, JobBulk } from './job/steered/job-bulk.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
 export type { RelayAdmin } from './relay/admin.ts'

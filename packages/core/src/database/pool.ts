@@ -6,6 +6,7 @@ import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { configOf, GivenPool, type ConnectionPool, type ConnectionSource } from './given-pool.ts'
 import { kyselyOn } from './kysely.ts'
 import { ownTypes } from './own-types.ts'
+import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -44,12 +45,14 @@ export function clientConfig(options: ConnectionOptions, applicationName: string
     application_name: applicationName,
     keepAlive: true,
     connectionTimeoutMillis: connectTimeout,
-    ...configOf(options.pool),
-    ...options.connection,
-    ...(options.connectionString === undefined
-      ? {}
-      : { connectionString: options.connectionString }),
+    ...withoutSecrets({ ...configOf(options.pool), ...options.connection }),
+    ...readConnectionString(options.connectionString ?? ''),
   }
+}
+
+function withoutSecrets({ connectionString, ...config }: pg.ClientConfig): pg.ClientConfig {
+  // As the driver has it: what the string says counts for more.
+  return { ...hidePassword(config), ...readConnectionString(connectionString ?? '') }
 }
 
 /** The same for the connection that listens. */

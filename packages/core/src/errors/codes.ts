@@ -348,6 +348,13 @@ export const errorCodes = {
       'sync_customer was not spawned: an unfinished job (01a20068-459c-7f5b-ac10-2fa5168fd22c) has the key "sync c-1"',
     remedy: 'The job is there already (`details.id`). Use another key, or `onDuplicate: "keep"`.',
   },
+  TIDEMARK_REQUEST_CHANGED: {
+    summary: 'A request has the key of an earlier one, and says something else.',
+    example:
+      'send_email was not spawned: another request has spawned 01a20068-459c-7f5b-ac10-2fa5168fd22c',
+    remedy:
+      'Repeat a request with the very same body, and give another request an `Idempotency-Key` of its own.',
+  },
   TIDEMARK_JOB_LOST: {
     summary: "The job is not this attempt's any more: it was rescued, settled or taken over.",
     example: "import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not this attempt's any more",

@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: 'c71b95b74cb985fb0c41310daeaa5cb380284e798aef526f6ade79df88c796bb',
+    checksum: '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -532,19 +532,36 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+-- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
+-- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
+-- the event has them; what only a program knows is said in \`payload_meta\`, as superjson does:
+-- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
   version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid(),
+  payload_meta jsonb DEFAULT NULL, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
@@ -560,7 +577,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: '30290e364d3a0e4a7e7af57eadcd9116c41d500f74a5c3d3e5300acd3496f2e3',
+    checksum: 'f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -593,7 +610,7 @@ CREATE TABLE :"schema".listeners (
 -- How far each listener partition has come, who may move it now, and a state projection's state.
 -- Small rows, updated once per batch: room on the page keeps the updates HOT.
 CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation      integer     NOT NULL DEFAULT 1,
   partition       integer     NOT NULL DEFAULT 0,
   cursor          bigint      NOT NULL DEFAULT 0,
@@ -634,7 +651,7 @@ CREATE TABLE :"schema".processes (
 -- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
 -- by whoever runs the listener. skipped: will not be handled; a record.
 CREATE TABLE :"schema".dead_letters (
-  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   sequence   bigint      NOT NULL,
   type       text        NOT NULL,
@@ -656,7 +673,7 @@ CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generat
 
 -- The states of keyed projections, one row per key.
 CREATE TABLE :"schema".projection_states (
-  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   key        text        NOT NULL,
   state      jsonb       NOT NULL,
@@ -681,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'dfa25195800b655ad1bb7ad8821b829b3ea5ddbfd0e31a2ed5c759f34f936556',
+    checksum: 'c9b4a99c39277cd83e957f22dbf986f7297f5959bd3f9e14f6676ee8eb5244f2',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -738,6 +755,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -1166,7 +1185,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '3d663883378bcf0ae831cf9db20f64751fc8f18b8534399f01cf976c274acc45',
+    checksum: 'b390e533b7339370070615628fb2bb9de2451cb5d5e16c3916c5035c78defd86',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1190,7 +1209,9 @@ CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL,
+  traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -1206,13 +1227,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     needs, limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;

@@ -36,6 +36,8 @@ export interface OutgoingJob {
   readonly concurrencyKey: string | null
   readonly concurrencyLimit: number
   readonly triggeredBy: string
+  /** A digest of what asked for it. */
+  readonly request: string | null
   readonly correlationId: string | null
   readonly causationId: string | null
   readonly parent: string | null
@@ -60,6 +62,7 @@ const optionNames = [
   'id',
   'triggeredBy',
   'context',
+  'request',
 ]
 const noOptions: SpawnOptions = Object.freeze({})
 
@@ -110,6 +113,7 @@ export function outgoingJob(
       derivedKey(name, 'concurrencyKey', () => definition.concurrencyKey(input)),
     concurrencyLimit: definition.concurrency,
     triggeredBy,
+    request: givenKey(where, 'request', options.request) ?? null,
     correlationId: cause?.correlationId ?? null,
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,

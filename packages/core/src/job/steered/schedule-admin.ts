@@ -16,6 +16,7 @@ import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { closest, rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
+import { valueFromJson } from '../../event/schema-codec.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import {
   checkedTimes,
@@ -175,6 +176,16 @@ export class ScheduleAdmin {
       definition.version,
     ])
     if (rows.length === 0) throw nameTaken(name)
+  }
+
+  /**
+   * Makes or changes a schedule as {@link put} does, with what a request can say as its input: as `spawnJson` reads it.
+   *
+   * @throws TidemarkError as {@link put} does.
+   */
+  async putJson(name: string, schedule: RuntimeSchedule): Promise<void> {
+    const { schemas } = this.#spawner.registry.require(schedule.job)
+    await this.put(name, { ...schedule, input: valueFromJson(schemas.input, schedule.input) })
   }
 
   /**

@@ -1,5 +1,6 @@
 import { configOf, sizeOf, type ConnectionSource } from '../../database/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
+import { discreet } from '../../database/secrets.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RunnerOptions } from './runner-options.ts'
 
@@ -20,6 +21,11 @@ const smallestShared = 8
  * @throws TidemarkError TIDEMARK_INVALID_OPTION when a pool cannot be shared, or does not say where it connects to.
  */
 export function poolShares(connection: ConnectionOptions, options: RunnerOptions): PoolShares {
+  const { listeners, jobs, doorbell } = divide(connection, options)
+  return { listeners: discreet(listeners), jobs: discreet(jobs), doorbell: discreet(doorbell) }
+}
+
+function divide(connection: ConnectionOptions, options: RunnerOptions): PoolShares {
   const { pool, ...own } = connection
   const apart = { ...own, connection: { ...configOf(pool), ...own.connection } }
   if (options.doorbell?.enabled !== false) requirePlace('LISTEN', connection)
