@@ -519,6 +519,8 @@ test('a setting that a job makes for its transaction does not reach its neighbou
   }
   await app.start({ jobs: { concurrency: 2 } })
   for (const id of wanted.keys()) await untilStatus(database, id, 'completed')
-  const { rows } = await database.query('select job, coalesce(tenant, $1) as tenant from tenants', [''])
+  const { rows } = await database.query('select job, coalesce(tenant, $1) as tenant from tenants', [
+    '',
+  ])
   expect(new Map(rows.map((row) => [row['job'], row['tenant']]))).toEqual(wanted)
 })
