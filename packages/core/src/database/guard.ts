@@ -234,14 +234,15 @@ export class Guard {
         reject(error)
         settle()
       }
-      promise.then((value) => {
+      const succeed = (value: T): void => {
         try {
           resolve(read === undefined ? value : read(value))
           settle()
         } catch (error) {
           fail(error)
         }
-      }, fail)
+      }
+      promise.then(succeed, fail)
     })
     if (fatal) this.#sending += 1
     this.#pending.add(watched)
