@@ -203,7 +203,7 @@ export const errorCodes = {
       'Another transaction has held the stream or the idempotency key for longer than a publish waits; nothing of this call was published.',
     example: 'orders.placed was not published: stream "order-7" is held by another transaction',
     remedy:
-      'Find the transaction (pg_stat_activity, `tidemark publishers`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
+      'Find the transaction (pg_stat_activity, `tidemark doctor`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
   },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
