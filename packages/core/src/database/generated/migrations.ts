@@ -677,7 +677,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86',
+    checksum: '9cb115d85e2c9f3896f8b15eaa97e1af87d28abbbe16744d07e591569ba90116',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -765,7 +765,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -831,20 +831,46 @@ CREATE TABLE :"schema".job_states (
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
   progress       jsonb,
+  -- When the state was stored last.
+  checkpoint_at  timestamptz,
+  -- For how many milliseconds an attempt must be quiet before it is suspended; NULL: as long as others.
+  patience       float8,
   updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
--- Finished steps, and waits: a resumed job does not repeat them.
+-- Steps and waits: a resumed job does not repeat those that are finished. One that is not has no position: a wait, a step
+-- that is to be tried again.
+--
+-- INVARIANT: positions of one job are in the order in which its code has learnt of the ends, so that code which runs
+-- again learns of them in the same order.
 CREATE TABLE :"schema".job_steps (
   job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
   step         text        NOT NULL,
   kind         text        NOT NULL DEFAULT 'step',
+  position     integer,
   output       jsonb,
   output_meta  jsonb,
+  -- Why it failed, finally where it has a position.
+  error        jsonb,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- What was said to a job, kept until it asks.
+CREATE TABLE :"schema".job_signals (
+  job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  number       bigint      GENERATED ALWAYS AS IDENTITY,
+  name         text        NOT NULL,
+  payload      jsonb       NOT NULL,
+  payload_meta jsonb,
+  -- The wait that has taken it; NULL: none has.
+  step         text,
+  sent_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, number)
+);
+
+CREATE INDEX job_signals_untaken ON :"schema".job_signals (job, name, number) WHERE step IS NULL;
 
 -- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
 CREATE TABLE :"schema".job_attempts (
@@ -907,17 +933,34 @@ CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
--- What jobs wait for without holding a slot.
+-- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.
 CREATE TABLE :"schema".job_waits (
-  job      uuid   PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
-  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
-  -- The event's type, or the listener's name.
+  job      uuid    NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  step     text    NOT NULL,
+  kind     text    NOT NULL CHECK (kind IN ('event', 'cursor', 'job', 'signal')),
+  -- The event's type, the listener's name, or the signal's.
   target   text,
   key      text,
-  -- The last event that was looked at, or the sequence that the listener has to reach.
+  -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
-  jobs     uuid[]
+  child    uuid,
+  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
+  fresh    boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (job, step)
 );
+
+CREATE INDEX job_waits_event ON :"schema".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
+CREATE INDEX job_waits_fresh ON :"schema".job_waits (job) WHERE fresh;
+CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <> 'event';
+
+-- Up to where all waits together have looked at the events. Whoever looks holds the row.
+CREATE TABLE :"schema".job_wait_cursor (
+  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence  bigint      NOT NULL DEFAULT 0,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
 CREATE UNLOGGED TABLE :"schema".job_doorbells (
@@ -1134,7 +1177,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913',
+    checksum: 'de0aee8eda7fb2c110e8d448aadf6e99c3ab8669e173e9ac83da781dffce3d61',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1395,38 +1438,80 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. \`horizon\` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Makes claimable what has waited for something that is there by now; answers how many jobs. \`horizon\` is the caller's:
+-- events above it are not settled.
+--
+-- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
+-- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
+-- has missed. One process looks at a time, the others go on.
+CREATE FUNCTION :"schema".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-  woken bigint;
+  place  :"schema".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM :"schema".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM :"schema".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
-        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM :"schema".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM :"schema".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM :"schema".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM :"schema".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM :"schema".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM :"schema".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM :"schema".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM :"schema".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE :"schema".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
+      JOIN :"schema".listeners l ON l.name = t.target
+      JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE :"schema".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $$;
+
+-- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
+CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE sql AS $$
+  DELETE FROM :"schema".job_waits w WHERE NOT EXISTS (
+    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$$;
 
 -- Completing --------------------------------------------------------------------------------------
 

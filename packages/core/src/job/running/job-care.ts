@@ -1,6 +1,7 @@
 import { run } from '../../database/executor.ts'
 import {
   anyWaits,
+  forgetWaits,
   jobsOfProcess,
   parkUnknown,
   releaseJobs,
@@ -51,6 +52,7 @@ export class JobCare {
       await this.#releaseSuccessors()
       if (Date.now() - rescued >= rescueEvery) {
         await this.#rescue()
+        await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
         await this.#releaseOrphans()
         rescued = Date.now()
       }

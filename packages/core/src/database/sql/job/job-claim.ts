@@ -153,3 +153,8 @@ export const sweepJobDoorbells: SchemaStatement = statement(
   (schema) => `
 DELETE FROM ${schema}.job_doorbells d WHERE NOT EXISTS (SELECT FROM ${schema}.processes p WHERE p.id = d.process)`,
 )
+
+export const forgetWaits: SchemaStatement = statement(
+  'forget_job_waits',
+  (schema) => `SELECT ${schema}.forget_waits()`,
+)
