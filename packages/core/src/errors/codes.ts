@@ -339,7 +339,8 @@ export const errorCodes = {
     remedy: 'Look for memory exhaustion, a native crash or process.exit in the job, then retry it.',
   },
   TIDEMARK_DUPLICATE_STEP: {
-    summary: 'Two steps or waits of one job have the same id, or an id belonged to another kind before.',
+    summary:
+      'Two steps or waits of one job have the same id, or an id belonged to another kind before.',
     example: 'send_mails: the id "send" of this step is taken by a step of the same job',
     remedy:
       'Give each its own id: in a loop add what it is about, `ctx.step(`send ${to}`, …)`. To try a step again use its `retry` option.',
@@ -362,7 +363,8 @@ export const errorCodes = {
   },
   TIDEMARK_JOB_NOT_RESUMABLE: {
     summary: 'An attempt was interrupted, and its job says that it cannot be resumed.',
-    example: 'print_labels 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted and is not resumable',
+    example:
+      'print_labels 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted and is not resumable',
     remedy: 'Find out how far it came; then retry it, or spawn it again.',
   },
   TIDEMARK_CHILD_GONE: {

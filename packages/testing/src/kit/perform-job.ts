@@ -173,7 +173,7 @@ class PerformedAttempt {
       checkpoint: async (state) => {
         this.state = read(this.#job.schemas.state, state)
       },
-      map: (items, work, { concurrency: _ } = {}) => performMap(items, work),
+      map: (items, work) => performMap(items, work),
       all: (async (branches: readonly (() => Promise<unknown>)[]) =>
         performMap(branches, (branch) => branch())) as JobContext<unknown>['all'],
       step: (id, work) => this.#once(id, async () => work(context.signal)),
@@ -220,7 +220,10 @@ class PerformedAttempt {
   }
 
   /** What a test has said that a wait answers. */
-  async #given(id: string, verb: 'waitForEvent' | 'waitForSignal' | 'child' | 'dataDir'): Promise<unknown> {
+  async #given(
+    id: string,
+    verb: 'waitForEvent' | 'waitForSignal' | 'child' | 'dataDir',
+  ): Promise<unknown> {
     if (this.steps.has(id)) return this.steps.get(id)
     throw new TestingError(
       'TIDEMARK_TESTING_UNSUPPORTED',
@@ -293,7 +296,6 @@ async function performMap<Item, Result>(
   work: (item: Item, index: number) => Promise<Result> | Result,
 ): Promise<Result[]> {
   const results: Result[] = []
-  // oxlint-disable-next-line no-await-in-loop -- on purpose
   for (const item of items) results.push(await work(item, results.length))
   return results
 }

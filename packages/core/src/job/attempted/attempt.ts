@@ -45,6 +45,14 @@ export class Attempt {
     return this.#interruption
   }
 
+  /** What code gets that goes on although its attempt was cut off. */
+  get lateError(): Error | undefined {
+    const interruption = this.#interruption
+    return interruption !== undefined && cutsOff(interruption)
+      ? this.#error(interruption)
+      : undefined
+  }
+
   /** Aborts on every interruption but a drain. Made when it is first asked for. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {

@@ -46,8 +46,8 @@ export const defaultPatience = 30
  * moment. What else the code is doing nobody can see: code that shows up after that wakes its job again, whose next
  * attempt is given more time (`onLively`).
  *
- * INVARIANT: once the attempt is over, nothing that was handed out settles any more, and nothing begins. So code that
- * was left behind stays where it is, and no promise rejects that nobody awaits.
+ * INVARIANT: once the attempt is over, nothing begins, and nothing that was handed out settles any more: code that was
+ * left behind stays where it is. Only code of an attempt that was cut off (lost, too late) is told so, by an error.
  */
 export class Branches {
   readonly deliveries: Deliveries = new Deliveries()
@@ -68,7 +68,11 @@ export class Branches {
   #snooze: Suspension | undefined
   #idle: PromiseWithResolvers<void> | undefined
 
-  constructor() {
+  readonly #late: () => Error | undefined
+
+  /** @param late - what code is told that goes on after the attempt was cut off. */
+  constructor(late: () => Error | undefined) {
+    this.#late = late
     // Nobody listens any more when the attempt has ended otherwise.
     this.#ended.promise.catch(() => {})
   }
@@ -106,20 +110,24 @@ export class Branches {
     // Whoever awaits it late, or not at all, does not end the process.
     promise.catch(() => {})
     if (this.#state !== 'open') {
-      if (this.#state === 'suspended') this.onLively()
+      const late = this.#late()
+      if (late !== undefined) reject(late)
+      else if (this.#state === 'suspended') this.onLively()
       return promise
     }
     this.#enter()
     const turn: Turn = {}
     const tell = (deliver: () => void): void => {
       this.deliveries.tell(turn.position, () => {
-        if (this.#state === 'open') deliver()
+        const late = this.#state === 'open' ? undefined : this.#late()
+        if (late !== undefined) reject(late)
+        else if (this.#state === 'open') deliver()
         this.#leave()
       })
     }
     work(turn).then(
       (value) => tell(() => resolve(value)),
-      (error: unknown) => tell(() => reject(error as Error)),
+      (error: unknown) => tell(() => reject(error)),
     )
     return promise
   }
@@ -147,7 +155,7 @@ export class Branches {
   /** Ends the attempt with an error that its code cannot catch, and that is not tried again. */
   fail(error: unknown): void {
     this.fatal = { error }
-    this.#ended.reject(error as Error)
+    this.#ended.reject(error)
   }
 
   /** Ends the attempt: its job has been written already. */

@@ -1,6 +1,6 @@
+import { rejectUnknownOptions, requireFunction, requireWhole } from '../../errors/options.ts'
 import type { Backoff, Duration } from '../../listener/declared/backoff.ts'
 import { milliseconds } from '../../listener/declared/backoff.ts'
-import { rejectUnknownOptions, requireFunction, requireWhole } from '../../errors/options.ts'
 
 /** How a step is run. */
 export interface StepOptions {

@@ -14,8 +14,8 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import { copyOf } from '../../event/isolation.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { Branches, type Turn } from '../attempted/branches.ts'
+import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { requireKey } from '../defined/stored-key.ts'
 import { JobSteps, type StoredStep } from './job-steps.ts'
 
@@ -44,7 +44,7 @@ interface MemoryRow {
 export class JobMemory {
   readonly #attempt: Attempt
   readonly steps: JobSteps
-  readonly branches: Branches = new Branches()
+  readonly branches: Branches
   readonly #variables = new Map<string, unknown>()
   #state: unknown
   // From the server's clock to that of this process.
@@ -53,6 +53,7 @@ export class JobMemory {
   private constructor(attempt: Attempt) {
     this.#attempt = attempt
     this.steps = new JobSteps(attempt)
+    this.branches = new Branches(() => attempt.lateError)
   }
 
   /** Of a first attempt: there is nothing to read. */
@@ -152,11 +153,7 @@ export class JobMemory {
     if (large === null) await this.#attempt.write(writeStep, values, executor)
     else {
       const { key, value } = large
-      await this.#attempt.write(
-        writeLargeStep,
-        [...values, key, value.json, value.meta],
-        executor,
-      )
+      await this.#attempt.write(writeLargeStep, [...values, key, value.json, value.meta], executor)
     }
     if (error !== undefined) this.branches.failed(id, error.thrown)
     this.noteEnd(step, position)

@@ -58,7 +58,7 @@ export class JobSteps {
   async load(): Promise<void> {
     const { environment, job } = this.#attempt
     const { database, outbox } = environment
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const { rows } = await run(database, readStepIndex(outbox.schema), [job.id, after, pageSize])
       for (const row of rows) {
         after = row['step'] as string
@@ -105,8 +105,9 @@ export class JobSteps {
     // One at a time: what the first has read ahead is what the second wants.
     const reading = this.#reading.then(() => this.#read(id))
     this.#reading = reading.then(
-      () => {},
-      () => {},
+      () => undefined,
+      // Whoever asked is told; the next one reads anew.
+      () => undefined,
     )
     return reading
   }

@@ -32,7 +32,6 @@ export async function fanOut<Item, Result>(
       const index = next
       next += 1
       try {
-        // oxlint-disable-next-line no-await-in-loop -- the lanes go on side by side
         results[index] = await work(list[index] as Item, index)
       } catch (error) {
         failed = true

@@ -47,10 +47,8 @@ async function wake(attempt: Attempt): Promise<void> {
   )
   try {
     for (let tries = 0; tries < mostTries; tries++) {
-      // oxlint-disable-next-line no-await-in-loop -- one try after the other
       const { rowCount } = await run(database, wakeLively(outbox.schema), [...fence, patience])
       if (rowCount !== 0) return
-      // oxlint-disable-next-line no-await-in-loop -- one try after the other
       await sleep(pause, undefined, { ref: false })
     }
   } catch (error) {

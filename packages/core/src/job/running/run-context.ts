@@ -74,7 +74,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     branches: { readonly [Index in keyof Results]: () => Promise<Results[Index]> },
     options?: FanOutOptions,
   ): Promise<Results> =>
-    fanOut(branches, (branch) => branch(), options) as Promise<unknown> as Promise<Results>) as JobContext<unknown>['all']
+    fanOut(
+      branches,
+      (branch) => branch(),
+      options,
+    ) as Promise<unknown> as Promise<Results>) as JobContext<unknown>['all']
 
   readonly dataDir = (): Promise<string> => {
     const { database, outbox, dataDir } = this.attempt.environment

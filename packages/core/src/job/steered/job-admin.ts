@@ -28,9 +28,9 @@ import type { Logger } from '../../telemetry/logger.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
 import { encodeStored } from '../defined/job-codec.ts'
-import { requireKey } from '../defined/stored-key.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import { priorityOf, type PriorityName } from '../defined/priority.ts'
+import { requireKey } from '../defined/stored-key.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
@@ -298,7 +298,8 @@ export class JobAdmin {
     const outputs = await this.#outputs.readAll(this.#database, id, columns)
     return rows.map((row, index) => ({
       id: row['step'] as string,
-      status: row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
+      status:
+        row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
       output: outputs[index],
       error: row['error'] as ErrorDescription | null,
       startedAt: row['started_at'] as Date,

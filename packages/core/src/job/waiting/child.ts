@@ -119,9 +119,13 @@ export class Child<Output> {
   #failure(child: string, row: ChildRow | undefined): TidemarkError {
     const { name } = this.#job
     if (row === undefined) {
-      return new TidemarkError('TIDEMARK_CHILD_GONE', `the child job ${name} ${child} was deleted`, {
-        details: { id: child, name },
-      })
+      return new TidemarkError(
+        'TIDEMARK_CHILD_GONE',
+        `the child job ${name} ${child} was deleted`,
+        {
+          details: { id: child, name },
+        },
+      )
     }
     const { status, error } = row
     const why = error?.message === undefined ? '' : `: ${error.message}`

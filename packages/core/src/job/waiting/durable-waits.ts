@@ -174,7 +174,7 @@ export class DurableWaits implements JobWaits {
     input: NoInfer<Input>,
     options: ChildOptions = {},
   ): Promise<Output> => {
-    const child = new Child<Output>(this.attempt, this.memory, id, job as JobDefinition)
+    const child = new Child<Output>(this.attempt, this.memory, id, job)
     return this.#wait(
       id,
       'child',
@@ -225,10 +225,7 @@ export class DurableWaits implements JobWaits {
     turn: Turn,
     output?: unknown,
   ): Promise<void> {
-    return this.memory.end(
-      { id, kind, output, startedAt: stored?.startedAt ?? new Date() },
-      turn,
-    )
+    return this.memory.end({ id, kind, output, startedAt: stored?.startedAt ?? new Date() }, turn)
   }
 
   async #takeSignal(

@@ -51,7 +51,6 @@ export class EventSearch<Definition extends EventDefinition<string, unknown>> {
     const upTo = await settledOf(this.#environment)
     while (this.after < upTo) {
       const request = { after: this.after, upTo, limit: pageSize, types: [this.#definition.type] }
-      // oxlint-disable-next-line no-await-in-loop -- each page begins where the one before ends
       const page = await readPage(database, outbox.schema, request)
       for (const stored of page.events) {
         if (key === undefined || stored.key === key) {
