@@ -23,7 +23,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 -- `actual`; 'duplicate': the idempotency key was used by event `actual`; 'busy': another transaction holds the
 -- stream, and `wait` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without `wait`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- `patience`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -31,7 +32,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 CREATE FUNCTION :"schema".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -46,8 +48,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO :"schema".streams AS t (stream, version)
@@ -161,19 +163,36 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+-- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
+-- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
+-- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
   version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid(),
+  payload_meta jsonb DEFAULT NULL, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';

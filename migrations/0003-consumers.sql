@@ -30,7 +30,7 @@ CREATE TABLE :"schema".listeners (
 -- How far each listener partition has come, who may move it now, and a state projection's state.
 -- Small rows, updated once per batch: room on the page keeps the updates HOT.
 CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation      integer     NOT NULL DEFAULT 1,
   partition       integer     NOT NULL DEFAULT 0,
   cursor          bigint      NOT NULL DEFAULT 0,
@@ -45,6 +45,8 @@ CREATE TABLE :"schema".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -69,7 +71,7 @@ CREATE TABLE :"schema".processes (
 -- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
 -- by whoever runs the listener. skipped: will not be handled; a record.
 CREATE TABLE :"schema".dead_letters (
-  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   sequence   bigint      NOT NULL,
   type       text        NOT NULL,
@@ -91,7 +93,7 @@ CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generat
 
 -- The states of keyed projections, one row per key.
 CREATE TABLE :"schema".projection_states (
-  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   key        text        NOT NULL,
   state      jsonb       NOT NULL,

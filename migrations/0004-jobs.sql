@@ -27,6 +27,8 @@ CREATE TABLE :"schema".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
@@ -36,7 +38,7 @@ CREATE TABLE :"schema".jobs (
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
@@ -52,6 +54,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -282,15 +286,31 @@ CREATE TABLE :"schema".job_wait_cursor (
 
 INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
 
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE :"schema".job_cancellations (
+  child uuid PRIMARY KEY
+);
+
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
 CREATE UNLOGGED TABLE :"schema".job_doorbells (
   process uuid    PRIMARY KEY,
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE :"schema".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -302,11 +322,15 @@ CREATE TABLE :"schema".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON :"schema".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE :"schema".schedule_ticks (
   schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)

@@ -70,6 +70,17 @@ BEGIN
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
 
+-- Pauses ------------------------------------------------------------------------------------------
+
+-- Queues and types of jobs of which none is claimed until somebody resumes them.
+CREATE TABLE :"schema".job_pauses (
+  kind      text        NOT NULL CHECK (kind IN ('queue', 'type')),
+  name      text        NOT NULL,
+  paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  paused_by text        NOT NULL,
+  PRIMARY KEY (kind, name)
+);
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.

@@ -21,7 +21,9 @@ CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL,
+  traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -37,13 +39,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -93,8 +95,9 @@ END $$;
 -- when they are locked: by an admission, which may wait for a limit that is held here.
 --
 -- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
-CREATE FUNCTION :"schema".claim_limited_jobs(process uuid, queue text, names text[], most integer)
-RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
+CREATE FUNCTION :"schema".claim_limited_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[], paused text[]
+) RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
@@ -126,7 +129,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM :"schema".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -146,6 +149,7 @@ BEGIN
         SELECT q.id FROM :"schema".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -160,6 +164,8 @@ BEGIN
       SELECT q.id FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM :"schema".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -196,7 +202,8 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs. `versions` are those
+-- of the definitions of `names`: what needs a newer one is left to who has it. So is what somebody has paused.
 --
 -- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
 -- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
@@ -204,14 +211,17 @@ END $$;
 --
 -- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
 -- else changed meanwhile has another place: it is left for the next claim.
-CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+CREATE FUNCTION :"schema".claim_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL
+) RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
   causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM :"schema".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE :"schema".jobs j
     SET status = 'queued', waiting = NULL,
@@ -223,12 +233,15 @@ BEGIN
      OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
     PERFORM :"schema".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM :"schema".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
         j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
         j.deaths
-      FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
+      FROM :"schema".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -238,6 +251,8 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
@@ -325,6 +340,38 @@ BEGIN
   UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
+CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE :"schema".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM :"schema".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.

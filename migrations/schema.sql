@@ -59,7 +59,7 @@ CREATE TABLE tidemark.events (
   recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   xid xid8 NOT NULL DEFAULT
 CASE
-    WHEN (current_setting('tidemark.publisher_6177'::text, true) = 'registered'::text) THEN pg_current_xact_id()
+    WHEN (current_setting('tidemark.publisher_tidemark'::text, true) = 'registered'::text) THEN pg_current_xact_id()
     ELSE tidemark.refuse_sequence()
 END,
   stream_version bigint,
@@ -102,6 +102,13 @@ CREATE TABLE tidemark.idempotency_keys (
   CONSTRAINT idempotency_keys_pkey PRIMARY KEY (key)
 );
 CREATE INDEX idempotency_keys_recorded_at ON tidemark.idempotency_keys USING brin (recorded_at);
+
+CREATE TABLE tidemark.installation (
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean NOT NULL DEFAULT true,
+  CONSTRAINT installation_pkey PRIMARY KEY (only_one),
+  CONSTRAINT installation_only_one_check CHECK (only_one)
+);
 
 CREATE TABLE tidemark.job_attempts (
   job uuid NOT NULL,
@@ -240,14 +247,17 @@ CREATE TABLE tidemark.jobs (
   version integer NOT NULL DEFAULT 1,
   concurrency_limit integer NOT NULL DEFAULT 1,
   limited boolean NOT NULL DEFAULT false,
+  deaths smallint NOT NULL DEFAULT 0,
   status text NOT NULL DEFAULT 'queued'::text,
   parked text,
   requested text,
   name text NOT NULL,
   queue text NOT NULL DEFAULT 'default'::text,
   concurrency_key text,
+  turn_key text GENERATED ALWAYS AS (((name || ' '::text) || concurrency_key)),
   rate_key text,
   unique_key text,
+  successor boolean NOT NULL DEFAULT false,
   triggered_by text NOT NULL DEFAULT 'sql'::text,
   correlation_id text,
   causation_id text,
@@ -268,24 +278,25 @@ CREATE TABLE tidemark.jobs (
   CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
 );
 COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
-CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (concurrency_key) WHERE ((concurrency_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
-CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (concurrency_key) WHERE ((concurrency_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
-CREATE INDEX jobs_behind ON tidemark.jobs USING btree (concurrency_key, priority, run_at, id) WHERE (parked = 'key'::text);
+CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
+CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
-CREATE INDEX jobs_new ON tidemark.jobs USING btree (concurrency_key) WHERE (parked = 'new'::text);
+CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
+CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, name) WHERE (successor AND (status = ANY (ARRAY['scheduled'::text, 'paused'::text])));
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text]));
-CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key) WHERE ((unique_key IS NOT NULL) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
+CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
-CREATE TRIGGER release_job_key AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (((new.parked IS NULL) OR (new.parked = 'limit'::text)) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) EXECUTE FUNCTION tidemark.release_job_key();
+CREATE TRIGGER release_job_key AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (((new.parked IS NULL) OR (new.parked = 'limit'::text)) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (new.concurrency_key IS DISTINCT FROM old.concurrency_key)) AND (new.name = old.name))))) EXECUTE FUNCTION tidemark.release_job_key();
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.ring_for_jobs();
 
 CREATE TABLE tidemark.listeners (
@@ -307,7 +318,7 @@ CREATE TABLE tidemark.listeners (
   definition jsonb NOT NULL DEFAULT '{}'::jsonb,
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT listeners_pkey PRIMARY KEY (name),
-  CONSTRAINT listeners_kind_check CHECK ((kind = ANY (ARRAY['listener'::text, 'projection'::text]))),
+  CONSTRAINT listeners_kind_check CHECK ((kind = ANY (ARRAY['listener'::text, 'projection'::text, 'relay'::text, 'intake'::text]))),
   CONSTRAINT listeners_mode_check CHECK ((mode = ANY (ARRAY['async'::text, 'inline'::text]))),
   CONSTRAINT listeners_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'halted'::text, 'rebuilding'::text])))
 );
@@ -409,7 +420,7 @@ CREATE VIEW tidemark.publishers AS
  SELECT ((((classid)::bigint & (65535)::bigint) << 32) | (objid)::bigint) AS floor,
     pid
    FROM pg_locks l
-  WHERE ((locktype = 'advisory'::text) AND (objsubid = 1) AND (((classid)::bigint >> 16) = 6177) AND (database = ( SELECT pg_database.oid
+  WHERE ((locktype = 'advisory'::text) AND (objsubid = 1) AND (mode = 'ShareLock'::text) AND (((classid)::bigint >> 16) = 6177) AND (database = ( SELECT pg_database.oid
            FROM pg_database
           WHERE (pg_database.datname = current_database()))));
 
@@ -427,11 +438,11 @@ DECLARE
   turns      integer;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
     INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.concurrency_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+    FROM (SELECT j.id, j.turn_key FROM "tidemark".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -441,17 +452,17 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
-    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       FOR candidate IN
         SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
-        WHERE j.concurrency_key = one AND j.parked = 'key'
+        WHERE j.turn_key = one AND j.parked = 'key'
         ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
       LOOP
         EXIT WHEN turns >= candidate.concurrency_limit;
@@ -591,8 +602,35 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
+ RETURNS integer
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  present integer;
+  taken   integer[];
+  chosen  integer;
+BEGIN
+  -- One install of the database after the other.
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark.lock_namespaces', 0) | (1::bigint << 63));
+  IF to_regprocedure('"tidemark".lock_namespace()') IS NOT NULL THEN
+    EXECUTE 'SELECT "tidemark".lock_namespace()' INTO present;
+  END IF;
+  taken := ARRAY(SELECT * FROM "tidemark".other_lock_namespaces());
+  IF present IS NOT NULL AND present <> ALL (taken) THEN RETURN present; END IF;
+  SELECT n INTO chosen FROM generate_series(0, 32765) AS i, LATERAL (SELECT (6177 - 1 + i) % 32766 + 1) AS c (n)
+    WHERE n <> ALL (taken) ORDER BY i LIMIT 1;
+  IF chosen IS NULL THEN
+    RAISE program_limit_exceeded USING MESSAGE = 'each of the 32,766 lock namespaces of this database has an install';
+  END IF;
+  IF present IS NOT NULL THEN LOCK TABLE "tidemark".events IN SHARE ROW EXCLUSIVE MODE; END IF;
+  PERFORM "tidemark".use_lock_namespace(chosen);
+  RETURN chosen;
+END $function$;
+REVOKE EXECUTE ON FUNCTION tidemark.choose_lock_namespace() FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer)
- RETURNS TABLE(id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb, created_at timestamp with time zone, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text, causation_id text, requested text)
+ RETURNS TABLE(id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb, created_at timestamp with time zone, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text, causation_id text, requested text, deaths smallint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
@@ -615,7 +653,8 @@ BEGIN
   IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -628,7 +667,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer)
@@ -771,12 +811,12 @@ CREATE OR REPLACE FUNCTION tidemark.draw_sequence()
  LANGUAGE sql
 AS $function$
   SELECT CASE
-    WHEN current_setting('tidemark.publisher_6177', true) = 'registered'
+    WHEN current_setting('tidemark.publisher_tidemark', true) = 'registered'
       THEN nextval('"tidemark".events_sequence'::regclass)
     WHEN pg_advisory_xact_lock_shared((6177::bigint << 48)
            | pg_sequence_last_value('"tidemark".events_sequence'::regclass)) IS NULL
       THEN NULL
-    WHEN set_config('tidemark.publisher_6177', 'registered', true) IS NULL
+    WHEN set_config('tidemark.publisher_tidemark', 'registered', true) IS NULL
       THEN NULL
     WHEN CASE pg_sequence_last_value('"tidemark".armed'::regclass) WHEN 0 THEN false ELSE "tidemark".ring() END
       THEN NULL
@@ -796,7 +836,7 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
       INTO lower
@@ -867,6 +907,38 @@ BEGIN
   still := last_sequence = pg_sequence_last_value('"tidemark".events_sequence'::regclass);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.job_after(status text, requested text, what text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.job_trace(job uuid, around interval DEFAULT '01:00:00'::interval)
  RETURNS TABLE(depth integer, kind text, id text, cause text, name text, status text, at timestamp with time zone, ended_at timestamp with time zone)
  LANGUAGE plpgsql
@@ -924,6 +996,12 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.lock_namespace()
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$ SELECT 6177 $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.next_job_due()
  RETURNS double precision
  LANGUAGE sql
@@ -949,7 +1027,7 @@ DECLARE
 BEGIN
   -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
   PERFORM set_config('synchronous_commit', 'off', true);
-  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0) | (1::bigint << 63));
   -- A snapshot from before the lock may miss who armed meanwhile.
   wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
                    OR EXISTS (SELECT FROM "tidemark".doorbells WHERE armed) THEN 1 ELSE 0 END;
@@ -980,6 +1058,15 @@ BEGIN
                 GROUP BY u.s) AS g) AS l
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.other_lock_namespaces()
+ RETURNS SETOF integer
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
+$function$;
 
 CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid())
  RETURNS bigint
@@ -1056,18 +1143,45 @@ CREATE OR REPLACE FUNCTION tidemark.release_job_key()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.concurrency_key);
+  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.ring()
+CREATE OR REPLACE FUNCTION tidemark.release_successors()
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM "tidemark".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE "tidemark".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.ring(what text DEFAULT ''::text)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_6177', '');
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' AND pg_notification_queue_usage() < 0.5 THEN
+    PERFORM pg_notify('tidemark_tidemark', what);
   END IF;
   RETURN false;
 END $function$;
@@ -1077,10 +1191,7 @@ CREATE OR REPLACE FUNCTION tidemark.ring_for_jobs()
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed)
-     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_6177', 'jobs');
-  END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed) THEN PERFORM "tidemark".ring('jobs'); END IF;
   RETURN NULL;
 END $function$;
 
@@ -1115,6 +1226,14 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO "tidemark".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
      limited)
@@ -1125,12 +1244,56 @@ BEGIN
     triggered_by, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM "tidemark".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM "tidemark".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.use_lock_namespace(namespace integer)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION "tidemark".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+  SELECT CASE
+    WHEN current_setting('tidemark.publisher_tidemark', true) = 'registered'
+      THEN nextval('"tidemark".events_sequence'::regclass)
+    WHEN pg_advisory_xact_lock_shared((%1$s::bigint << 48)
+           | pg_sequence_last_value('"tidemark".events_sequence'::regclass)) IS NULL
+      THEN NULL
+    WHEN set_config('tidemark.publisher_tidemark', 'registered', true) IS NULL
+      THEN NULL
+    WHEN CASE pg_sequence_last_value('"tidemark".armed'::regclass) WHEN 0 THEN false ELSE "tidemark".ring() END
+      THEN NULL
+    ELSE nextval('"tidemark".events_sequence'::regclass)
+  END
+$$
+  $ddl$, namespace);
+
+  -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
+  EXECUTE format($ddl$
+CREATE OR REPLACE VIEW "tidemark".publishers AS
+  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
+  FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock'
+    AND l.classid::bigint >> 16 = %1$s
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  $ddl$, namespace);
+
+  -- What other installs look at.
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION "tidemark".lock_namespace() RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT %1$s $$
+  $ddl$, namespace);
+END $function$;
+REVOKE EXECUTE ON FUNCTION tidemark.use_lock_namespace(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint)
  RETURNS bigint

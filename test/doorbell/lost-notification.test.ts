@@ -6,6 +6,7 @@ import { committedEvents, effectsOf, noted, recorder } from '../support/effects.
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
 import { LogBook } from '../support/log-book.ts'
+import { countLooks } from '../support/publishers-look.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { appOn } from '../support/test-app.ts'
@@ -27,11 +28,25 @@ test('a sleeping process is woken by the doorbell', async () => {
 })
 
 test('a notification that is lost costs delay and no event: polling delivers it', async () => {
+  const looks = await countLooks(database)
   await using app = appOn(database, [recorder('ledger')])
   await app.start()
   await asleep(database)
   await using publisher = await SqlPublisher.open(database)
   await publisher.query(`set tidemark.doorbell = 'off'`)
+  // It has armed; it sleeps when it looks no more until the next safety poll.
+  let before = -1
+  await expect
+    .poll(
+      async () => {
+        const now = await looks()
+        const quiet = now === before
+        before = now
+        return quiet
+      },
+      { timeout: 15_000, interval: 300 },
+    )
+    .toBe(true)
   const published = Date.now()
   await publisher.publish('nobody rings')
   await expect

@@ -480,3 +480,44 @@ test('a wait inside of a step is an error', async () => {
   const handle = await app.jobs.spawn(nested, null)
   await expect(handle.result()).rejects.toThrow(/TIDEMARK_WAIT_IN_STEP/u)
 })
+
+test('a parent that is cancelled cancels its children, unless it abandons them', async () => {
+  const latch = new Latch()
+  const child = defineJob('child', {
+    input: z.string(),
+    run: async (job, ctx) => {
+      if (job.input === 'asks') return ctx.waitForSignal('for ever', 'never')
+      await latch.pass()
+      return new Promise((_, reject) => {
+        ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason as Error))
+      })
+    },
+  })
+  const parent = defineJob('parent', {
+    input,
+    run: async (_, ctx) =>
+      Promise.all([
+        ctx.child('runs', child, 'runs'),
+        ctx.child('waits', child, 'asks'),
+        ctx.child('alone', child, 'asks', { onCancel: 'abandon' }),
+      ]),
+  })
+  await using app = appOn(database, [child, parent])
+  await app.start()
+  const handle = await app.jobs.spawn(parent, null)
+  latch.open()
+  await latch.reached
+  await until(
+    database,
+    `select count(*)::int from tidemark.jobs where name = 'child' and waiting is not null`,
+    2,
+  )
+  await untilStatus(database, handle.id, 'scheduled')
+  await app.jobs.cancel(handle.id)
+  await until(
+    database,
+    `select count(*)::int from tidemark.jobs where name = 'child' and status = 'cancelled'`,
+    2,
+  )
+  expect(await app.jobs.list({ name: 'child', status: 'scheduled' })).toHaveLength(1)
+})

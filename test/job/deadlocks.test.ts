@@ -61,6 +61,7 @@ const deeds: Readonly<Record<string, Deed>> = {
       'default',
       ['stressed'],
       10,
+      [1],
     ])
     actor.claimed.push(...rows)
   },

@@ -168,7 +168,7 @@ async function everything(): Promise<unknown[]> {
 }
 
 async function claim(pool: Database, process: string): Promise<{ id: string; token: string }> {
-  const { rows } = await run(pool, claimJobs('tidemark'), [process, 'default', ['fenced'], 1])
+  const { rows } = await run(pool, claimJobs('tidemark'), [process, 'default', ['fenced'], 1, [1]])
   return rows[0] as unknown as { id: string; token: string }
 }
 

@@ -155,3 +155,22 @@ test('old ticks but the last, locks that nobody has held for long and idle rates
   expect(tokens).toEqual(tokens.toSorted((a, b) => Number(a - b)))
   expect(new Set(tokens).size).toBe(3)
 })
+
+test('the jobs that ended last are kept, whatever their ids say', async () => {
+  const kept = defineJob('kept', { input: z.number(), retention: { count: 2 }, run: () => {} })
+  await using app = appOn(database, [kept])
+  // As of an Idempotency-Key: the ids are hashes, and in the opposite order of the times.
+  for (let n = 0; n < 6; n++) {
+    const id = `${'fedcba'[n]}0000000-0000-8000-8000-000000000000`
+    await app.jobs.spawn(kept, n, { id })
+    await database.query(
+      `update tidemark.jobs set status = 'completed', finished_at = now() - interval '1 hour' + $2 * interval '1 s'
+       where id = $1`,
+      [id, n],
+    )
+  }
+  await app.start({ maintenanceInterval: 100 })
+  await until(database, 'select count(*)::int from tidemark.jobs', 2)
+  const left = (await app.jobs.list()).map(({ input }) => String(input))
+  expect(new Set(left)).toEqual(new Set(['4', '5']))
+})

@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { defineJob, defineSchedule, silentLogger, type ScheduleOptions } from 'tidemark'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { Database } from '../../packages/core/src/database/pool.ts'
 import { JobRegistry } from '../../packages/core/src/job/defined/job-registry.ts'
 import { JobSpawner } from '../../packages/core/src/job/spawned/job-spawner.ts'
-import { judge, Scheduler } from '../../packages/core/src/job/spawned/scheduler.ts'
+import { Scheduler } from '../../packages/core/src/job/spawned/scheduler.ts'
+import { judge } from '../../packages/core/src/job/spawned/ticks.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 
 const database = useFreshDatabase()
@@ -104,11 +105,14 @@ test('a process whose own clock is a year ahead or behind moves no schedule, and
     const before = await look()
     expect(before).toHaveLength(1)
     for (const years of [-1, 1]) {
-      await scheduler.sync(new Date(Date.now() + years * 370 * 24 * 60 * minute))
+      vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + years * 370 * 24 * 60 * minute })
+      await scheduler.sync()
       expect(await scheduler.fire()).toBe(0)
+      vi.useRealTimers()
       expect(await look()).toEqual(before)
     }
   } finally {
+    vi.useRealTimers()
     await environment.database.close()
   }
 })

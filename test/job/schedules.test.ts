@@ -1,7 +1,7 @@
 import { defineJob, defineSchedule, silentLogger, type ScheduleOptions } from 'tidemark'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { judge } from '../../packages/core/src/job/spawned/scheduler.ts'
+import { judge } from '../../packages/core/src/job/spawned/ticks.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Latch, until } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'

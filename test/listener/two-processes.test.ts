@@ -33,10 +33,10 @@ test('an owner that is killed with -9 in the middle of a transaction is replaced
   await using first = await worker('first')
   await app.publish(noted({ note: 'done' }))
   await first.reported('leaving', 'done')
-  await using second = await worker('second')
   const waiting = await app.publish(noted({ note: 'wait, and be killed' }))
-  const { what } = await first.reported('entered', 'wait, and be killed')
-  expect(what).toBe('entered')
+  await first.reported('entered', 'wait, and be killed')
+  // Only now: a second process takes over one of the two consumers, and it may be this one.
+  await using second = await worker('second')
 
   const killed = Date.now()
   await first.kill('SIGKILL')
@@ -81,6 +81,40 @@ test('an owner that is frozen between batches past its lease and wakes up applie
   await first.reported('leaving', 'final')
   await app.waitFor('ledger', final.sequence)
   expect((await handledBy()).at(-1)).toBe('first: final')
+})
+
+test('an owner that is frozen before its fence, and wakes up when another has gone on without it, applies nothing twice', async () => {
+  await using app = appOn(database, [noted])
+  // Its own heartbeat is 40 s away: when it wakes up, only the fence can tell it what has happened.
+  await using first = await WorkerProcess.start({
+    url: database.url,
+    name: 'first',
+    leaseDuration: 120_000,
+    acquireInterval: 60_000,
+    freezeAt: 'freeze',
+  })
+  const one = await app.publish(noted({ note: 'one' }))
+  await app.waitFor('ledger', one.sequence)
+  await app.waitFor('tally', one.sequence)
+  await app.publish(noted({ note: 'freeze' }))
+  await first.reported('freezing')
+  // Two minutes later.
+  await database.query(
+    `update tidemark.cursors set lease_until = lease_until - interval '2 minutes'`,
+  )
+  await using second = await worker('second')
+  await second.reported('leaving', 'freeze')
+  for (let n = 0; n < 20; n++) await app.publish(noted({ note: `after ${n}` }))
+  const last = await app.publish(noted({ note: 'the last' }))
+  await app.waitFor('ledger', last.sequence, { timeout: '15s' })
+  await app.waitFor('tally', last.sequence, { timeout: '15s' })
+
+  first.signal('SIGCONT')
+  await first.reported('lost', 'ledger')
+  await first.reported('lost', 'tally')
+  expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
+  expect(await tally()).toBe(23)
+  expect((await handledBy()).filter((line) => line.startsWith('first'))).toEqual(['first: one'])
 })
 
 test('a zombie that wakes up in the middle of a transaction, after another has taken over, writes nothing', async () => {

@@ -33,6 +33,9 @@ test('numbers that a crashed server draws a second time are not skipped', async 
     // The runner has seen those numbers as drawn and settled.
     const sofar = await looks()
     await expect.poll(looks, { timeout: 10_000 }).toBeGreaterThan(sofar + 2)
+    // Whoever waits makes it store how far it is: not there, where nothing was committed.
+    const options = { timeout: 500, onTimeout: 'return' } as const
+    expect(await app.waitFor('ledger', toEventSequence(drawn), options)).toBe(false)
     await server.kill()
   }
   await server.restart()

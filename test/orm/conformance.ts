@@ -15,9 +15,9 @@ import {
 } from 'tidemark'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { missing } from '../support/install.ts'
 import { appOn } from '../support/test-app.ts'
 import { crashed, type CrashOptions } from './crash-worker.ts'
-import { missing } from './install.ts'
 import type { Connected, Subject } from './subject.ts'
 
 const template: DatabaseTemplate = {

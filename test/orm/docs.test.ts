@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { checkTypes } from '../docs/check-types.ts'
 import { snippetsInMarkdown } from '../docs/snippet.ts'
-import { missing } from './install.ts'
+import { missing } from '../support/install.ts'
 
 const folder = new URL('./', import.meta.url)
 const reason = await missing(folder)

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { checkTypes } from '../docs/check-types.ts'
 import type { Snippet } from '../docs/snippet.ts'
-import { missing } from './install.ts'
+import { missing } from '../support/install.ts'
 
 const folder = new URL('./', import.meta.url)
 const reason = await missing(folder)

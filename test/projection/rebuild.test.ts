@@ -128,10 +128,10 @@ test('the rebuilt table has what the live one had: indexes, trigger, policy, gra
   await app.waitFor(accounts, await deposit(app, 20))
   const shape = `
     select
-      (select array_agg(indexname::text order by 1) from pg_indexes where tablename = 'accounts') as indexes,
-      (select array_agg(pg_get_triggerdef(oid)) from pg_trigger where tgrelid = 'accounts'::regclass and not tgisinternal) as triggers,
-      (select array_agg(policyname::text) from pg_policies where tablename = 'accounts') as policies,
-      (select array_agg(pg_get_constraintdef(oid) order by 1) from pg_constraint where conrelid = 'accounts'::regclass) as constraints,
+      (select array_agg(indexname::text order by indexname) from pg_indexes where tablename = 'accounts') as indexes,
+      (select array_agg(pg_get_triggerdef(oid) order by tgname) from pg_trigger where tgrelid = 'accounts'::regclass and not tgisinternal) as triggers,
+      (select array_agg(policyname::text order by policyname) from pg_policies where tablename = 'accounts') as policies,
+      (select array_agg(pg_get_constraintdef(oid) order by conname) from pg_constraint where conrelid = 'accounts'::regclass) as constraints,
       c.relacl::text, c.reloptions, c.relrowsecurity, c.relnamespace::regnamespace::text as schema,
       pg_get_serial_sequence('accounts', 'id') as sequence
     from pg_class c where c.oid = 'accounts'::regclass`

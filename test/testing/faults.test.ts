@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { armedProcesses, asleep } from '../support/doorbells.ts'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
+import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -57,11 +58,18 @@ test('a commit of a listener that is held: its effects are not visible until it 
 
 test('a usurped owner commits nothing more, and the listener goes on when its lease is free', async () => {
   const listener = recorder('ledger')
-  await using app = appOn(database, [listener])
-  await using _ = await app.start({ ...runner, leaseDuration: 2_000 })
-  await app.waitFor(listener, (await app.publish(noted({ note: 'one' }))).sequence)
+  const log = new LogBook()
+  await using app = appOn(database, [listener], { logger: log })
+  // Its heartbeat is 40 s away: only the fence can tell it that it was usurped.
+  const unaware = await app.start({ ...runner, acquireInterval: 60_000, leaseDuration: 120_000 })
+  const one = await app.publish(noted({ note: 'one' }))
+  await app.waitFor(listener, one.sequence)
   expect(await faults(database).usurp('ledger', 300)).toBe(1)
   const { sequence } = await app.publish(noted({ note: 'two' }))
+  await log.wrote(/ledger is run by another process now/)
+  expect(await effectsOf(database, 'ledger')).toEqual([one.sequence])
+  await unaware.stop()
+  await using _ = await app.start({ ...runner, leaseDuration: 2_000 })
   await app.waitFor(listener, sequence, { timeout: '15s' })
   expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
 })

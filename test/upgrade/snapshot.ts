@@ -71,6 +71,8 @@ async function rowsOf(client: pg.Client, { name, columns }: Table): Promise<stri
   if (rows.length === 0) return ''
   return [
     `ALTER TABLE ${name} DISABLE TRIGGER USER;`,
+    // A migration may have put rows there.
+    `DELETE FROM ${name};`,
     `INSERT INTO ${name} (${columns.join(', ')}) OVERRIDING SYSTEM VALUE VALUES`,
     `${rows.map(({ line }) => line).join(',\n')};`,
     `ALTER TABLE ${name} ENABLE TRIGGER USER;`,

@@ -1,4 +1,7 @@
 #!/usr/bin/env node
+// First: it refuses a Node that is too old.
+// oxlint-disable-next-line import/no-unassigned-import -- it is evaluated, and exports nothing
+import 'tidemark/supported-node'
 import { exitCode } from './exit-code.ts'
 import { processIo } from './io.ts'
 import { runCli } from './run-cli.ts'

@@ -62,6 +62,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import('./commands/job/index.ts')).commands,
   },
   {
+    name: 'queue',
+    description: 'Pause queues and types of jobs.',
+    load: async () => (await import('./commands/queue/index.ts')).commands,
+  },
+  {
     name: 'schedule',
     description: 'Look at schedules and steer them.',
     load: async () => (await import('./commands/schedule/index.ts')).commands,

@@ -1,3 +1,7 @@
+// First: it refuses a Node that is too old.
+// oxlint-disable-next-line import/no-unassigned-import -- it is evaluated, and exports nothing
+import './errors/supported-node.ts'
+
 export { errorCodes, type ErrorCode, type ErrorCodeEntry } from './errors/codes.ts'
 export { rejectUnknownOptions } from './errors/options.ts'
 export type { ErrorDescription } from './errors/describe-error.ts'
@@ -23,6 +27,7 @@ export {
   type MigrationReport,
   type MigrationStatus,
 } from './database/migrator.ts'
+export { configOf, type ConnectionSource, type PoolLike } from './database/given-pool.ts'
 export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction.ts'
@@ -116,6 +121,8 @@ export type {
   SpawnOutcome,
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/defined/priority.ts'
+export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
+export type { BulkResult, BulkSelection, JobBulk } from './job/steered/job-bulk.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
 export type { RelayAdmin } from './relay/admin.ts'
@@ -153,6 +160,7 @@ export {
   defineSchedule,
   type ScheduleDefinition,
   type ScheduleOptions,
+  type ScheduleTimes,
 } from './job/defined/define-schedule.ts'
 export { defineQueue, type QueueDefinition } from './job/defined/define-queue.ts'
 export {
@@ -208,7 +216,13 @@ export {
   type RunJobContext,
   type RunJobOptions,
 } from './job/steered/run-job.ts'
-export type { ScheduleAdmin, ScheduleTick, ScheduleView } from './job/steered/schedule-admin.ts'
+export type {
+  RuntimeSchedule,
+  ScheduleAdmin,
+  SchedulePutOptions,
+  ScheduleTick,
+  ScheduleView,
+} from './job/steered/schedule-admin.ts'
 export type { HeldLock, LockOptions, LockResult } from './job/steered/with-lock.ts'
 export type {
   JobTransaction,

@@ -19,6 +19,19 @@ export type JobAction =
   | 'resume'
   | 'retry'
   | 'reprioritise'
+  | 'delete'
+  /** Many jobs at once, by a selection in the body. */
+  | 'cancelMany'
+  | 'retryMany'
+  | 'deleteMany'
+  /** Looking at schedules, running one, pausing and resuming it, and making, changing and removing it. */
+  | 'schedules'
+  | 'runSchedule'
+  | 'pauseSchedule'
+  | 'changeSchedule'
+  /** Looking at what is paused, and pausing and resuming queues and types. */
+  | 'pauses'
+  | 'hold'
 
 /** A request, and what it wants. */
 export interface JobAccess {

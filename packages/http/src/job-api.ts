@@ -6,6 +6,7 @@ import { refuseForgery } from './cross-site.ts'
 import { Gate, type ApiEnv } from './gate.ts'
 import { checkJobApiOptions, type JobApiOptions } from './job-api-options.ts'
 import { addLooking } from './looking.ts'
+import { addPlanning } from './planning.ts'
 import { invalidRequest, isOurFault, problemResponse } from './problem.ts'
 import { ProgressStreams } from './progress-streams.ts'
 import { addSteering } from './steering.ts'
@@ -61,13 +62,15 @@ export function createJobApi(app: App, options: JobApiOptions = {}): JobApi {
     await next()
   })
   addLooking(routes, { app, basePath, gate, streams })
-  addSteering(routes, {
+  const steering = {
     app,
     basePath,
     gate,
     limited,
     triggeredBy: options.triggeredBy ?? (() => 'http'),
-  })
+  }
+  addSteering(routes, steering)
+  addPlanning(routes, steering)
   routes.notFound(({ req }) =>
     problemResponse(invalidRequest(404, `there is no ${req.method} ${req.path}`)),
   )

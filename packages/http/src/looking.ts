@@ -3,7 +3,7 @@ import { isTidemarkError, type App, type JobSelection, type JobView } from 'tide
 import type { ApiEnv, Gate } from './gate.ts'
 import { checked } from './json-body.ts'
 import { jsonResponse, withoutStacks } from './json.ts'
-import { openApiDocument } from './openapi.ts'
+import { openApiDocument } from './openapi/document.ts'
 import type { ProgressStreams } from './progress-streams.ts'
 import { logQuery, listQuery, resultQuery } from './requests.ts'
 

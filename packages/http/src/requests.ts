@@ -115,3 +115,45 @@ export const resultQuery: z.ZodType<{ readonly wait?: number | undefined }> = z.
     .optional()
     .describe('How long to wait for the end of the job, in seconds. Defaults to not at all.'),
 })
+
+/** Which jobs are steered together. */
+export interface BulkBody extends Omit<ListQuery, 'after'> {
+  readonly all?: boolean | undefined
+}
+
+export const bulkBody: z.ZodType<BulkBody> = z.strictObject({
+  status: z.array(z.enum(jobStatuses)).min(1).optional(),
+  name: text.optional(),
+  queue: text.optional(),
+  uniqueKey: text.optional(),
+  concurrencyKey: text.optional(),
+  parent: z.uuid().optional().describe('Only jobs that this one spawned.'),
+  since: time.optional().describe('Only jobs that were spawned then or later.'),
+  all: z.boolean().optional().describe('Says that all are meant, where nothing else is given.'),
+  limit: z.int().min(1).max(100_000).optional().describe('The most. Defaults to no limit.'),
+})
+
+/** A schedule that is made at run time. */
+export interface ScheduleBody {
+  readonly cron: string
+  readonly timeZone?: string | undefined
+  readonly job: string
+  readonly input?: unknown
+  readonly overlap?: 'skip' | 'allow' | undefined
+  readonly catchUp?: 'none' | 'last' | 'all' | undefined
+}
+
+export const scheduleBody: z.ZodType<ScheduleBody> = z.strictObject({
+  cron: text.describe(
+    'Five fields, or six with the seconds first, or a nickname such as `@daily`.',
+  ),
+  timeZone: text.optional().describe('Defaults to `UTC`.'),
+  job: text.describe('The type of the job that is spawned at each tick.'),
+  input: z.unknown().optional().describe('What the job is given each time.'),
+  overlap: z.enum(['skip', 'allow']).optional(),
+  catchUp: z.enum(['none', 'last', 'all']).optional(),
+})
+
+export const ticksQuery: z.ZodType<{ readonly limit?: number | undefined }> = z.strictObject({
+  limit: limit.optional().describe('The most. Defaults to 100.'),
+})

@@ -4,8 +4,9 @@
  * parent says "release".
  */
 import { once } from 'node:events'
-import { defineApp, defineListener, defineProjection } from 'tidemark'
-import { noted, recordEffect } from '../effects.ts'
+import { defineApp, defineEvent, defineListener, defineProjection } from 'tidemark'
+import { z } from 'zod'
+import { noted as plain, recordEffect } from '../effects.ts'
 import { LogBook } from '../log-book.ts'
 
 /** What a worker is told. */
@@ -16,11 +17,14 @@ export interface WorkerOptions {
   readonly leaseDuration: number
   readonly acquireInterval?: number
   readonly batchSize?: number
+  /** The note at which it stops itself, once: when it has read the event, and before the fence of any batch with it. */
+  readonly freezeAt?: string
 }
 
 /** What a worker tells. */
 export interface WorkerReport {
-  readonly what: 'started' | 'owns' | 'entered' | 'leaving' | 'failed'
+  /** lost: another process runs the listener that is named by `note`. */
+  readonly what: 'started' | 'entered' | 'leaving' | 'failed' | 'freezing' | 'lost'
   readonly note?: string
   readonly message?: string
 }
@@ -33,6 +37,22 @@ process.on('disconnect', () => process.exit())
 function report(message: WorkerReport): void {
   process.send?.(message)
 }
+
+let frozen = false
+
+// Events are decoded between the reading of a page and the transaction of the batch.
+const noted =
+  options.freezeAt === undefined
+    ? plain
+    : defineEvent(plain.type, {
+        payload: z.object({ note: z.string() }).refine(({ note }) => {
+          if (note !== options.freezeAt || frozen) return true
+          frozen = true
+          report({ what: 'freezing', note })
+          process.kill(process.pid, 'SIGSTOP')
+          return true
+        }),
+      })
 
 const ledger = defineListener('ledger', { batchSize: options.batchSize ?? 10 }).on(
   noted,
@@ -58,11 +78,13 @@ const tally = defineProjection('tally', { version: 1, initial: () => ({ notes: 0
   (state) => ({ notes: state.notes + 1 }),
 )
 
-const app = defineApp({
-  connectionString: options.url,
-  modules: [ledger, tally],
-  logger: new LogBook(),
-})
+const log = new LogBook()
+for (const { name } of [ledger, tally]) {
+  void log
+    .wrote(new RegExp(`^${name} is run by another process now`))
+    .then(() => report({ what: 'lost', note: name }))
+}
+const app = defineApp({ connectionString: options.url, modules: [ledger, tally], logger: log })
 await app.start({
   leaseDuration: options.leaseDuration,
   acquireInterval: options.acquireInterval ?? 100,

@@ -1,10 +1,10 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
--- migrated by 1 outbox 3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c
+-- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723
--- migrated by 3 consumers 880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c
--- migrated by 4 jobs 389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323
--- migrated by 5 job-turns d815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627
--- migrated by 6 job-work 31a3deb4e7319a5fda7d34f37c6610e972de7884f3ac089ff3468164a3ecfcf7
+-- migrated by 3 consumers b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89
+-- migrated by 4 jobs e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86
+-- migrated by 5 job-turns ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee
+-- migrated by 6 job-work deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 
 BEGIN;
@@ -24,8 +24,19 @@ CREATE TABLE IF NOT EXISTS "tidemark".migrations (
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
 --
--- "tidemark" and 'tidemark' stand for the schema's name as an identifier and as a literal,
--- 6177 for a number between 1 and 32766 derived from it (see database/migrator.ts).
+-- "tidemark" and 'tidemark' stand for the schema's name as an identifier and as a literal, 'tidemark_tidemark' for the channel on
+-- which its processes are notified, 'tidemark.publisher_tidemark' for the setting that registers a publishing transaction, and 6177
+-- for the lock namespace that it takes if no other install has it (see database/schema.ts).
+
+-- The install ------------------------------------------------------------------------------------
+
+-- The identity of an outbox, for events that leave it: a relay knows by it what it has sent, an intake what it has
+-- taken. Made once and kept by backups; two installs in one database have one each.
+CREATE TABLE "tidemark".installation (
+  id       uuid    NOT NULL DEFAULT gen_random_uuid(),
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one)
+);
+INSERT INTO "tidemark".installation DEFAULT VALUES;
 
 -- The doorbell ------------------------------------------------------------------------------------
 
@@ -54,7 +65,7 @@ DECLARE
 BEGIN
   -- A crash empties `doorbells`, and who slept arms again: nothing here has to reach the disk.
   PERFORM set_config('synchronous_commit', 'off', true);
-  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.armed', 0) | (1::bigint << 63));
   -- A snapshot from before the lock may miss who armed meanwhile.
   wanted := CASE WHEN current_setting('transaction_isolation') <> 'read committed'
                    OR EXISTS (SELECT FROM "tidemark".doorbells WHERE armed) THEN 1 ELSE 0 END;
@@ -70,11 +81,14 @@ CREATE TRIGGER note_armed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON "tidem
 -- Drawn here, so that last_value is the number itself.
 SELECT setval('"tidemark".armed', 0);
 
-CREATE FUNCTION "tidemark".ring() RETURNS boolean LANGUAGE plpgsql AS $$
+-- Wakes who sleeps, unless that would cost the publisher its transaction: Postgres fails the COMMIT of whoever finds the
+-- queue of notifications full, which a session of any database can bring about that listens and sits in a transaction.
+-- Who sleeps then finds what there is when it looks by itself.
+CREATE FUNCTION "tidemark".ring(what text DEFAULT '') RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
   -- Postgres cannot PREPARE a transaction that has notified; such publishers turn the doorbell off.
-  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_6177', '');
+  IF current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' AND pg_notification_queue_usage() < 0.5 THEN
+    PERFORM pg_notify('tidemark_tidemark', what);
   END IF;
   RETURN false;
 END $$;
@@ -103,28 +117,90 @@ CREATE SEQUENCE "tidemark".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
 SELECT nextval('"tidemark".events_sequence');
 
 -- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
--- last number drawn so far, held until the transaction ends; a setting, which lives and dies with the same
--- subtransaction as the lock; and a ring, if some process is armed.
+-- last number drawn so far, held until the transaction ends; a setting of the install's own, which lives and
+-- dies with the same subtransaction as the lock; and a ring, if some process is armed.
 --
 -- INVARIANT: the lock is taken before any number is drawn, and Postgres makes a commit visible before it releases the
 -- lock. The conditions of a CASE are evaluated in their order, up to the first that is true: none but the first ever
 -- is.
 -- INVARIANT: whether somebody is armed is looked at after the lock is taken (docs/protocols.md). Who may not know
 -- rings.
-CREATE FUNCTION "tidemark".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+--
+-- The number of the lock is the namespace of the install, 16 bits, and below it the floor, 48 bits. It stands in the text,
+-- because the planner takes this function into each INSERT: a plan is made anew when the text changes.
+CREATE FUNCTION "tidemark".use_lock_namespace(namespace integer) RETURNS void LANGUAGE plpgsql AS $use$
+BEGIN
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION "tidemark".draw_sequence() RETURNS bigint LANGUAGE sql VOLATILE AS $$
   SELECT CASE
-    WHEN current_setting('tidemark.publisher_6177', true) = 'registered'
+    WHEN current_setting('tidemark.publisher_tidemark', true) = 'registered'
       THEN nextval('"tidemark".events_sequence'::regclass)
-    WHEN pg_advisory_xact_lock_shared((6177::bigint << 48)
+    WHEN pg_advisory_xact_lock_shared((%1$s::bigint << 48)
            | pg_sequence_last_value('"tidemark".events_sequence'::regclass)) IS NULL
       THEN NULL
-    WHEN set_config('tidemark.publisher_6177', 'registered', true) IS NULL
+    WHEN set_config('tidemark.publisher_tidemark', 'registered', true) IS NULL
       THEN NULL
     WHEN CASE pg_sequence_last_value('"tidemark".armed'::regclass) WHEN 0 THEN false ELSE "tidemark".ring() END
       THEN NULL
     ELSE nextval('"tidemark".events_sequence'::regclass)
   END
+$$
+  $ddl$, namespace);
+
+  -- The transactions that publish now, each with its floor. A prepared transaction has no pid.
+  EXECUTE format($ddl$
+CREATE OR REPLACE VIEW "tidemark".publishers AS
+  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
+  FROM pg_locks l
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock'
+    AND l.classid::bigint >> 16 = %1$s
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  $ddl$, namespace);
+
+  -- What other installs look at.
+  EXECUTE format($ddl$
+CREATE OR REPLACE FUNCTION "tidemark".lock_namespace() RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT %1$s $$
+  $ddl$, namespace);
+END $use$;
+
+-- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
+CREATE FUNCTION "tidemark".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
+  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $$;
+
+-- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
+-- made, and when it was restored beside one that had the same. Two that share one would lose nothing, since each
+-- transaction registers for each of them by a setting of its own; but each would wait for the other's publishers.
+--
+-- It waits for the transactions that publish: their locks are where the old namespace is. Readers that look at the old
+-- one meanwhile miss nothing, because what is drawn later lies above the last number, which they have read before.
+CREATE FUNCTION "tidemark".choose_lock_namespace() RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+  present integer;
+  taken   integer[];
+  chosen  integer;
+BEGIN
+  -- One install of the database after the other.
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark.lock_namespaces', 0) | (1::bigint << 63));
+  IF to_regprocedure('"tidemark".lock_namespace()') IS NOT NULL THEN
+    EXECUTE 'SELECT "tidemark".lock_namespace()' INTO present;
+  END IF;
+  taken := ARRAY(SELECT * FROM "tidemark".other_lock_namespaces());
+  IF present IS NOT NULL AND present <> ALL (taken) THEN RETURN present; END IF;
+  SELECT n INTO chosen FROM generate_series(0, 32765) AS i, LATERAL (SELECT (6177 - 1 + i) % 32766 + 1) AS c (n)
+    WHERE n <> ALL (taken) ORDER BY i LIMIT 1;
+  IF chosen IS NULL THEN
+    RAISE program_limit_exceeded USING MESSAGE = 'each of the 32,766 lock namespaces of this database has an install';
+  END IF;
+  IF present IS NOT NULL THEN LOCK TABLE "tidemark".events IN SHARE ROW EXCLUSIVE MODE; END IF;
+  PERFORM "tidemark".use_lock_namespace(chosen);
+  RETURN chosen;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION "tidemark".use_lock_namespace(integer), "tidemark".choose_lock_namespace() FROM PUBLIC;
+
+SELECT "tidemark".choose_lock_namespace();
 
 -- Refuses a row whose sequence did not come from its default, in a transaction that has not registered itself.
 CREATE FUNCTION "tidemark".refuse_sequence() RETURNS xid8 LANGUAGE plpgsql AS $$
@@ -134,7 +210,8 @@ BEGIN
           HINT = 'Leave the column "sequence" to its default: it registers the transaction before it draws the number.';
 END $$;
 
-GRANT EXECUTE ON FUNCTION "tidemark".draw_sequence(), "tidemark".ring(), "tidemark".refuse_sequence() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION "tidemark".draw_sequence(), "tidemark".ring(text), "tidemark".refuse_sequence(),
+  "tidemark".lock_namespace() TO PUBLIC;
 
 -- Events ------------------------------------------------------------------------------------------
 
@@ -144,7 +221,7 @@ CREATE TABLE "tidemark".events (
   sequence       bigint      NOT NULL DEFAULT "tidemark".draw_sequence(),
   recorded_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
   xid            xid8        NOT NULL DEFAULT CASE
-    WHEN current_setting('tidemark.publisher_6177', true) = 'registered' THEN pg_current_xact_id()
+    WHEN current_setting('tidemark.publisher_tidemark', true) = 'registered' THEN pg_current_xact_id()
     ELSE "tidemark".refuse_sequence() END,
   stream_version bigint,
   id             uuid        NOT NULL DEFAULT gen_random_uuid(),
@@ -187,7 +264,7 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0));
+  PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
       INTO lower
@@ -214,14 +291,6 @@ REVOKE EXECUTE ON FUNCTION "tidemark".ensure_partitions(integer, bigint) FROM PU
 SELECT "tidemark".ensure_partitions();
 
 -- The horizon -------------------------------------------------------------------------------------
-
--- The transactions that publish now, each with its floor. A prepared transaction has no pid.
-CREATE VIEW "tidemark".publishers AS
-  SELECT ((l.classid::bigint & 65535) << 32) | l.objid::bigint AS floor, l.pid
-  FROM pg_locks l
-  WHERE l.locktype = 'advisory' AND l.objsubid = 1
-    AND l.classid::bigint >> 16 = 6177
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database());
 
 -- Steps 1 and 2 of reading: the last number drawn, then the lowest floor (null: nobody publishes). What is
 -- at or below both is settled, for a reader that reads it in a later statement.
@@ -291,7 +360,7 @@ CREATE TABLE "tidemark".pruned_partitions (
   pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '3b0e2f42ec86fd500e6d50f8cdec1cdb3b4bb12e8e0b7457b9269d7a1120515c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb');
 
 -- 2 publishing
 -- breaking: no
@@ -492,7 +561,7 @@ INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2,
 
 CREATE TABLE "tidemark".listeners (
   name       text        PRIMARY KEY,
-  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection')),
+  kind       text        NOT NULL CHECK (kind IN ('listener', 'projection', 'relay', 'intake')),
   mode       text        NOT NULL DEFAULT 'async' CHECK (mode IN ('async', 'inline')),
   version    integer     NOT NULL DEFAULT 1,
   generation integer     NOT NULL DEFAULT 1,
@@ -596,7 +665,7 @@ CREATE TABLE "tidemark".snapshots (
   state_meta     jsonb
 ) WITH (fillfactor = 70);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, '880deb7d6127e7b2bd2056150d49c2906ab57ab2af998cee2c782d042738413c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89');
 
 -- 4 jobs
 -- breaking: no
@@ -632,6 +701,8 @@ CREATE TABLE "tidemark".jobs (
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
@@ -643,9 +714,14 @@ CREATE TABLE "tidemark".jobs (
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
+  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other.
+  turn_key          text        GENERATED ALWAYS AS (name || ' ' || concurrency_key) STORED,
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
+  successor         boolean     NOT NULL DEFAULT false,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -667,6 +743,41 @@ CREATE TABLE "tidemark".jobs (
   lifecycle         text[]
 );
 
+-- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
+-- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
+--
+-- INVARIANT: whatever changes the status of a job asks this function, except for its spawn, and for what goes one way
+-- only and is asked for millions of jobs: scheduled → queued (due), queued → running (claimed), running → completed.
+-- docs/jobs.md draws it, and test/job/state-machine.test.ts compares the two.
+CREATE FUNCTION "tidemark".job_after(status text, requested text, what text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE status
+    WHEN 'running' THEN CASE
+      -- How an attempt ends.
+      WHEN what IN ('completed', 'failed', 'cancelled') THEN what
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+        WHEN requested = 'cancel' THEN 'cancelled'
+        WHEN requested = 'pause' THEN 'paused'
+        WHEN what IN ('retried', 'suspended') THEN 'scheduled'
+        -- Also what has stopped for a pause that was taken back meanwhile.
+        ELSE 'queued' END
+      -- Asked, and done when the attempt stops.
+      WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
+    WHEN 'scheduled' THEN CASE what
+      WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'queued' THEN CASE what
+      WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+    WHEN 'paused' THEN CASE what
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+    -- Completed jobs stay so.
+    WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
+    WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
+  END
+$$;
+
 COMMENT ON TABLE "tidemark".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
@@ -680,19 +791,22 @@ CREATE INDEX jobs_due ON "tidemark".jobs (run_at) WHERE status = 'scheduled';
 -- that index (medians of one run). The statements that want it name the process, so no other can take it.
 CREATE INDEX jobs_running ON "tidemark".jobs (process) WHERE status = 'running' AND process IS NOT NULL;
 
-CREATE INDEX jobs_new ON "tidemark".jobs (concurrency_key) WHERE parked = 'new';
-CREATE INDEX jobs_behind ON "tidemark".jobs (concurrency_key, priority, run_at, id) WHERE parked = 'key';
-CREATE INDEX jobs_admitted ON "tidemark".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON "tidemark".jobs (concurrency_key)
-  WHERE concurrency_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+CREATE INDEX jobs_new ON "tidemark".jobs (turn_key) WHERE parked = 'new';
+CREATE INDEX jobs_behind ON "tidemark".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
+CREATE INDEX jobs_admitted ON "tidemark".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
+CREATE INDEX jobs_admitted_limited ON "tidemark".jobs (turn_key)
+  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_limited ON "tidemark".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON "tidemark".jobs (name) WHERE parked = 'type';
-CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key)
-  WHERE unique_key IS NOT NULL AND status IN ('scheduled', 'queued', 'running', 'paused');
+-- One unfinished job of a type for each key, and one that comes after it.
+CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
+  WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
+CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
+  WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused');
 CREATE INDEX jobs_parent ON "tidemark".jobs (parent) WHERE parent IS NOT NULL;
 
@@ -833,7 +947,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '389106c00c43c1eb784a2395e4ac1a3e7f97c12564ca4e2784b2446954cd0323');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86');
 
 -- 5 job-turns
 -- breaking: no
@@ -918,14 +1032,15 @@ CREATE TABLE "tidemark".job_key_releases (
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION "tidemark".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.concurrency_key);
+  INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER release_job_key AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')))
+        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
+          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
   EXECUTE FUNCTION "tidemark".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON "tidemark".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
@@ -965,11 +1080,11 @@ DECLARE
   turns      integer;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.concurrency_key) FILTER (WHERE n.concurrency_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.concurrency_key IS NULL)
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
     INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.concurrency_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+    FROM (SELECT j.id, j.turn_key FROM "tidemark".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -979,17 +1094,17 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
-    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) FROM unnest(keys) AS k ORDER BY 1 LOOP
+    FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.concurrency_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.concurrency_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       FOR candidate IN
         SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
-        WHERE j.concurrency_key = one AND j.parked = 'key'
+        WHERE j.turn_key = one AND j.parked = 'key'
         ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
       LOOP
         EXIT WHEN turns >= candidate.concurrency_limit;
@@ -1001,7 +1116,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'd815e261da79b624815cde44e00ed29277e2a6c7c2a16a5a4260f25731ba9627');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee');
 
 -- 6 job-work
 -- breaking: no
@@ -1015,17 +1130,15 @@ INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5,
 -- no more than the spawning transaction took.
 CREATE FUNCTION "tidemark".ring_for_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed)
-     AND current_setting('tidemark.doorbell', true) IS DISTINCT FROM 'off' THEN
-    PERFORM pg_notify('tidemark_6177', 'jobs');
-  END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_doorbells WHERE armed) THEN PERFORM "tidemark".ring('jobs'); END IF;
   RETURN NULL;
 END $$;
 
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON "tidemark".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".ring_for_jobs();
 
--- For spawners in SQL or in any language. Answers the job's id, or that of the unfinished job with the same key.
+-- For spawners in SQL or in any language, by the rules of the library: keys belong to a type, and an id is that of one
+-- job. Answers the job's id, or that of the unfinished job of the type with the same key.
 CREATE FUNCTION "tidemark".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
@@ -1036,6 +1149,14 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
+    RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
+  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+    RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   INSERT INTO "tidemark".jobs AS j
     (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
      limited)
@@ -1046,11 +1167,42 @@ BEGIN
     triggered_by, version, limited)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM "tidemark".jobs j
-      WHERE j.id = spawn.id OR (j.unique_key = spawn.unique_key
-        AND j.status IN ('scheduled', 'queued', 'running', 'paused')) LIMIT 1;
+    SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+    IF answer IS NULL AND EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
+      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+    ELSIF answer IS NULL THEN
+      SELECT j.id INTO answer FROM "tidemark".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+    END IF;
   END IF;
   RETURN answer;
+END $$;
+
+-- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place
+-- meanwhile comes first: they wait for that, until the next look.
+CREATE FUNCTION "tidemark".release_successors() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  released bigint := 0;
+  one      uuid;
+BEGIN
+  FOR one IN
+    SELECT s.id FROM "tidemark".jobs s
+    WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+  LOOP
+    BEGIN
+      UPDATE "tidemark".jobs s
+        SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
+        WHERE s.id = one;
+      released := released + 1;
+    EXCEPTION WHEN unique_violation THEN
+      NULL;
+    END;
+  END LOOP;
+  RETURN released;
 END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
@@ -1176,7 +1328,7 @@ END $$;
 CREATE FUNCTION "tidemark".claim_jobs(process uuid, queue text, names text[], most integer)
 RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
-  causation_id text, requested text)
+  causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -1195,7 +1347,8 @@ BEGIN
   IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested
+        j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+        j.deaths
       FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
     RETURN;
   END IF;
@@ -1208,7 +1361,8 @@ BEGIN
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
-      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested;
+      j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
+      j.deaths;
 END $$;
 
 -- When the next scheduled job becomes due, or the next key of a rate limit free, in milliseconds from now; 0 while
@@ -1306,7 +1460,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '31a3deb4e7319a5fda7d34f37c6610e972de7884f3ac089ff3468164a3ecfcf7');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913');
 
 -- 7 job-story
 -- breaking: no
@@ -1419,6 +1573,7 @@ CREATE TABLE ledger (sequence bigint NOT NULL);
 CREATE TABLE orders (id text PRIMARY KEY, cents bigint NOT NULL);
 
 ALTER TABLE public.ledger DISABLE TRIGGER USER;
+DELETE FROM public.ledger;
 INSERT INTO public.ledger (sequence) OVERRIDING SYSTEM VALUE VALUES
 ('1'),
 ('2'),
@@ -1426,6 +1581,7 @@ INSERT INTO public.ledger (sequence) OVERRIDING SYSTEM VALUE VALUES
 ('4');
 ALTER TABLE public.ledger ENABLE TRIGGER USER;
 ALTER TABLE public.letters DISABLE TRIGGER USER;
+DELETE FROM public.letters;
 INSERT INTO public.letters (sequence, about) OVERRIDING SYSTEM VALUE VALUES
 ('1', 'a'),
 ('2', 'a'),
@@ -1434,6 +1590,7 @@ INSERT INTO public.letters (sequence, about) OVERRIDING SYSTEM VALUE VALUES
 ('6', 'c');
 ALTER TABLE public.letters ENABLE TRIGGER USER;
 ALTER TABLE public.orders DISABLE TRIGGER USER;
+DELETE FROM public.orders;
 INSERT INTO public.orders (id, cents) OVERRIDING SYSTEM VALUE VALUES
 ('a', '123'),
 ('b', '1000'),
@@ -1441,107 +1598,132 @@ INSERT INTO public.orders (id, cents) OVERRIDING SYSTEM VALUE VALUES
 ('c', '7');
 ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
+DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('6e333d43-2310-4124-ba17-77599c714f7b', 'true', '2026-11-28 13:17:36.905659+00');
+('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'true', '2026-11-28 13:50:58.502844+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
+DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 13:17:36.977719+00', '788', '1', '2cddb67d-bd63-499a-8145-c67ded8a5256', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 13:17:37.004835+00', '793', '2', '2da9fa80-9f11-4916-91b5-0271a15f379c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 13:17:37.026843+00', '795', '3', '5226541d-c820-4899-86bc-aa3ae581cc77', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 13:17:37.067524+00', '801', NULL, '704fc5d2-2756-474e-a24b-d8c0de37f806', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 13:17:37.082815+00', '807', NULL, 'e8a85c40-c898-4cca-8ff1-ecd2dc934aaf', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 13:17:37.099116+00', '813', NULL, '330fc913-51ad-4dd9-bb0b-e9d8dd3f806c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 13:17:37.135272+00', '831', NULL, 'f21b991a-464f-4fa4-9a43-ea8bf46a0dc0', '1', 'job.failed', NULL, '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', E'{"job": "01a2224d-d9dd-7000-a2e5-09ccc4683f7d", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '01a2224d-d9dd-7000-a2e5-09ccc4683f7d', NULL, NULL, NULL);
+('1', '2026-11-28 13:50:58.501093+00', '782', '1', 'b3e33b91-4e96-4751-a7be-5cbf5cb28359', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 13:50:58.538536+00', '788', '2', '5c22fb38-3c10-48f5-a605-d8d5c0acf73c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 13:50:58.58921+00', '798', '3', '84384b99-7c4d-4607-9b4f-4e030fcce3f2', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 13:50:58.606676+00', '802', NULL, 'ad352a29-a27e-4e1c-8eaf-87e99b07ab13', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 13:50:58.633185+00', '808', NULL, 'c0096cbe-2abc-433c-826e-7943c4bbfb55', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 13:50:58.668153+00', '819', NULL, '953efa68-05f1-4583-b3d0-59747c6b369d', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 13:50:58.731753+00', '833', NULL, '7d73b927-0826-457d-a6b1-4dd496a1d7b3', '1', 'job.failed', NULL, '01a2226c-6481-7000-9b47-c5e6f2c4882a', E'{"job": "01a2226c-6481-7000-9b47-c5e6f2c4882a", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2226c-6481-7000-9b47-c5e6f2c4882a', '01a2226c-6481-7000-9b47-c5e6f2c4882a', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
+DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '0', '787:787:', NULL, NULL, NULL, '2026-11-28 13:17:36.961831+00');
+('1', '0', '1', '798:801:798', NULL, NULL, NULL, '2026-11-28 13:50:58.583369+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
+DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 13:17:37.063128+00');
+('order b', '4', '2026-11-28 13:50:58.60562+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
+ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
+DELETE FROM tidemark.installation;
+INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
+('95a36936-12d8-4ef4-8f5f-1176d73365c8', 'true');
+ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('6e333d43-2310-4124-ba17-77599c714f7b', 'true');
+('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
-INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, concurrency_limit, limited, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9d9-7000-9169-eb41dc2bca3c', '2026-11-28 13:17:37.115978+00', '2026-11-28 13:17:37.115904+00', '2026-11-28 13:17:37.124232+00', '2026-11-28 13:17:37.141548+00', '1', '6e333d43-2310-4124-ba17-77599c714f7b', NULL, '0', '1', '1', '1', 'false', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "004651ab-3a44-43f5-971f-5d6e973909de", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '2026-11-28 13:17:37.118453+00', '2026-11-28 13:17:37.118395+00', '2026-11-28 13:17:37.124564+00', '2026-11-28 13:17:37.132419+00', '1', NULL, NULL, '0', '1', '1', '1', 'false', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2224d-d9e1-7000-968b-b0cd3840ab1d', '2026-11-28 13:17:37.123258+00', 'infinity', '2026-11-28 13:17:37.124577+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', 'false', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2224d-d9e7-7000-89af-2a7579be5575', '2026-11-28 13:17:37.127724+00', '2026-11-28 13:17:37.127673+00', '2026-11-28 13:17:37.146916+00', NULL, '1', '6e333d43-2310-4124-ba17-77599c714f7b', NULL, '0', '1', '1', '1', 'false', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2224d-da04-7000-bfde-7d8803c12a18', '2026-11-28 13:17:37.157251+00', '2026-11-28 13:17:37.157189+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2224d-da06-7000-b584-d28fc68e70f9', '2026-11-28 13:17:37.158912+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2224d-da0a-7000-a36b-95f34f792400', '2026-11-28 13:17:37.162913+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('c8dead3a-e35a-45d1-8ccf-df7081e706d2', '2026-11-28 13:17:37.17017+00', '2026-11-28 13:17:37.167441+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+DELETE FROM tidemark.jobs;
+INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
+('01a2226c-646f-7000-b277-88b56b46e14e', '2026-11-28 13:50:58.687703+00', '2026-11-28 13:50:58.683719+00', '2026-11-28 13:50:58.690748+00', '2026-11-28 13:50:58.695119+00', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', NULL, '0', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "17d85e02-5d10-4d69-bdf0-d862b7e380ed", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2226c-6481-7000-9b47-c5e6f2c4882a', '2026-11-28 13:50:58.698642+00', '2026-11-28 13:50:58.69857+00', '2026-11-28 13:50:58.702555+00', '2026-11-28 13:50:58.712059+00', '1', NULL, NULL, '0', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2226c-648b-7000-8f70-0490c4fbd8d6', '2026-11-28 13:50:58.700824+00', 'infinity', '2026-11-28 13:50:58.702704+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2226c-648d-7000-949a-43cd0f71cb01', '2026-11-28 13:50:58.706715+00', '2026-11-28 13:50:58.706655+00', '2026-11-28 13:50:58.733505+00', NULL, '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', NULL, '0', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2226c-64bf-7000-9849-5e43ebaac68b', '2026-11-28 13:50:58.752282+00', '2026-11-28 13:50:58.752208+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2226c-64c1-7000-be30-574d07efd4c2', '2026-11-28 13:50:58.753984+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2226c-64c3-7000-880f-7a9577144bb9', '2026-11-28 13:50:58.755464+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('5afde15c-0f0c-4821-8847-bddad37c71f8', '2026-11-28 13:50:58.776518+00', '2026-11-28 13:50:58.763232+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
+DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.847077+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.851378+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"]}', '2026-11-28 13:17:37.104584+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.860784+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.862053+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:17:36.863436+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.288106+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.300659+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.663924+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.363007+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.371761+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.380902+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
+DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('6e333d43-2310-4124-ba17-77599c714f7b', 'host', '16162', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}]', '2026-11-28 13:17:36.874149+00', '2026-11-28 13:17:36.941243+00');
+('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'host', '15885', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}]', '2026-11-28 13:50:58.41604+00', '2026-11-28 13:50:58.487337+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
+DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, job, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'report', '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 13:17:36.913734+00');
+('yearly', 'report', '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 13:50:58.496306+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
+DELETE FROM tidemark.snapshots;
 INSERT INTO tidemark.snapshots (stream, stream_version, entity_version, state, state_meta) OVERRIDING SYSTEM VALUE VALUES
 ('order-a', '2', '1', '{"paid": false, "cents": "120"}', '{"v": 1, "values": {"cents": ["bigint"]}}');
 ALTER TABLE tidemark.snapshots ENABLE TRIGGER USER;
 ALTER TABLE tidemark.streams DISABLE TRIGGER USER;
+DELETE FROM tidemark.streams;
 INSERT INTO tidemark.streams (stream, version) OVERRIDING SYSTEM VALUE VALUES
 ('order-a', '3');
 ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
+DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120925+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175093+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 13:17:37.103002+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 13:17:37.104473+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, '2026-11-28 13:17:37.104474+00'),
-('letters', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120652+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175021+00'),
-('orders', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120673+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:17:37.175085+00'),
-('turnover', '1', '0', '7', '0', '1', '6e333d43-2310-4124-ba17-77599c714f7b', '2026-11-28 13:17:39.120853+00', '0', '0', NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 13:17:37.17509+00');
+('by-order', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.677298+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781198+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 13:50:58.669588+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 13:50:58.66385+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, '2026-11-28 13:50:58.66385+00'),
+('letters', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.676566+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781189+00'),
+('orders', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.6765+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781185+00'),
+('turnover', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.675454+00', '0', '0', NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 13:50:58.781157+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
+DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'e8a85c40-c898-4cca-8ff1-ecd2dc934aaf', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 13:17:37.112514+00', '2026-11-28 13:17:37.112515+00');
+('letters', '1', '5', 'shop.placed', 'c0096cbe-2abc-433c-826e-7943c4bbfb55', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 13:50:58.666948+00', '2026-11-28 13:50:58.666948+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9dd-7000-a2e5-09ccc4683f7d', '1', '1', 'failed', '6e333d43-2310-4124-ba17-77599c714f7b', 'system', '2026-11-28 13:17:37.124564+00', '2026-11-28 13:17:37.134251+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2224d-d9e1-7000-968b-b0cd3840ab1d', '1', '1', 'suspended', '6e333d43-2310-4124-ba17-77599c714f7b', 'system', '2026-11-28 13:17:37.124577+00', '2026-11-28 13:17:37.155518+00', NULL);
+('01a2226c-6481-7000-9b47-c5e6f2c4882a', '1', '1', 'failed', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'system', '2026-11-28 13:50:58.702555+00', '2026-11-28 13:50:58.715027+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2226c-648b-7000-8f70-0490c4fbd8d6', '1', '1', 'suspended', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'system', '2026-11-28 13:50:58.702704+00', '2026-11-28 13:50:58.730613+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2224d-d9e7-7000-89af-2a7579be5575', '1', '2026-11-28 13:17:37.156+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2226c-648d-7000-949a-43cd0f71cb01', '1', '2026-11-28 13:50:58.75+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9d9-7000-9169-eb41dc2bca3c', '004651ab-3a44-43f5-971f-5d6e973909de', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2226c-646f-7000-b277-88b56b46e14e', '17d85e02-5d10-4d69-bdf0-d862b7e380ed', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9e7-7000-89af-2a7579be5575', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 13:17:37.153334+00');
+('01a2226c-648d-7000-949a-43cd0f71cb01', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 13:50:58.74995+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, output, output_meta, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'number', 'step', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', '2026-11-28 13:17:37.129+00', '2026-11-28 13:17:37.132108+00'),
-('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'paid', 'event', '{"after": "7", "until": null}', NULL, '2026-11-28 13:17:37.147+00', NULL);
+('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'number', 'step', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', '2026-11-28 13:50:58.705+00', '2026-11-28 13:50:58.716183+00'),
+('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'paid', 'event', '{"after": "6", "until": null}', NULL, '2026-11-28 13:50:58.722+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, kind, target, key, sequence, jobs) OVERRIDING SYSTEM VALUE VALUES
-('01a2224d-d9e1-7000-968b-b0cd3840ab1d', 'event', 'shop.paid', 'a', '7', NULL);
+('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'event', 'shop.paid', 'a', '6', NULL);
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
+DELETE FROM tidemark.projection_states;
 INSERT INTO tidemark.projection_states (projection, generation, key, state, state_meta, sequence) OVERRIDING SYSTEM VALUE VALUES
 ('by-order', '1', 'a', '{"last": "2026-01-01T12:00:00.000Z", "cents": "123"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '3'),
 ('by-order', '1', 'b', '{"last": "2026-01-01T12:00:00.000Z", "cents": "1000"}', '{"v": 1, "values": {"last": ["Date"], "cents": ["bigint"]}}', '4'),

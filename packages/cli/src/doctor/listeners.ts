@@ -44,7 +44,24 @@ function look(listener: ListenerView): readonly Finding[] {
   }
   const halted = partitions.filter(({ haltedAt }) => haltedAt !== null)
   const failing = partitions.filter(({ haltedAt, attempts }) => haltedAt === null && attempts > 0)
+  const waiting = partitions.filter(
+    ({ haltedAt, attempts, lastError, awaits }) =>
+      awaits !== null || (haltedAt === null && attempts === 0 && lastError !== null),
+  )
   return [
+    ...waiting.map((partition) =>
+      partition.awaits === null
+        ? warning(
+            `${partitionName(listener, partition)} waits at ${partition.cursor} for what is not its events' fault${errorOf(partition)}`,
+            `It tries again until that is over, and counts nothing. \`tidemark listener show ${name}\` has the whole error.`,
+            listener,
+          )
+        : warning(
+            `${partitionName(listener, partition)} waits at ${partition.cursor} for a process that knows version ${partition.awaits.version} of ${partition.awaits.type}`,
+            'Finish the deploy: those that run are too old for what newer ones have published.',
+            listener,
+          ),
+    ),
     ...halted.map((partition) =>
       failed(
         `${partitionName(listener, partition)} has halted at ${partition.cursor}${errorOf(partition)}`,

@@ -1,4 +1,11 @@
-import { defineApp, type App, type AppOptions, type ConnectionOptions, type Logger } from 'tidemark'
+import {
+  configOf,
+  defineApp,
+  type App,
+  type AppOptions,
+  type ConnectionOptions,
+  type Logger,
+} from 'tidemark'
 import type { CliIo } from '../io.ts'
 import { loadConfig, noConfig, type Config } from './config.ts'
 import { definitionsOf, type Definitions } from './definitions.ts'
@@ -61,9 +68,10 @@ export class Session implements AsyncDisposable {
     const names = { schema: schema ?? config?.app.schema ?? defaultSchema }
     if (databaseUrl !== undefined) return { connectionString: databaseUrl, ...names }
     const options: ConnectionOptions = config?.app.options ?? {}
-    const { connectionString, connection } = options
+    const { connectionString, pool } = options
+    const connection = { ...configOf(pool), ...options.connection }
     return {
-      ...(connection === undefined ? {} : { connection }),
+      ...(Object.keys(connection).length === 0 ? {} : { connection }),
       ...(connectionString === undefined ? {} : { connectionString }),
       ...this.#fallback(options),
       ...names,
@@ -125,7 +133,9 @@ export class Session implements AsyncDisposable {
   /** DATABASE_URL, for a config that says nothing about the connection. */
   #fallback(options: ConnectionOptions): ConnectionOptions {
     const { DATABASE_URL: url } = this.#io.env
-    if (options.connectionString !== undefined || options.connection !== undefined) return {}
+    const { connectionString, connection, pool } = options
+    const places = [connectionString, connection, configOf(pool)]
+    if (places.some((one) => one !== undefined)) return {}
     return url === undefined || url === '' ? {} : { connectionString: url }
   }
 }
@@ -134,5 +144,7 @@ export class Session implements AsyncDisposable {
 function remake(app: App, changes: Partial<AppOptions>): App {
   // With the constructor of the config's own copy of the library, which knows its definitions by their class.
   const Copy = app.constructor as new (options: AppOptions) => App
-  return new Copy({ ...app.options, ...changes })
+  // A pool leads to where it was made for.
+  const elsewhere = changes.connectionString === undefined ? {} : { pool: undefined }
+  return new Copy({ ...app.options, ...elsewhere, ...changes } as AppOptions)
 }

@@ -3,6 +3,7 @@ import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { leavesTraces } from './session-traces.ts'
 import type { Statement } from './statement.ts'
 import { controlError, verdictOn, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
@@ -22,6 +23,8 @@ export class Guard {
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
   readonly #pending = new Map<WatchedPromise<unknown>, Promise<void>>()
+  /** How many statements are under way whose answer the handler was to wait for. */
+  #underWay = 0
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
   #db: unknown
   #closed = false
@@ -87,12 +90,20 @@ export class Guard {
   /** Keeps a promise that the handler may have forgotten from ending the process, and remembers its failure. */
   watch<T>(work: () => Promise<T>, deed: string): Promise<T> {
     try {
-      return this.admits(deed) ? this.#watch(work()) : new Promise(() => {})
+      if (!this.admits(deed)) return new Promise(() => {})
+      this.#underWay += 1
+      return this.#watch(work(), () => (this.#underWay -= 1))
     } catch (error) {
       const refused = new WatchedPromise<T>(Promise.reject(error))
       void refused.quietly(ignore, ignore)
       return refused
     }
+  }
+
+  /** Reports what a handler that has returned has left under way: it belongs to the transaction all the same. */
+  returned(): void {
+    if (this.#underWay === 0) return
+    this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
   }
 
   /** Takes nothing more from the handler. */
@@ -107,12 +118,8 @@ export class Guard {
    */
   async finish(): Promise<void> {
     this.#closed = true
-    while (this.#pending.size > 0) {
-      if ([...this.#pending.keys()].some(({ observed }) => !observed)) {
-        this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
-      }
-      await Promise.all(this.#pending.values())
-    }
+    this.returned()
+    while (this.#pending.size > 0) await Promise.all(this.#pending.values())
     this.#finished = true
     // Nobody has asked how it went: then nobody has decided that it may fail.
     const forgotten = this.#failed.find(({ promise }) => !promise.observed)
@@ -164,6 +171,8 @@ export class Guard {
 
   #check(text: string): Verdict {
     const verdict = verdictOn(text)
+    if (verdict.prepares > 0) this.#transaction.leave('lasting')
+    else if (leavesTraces(text)) this.#transaction.leave('some')
     if (verdict.refused === undefined) return verdict
     const error = controlError(this.#owner, verdict.refused)
     // Also where the handler swallows it: it believes that something was rolled back, or committed.
@@ -194,11 +203,15 @@ export class Guard {
     return answer as QueryResult
   }
 
-  #watch<T>(promise: Promise<T>): WatchedPromise<T> {
+  #watch<T>(promise: Promise<T>, ended: () => void = ignore): WatchedPromise<T> {
     const watched = new WatchedPromise<T>(promise)
     const noted = watched.quietly(
-      () => this.#pending.delete(watched),
+      () => {
+        ended()
+        this.#pending.delete(watched)
+      },
       (error) => {
+        ended()
         this.#pending.delete(watched)
         this.#doubt ??= { error }
         if (!watched.observed) this.#failed.push({ promise: watched, error })

@@ -104,7 +104,7 @@ class BoundConnection implements DatabaseConnection {
     const result =
       name === undefined
         ? await this.#executor.query(query.sql, values)
-        : await (this.#executor as PreparingExecutor).run({ name, text: query.sql }, values)
+        : await (this.#executor as PreparingExecutor).ask({ name, text: query.sql, values })
     return {
       rows: result.rows as (Row & R)[],
       ...(result.rowCount === null ? {} : { numAffectedRows: BigInt(result.rowCount) }),

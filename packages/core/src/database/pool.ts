@@ -3,7 +3,10 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { configOf, GivenPool, type ConnectionPool, type ConnectionSource } from './given-pool.ts'
 import { kyselyOn } from './kysely.ts'
+import { ownTypes } from './own-types.ts'
+import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -19,7 +22,12 @@ export interface ConnectionOptions {
    * server itself. Defaults to the same place as everything else.
    */
   readonly listenConnectionString?: string
-  /** The most connections of the application's pool. Defaults to 10. */
+  /**
+   * The pool that the application has already, or a function that gives a connection at each call. Tidemark takes at most
+   * `maxConnections` of them at once, and gives them back; it does not close the pool. Defaults to a pool of its own.
+   */
+  readonly pool?: ConnectionSource
+  /** The most connections of the application's pool, or that are used of a given one. Defaults to 10. */
   readonly maxConnections?: number
   /**
    * Whether statements are prepared by name. Defaults to true; set it to false behind a PgBouncer in
@@ -37,11 +45,14 @@ export function clientConfig(options: ConnectionOptions, applicationName: string
     application_name: applicationName,
     keepAlive: true,
     connectionTimeoutMillis: connectTimeout,
-    ...options.connection,
-    ...(options.connectionString === undefined
-      ? {}
-      : { connectionString: options.connectionString }),
+    ...withoutSecrets({ ...configOf(options.pool), ...options.connection }),
+    ...readConnectionString(options.connectionString ?? ''),
   }
+}
+
+function withoutSecrets({ connectionString, ...config }: pg.ClientConfig): pg.ClientConfig {
+  // As the driver has it: what the string says counts for more.
+  return { ...hidePassword(config), ...readConnectionString(connectionString ?? '') }
 }
 
 /** The same for the connection that listens. */
@@ -59,9 +70,9 @@ export interface DatabaseOptions extends ConnectionOptions {
   readonly db?: DbBinding | undefined
 }
 
-/** A pool of pipelining connections, and the one-statement executor over it. */
+/** Connections to the database, and the one-statement executor over them. */
 export class Database implements PreparingExecutor {
-  readonly pool: pg.Pool
+  readonly #pool: ConnectionPool
   readonly prepares: boolean
   readonly bind: DbBinding | undefined
 
@@ -72,57 +83,39 @@ export class Database implements PreparingExecutor {
   ) {
     this.prepares = options.preparedStatements ?? true
     this.bind = options.db
-    // `pipeline` is newer than the type definitions.
-    const config: pg.PoolConfig & { pipeline: boolean } = {
-      ...clientConfig(options, applicationName),
-      max: options.maxConnections ?? 10,
-      ...(options.queryTimeout === undefined ? {} : { query_timeout: options.queryTimeout }),
-      pipeline: true,
-    }
-    this.pool = new pg.Pool(config)
-    // INVARIANT: a client has a listener for its whole life. The server may end its session at any moment, also between
-    // two users of it, and an `error` that nobody hears ends the process. Whoever uses it learns of it by its statement.
-    this.pool.on('connect', (client) => client.on('error', heard))
-    // An idle connection that the server closes is replaced at the next use.
-    this.pool.on('error', onIdleError)
+    const { pool, maxConnections = 10 } = options
+    this.#pool =
+      pool === undefined
+        ? new OwnPool(options, applicationName, onIdleError)
+        : new GivenPool(pool, maxConnections, connectTimeout)
+  }
+
+  /** The most connections that it uses at once. */
+  get most(): number {
+    return this.#pool.most
   }
 
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
-  async connect(): Promise<pg.PoolClient> {
-    try {
-      return await this.pool.connect()
-    } catch (error) {
-      if (
-        !(error instanceof Error) ||
-        !/timeout exceeded when trying to connect/u.test(error.message)
-      ) {
-        throw error
-      }
-      const { max } = this.pool.options
-      throw new TidemarkError(
-        'TIDEMARK_NO_CONNECTION',
-        `none of the pool's ${max} connections became free within ${connectTimeout} ms`,
-        { cause: error, details: { max, waiting: this.pool.waitingCount } },
-      )
-    }
+  connect(): Promise<pg.PoolClient> {
+    return this.#pool.connect()
   }
 
   query(text: string, values: unknown[] = []): Promise<QueryResult> {
-    return this.pool.query(text, values)
+    return this.#pool.query({ text, values, types: ownTypes })
   }
 
   ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return this.pool.query(config)
+    return this.#pool.query(config)
   }
 
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
-    return this.prepares
-      ? this.pool.query({ name: statement.name, text: statement.text, values })
-      : this.pool.query(statement.text, values)
+    const { name, text } = statement
+    const query = { text, values, types: ownTypes }
+    return this.#pool.query(this.prepares ? { name, ...query } : query)
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
-    const { rows } = await this.pool.query<TextRow>(textRows(statement, values, this.prepares))
+    const { rows } = await this.#pool.query(textRows(statement, values, this.prepares))
     return rows
   }
 
@@ -133,7 +126,62 @@ export class Database implements PreparingExecutor {
   }
 
   async close(): Promise<void> {
-    await this.pool.end()
+    await this.#pool.end()
+  }
+}
+
+/** A pool of pipelining connections that nobody else uses. */
+class OwnPool implements ConnectionPool {
+  readonly most: number
+  readonly #pool: pg.Pool
+
+  constructor(
+    options: DatabaseOptions,
+    applicationName: string,
+    onIdleError: (error: Error) => void,
+  ) {
+    this.most = options.maxConnections ?? 10
+    // `pipeline` is newer than the type definitions.
+    const config: pg.PoolConfig & { pipeline: boolean } = {
+      ...clientConfig(options, applicationName),
+      max: this.most,
+      ...(options.queryTimeout === undefined ? {} : { query_timeout: options.queryTimeout }),
+      pipeline: true,
+    }
+    this.#pool = new pg.Pool(config)
+    // INVARIANT: a client has a listener for its whole life. The server may end its session at any moment, also between
+    // two users of it, and an `error` that nobody hears ends the process. Whoever uses it learns of it by its statement.
+    this.#pool.on('connect', (client) => client.on('error', heard))
+    // An idle connection that the server closes is replaced at the next use.
+    this.#pool.on('error', onIdleError)
+  }
+
+  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
+  async connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect()
+    } catch (error) {
+      if (
+        !(error instanceof Error) ||
+        !/timeout exceeded when trying to connect/u.test(error.message)
+      ) {
+        throw error
+      }
+      const { max } = this.#pool.options
+      throw new TidemarkError(
+        'TIDEMARK_NO_CONNECTION',
+        `none of the pool's ${max} connections became free within ${connectTimeout} ms`,
+        { cause: error, details: { max, waiting: this.#pool.waitingCount } },
+      )
+    }
+  }
+
+  query(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.#pool.query(config)
+  }
+
+  async end(): Promise<void> {
+    await this.#pool.end()
   }
 }
 

@@ -5,7 +5,9 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { ownTypes } from './own-types.ts'
 import type { Database } from './pool.ts'
+import { cleanSession } from './session-traces.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
@@ -19,6 +21,8 @@ export interface BeginOptions {
    * A process that is frozen in the middle must not keep its locks for longer than its lease.
    */
   readonly idleTimeout?: number
+  /** Whether somebody else's code runs in it: its session is cleaned before it serves others. Defaults to false. */
+  readonly foreign?: boolean
 }
 
 /**
@@ -34,6 +38,7 @@ export class OpenTransaction implements PreparingExecutor {
   #ended: string | undefined
   #destroyed = false
   #corked = false
+  #traces: 'none' | 'some' | 'lasting' = 'none'
   /** The first statement's error that nobody may have waited for. */
   #failure: unknown
 
@@ -96,11 +101,9 @@ export class OpenTransaction implements PreparingExecutor {
   async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    return this.#note(
-      this.#prepares
-        ? this.#client.query({ name: statement.name, text: statement.text, values })
-        : this.#client.query(statement.text, values),
-    )
+    const { name, text } = statement
+    const query = { text, values, types: ownTypes }
+    return this.#note(this.#client.query(this.#prepares ? { name, ...query } : query))
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
@@ -143,6 +146,18 @@ export class OpenTransaction implements PreparingExecutor {
 
   get #stream(): Writable {
     return (this.#client as unknown as { connection: { stream: Writable } }).connection.stream
+  }
+
+  /**
+   * Notes that something of what ran in it may stay in its session: `'some'` can be cleaned, `'lasting'` (a prepared
+   * statement) goes with the connection only.
+   */
+  leave(traces: 'some' | 'lasting'): void {
+    if (this.#traces !== 'lasting') this.#traces = traces
+  }
+
+  get traces(): 'none' | 'some' | 'lasting' {
+    return this.#traces
   }
 
   /** Whether its connection was cut. */
@@ -209,7 +224,20 @@ export async function inTransaction<T, L = undefined>(
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
-    client.release(broken)
+    if (transaction.traces === 'lasting') broken ??= new Error('its session is not clean')
+    if (options.foreign === true) transaction.leave('some')
+    if (broken !== undefined || transaction.traces === 'none') client.release(broken)
+    else void cleanAndRelease(client)
+  }
+}
+
+/** Nobody waits for it: who was in the transaction knows already how it ended. */
+async function cleanAndRelease(client: pg.PoolClient): Promise<void> {
+  try {
+    await cleanSession(client)
+    client.release()
+  } catch (error) {
+    client.release(error as Error)
   }
 }
 

@@ -14,6 +14,12 @@ export const errorCodes = {
     remedy:
       'The message names the option, the value and, where one is close, the option that was meant.',
   },
+  TIDEMARK_UNSUPPORTED_NODE: {
+    summary: 'The version of Node is too old.',
+    example: 'Tidemark needs Node 22.12 or newer, and this is Node 20.20.2',
+    remedy:
+      'Install a newer Node: 24 is what Tidemark is tested with most, 22.12 the oldest that works.',
+  },
   TIDEMARK_INVALID_SCHEMA_NAME: {
     summary: 'The name given for the Postgres schema is not a plain identifier.',
     example: `"no-such" cannot name Tidemark's schema`,
@@ -146,6 +152,20 @@ export const errorCodes = {
     remedy:
       'The message names the path. Encode binary data as base64 and replace what is not data.',
   },
+  TIDEMARK_EVENT_TOO_NEW: {
+    summary: 'A stored event has a newer version than this process knows.',
+    example: 'event 8100 (orders.placed) has version 2, and this process knows it up to version 1',
+    remedy:
+      'Nothing is lost: the listener waits for a process with the newer definition. Deploy one, or finish the deploy.',
+  },
+  TIDEMARK_EVENT_LOSES_CONNECTION: {
+    summary:
+      'The connection was lost each time that an event was handled alone, while others were served.',
+    example:
+      'letters lost its connection 10 times while it handled event 8100 (orders.placed), and other connections were served',
+    remedy:
+      'Look for what ends the session: pg_terminate_backend, a statement that crashes the server, a proxy that cuts large or slow statements.',
+  },
   TIDEMARK_EVENT_UNREADABLE: {
     summary:
       'A stored event cannot be decoded, upcast or validated by the definition in this process.',
@@ -177,6 +197,13 @@ export const errorCodes = {
     example: '100000 events of 31400000 bytes wait to be published already',
     remedy:
       'Await what you publish, or publish lists; the option `publishQueue` of defineApp says how much may wait.',
+  },
+  TIDEMARK_STREAM_BUSY: {
+    summary:
+      'Another transaction has held the stream or the idempotency key for longer than a publish waits; nothing of this call was published.',
+    example: 'orders.placed was not published: stream "order-7" is held by another transaction',
+    remedy:
+      'Find the transaction (pg_stat_activity, `tidemark publishers`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
   },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
@@ -288,6 +315,12 @@ export const errorCodes = {
     example: 'no job is named "send_emial"',
     remedy: 'Check the spelling, and that the module which defines the job is among the `modules`.',
   },
+  TIDEMARK_UNKNOWN_SCHEDULE: {
+    summary: 'No schedule has this name.',
+    example: 'there is no schedule "nightly_statments"',
+    remedy:
+      'List what there is with `jobs.schedules.list`. A schedule that is defined in code appears once a process that defines it has started.',
+  },
   TIDEMARK_INVALID_INPUT: {
     summary: "A job's input does not satisfy the schema of its definition.",
     example: 'the input of send_email is invalid at to: Invalid email address',
@@ -314,6 +347,13 @@ export const errorCodes = {
     example:
       'sync_customer was not spawned: an unfinished job (01a20068-459c-7f5b-ac10-2fa5168fd22c) has the key "sync c-1"',
     remedy: 'The job is there already (`details.id`). Use another key, or `onDuplicate: "keep"`.',
+  },
+  TIDEMARK_REQUEST_CHANGED: {
+    summary: 'A request has the key of an earlier one, and says something else.',
+    example:
+      'send_email was not spawned: another request has spawned 01a20068-459c-7f5b-ac10-2fa5168fd22c',
+    remedy:
+      'Repeat a request with the very same body, and give another request an `Idempotency-Key` of its own.',
   },
   TIDEMARK_JOB_LOST: {
     summary: "The job is not this attempt's any more: it was rescued, settled or taken over.",

@@ -96,6 +96,9 @@ export function readBySchema(
   if (plain && isPlainJson(stored)) {
     const again = parse(what, schema, convertByIssues(schema, stored, parsed.error))
     if (again.success) return again.data
+    const meant = jsonWithin(stored)
+    if (meant !== undefined)
+      return readBySchema(what, schema, meant, () => refuse(parsed.error), true)
   }
   throw refuse(parsed.error)
 }
@@ -140,6 +143,16 @@ export function storedAndRead<Schema extends z.ZodType>(
   value: WrittenBy<Schema>,
 ): z.output<Schema> {
   return writeBySchema('the value', schema, value, (error) => error).value as z.output<Schema>
+}
+
+/** The object or list that a text holds: a driver that serialised what was serialised already has made it one. */
+function jsonWithin(stored: unknown): object | undefined {
+  if (typeof stored !== 'string' || !/^\s*[{[]/u.test(stored)) return undefined
+  try {
+    return JSON.parse(stored) as object
+  } catch {
+    return undefined
+  }
 }
 
 function checkByCodec(

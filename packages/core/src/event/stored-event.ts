@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
 import type { EventRow } from './event-row.ts'
@@ -62,7 +62,7 @@ export class StoredEvent {
   /**
    * The event, as one consumer may see it in one attempt.
    *
-   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE.
+   * @throws TidemarkError TIDEMARK_EVENT_UNREADABLE; TIDEMARK_EVENT_TOO_NEW when another process may know its version.
    */
   decode(registry: EventRegistry): RecordedEvent {
     if (this.#error !== undefined) throw this.#error
@@ -103,6 +103,7 @@ export class StoredEvent {
       }
       return content
     } catch (cause) {
+      if (isTidemarkError(cause, 'TIDEMARK_EVENT_TOO_NEW')) throw (this.#error = cause)
       const reason = cause instanceof Error ? cause.message : String(cause)
       this.#error = new TidemarkError(
         'TIDEMARK_EVENT_UNREADABLE',
@@ -133,7 +134,7 @@ function decodePayload(row: EventRow, definition: EventDefinition | undefined): 
   let payload = decodeValue(json, row.payload_meta)
   if (definition === undefined) return payload
   if (row.version > definition.version) {
-    throw new Error(`this process knows it up to version ${definition.version}`)
+    throw tooNew(row, definition)
   }
   for (let version = row.version; version < definition.version; version++) {
     payload = (definition.upcast[version] as (payload: unknown) => unknown)(payload)
@@ -142,6 +143,14 @@ function decodePayload(row: EventRow, definition: EventDefinition | undefined): 
   // What SQL and other languages publish is plain JSON, which has no bigint and no Date.
   const plain = row.payload_meta === null
   return readBySchema(what, definition.schema, payload, invalidPayload, plain)
+}
+
+function tooNew({ sequence, type, version }: EventRow, definition: EventDefinition): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_EVENT_TOO_NEW',
+    `event ${sequence} (${type}) has version ${version}, and this process knows it up to version ${definition.version}`,
+    { details: { sequence, type, version, known: definition.version } },
+  )
 }
 
 function invalidPayload(error: z.ZodError): Error {

@@ -48,7 +48,7 @@ export class IntakeRunner implements LeaseRunner {
     const { lease } = this
     const { name, failure } = this.#intake
     const { database, outbox, logger } = this.#environment
-    if (lease.nextAttemptAt !== null) await wait(lease.nextAttemptAt.getTime() - Date.now(), drain)
+    await wait(lease.waitsFor, drain)
     while (!drain.aborted) {
       try {
         await this.#take(AbortSignal.any([drain, kill]), kill)

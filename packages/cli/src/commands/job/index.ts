@@ -1,5 +1,6 @@
 import type { AddCommand } from '../../add-command.ts'
 import { addJobCancel } from './cancel.ts'
+import { addJobDelete } from './delete.ts'
 import { addJobList } from './list.ts'
 import { addJobPause } from './pause.ts'
 import { addJobResume } from './resume.ts'
@@ -19,5 +20,6 @@ export const commands: readonly AddCommand[] = [
   addJobCancel,
   addJobPause,
   addJobResume,
+  addJobDelete,
   addJobTrace,
 ]

@@ -5,6 +5,7 @@ import type { Column } from '../../output/output.ts'
 
 const columns: readonly Column<ScheduleView>[] = [
   { heading: 'NAME', value: ({ name }) => name },
+  { heading: 'SOURCE', value: ({ source }) => source },
   { heading: 'STATUS', value: ({ status }) => status },
   { heading: 'CRON', value: ({ cron }) => cron },
   { heading: 'TIME ZONE', value: ({ timeZone }) => timeZone },
@@ -19,7 +20,9 @@ const columns: readonly Column<ScheduleView>[] = [
 export function addScheduleList(parent: Command, context: Context): void {
   parent
     .command('list')
-    .description('List the schedules that any process ever started.')
+    .description(
+      'List the schedules: those in code that any process ever started, and those made at run time.',
+    )
     .action(
       running(context, async ({ session, output }) => {
         const app = await session.app()

@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723',
+    checksum: '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -392,7 +392,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 -- \`actual\`; 'duplicate': the idempotency key was used by event \`actual\`; 'busy': another transaction holds the
 -- stream, and \`wait\` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without \`wait\`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- \`patience\`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -400,7 +401,8 @@ CREATE INDEX idempotency_keys_recorded_at ON :"schema".idempotency_keys USING br
 CREATE FUNCTION :"schema".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -415,8 +417,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO :"schema".streams AS t (stream, version)
@@ -530,19 +532,36 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+-- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
+-- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
+-- the event has them; what only a program knows is said in \`payload_meta\`, as superjson does:
+-- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
   version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid(),
+  payload_meta jsonb DEFAULT NULL, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
@@ -558,7 +577,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89',
+    checksum: 'f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -591,7 +610,7 @@ CREATE TABLE :"schema".listeners (
 -- How far each listener partition has come, who may move it now, and a state projection's state.
 -- Small rows, updated once per batch: room on the page keeps the updates HOT.
 CREATE TABLE :"schema".cursors (
-  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener        text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation      integer     NOT NULL DEFAULT 1,
   partition       integer     NOT NULL DEFAULT 0,
   cursor          bigint      NOT NULL DEFAULT 0,
@@ -606,6 +625,8 @@ CREATE TABLE :"schema".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -630,7 +651,7 @@ CREATE TABLE :"schema".processes (
 -- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
 -- by whoever runs the listener. skipped: will not be handled; a record.
 CREATE TABLE :"schema".dead_letters (
-  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  listener   text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   sequence   bigint      NOT NULL,
   type       text        NOT NULL,
@@ -652,7 +673,7 @@ CREATE INDEX dead_letters_held_keys ON :"schema".dead_letters (listener, generat
 
 -- The states of keyed projections, one row per key.
 CREATE TABLE :"schema".projection_states (
-  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON DELETE CASCADE,
+  projection text        NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   key        text        NOT NULL,
   state      jsonb       NOT NULL,
@@ -677,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '9cb115d85e2c9f3896f8b15eaa97e1af87d28abbbe16744d07e591569ba90116',
+    checksum: '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -707,6 +728,8 @@ CREATE TABLE :"schema".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
@@ -716,7 +739,7 @@ CREATE TABLE :"schema".jobs (
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
@@ -732,6 +755,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -962,15 +987,31 @@ CREATE TABLE :"schema".job_wait_cursor (
 
 INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
 
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE :"schema".job_cancellations (
+  child uuid PRIMARY KEY
+);
+
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
 CREATE UNLOGGED TABLE :"schema".job_doorbells (
   process uuid    PRIMARY KEY,
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE :"schema".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -982,11 +1023,15 @@ CREATE TABLE :"schema".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON :"schema".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE :"schema".schedule_ticks (
   schedule    text        NOT NULL REFERENCES :"schema".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)
@@ -1005,7 +1050,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: 'ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee',
+    checksum: 'd6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -1077,6 +1122,17 @@ BEGIN
                 GROUP BY u.s) AS g) AS l
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
+
+-- Pauses ------------------------------------------------------------------------------------------
+
+-- Queues and types of jobs of which none is claimed until somebody resumes them.
+CREATE TABLE :"schema".job_pauses (
+  kind      text        NOT NULL CHECK (kind IN ('queue', 'type')),
+  name      text        NOT NULL,
+  paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  paused_by text        NOT NULL,
+  PRIMARY KEY (kind, name)
+);
 
 -- Keys --------------------------------------------------------------------------------------------
 
@@ -1177,7 +1233,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'de0aee8eda7fb2c110e8d448aadf6e99c3ab8669e173e9ac83da781dffce3d61',
+    checksum: '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1201,7 +1257,9 @@ CREATE TRIGGER ring_for_jobs AFTER INSERT ON :"schema".jobs
 CREATE FUNCTION :"schema".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL,
+  traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -1217,13 +1275,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO :"schema".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1273,8 +1331,9 @@ END $$;
 -- when they are locked: by an admission, which may wait for a limit that is held here.
 --
 -- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
-CREATE FUNCTION :"schema".claim_limited_jobs(process uuid, queue text, names text[], most integer)
-RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
+CREATE FUNCTION :"schema".claim_limited_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[], paused text[]
+) RETURNS SETOF :"schema".jobs LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
@@ -1306,7 +1365,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM :"schema".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -1326,6 +1385,7 @@ BEGIN
         SELECT q.id FROM :"schema".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -1340,6 +1400,8 @@ BEGIN
       SELECT q.id FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM :"schema".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -1376,7 +1438,8 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs. \`versions\` are those
+-- of the definitions of \`names\`: what needs a newer one is left to who has it. So is what somebody has paused.
 --
 -- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
 -- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
@@ -1384,14 +1447,17 @@ END $$;
 --
 -- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
 -- else changed meanwhile has another place: it is left for the next claim.
-CREATE FUNCTION :"schema".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+CREATE FUNCTION :"schema".claim_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL
+) RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
   causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM :"schema".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE :"schema".jobs j
     SET status = 'queued', waiting = NULL,
@@ -1403,12 +1469,15 @@ BEGIN
      OR EXISTS (SELECT FROM :"schema".job_key_releases) THEN
     PERFORM :"schema".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM :"schema".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM :"schema".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
         j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
         j.deaths
-      FROM :"schema".claim_limited_jobs(process, queue, names, most) AS j;
+      FROM :"schema".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -1418,6 +1487,8 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM :"schema".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
@@ -1505,6 +1576,38 @@ BEGIN
   UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
+CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE :"schema".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM :"schema".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.

@@ -1,19 +1,15 @@
-import { Cron } from 'croner'
-import { messageOf } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireName } from '../../errors/options.ts'
+import { requireOneOf } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { JobDefinition } from './define-job.ts'
+import { parseCron } from './cron.ts'
+import { isJobDefinition, type JobDefinition } from './define-job.ts'
 
-/** How {@link defineSchedule} describes a schedule. */
-export interface ScheduleOptions<Input> {
+/** When a schedule fires, and what becomes of ticks that do not. */
+export interface ScheduleTimes {
   /** A cron expression of five fields, or of six with the seconds first, or a nickname such as `@daily`. */
   readonly cron: string
   /** The time zone of the expression, as in `'Europe/Berlin'`. Defaults to `'UTC'`. */
   readonly timeZone?: string
-  /** The job that is spawned at each tick. */
-  readonly job: JobDefinition<Input, unknown>
-  /** What the job is given: a value, or what the tick makes of it. */
-  readonly input: NoInfer<Input> | ((tick: Date) => NoInfer<Input>)
   /**
    * What a tick does while the job of the last one has not finished: `'skip'` it, which is recorded, or `'allow'` both.
    * Defaults to `'skip'`.
@@ -26,10 +22,24 @@ export interface ScheduleOptions<Input> {
   readonly catchUp?: 'none' | 'last' | 'all'
 }
 
+/** How {@link defineSchedule} describes a schedule. */
+export interface ScheduleOptions<Input> extends ScheduleTimes {
+  /** The job that is spawned at each tick. */
+  readonly job: JobDefinition<Input, unknown>
+  /** What the job is given: a value, or what the tick makes of it. */
+  readonly input: NoInfer<Input> | ((tick: Date) => NoInfer<Input>)
+  /**
+   * Raise it with every change, as a process leaves alone what is of a higher one. Of two that define a schedule otherwise
+   * in one version, the one that was started last has the say. Defaults to 1.
+   */
+  readonly version?: number
+}
+
 /** A schedule, made by {@link defineSchedule}. */
 export interface ScheduleDefinition {
   readonly kind: 'schedule'
   readonly name: string
+  readonly version: number
   readonly cron: string
   readonly timeZone: string
   readonly job: JobDefinition
@@ -72,23 +82,24 @@ export function defineSchedule<Input>(
 ): ScheduleDefinition {
   const where = `defineSchedule(${JSON.stringify(name)})`
   requireName('defineSchedule', name)
-  const known = ['cron', 'timeZone', 'job', 'input', 'overlap', 'catchUp']
-  rejectUnknownOptions(where, options, known)
-  const { cron, timeZone = 'UTC', job, input, overlap = 'skip', catchUp = 'last' } = options
-  requireOneOf(where, 'overlap', overlap, ['skip', 'allow'])
-  requireOneOf(where, 'catchUp', catchUp, ['none', 'last', 'all'])
-  const times = parseCron(where, cron, timeZone)
+  rejectUnknownOptions(where, options, [...scheduleTimes, 'job', 'input', 'version'])
+  const { job, input, version = 1 } = options
+  requireWhole(where, 'version', version, 1)
+  if (!isJobDefinition(job)) {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a job`, {
+      hint: 'Give it what `defineJob` has answered.',
+    })
+  }
+  const times = checkedTimes(where, options)
   const definition: ScheduleDefinition = Object.freeze({
     kind: 'schedule',
     name,
-    cron,
-    timeZone,
+    version,
     job,
-    overlap,
-    catchUp,
+    ...times,
     inputOf: (tick: Date) =>
       typeof input === 'function' ? (input as (tick: Date) => unknown)(tick) : input,
-    nextAfter: (time: Date) => times.nextRun(time),
+    nextAfter: (time: Date) => times.nextAfter(time),
   })
   definitions.add(definition)
   return definition
@@ -99,25 +110,20 @@ export function isScheduleDefinition(value: unknown): value is ScheduleDefinitio
   return typeof value === 'object' && value !== null && definitions.has(value)
 }
 
-function parseCron(where: string, cron: string, timeZone: string): Cron {
-  try {
-    const times = new Cron(cron, { timezone: timeZone, paused: true })
-    if (times.nextRun() !== null) return times
-  } catch (cause) {
-    const reason = messageOf(cause)
-    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: ${reason}`, {
-      hint: 'For instance `cron: "0 3 * * *", timeZone: "Europe/Berlin"`: every night at three.',
-      cause,
-    })
-  }
-  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: "${cron}" never comes`)
+/** The options that say when it fires. */
+export const scheduleTimes: readonly string[] = ['cron', 'timeZone', 'overlap', 'catchUp']
+
+/** The times with their defaults, checked. */
+export interface CheckedTimes extends Required<ScheduleTimes> {
+  /** The first tick after a time; null when there is none. */
+  nextAfter(time: Date): Date | null
 }
 
-function requireOneOf(where: string, option: string, value: string, of: readonly string[]): void {
-  if (of.includes(value)) return
-  throw new TidemarkError(
-    'TIDEMARK_INVALID_OPTION',
-    `${where}: "${option}" cannot be ${JSON.stringify(value)}`,
-    { hint: `It is one of ${of.join(', ')}.` },
-  )
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkedTimes(where: string, options: ScheduleTimes): CheckedTimes {
+  const { cron, timeZone = 'UTC', overlap = 'skip', catchUp = 'last' } = options
+  requireOneOf(where, 'overlap', overlap, ['skip', 'allow'])
+  requireOneOf(where, 'catchUp', catchUp, ['none', 'last', 'all'])
+  const times = parseCron(where, cron, timeZone)
+  return { cron, timeZone, overlap, catchUp, nextAfter: (time) => times.nextRun(time) }
 }

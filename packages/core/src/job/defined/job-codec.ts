@@ -16,6 +16,20 @@ export function encodeInput({ name, schemas }: JobDefinition, input: unknown): W
   return written('TIDEMARK_INVALID_INPUT', `the input of ${name}`, name, schemas.input, input)
 }
 
+/** An input that is stored already, as a job of some version wrote it: it is passed on as it is. */
+export class StoredInput {
+  readonly version: number
+  /** As JSON, as are the notes. */
+  readonly json: string
+  readonly meta: string | null
+
+  constructor(version: number, json: string, meta: string | null) {
+    this.version = version
+    this.json = json
+    this.meta = meta
+  }
+}
+
 /**
  * The input of a stored job, brought up to its definition's version.
  *

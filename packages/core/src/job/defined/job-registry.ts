@@ -78,6 +78,11 @@ export class JobRegistry {
     return queues
   }
 
+  /** The versions of the definitions of some names. */
+  versionsOf(names: readonly string[]): readonly number[] {
+    return names.map((name) => this.#byName.get(name)?.version ?? 1)
+  }
+
   get names(): readonly string[] {
     return [...this.#byName.keys()]
   }

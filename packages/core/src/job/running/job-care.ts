@@ -1,6 +1,7 @@
 import { run } from '../../database/executor.ts'
 import {
   anyWaits,
+  cancelChildren,
   forgetWaits,
   jobsOfProcess,
   parkUnknown,
@@ -50,6 +51,7 @@ export class JobCare {
     while (!signal.aborted) {
       await this.#wakeWaiting()
       await this.#releaseSuccessors()
+      await run(this.#environment.database, cancelChildren(this.#environment.outbox.schema), [])
       if (Date.now() - rescued >= rescueEvery) {
         await this.#rescue()
         await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
@@ -113,11 +115,16 @@ export class JobCare {
   async #sortTypes(): Promise<void> {
     const { database, outbox, leaseDuration, logger, spawner } = this.#environment
     const { names } = spawner.registry
-    const { rowCount } = await run(database, unparkKnown(outbox.schema), [names])
+    const { rowCount } = await run(database, unparkKnown(outbox.schema), [
+      names,
+      spawner.registry.versionsOf(names),
+    ])
     if ((rowCount ?? 0) > 0) this.#onClaimable()
     const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
     if (rows.length > 0) {
-      const unknown = [...new Set(rows.map((row) => row['name'] as string))]
+      const unknown = [
+        ...new Set(rows.map((row) => `${String(row['name'])} (version ${String(row['needs'])})`)),
+      ]
       logger.warn({ names: unknown }, `no live process runs ${unknown.join(', ')}: the jobs wait`)
     }
     await run(database, sweepJobDoorbells(outbox.schema), [])

@@ -23,6 +23,12 @@ const nil = '00000000-0000-0000-0000-000000000000'
 const keepTicks = 30 * 86_400_000
 const keepLocks = 7 * 86_400_000
 
+/** The end, in microseconds since 1970, and the id of the newest job that is one too many. */
+interface Surplus {
+  readonly id: string
+  readonly ended: string
+}
+
 interface Policy extends DeclaredRetention {
   readonly name: string
 }
@@ -37,6 +43,7 @@ export class JobKeeper {
   readonly #policies: readonly Policy[]
   readonly #dirs: DataDirs
   #after = nil
+  #surplus: ReadonlyMap<string, Surplus> = new Map()
 
   /**
    * @param fallback - for types that say nothing.
@@ -66,11 +73,9 @@ export class JobKeeper {
     await run(this.#database, forgetLocks(this.#schema), [keepLocks])
     await run(this.#database, forgetRates(this.#schema), [])
     if (this.#policies.length === 0) return 0
-    // What is one too many stays so, whatever is spawned meanwhile.
-    const surplus = await this.#surplus()
     let deleted = 0
     for (let page = 0; page < mostPages; page++) {
-      const swept = await this.#alone((transaction) => this.#sweep(transaction, surplus))
+      const swept = await this.#alone((transaction) => this.#sweep(transaction))
       if (swept === undefined) break
       deleted += swept.deleted
       if (swept.end) break
@@ -87,17 +92,18 @@ export class JobKeeper {
     return result
   }
 
-  async #sweep(
-    transaction: OpenTransaction,
-    surplus: ReadonlyMap<string, string>,
-  ): Promise<{ deleted: number; end: boolean }> {
+  async #sweep(transaction: OpenTransaction): Promise<{ deleted: number; end: boolean }> {
+    // What is one too many stays so, whatever ends meanwhile: it is looked for once for each walk along all jobs.
+    if (this.#after === nil) this.#surplus = await this.#findSurplus(transaction)
+    const surplus = this.#surplus
     const { rows } = await run(transaction, sweepJobs(this.#schema), [
       this.#after,
       pageSize,
       this.#policies.map(({ name }) => name),
       this.#policies.map(({ age }) => age),
       this.#policies.map(({ failed }) => failed),
-      this.#policies.map(({ name }) => surplus.get(name) ?? null),
+      this.#policies.map(({ name }) => surplus.get(name)?.id ?? null),
+      this.#policies.map(({ name }) => surplus.get(name)?.ended ?? null),
     ])
     const { last, seen, deleted } = rows[0] as {
       last: string | null
@@ -109,13 +115,13 @@ export class JobKeeper {
     return { deleted, end }
   }
 
-  async #surplus(): Promise<ReadonlyMap<string, string>> {
+  async #findSurplus(transaction: OpenTransaction): Promise<ReadonlyMap<string, Surplus>> {
     const counted = this.#policies.filter(({ count }) => count !== null)
     if (counted.length === 0) return new Map()
-    const { rows } = await run(this.#database, findSurplus(this.#schema), [
+    const { rows } = await run(transaction, findSurplus(this.#schema), [
       counted.map(({ name }) => name),
       counted.map(({ count }) => count),
     ])
-    return new Map(rows.map((row) => [row['name'] as string, row['id'] as string]))
+    return new Map(rows.map((row) => [row['name'] as string, row as unknown as Surplus]))
   }
 }

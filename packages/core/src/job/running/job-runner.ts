@@ -161,7 +161,7 @@ export class JobRunner {
   }
 
   async #claimAll(): Promise<{ wanted: number; found: number }> {
-    const { database, outbox, process } = this.#environment
+    const { database, outbox, process, spawner } = this.#environment
     let wanted = 0
     let found = 0
     for (const queue of this.#queues) {
@@ -170,7 +170,8 @@ export class JobRunner {
       const want = Math.min(queue.wanted(this.#ends.unsettled), this.#suspects.most)
       if (want === 0) continue
       wanted += want
-      const values = [process, queue.name, queue.names, want]
+      const versions = spawner.registry.versionsOf(queue.names)
+      const values = [process, queue.name, queue.names, want, versions]
       const claim = isObserved() ? claimObservedJobs : claimJobs
       const { rows } = await run(database, claim(outbox.schema), values)
       found += rows.length

@@ -6,6 +6,7 @@ import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
@@ -15,7 +16,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
-import { guardedSpawn, guardOf, jobOrigin, sendThrough } from '../settled/job-transaction.ts'
+import { guardOf, jobOrigin } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { writeCompletions, type Completion } from '../settled/write-completions.ts'
 import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
@@ -56,7 +57,7 @@ async function commitTogether(
   const committing = publishingTransaction(
     transactions,
     outbox,
-    { idleTimeout: leaseDuration },
+    { idleTimeout: leaseDuration, foreign: true },
     async (transaction, buffer) => {
       const stops = attempts.map((attempt) => attempt.watch(transaction))
       try {

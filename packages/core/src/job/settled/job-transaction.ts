@@ -3,6 +3,7 @@ import { fenceJob } from '../../database/sql/job/job-settle.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
+import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
@@ -10,7 +11,7 @@ import { publishingTransaction } from '../../outbox/published/publishing-transac
 import type { Attempt } from '../attempted/attempt.ts'
 import type { Turn } from '../attempted/branches.ts'
 import { encodeOutput } from '../defined/job-codec.ts'
-import type { JobTransaction, TransactionalJobContext } from '../defined/transactional-context.ts'
+import type { JobTransaction } from '../defined/transactional-context.ts'
 import type { JobMemory } from '../remembered/job-memory.ts'
 import { writeCompletions } from './write-completions.ts'
 
@@ -41,7 +42,7 @@ export async function runJobTransaction<T>(
   const [result] = await publishingTransaction(
     transactions,
     outbox,
-    { idleTimeout: leaseDuration },
+    { idleTimeout: leaseDuration, foreign: true },
     async (transaction, buffer) => {
       const stop = attempt.watch(transaction)
       const guard = guardOf(attempt, transaction)
@@ -81,21 +82,6 @@ export function guardOf(
   return new Guard(transaction, `job ${name} ${job.id}`, (misuse) => {
     environment.logger.error({ job: job.id, name }, misuse)
   })
-}
-
-/** Sends what nobody waits for: a text with its values, or a query of Kysely's. */
-export function sendThrough(guard: Guard): TransactionalJobContext['send'] {
-  return (query, values) => {
-    if (typeof query === 'string') return guard.send(query, values)
-    const { sql, parameters } = query.compile()
-    guard.send(sql, [...parameters])
-  }
-}
-
-/** Spawns while the guard admits it. */
-export function guardedSpawn(guard: Guard, spawn: Spawn): Spawn {
-  return ((...given: Parameters<Spawn>) =>
-    guard.watch(() => spawn(...given), 'spawned a job')) as Spawn
 }
 
 /** On whose behalf a job spawns. */

@@ -14,6 +14,13 @@ import { outgoingJob, type OutgoingJob } from './outgoing-job.ts'
 // Bounds the size of one statement.
 const mostAtOnce = 1000
 
+/** A job that is there already. */
+interface FoundJob {
+  readonly id: string
+  readonly name: string
+  readonly request: string | null
+}
+
 type Column = (job: OutgoingJob, successor: boolean) => unknown
 
 const columns: readonly Column[] = [
@@ -40,6 +47,7 @@ const columns: readonly Column[] = [
   (job) => job.context?.json ?? null,
   (job) => job.context?.meta ?? null,
   (_job, successor) => successor,
+  (job) => job.request,
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */
@@ -122,7 +130,8 @@ export class JobSpawner implements Spawner {
   }
 
   /**
-   * @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail, or the id is that of a job of another type.
+   * @throws TidemarkError TIDEMARK_DUPLICATE_JOB when the policy is to fail, or the id is that of a job of another type;
+   * TIDEMARK_REQUEST_CHANGED when another request has spawned it.
    */
   async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
     for (let tries = 0; tries < 3; tries++) {
@@ -134,6 +143,9 @@ export class JobSpawner implements Spawner {
       const found = before.length > 0 ? before : await this.#find(executor, job)
       const same = found.find(({ id }) => id === job.id)
       if (same !== undefined && !job.names.includes(same.name)) throw otherType(job, same.name)
+      if (same !== undefined && job.request !== null && same.request !== job.request) {
+        throw otherRequest(job)
+      }
       const [other] = found
       // It has ended since: try again.
       if (other === undefined) continue
@@ -185,9 +197,9 @@ export class JobSpawner implements Spawner {
   async #find(
     executor: Executor | PreparingExecutor,
     { id, uniqueKey, names }: OutgoingJob,
-  ): Promise<readonly { readonly id: string; readonly name: string }[]> {
+  ): Promise<readonly FoundJob[]> {
     const { rows } = await run(executor, findDuplicates(this.schema), [id, uniqueKey, names])
-    return rows as unknown as { id: string; name: string }[]
+    return rows as unknown as FoundJob[]
   }
 }
 
@@ -208,5 +220,13 @@ function otherType({ id, name }: OutgoingJob, other: string): TidemarkError {
     'TIDEMARK_DUPLICATE_JOB',
     `${name} was not spawned: ${id} is the id of a job of another type, ${other}`,
     { hint: 'Ids are those of one job: make another one.', details: { name, id, other } },
+  )
+}
+
+function otherRequest({ id, name }: OutgoingJob): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_REQUEST_CHANGED',
+    `${name} was not spawned: another request has spawned ${id}`,
+    { details: { name, id } },
   )
 }

@@ -8,7 +8,7 @@ import { currentCause } from '../../outbox/published/cause.ts'
 import { activeTraceContext } from '../../telemetry/trace-context.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { longestQueue } from '../defined/define-queue.ts'
-import { encodeContext, encodeInput } from '../defined/job-codec.ts'
+import { decodeInput, encodeContext, encodeInput, StoredInput } from '../defined/job-codec.ts'
 import { priorityOf } from '../defined/priority.ts'
 import { gathered } from './gathering.ts'
 import { newJobId, repeatableJobId } from './job-id.ts'
@@ -36,6 +36,8 @@ export interface OutgoingJob {
   readonly concurrencyKey: string | null
   readonly concurrencyLimit: number
   readonly triggeredBy: string
+  /** A digest of what asked for it. */
+  readonly request: string | null
   readonly correlationId: string | null
   readonly causationId: string | null
   readonly parent: string | null
@@ -60,6 +62,7 @@ const optionNames = [
   'id',
   'triggeredBy',
   'context',
+  'request',
 ]
 const noOptions: SpawnOptions = Object.freeze({})
 
@@ -78,7 +81,7 @@ export function outgoingJob(
   const { name, aliases } = definition
   const where = `spawn(${name})`
   if (options !== noOptions) rejectUnknownOptions(where, options, optionNames)
-  const { value: input, encoded } = encodeInput(definition, given)
+  const { value: input, encoded, version } = encodedInput(definition, given)
   const id = options.id === undefined ? undefined : requireUuid(where, 'id', options.id)
   const uniqueKey =
     givenKey(where, 'uniqueKey', options.uniqueKey) ??
@@ -95,7 +98,7 @@ export function outgoingJob(
     id: id ?? (seed === undefined ? newJobId() : repeatableJobId(seed)),
     name,
     names: [name, ...aliases],
-    version: definition.version,
+    version,
     queue,
     priority: priorityOf(where, options.priority ?? definition.priority),
     runAt: options.runAt ?? null,
@@ -110,6 +113,7 @@ export function outgoingJob(
       derivedKey(name, 'concurrencyKey', () => definition.concurrencyKey(input)),
     concurrencyLimit: definition.concurrency,
     triggeredBy,
+    request: givenKey(where, 'request', options.request) ?? null,
     correlationId: cause?.correlationId ?? null,
     causationId: cause?.causationId ?? null,
     parent: origin.parent ?? null,
@@ -120,6 +124,18 @@ export function outgoingJob(
     lifecycle: definition.lifecycle?.join(',') ?? null,
     ...activeTraceContext(),
   }
+}
+
+function encodedInput(
+  definition: JobDefinition,
+  given: unknown,
+): { readonly value: unknown; readonly encoded: EncodedValue; readonly version: number } {
+  if (!(given instanceof StoredInput)) {
+    return { ...encodeInput(definition, given), version: definition.version }
+  }
+  const { version, json, meta } = given
+  const value = decodeInput(definition, version, JSON.parse(json), meta && JSON.parse(meta))
+  return { value, encoded: { json, meta }, version }
 }
 
 function givenKey(where: string, option: string, key: string | undefined): string | undefined {

@@ -1,41 +1,50 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { dueSchedules, moveSchedule, putSchedule } from '../../database/sql/job/job-schedule.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import {
+  abandonedSchedules,
+  dueSchedules,
+  moveSchedule,
+  putSchedules,
+  readClock,
+  recordTicks,
+} from '../../database/sql/job/job-schedule.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { describeError } from '../../errors/describe-error.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
-import { repeatableJobId } from './job-id.ts'
 import type { JobSpawner } from './job-spawner.ts'
+import type { OutgoingJob } from './outgoing-job.ts'
+import { isSame, jobOfTick, timesOf, type ScheduleRow } from './schedule-row.ts'
+import { judge, type Standing, type Tick } from './ticks.ts'
 
 /** What a scheduler works with. */
 export interface SchedulerEnvironment {
   readonly database: Database
   readonly spawner: JobSpawner
   readonly logger: Logger
+  /** For how many milliseconds a process may be silent before it counts as dead. Defaults to 10,000. */
+  readonly leaseDuration?: number
 }
 
-interface DueRow {
-  readonly name: string
-  readonly next_at: Date
-  readonly status: 'active' | 'paused'
-  readonly now: Date
-  readonly overlaps: boolean
+type DueRow = ScheduleRow & Standing
+
+interface Fired {
+  readonly tick: Tick
+  readonly job: OutgoingJob | null
 }
 
-interface Tick {
-  readonly at: Date
-  readonly outcome: 'fired' | 'missed' | 'overlapped' | 'paused'
-}
+// A schedule that made trouble is looked at again after this long, in milliseconds: it must not fill the log.
+const patience = 10_000
 
-// A tick that is later than this was not fired in time by anybody: the policy says what becomes of it.
-const inTime = 30_000
-// A schedule that stood still for years must not fill the memory; the rest is caught up at the next look.
-const mostTicks = 1_000
-
-/** Fires the schedules of a process. Any number of processes may: whoever moves a schedule on has fired it. */
+/**
+ * Fires the schedules of a process, and those that were made at run time. Any number of processes may: whoever moves a
+ * schedule on has fired it. What one of them does stops no other.
+ */
 export class Scheduler {
   readonly #environment: SchedulerEnvironment
   readonly #schedules: ReadonlyMap<string, ScheduleDefinition>
+  readonly #troubled = new Map<string, number>()
+  #reviewed = 0
 
   constructor(environment: SchedulerEnvironment, schedules: Iterable<ScheduleDefinition>) {
     this.#environment = environment
@@ -47,112 +56,161 @@ export class Scheduler {
   }
 
   /** Writes the schedules down, so that all processes look at the same next tick. */
-  async sync(now: Date = new Date()): Promise<void> {
-    const { database, spawner } = this.#environment
-    for (const schedule of [...this.#schedules.values()].toSorted((a, b) =>
-      a.name < b.name ? -1 : 1,
-    )) {
-      const { name, job, cron, timeZone, overlap, catchUp } = schedule
-      const next = schedule.nextAfter(now)
-      await run(database, putSchedule(spawner.schema), [
-        name,
-        job.name,
-        cron,
-        timeZone,
-        overlap,
-        catchUp,
-        next,
-      ])
+  async sync(schedules: Iterable<ScheduleDefinition> = this.#schedules.values()): Promise<void> {
+    const { database, spawner, logger } = this.#environment
+    const { rows: clock } = await run(database, readClock(spawner.schema), [])
+    const now = clock[0]?.['now'] as Date
+    const all = [...schedules]
+    if (all.length === 0) return
+    const { rows } = await run(database, putSchedules(spawner.schema), [
+      ...columns(all),
+      all.map((schedule) => schedule.nextAfter(now) ?? 'infinity'),
+    ])
+    const put = new Set(rows.map((row) => row['name']))
+    for (const { name, version } of all) {
+      if (put.has(name)) continue
+      logger.warn(
+        { schedule: name, version },
+        `${name} is of a newer version already, or was made at run time; this process leaves it alone`,
+      )
     }
   }
 
   /** Fires what is due; answers how many jobs were spawned by this process. */
   async fire(): Promise<number> {
-    if (this.#schedules.size === 0) return 0
-    const { database, spawner } = this.#environment
+    await this.#takeBack()
+    const { database, spawner, logger } = this.#environment
+    const known = [...spawner.registry].flatMap(({ name, aliases, version }) =>
+      [name, ...aliases].map((each) => ({ name: each, version })),
+    )
+    const troubled = [...this.#troubled].filter(([, until]) => until > performance.now())
     const { rows } = await run(database, dueSchedules(spawner.schema), [
       [...this.#schedules.keys()],
+      known.map(({ name }) => name),
+      known.map(({ version }) => version),
+      troubled.map(([name]) => name),
     ])
     let fired = 0
-    for (const row of rows as unknown as DueRow[]) fired += await this.#advance(row)
+    for (const row of rows as unknown as DueRow[]) {
+      if ((this.#troubled.get(row.name) ?? 0) > performance.now()) continue
+      try {
+        fired += await this.#advance(row)
+        this.#troubled.delete(row.name)
+      } catch (error) {
+        this.#troubled.set(row.name, performance.now() + patience)
+        logger.error(
+          { schedule: row.name, err: error },
+          `${row.name} could not fire; it is tried again`,
+        )
+      }
+    }
     return fired
   }
 
-  async #advance(row: DueRow): Promise<number> {
-    const { database, spawner, logger } = this.#environment
-    const schedule = this.#schedules.get(row.name)
-    if (schedule === undefined) return 0
-    const { ticks, next } = judge(schedule, row)
-    const jobs = ticks.map((tick) =>
-      tick.outcome === 'fired' ? this.#jobOf(schedule, tick.at) : null,
-    )
-    const spawned = jobs.filter((job) => job !== null)
-    const [moved] = await inTransaction(database, {}, async (transaction) => {
-      const { rows } = await run(transaction, moveSchedule(spawner.schema), [
-        schedule.name,
-        row.next_at,
-        next ?? 'infinity',
-        spawned.at(-1)?.id ?? null,
-        ticks.map(({ at }) => at),
-        ticks.map(({ outcome }) => outcome),
-        jobs.map((job) => job?.id ?? null),
-        row.status,
-      ])
-      // Another process was first.
-      if (rows[0]?.['moved'] !== 1) return false
-      await spawner.insert(transaction, spawned)
-      return true
-    })
-    if (!moved) return 0
-    const skipped = ticks.filter(({ outcome }) => outcome === 'missed' || outcome === 'overlapped')
-    if (skipped.length > 0) {
-      const fields = {
-        schedule: schedule.name,
-        ticks: skipped.length,
-        outcome: skipped[0]?.outcome,
-      }
-      logger.warn(fields, `${schedule.name} has skipped ${skipped.length} ticks`)
-    }
-    return spawned.length
+  /** Writes down anew what is written down as nobody who lives defines it: an older process had the last word. */
+  async #takeBack(): Promise<void> {
+    const { database, spawner, leaseDuration = 10_000 } = this.#environment
+    if (this.size === 0 || performance.now() - this.#reviewed < leaseDuration / 4) return
+    this.#reviewed = performance.now()
+    const all = [...this.#schedules.values()]
+    const { rows } = await run(database, abandonedSchedules(spawner.schema), [
+      ...columns(all),
+      leaseDuration,
+    ])
+    if (rows.length === 0) return
+    const names = new Set(rows.map((row) => row['name']))
+    await this.sync(all.filter(({ name }) => names.has(name)))
   }
 
-  #jobOf(schedule: ScheduleDefinition, tick: Date): ReturnType<JobSpawner['prepare']> {
-    const id = repeatableJobId({ seed: `${schedule.name} ${tick.toISOString()}`, at: tick })
-    const { spawner } = this.#environment
-    const input = schedule.inputOf(tick)
-    return spawner.prepare(
-      schedule.job,
-      input,
-      { id },
-      { triggeredBy: `schedule:${schedule.name}` },
+  async #advance(row: DueRow): Promise<number> {
+    const { database, logger } = this.#environment
+    const definition = row.source === 'code' ? this.#schedules.get(row.name) : undefined
+    // Another definition of it than this process has: those who have that one fire it.
+    if (row.source === 'code' && !isSame(definition, row)) return 0
+    const times = definition ?? timesOf(row)
+    const { ticks, next } = judge(times, row)
+    const fired = ticks.map((tick) => this.#jobOf(row, definition, tick))
+    const [spawned] = await inTransaction(database, {}, (transaction) =>
+      this.#commit(transaction, row, next, fired),
     )
+    if (spawned === undefined) return 0
+    const skipped = fired.filter(
+      ({ tick }) => tick.outcome !== 'fired' && tick.outcome !== 'paused',
+    )
+    if (skipped.length > 0) {
+      const { outcome, error } = skipped[0]?.tick ?? {}
+      const fields = { schedule: row.name, ticks: skipped.length, outcome, err: error }
+      logger.warn(fields, `${row.name} has skipped ${skipped.length} ticks`)
+    }
+    return spawned
+  }
+
+  /** The job of a tick that fires; one whose job cannot be made has failed. */
+  #jobOf(row: ScheduleRow, definition: ScheduleDefinition | undefined, tick: Tick): Fired {
+    if (tick.outcome !== 'fired') return { tick, job: null }
+    try {
+      const { spawner } = this.#environment
+      return { tick, job: jobOfTick(spawner, row, definition, tick.at) }
+    } catch (error) {
+      return { tick: { at: tick.at, outcome: 'failed', error: describeError(error) }, job: null }
+    }
+  }
+
+  /** Answers how many jobs were spawned; undefined when another process was first. */
+  async #commit(
+    transaction: OpenTransaction,
+    row: DueRow,
+    next: Date | null,
+    fired: readonly Fired[],
+  ): Promise<number | undefined> {
+    const { spawner } = this.#environment
+    const { rowCount } = await run(transaction, moveSchedule(spawner.schema), [
+      row.name,
+      row.next_at,
+      next ?? 'infinity',
+      row.status,
+      row.id,
+      row.version,
+      row.job,
+      row.cron,
+      row.timeZone,
+      row.overlap,
+      row.catchUp,
+    ])
+    if (rowCount !== 1) return undefined
+    const jobs = fired.flatMap(({ job }) => (job === null ? [] : [job]))
+    const ids = new Map<OutgoingJob, string>()
+    await spawner.insert(
+      transaction,
+      jobs.filter(({ uniqueKey }) => uniqueKey === null),
+    )
+    for (const job of jobs) {
+      // Who has its unique key is the job of the tick.
+      const spawned = job.uniqueKey === null ? job : await spawner.insertOne(transaction, job)
+      ids.set(job, spawned.id)
+    }
+    const idOf = (job: OutgoingJob | null): string | null => (job && ids.get(job)) ?? null
+    await run(transaction, recordTicks(spawner.schema), [
+      row.name,
+      idOf(jobs.at(-1) ?? null),
+      fired.map(({ tick }) => tick.at),
+      fired.map(({ tick }) => tick.outcome),
+      fired.map(({ job }) => idOf(job)),
+      fired.map(({ tick }) => (tick.error === undefined ? null : JSON.stringify(tick.error))),
+    ])
+    return jobs.length
   }
 }
 
-/** What becomes of the ticks up to now, by the policies of the schedule; and the tick after them. */
-export function judge(
-  schedule: ScheduleDefinition,
-  { next_at: first, status, now, overlaps }: Omit<DueRow, 'name'>,
-): { readonly ticks: readonly Tick[]; readonly next: Date | null } {
-  const due: Date[] = []
-  let next: Date | null = first
-  while (next !== null && next <= now && due.length < mostTicks) {
-    due.push(next)
-    next = schedule.nextAfter(next)
-  }
-  const last = due.at(-1)
-  // More are due than are looked at: what is the last here is not the last of all.
-  const complete = next === null || next > now
-  const ticks = due.map((at): Tick => {
-    if (status === 'paused') return { at, outcome: 'paused' }
-    const late = now.getTime() - at.getTime() > inTime
-    const isLast = complete && at === last
-    const wanted =
-      schedule.catchUp === 'all' || (schedule.catchUp === 'last' ? isLast : isLast && !late)
-    if (!wanted) return { at, outcome: 'missed' }
-    // Ticks that are caught up together do not overlap with each other: all of them are wanted.
-    if (overlaps && schedule.overlap === 'skip') return { at, outcome: 'overlapped' }
-    return { at, outcome: 'fired' }
-  })
-  return { ticks, next }
+/** An array for each column that says what a schedule is. */
+function columns(schedules: readonly ScheduleDefinition[]): unknown[] {
+  return [
+    schedules.map(({ name }) => name),
+    schedules.map(({ version }) => version),
+    schedules.map(({ job }) => job.name),
+    schedules.map(({ cron }) => cron),
+    schedules.map(({ timeZone }) => timeZone),
+    schedules.map(({ overlap }) => overlap),
+    schedules.map(({ catchUp }) => catchUp),
+  ]
 }

@@ -6,6 +6,7 @@ import {
 import type { Database } from '../../database/pool.ts'
 import {
   cancelJob,
+  deleteJob,
   deleteFinished,
   pauseJob,
   reprioritiseJob,
@@ -19,6 +20,7 @@ import { requireText } from '../../errors/checked-text.ts'
 import { requireOneOf, requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
@@ -33,8 +35,10 @@ import { priorityOf, type PriorityName } from '../defined/priority.ts'
 import { requireKey } from '../defined/stored-key.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
+import { JobBulk } from './job-bulk.ts'
 import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
 import { JobHandle, requireJobId, unknownJob } from './job-handle.ts'
+import { JobPauses } from './job-pauses.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import {
   finishedStatuses,
@@ -55,6 +59,8 @@ export interface JobSelection extends JobFilter {
   /** The most. Defaults to 100. */
   readonly limit?: number
 }
+
+const uniqueViolation = '23505'
 
 /** One attempt of a job. */
 export interface JobAttempt {
@@ -96,6 +102,10 @@ export interface SpawnNowOptions extends SpawnOptions {
 export class JobAdmin {
   /** Looking at schedules, and pausing them. */
   readonly schedules: ScheduleAdmin
+  /** Pausing queues and types of jobs. */
+  readonly pauses: JobPauses
+  /** Steering all jobs of a selection. */
+  readonly bulk: JobBulk
   readonly #logger: Logger
   readonly #database: Database
   readonly #schema: string
@@ -110,6 +120,8 @@ export class JobAdmin {
     schedules: readonly ScheduleDefinition[],
   ) {
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
+    this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
+    this.bulk = new JobBulk(this, database, outputs.schema)
     this.#logger = logger
     this.#database = database
     this.#schema = outputs.schema
@@ -433,6 +445,16 @@ export class JobAdmin {
     return this.#steer('retried', retryJob, id, triggeredBy)
   }
 
+  /**
+   * Deletes a finished job with all that belongs to it.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has not finished, or when its parent has
+   * not, which may still ask for its result.
+   */
+  async delete(id: string): Promise<void> {
+    await this.#steer('deleted: it, or its parent, has not finished', deleteJob, id)
+  }
+
   /** @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished. */
   async reprioritise(id: string, priority: number | PriorityName): Promise<JobStatus> {
     const value = priorityOf('jobs.reprioritise', priority)
@@ -470,10 +492,14 @@ export class JobAdmin {
     id: string,
     ...values: unknown[]
   ): Promise<JobStatus> {
-    const { rows } = await run(this.#database, statement(this.#schema), [
-      requireJobId(id),
-      ...values,
-    ])
+    const given = [requireJobId(id), ...values]
+    const { rows } = await run(this.#database, statement(this.#schema), given).catch(
+      (error: unknown) => {
+        // Somebody has spawned a job with its unique key at the same moment.
+        if (errorCodeOf(error) === uniqueViolation) return { rows: [] }
+        throw error
+      },
+    )
     if (rows[0] === undefined) {
       const { status } = await this.get(id, { output: false })
       throw new TidemarkError(

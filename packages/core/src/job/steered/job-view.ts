@@ -26,13 +26,15 @@ export interface JobView {
   readonly queue: string
   readonly status: JobStatus
   /**
-   * Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it;
+   * Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it needs, see `needs`;
    * `limit`: the limit of its type does not let it;
    * `new`: its key has not been looked at yet.
    */
   readonly parked: 'new' | 'key' | 'type' | 'limit' | null
   /** What was asked of it while it runs. */
   readonly requested: 'pause' | 'cancel' | null
+  /** The least version of its definition that can go on with it. */
+  readonly needs: number
   readonly priority: number
   readonly attempt: number
   readonly input: unknown
@@ -76,7 +78,7 @@ export interface StepView {
 }
 
 /** The columns that {@link jobView} reads, of a job `j` and its state `s`. */
-export const jobColumns = `j.id, j.name, j.queue, j.status, j.parked, j.requested, j.priority, j.attempt, j.input,
+export const jobColumns = `j.id, j.name, j.queue, j.status, j.parked, j.requested, j.needs, j.priority, j.attempt, j.input,
   j.input_meta, j.output, j.output_meta, j.error, j.waiting, s.progress, s.checkpoint_at, j.unique_key, j.concurrency_key,
   j.triggered_by, j.correlation_id, j.causation_id, j.parent, j.process, j.created_at,
   nullif(j.run_at, 'infinity') AS run_at, j.started_at, j.finished_at`
@@ -94,6 +96,7 @@ export function jobView(row: Record<string, unknown>): JobView {
     status: value('status'),
     parked: value('parked'),
     requested: value('requested'),
+    needs: value('needs'),
     priority: value('priority'),
     attempt: value('attempt'),
     input: decodeValue(row['input'], row['input_meta']),

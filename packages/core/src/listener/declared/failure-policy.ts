@@ -1,5 +1,6 @@
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
 import { exponential, type Backoff } from './backoff.ts'
 
 /**
@@ -57,21 +58,28 @@ export function failureHandling(where: string, options: FailureOptions): Failure
   }
   return {
     attempts,
-    backoff,
-    retryable: (error) => attempt(() => retryable(error), true),
+    backoff: (next) => {
+      const answer = ask(`retry.backoff of ${where}`, () => backoff(next), isNumber, 'a number')
+      return Math.min(Math.max(answer.ok ? answer.value : usual(next), 0), longestBackoff)
+    },
+    // A question that fails must not hide the failure that it is about, nor decide what is lost: the careful answer.
+    retryable: (error) => {
+      const what = `retry.retryable of ${where}`
+      const answer = ask(what, () => retryable(error), isBoolean, 'a boolean')
+      return !answer.ok || answer.value
+    },
     policy: (error) => {
-      const policy =
-        typeof onFailure === 'function' ? attempt(() => onFailure(error), 'halt') : onFailure
-      return policies.includes(policy) ? policy : 'halt'
+      if (typeof onFailure !== 'function') return onFailure
+      const answer = ask(`onFailure of ${where}`, () => onFailure(error), isPolicy, 'a policy')
+      return answer.ok ? answer.value : 'halt'
     },
   }
 }
 
-// A question that fails must not hide the failure that it is about, nor decide what is lost: the careful answer.
-function attempt<T>(ask: () => T, otherwise: T): T {
-  try {
-    return ask()
-  } catch {
-    return otherwise
-  }
+const usual = exponential(100, '30s')
+// A year: what is longer was a mistake.
+const longestBackoff = 365 * 24 * 3_600_000
+
+function isPolicy(answer: unknown): answer is FailurePolicy {
+  return policies.some((policy) => policy === answer)
 }

@@ -45,6 +45,11 @@ export interface SpawnOptions {
   readonly id?: string
   /** What comes with the job besides its input, by the schema `context` of its definition. */
   readonly context?: unknown
+  /**
+   * A digest of the request that asks for it. Together with `id` it makes a request safe to repeat: the same id with
+   * another digest is an error, TIDEMARK_REQUEST_CHANGED. Defaults to none.
+   */
+  readonly request?: string
   /** Who wants it, for the history. Defaults to `'system'`, or to the listener, job or schedule that spawns it. */
   readonly triggeredBy?: string
 }

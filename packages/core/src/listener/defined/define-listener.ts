@@ -21,6 +21,11 @@ export interface ListenerOptions extends FailureOptions {
    * it is first started. Defaults to `'beginning'`.
    */
   readonly startFrom?: 'beginning' | 'now'
+  /**
+   * Names that it had before. It goes on where it was under them, and nothing is handled again; a process that still has
+   * an old name leaves it to newer ones. Defaults to none.
+   */
+  readonly aliases?: readonly string[]
   /** The most events in one transaction. Defaults to 500. */
   readonly batchSize?: number
   /**
@@ -42,6 +47,7 @@ export class Listener implements Consumer {
   readonly version = 1
   readonly tables: readonly string[] = []
   readonly name: string
+  readonly aliases: readonly string[]
   readonly startFrom: 'beginning' | 'now'
   readonly batchSize: number
   readonly partitions: number
@@ -58,6 +64,7 @@ export class Listener implements Consumer {
     this.name = name
     this.#options = options
     this.#handlers = handlers
+    this.aliases = Object.freeze([...(options.aliases ?? [])])
     this.startFrom = options.startFrom ?? 'beginning'
     this.batchSize = options.batchSize ?? 500
     this.partitions = options.partitions ?? 1
@@ -146,11 +153,13 @@ export function defineListener(name: string, options: ListenerOptions = {}): Lis
   requireName('defineListener', name)
   rejectUnknownOptions(where, options, ['startFrom', ...runOptions])
   checkRunOptions(where, options)
+  requireAliases(where, name, options.aliases)
   return new Listener(name, options, new Map())
 }
 
 /** The options that listeners and projections share. */
 export const runOptions: readonly string[] = [
+  'aliases',
   'batchSize',
   'partitions',
   'retry',
@@ -162,6 +171,22 @@ export const runOptions: readonly string[] = [
 export function checkRunOptions(where: string, options: ListenerOptions): void {
   if (options.batchSize !== undefined) requireWhole(where, 'batchSize', options.batchSize, 1)
   if (options.partitions !== undefined) requireWhole(where, 'partitions', options.partitions, 1)
+}
+
+/** Checks the names that a listener or a projection had before. */
+export function requireAliases(where: string, name: string, aliases: unknown = []): void {
+  if (!Array.isArray(aliases)) {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: "aliases" must be a list`)
+  }
+  for (const alias of aliases as string[]) {
+    requireName(`${where}: aliases`, alias)
+    if (alias !== name && aliases.filter((other) => other === alias).length === 1) continue
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `${where} has the alias "${alias}" ${alias === name ? 'which is its own name' : 'twice'}`,
+      { hint: 'List only names that it had before, each once.' },
+    )
+  }
 }
 
 /** The handlers with one more; each event has one handler at most. */

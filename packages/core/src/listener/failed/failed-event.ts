@@ -1,5 +1,5 @@
+import { blameOf } from '../../errors/blame.ts'
 import { messageOf } from '../../errors/describe-error.ts'
-import { isConnectionError } from '../../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import type { Lease } from '../leased/lease.ts'
@@ -10,13 +10,9 @@ export interface FailedEvent {
   readonly error: unknown
 }
 
-/** Whether the lease or the connection is to blame: the event is handled again, by this owner or another. */
+/** Whether something else than the event is to blame, so that it is not to be counted, nor dealt with by policy. */
 export function isNotTheEventsFault(error: unknown): boolean {
-  return (
-    isTidemarkError(error, 'TIDEMARK_LEASE_LOST') ||
-    isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
-    isConnectionError(error)
-  )
+  return isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || blameOf(error) !== 'work'
 }
 
 /** What is written down of an event at which processes died. */
@@ -25,6 +21,19 @@ export function killed(lease: Lease, event: StoredEvent, crashes: number): Tidem
     'TIDEMARK_EVENT_KILLS',
     `${lease.listener}: the process died ${crashes} times while it handled event ${event.sequence} (${event.type})`,
     { details: { listener: lease.listener, sequence: event.sequence, crashes } },
+  )
+}
+
+/** What is written down of an event that ends the session that handles it. */
+export function losesConnection(
+  listener: string,
+  { event, error }: FailedEvent,
+  times: number,
+): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_EVENT_LOSES_CONNECTION',
+    `${listener} lost its connection ${times} times while it handled event ${event.sequence} (${event.type}), and other connections were served`,
+    { cause: error, details: { listener, sequence: event.sequence, times } },
   )
 }
 

@@ -1,3 +1,4 @@
+import { blameOf } from '../../errors/blame.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
 import { loadHeldKeys, loadRetries, parkRetry, type Retry } from '../failed/dead-letters.ts'
 import { isNotTheEventsFault, killed } from '../failed/failed-event.ts'
@@ -77,6 +78,8 @@ export class DeadLetterRetries {
       )
       return true
     } catch (error) {
+      // It stays to be tried again, by a process that can read it.
+      if (blameOf(error) === 'reader') return false
       if (isNotTheEventsFault(error) || kill.aborted) throw error
       logger.warn(
         { listener: lease.listener, sequence: retry.sequence, err: error },

@@ -1,14 +1,23 @@
-import { isRetryableConflict } from '../../errors/postgres-error.ts'
-import { isTidemarkError } from '../../errors/tidemark-error.ts'
+import { run } from '../../database/executor.ts'
+import { awaitVersion } from '../../database/sql/listener/cursors.ts'
+import { blameOf, type Blame } from '../../errors/blame.ts'
+import { describeError } from '../../errors/describe-error.ts'
+import type { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventSequence } from '../../event/sequence.ts'
+import type { StoredEvent } from '../../event/stored-event.ts'
 import { countFailure } from '../../telemetry/process-span.ts'
-import { failureOf, type FailedEvent } from '../failed/failed-event.ts'
+import { exponential } from '../declared/backoff.ts'
+import { failureOf, losesConnection, type FailedEvent } from '../failed/failed-event.ts'
 import { recordFailedAttempt } from '../failed/failure.ts'
 import type { Lease } from '../leased/lease.ts'
 import { batchOf, type Consumer, type Environment, type Handling } from '../read/consumer.ts'
 import type { PartitionReader } from '../read/partition-reader.ts'
 
-/** What became of an event that failed: it is tried again, it is set aside, or the listener halts. */
-export type Verdict = 'again' | 'aside' | 'halted'
+/**
+ * What became of an event that failed: it is tried again, it is set aside, the listener halts, or it is left to a process
+ * that knows its version.
+ */
+export type Verdict = 'again' | 'aside' | 'halted' | 'left'
 
 /** Does with the events that fail in one listener partition what its policy says. */
 export class FailureCare {
@@ -18,6 +27,9 @@ export class FailureCare {
   readonly #handling: Handling
   readonly #reader: PartitionReader
   readonly #heldKeys: Set<string>
+  readonly #losses = new Losses()
+  /** How often in a row it could not go on. */
+  #stalls = 0
 
   constructor(parts: {
     consumer: Consumer
@@ -36,18 +48,27 @@ export class FailureCare {
     this.#heldKeys = parts.heldKeys
   }
 
-  /** Counts an attempt that failed: the event is tried again later, or its time is over. */
+  /**
+   * Deals with an event that failed: it is tried again later, or its time is over. What is not its fault is waited for,
+   * without being counted.
+   */
   async fail(failed: FailedEvent, attempts: number, kill: AbortSignal): Promise<Verdict> {
     const { database, outbox, logger } = this.#environment
     const { name, failure } = this.#consumer
     const lease = this.#lease
     const { event, error } = failed
-    // A deadlock or a serialization failure is the database's doing: it is not held against the event.
-    const again =
-      isRetryableConflict(error) ||
-      isTransient(error) ||
-      (attempts < failure.attempts && failure.retryable(error))
-    if (!again) return this.giveUp(failed, attempts, kill)
+    const blame = blameOf(error)
+    if (blame === 'reader') return this.#leave(failed)
+    if (blame === 'connection') {
+      const losses = this.#losses.at(event.sequence)
+      if (losses >= mostLosses) {
+        return this.giveUp({ event, error: losesConnection(name, failed, losses) }, losses, kill)
+      }
+    }
+    if (blame !== 'work') return this.stall(failureOf(name, failed), (this.#stalls += 1), blame)
+    if (attempts >= failure.attempts || !failure.retryable(error)) {
+      return this.giveUp(failed, attempts, kill)
+    }
     const retryIn = Math.ceil(failure.backoff(attempts + 1))
     await recordFailedAttempt(database, outbox.schema, lease, {
       sequence: event.sequence,
@@ -62,30 +83,68 @@ export class FailureCare {
     )
     lease.attempts = attempts
     lease.failedSequence = event.sequence
-    lease.nextAttemptAt = new Date(Date.now() + retryIn)
+    lease.delay(retryIn)
     return 'again'
   }
 
-  /** Notes what keeps the partition from handling anything: it is tried again later, or the listener halts. */
-  async stall(error: unknown, attempt: number): Promise<'again' | 'halted'> {
+  /** Notes that a batch went through: whatever was waited for is there again. */
+  succeeded(): void {
+    this.#stalls = 0
+  }
+
+  /** Notes that the connection was lost while a batch was handled; answers how often in a row at its first event. */
+  lost(event: StoredEvent): number {
+    return this.#losses.note(event.sequence)
+  }
+
+  /**
+   * Notes what keeps the partition from handling anything, whoever asks: it is tried again later, uncounted. What nobody
+   * can wait for halts the listener.
+   *
+   * @param times - how often in a row.
+   * @param blame - whose fault it is. Defaults to what the error says.
+   */
+  async stall(
+    error: unknown,
+    times: number,
+    blame: Blame = blameOf(error),
+  ): Promise<'again' | 'halted'> {
     const { database, outbox, logger } = this.#environment
-    const { name, failure } = this.#consumer
-    const retryIn = isTransient(error) ? Math.ceil(failure.backoff(attempt + 1)) : null
-    await recordFailedAttempt(database, outbox.schema, this.#lease, {
-      sequence: null,
-      attempts: 0,
+    const { name } = this.#consumer
+    const lease = this.#lease
+    const retryIn = blame === 'work' ? null : Math.ceil(patience(times + 1))
+    await recordFailedAttempt(database, outbox.schema, lease, {
+      sequence: lease.failedSequence,
+      attempts: lease.attempts,
       error,
       retryIn,
     })
-    const fields = { listener: name, partition: this.#lease.partition, attempt, err: error }
+    const fields = { listener: name, partition: lease.partition, times, err: error }
     if (retryIn === null) {
       countFailure('halts', outbox.schema, name, error)
       logger.error(fields, `${name} has halted`)
       return 'halted'
     }
+    countFailure('retries', outbox.schema, name, error)
     logger.warn({ ...fields, retryIn }, `${name} cannot go on; it tries again`)
-    this.#lease.nextAttemptAt = new Date(Date.now() + retryIn)
+    lease.delay(retryIn)
     return 'again'
+  }
+
+  /** Leaves the partition to a process that knows the version of the event. */
+  async #leave({ event, error }: FailedEvent): Promise<'left'> {
+    const { database, outbox, logger } = this.#environment
+    const { name } = this.#consumer
+    const { details } = error as TidemarkError
+    await run(database, awaitVersion(outbox.schema), [
+      ...this.#lease.fence,
+      event.type,
+      details['version'],
+      JSON.stringify(describeError(error)),
+    ])
+    const fields = { listener: name, sequence: event.sequence, type: event.type, err: error }
+    logger.warn(fields, `${name} waits for a process that knows a newer version of ${event.type}`)
+    return 'left'
   }
 
   /** Does with an event what the policy says. */
@@ -130,10 +189,23 @@ export class FailureCare {
   }
 }
 
-/** Whether it is a broker that is to blame: it is asked again until it answers. */
-function isTransient(error: unknown): boolean {
-  return (
-    isTidemarkError(error, 'TIDEMARK_BROKER_UNAVAILABLE') ||
-    isTidemarkError(error, 'TIDEMARK_RELAY_OUTRUN')
-  )
+// How often in a row, with others served meanwhile, before it is the event that ends the session.
+const mostLosses = 10
+// However long a server is out of disk, it is asked again this often at least.
+const patience = exponential(100, '30s')
+
+/** How often in a row a connection was lost at one event. */
+class Losses {
+  #sequence: EventSequence | undefined
+  #count = 0
+
+  note(sequence: EventSequence): number {
+    this.#count = this.at(sequence) + 1
+    this.#sequence = sequence
+    return this.#count
+  }
+
+  at(sequence: EventSequence): number {
+    return this.#sequence === sequence ? this.#count : 0
+  }
 }

@@ -1,3 +1,4 @@
+import { blameOf } from '../../errors/blame.ts'
 import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
@@ -5,7 +6,7 @@ import type { StoredEvent } from '../../event/stored-event.ts'
 import type { Slice } from '../../outbox/read/tail.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { SetAside } from '../failed/dead-letters.ts'
-import { isNotTheEventsFault, killed, type FailedEvent } from '../failed/failed-event.ts'
+import { killed, type FailedEvent } from '../failed/failed-event.ts'
 import { markEventStarted, mostCrashes } from '../failed/started-mark.ts'
 import type { Lease } from '../leased/lease.ts'
 import { batchOf, type Consumer } from '../read/consumer.ts'
@@ -16,10 +17,10 @@ import { FailureCare, type Verdict } from './failure-care.ts'
 import { ObservedHandling } from './observed-handling.ts'
 
 /**
- * How a partition stopped: the process stops, another process owns it, it halted, or it came to where the number of
- * partitions changes.
+ * How a partition stopped: the process stops, another process owns it, it halted, it came to where the number of
+ * partitions changes, or it was left to a process that knows more.
  */
-export type Stopped = 'stopped' | 'lost' | 'halted' | 'resized'
+export type Stopped = 'stopped' | 'lost' | 'halted' | 'resized' | 'left'
 
 /** Bounds how many batches of a process are in the database at once. */
 export interface Slots {
@@ -108,11 +109,10 @@ export class PartitionRunner implements LeaseRunner {
     try {
       const notBegun = await this.#begin(drain, kill)
       if (notBegun !== undefined) return notBegun
-      await this.#deadLetters.run(drain, kill, (work) => this.#exclusively(work))
       while (!drain.aborted) {
-        if (lease.nextAttemptAt !== null) {
-          await wait(lease.nextAttemptAt.getTime() - Date.now(), drain)
-          lease.nextAttemptAt = null
+        if (lease.notBefore !== null) {
+          await wait(lease.waitsFor, drain)
+          lease.notBefore = null
           continue
         }
         if (lease.stopAt !== null && lease.position >= lease.stopAt) {
@@ -150,11 +150,12 @@ export class PartitionRunner implements LeaseRunner {
     for (let attempt = 1; !drain.aborted; attempt++) {
       try {
         await this.#handling.start(kill)
+        await this.#deadLetters.run(drain, kill, (work) => this.#exclusively(work))
         return undefined
       } catch (error) {
-        if (isNotTheEventsFault(error) || kill.aborted) throw error
+        if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || kill.aborted) throw error
         if ((await this.#failures.stall(error, attempt)) === 'halted') return 'halted'
-        await wait((this.lease.nextAttemptAt?.getTime() ?? 0) - Date.now(), drain)
+        await wait(this.lease.waitsFor, drain)
       }
     }
     return 'stopped'
@@ -248,15 +249,21 @@ export class PartitionRunner implements LeaseRunner {
           kill,
         )
         this.#folded = this.lease.cursor < end ? end : undefined
+        this.#failures.succeeded()
       } catch (error) {
-        if (isNotTheEventsFault(error) || kill.aborted) throw error
+        if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || kill.aborted) throw error
         if (this.#folded !== undefined) {
           // Those before are forgotten with these: again from the cursor, a batch at a time.
           this.#folded = undefined
           this.#foldAfter = end
           return undefined
         }
-        if (count === 1) return { event: stored[0] as StoredEvent, error }
+        const first = stored[0] as StoredEvent
+        const losses = blameOf(error) === 'connection' ? this.#failures.lost(first) : 0
+        // A lost connection may have been anybody's doing: once more, together.
+        if (count === 1 || losses === 1) {
+          return { event: first, error }
+        }
         for (const [index, event] of stored.slice(0, count).entries()) {
           const to = index === count - 1 ? end : event.sequence
           const failure = await this.#process([event], to, kill)
@@ -306,5 +313,5 @@ export class PartitionRunner implements LeaseRunner {
 }
 
 function endOf(verdict: Verdict): Stopped | undefined {
-  return verdict === 'halted' ? 'halted' : undefined
+  return verdict === 'halted' || verdict === 'left' ? verdict : undefined
 }

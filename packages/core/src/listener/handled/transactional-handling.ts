@@ -1,4 +1,5 @@
 import { run, type Executor } from '../../database/executor.ts'
+import { Guard } from '../../database/guard.ts'
 import { prolongLease } from '../../database/sql/listener/cursors.ts'
 import { after, type Timer } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
@@ -14,8 +15,9 @@ import {
 import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { countPublished } from '../../telemetry/publish-span.ts'
+import { guardedSpawn, sendThrough } from '../declared/guarded.ts'
 import type { Handler } from '../declared/handler-context.ts'
-import type { HandlerContext, SendableQuery } from '../declared/handler-context.ts'
+import type { HandlerContext } from '../declared/handler-context.ts'
 import type { Db } from '../declared/register.ts'
 import type { Spawn, SpawnSeed } from '../declared/spawning.ts'
 import { settleDeadLetters, writeSetAside } from '../failed/dead-letters.ts'
@@ -54,12 +56,20 @@ export class TransactionalHandling implements Handling {
     const [, published] = await publishingTransaction(
       database,
       outbox,
-      { idleTimeout: leaseDuration },
+      { idleTimeout: leaseDuration, foreign: true },
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
         await this.#prepare?.(transaction)
+        const guard = new Guard(
+          transaction,
+          `${this.#consumer.kind} ${lease.listener}`,
+          (misuse) => {
+            logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
+          },
+        )
         const watch = new HandlerWatch(
           transaction,
+          guard,
           this.#consumer,
           leaseDuration,
           () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
@@ -70,7 +80,7 @@ export class TransactionalHandling implements Handling {
           next: () => context.nextSpawn(),
         })
         const context = new BatchContext(
-          transaction,
+          guard,
           buffer,
           spawned.spawn,
           lease,
@@ -79,9 +89,11 @@ export class TransactionalHandling implements Handling {
           logger,
         )
         try {
-          await this.#apply(batch.events, context, watch)
+          await guard.run(() => this.#apply(batch.events, context, watch))
+          await guard.finish()
           await spawned.flush()
         } finally {
+          guard.close()
           watch.stop()
         }
         await writeSetAside(transaction, outbox.schema, lease, aside)
@@ -138,13 +150,13 @@ export class BatchContext implements HandlerContext {
   readonly spawn: Spawn
   #event: RecordedEvent | undefined
   #spawned = 0
-  readonly #transaction: OpenTransaction
+  readonly #guard: Guard
   readonly #buffer: OutgoingEvent[]
   readonly #lease: Lease
   readonly #batch: Batch
 
   constructor(
-    transaction: OpenTransaction,
+    guard: Guard,
     buffer: OutgoingEvent[],
     spawn: Spawn,
     lease: Lease,
@@ -152,10 +164,11 @@ export class BatchContext implements HandlerContext {
     signal: AbortSignal,
     logger: Logger,
   ) {
-    this.tx = transaction
-    this.#transaction = transaction
+    this.tx = guard.executor
+    this.#guard = guard
+    this.send = sendThrough(guard)
     this.#buffer = buffer
-    this.spawn = spawn
+    this.spawn = guardedSpawn(guard, spawn)
     this.#lease = lease
     this.#batch = batch
     this.signal = signal
@@ -181,20 +194,14 @@ export class BatchContext implements HandlerContext {
   }
 
   get db(): Db {
-    return this.#transaction.db() as Db
+    return this.#guard.db() as Db
   }
 
   // Handlers destructure their context, so these must not depend on `this`.
-  readonly send = (query: string | SendableQuery, values?: unknown[]): void => {
-    if (typeof query === 'string') {
-      this.#transaction.send(query, values)
-    } else {
-      const { sql, parameters } = query.compile()
-      this.#transaction.send(sql, [...parameters])
-    }
-  }
+  readonly send: HandlerContext['send']
 
   readonly publish = (drafts: Drafts, options?: PublishOptions): void => {
+    if (!this.#guard.admits('published')) return
     this.#buffer.push(...outgoingEvents(drafts, options))
   }
 
@@ -214,6 +221,7 @@ export class BatchContext implements HandlerContext {
  */
 export class HandlerWatch {
   readonly #transaction: OpenTransaction
+  readonly #guard: Guard
   readonly #consumer: Consumer
   readonly #abort = new AbortController()
   readonly #timer: Timer
@@ -224,12 +232,14 @@ export class HandlerWatch {
 
   constructor(
     transaction: OpenTransaction,
+    guard: Guard,
     consumer: Consumer,
     leaseDuration: number,
     prolong: () => Promise<unknown>,
     killed: AbortSignal,
   ) {
     this.#transaction = transaction
+    this.#guard = guard
     this.#consumer = consumer
     this.#killed = killed
     killed.addEventListener('abort', this.#onKill, { once: true })
@@ -245,9 +255,11 @@ export class HandlerWatch {
   async run(event: RecordedEvent, handler: () => Promise<unknown> | void): Promise<void> {
     this.#event = event
     const result = handler()
-    if (result === undefined) return
-    this.#timer.refresh()
-    await Promise.race([result, this.#expired.promise])
+    if (result !== undefined) {
+      this.#timer.refresh()
+      await Promise.race([result, this.#expired.promise])
+    }
+    this.#guard.returned()
   }
 
   stop(): void {

@@ -6,6 +6,8 @@ export interface LiveProcess {
     readonly version: number
     /** The types of event that it handles. */
     readonly types?: readonly string[]
+    /** The version of each of them that it knows. */
+    readonly versions?: Readonly<Record<string, number>>
   }[]
 }
 
@@ -19,6 +21,8 @@ export interface AssignablePartition {
   readonly live: boolean
   /** The types that whoever started last handles: who does not know them all would pass the others by. */
   readonly types?: readonly string[] | null
+  /** A version of an event that its owners were too old for: who takes it must know that version, or a newer one. */
+  readonly awaits?: { readonly type: string; readonly version: number } | null
   /** Who holds its lease now, if anybody does. */
   readonly owner: string | null
 }
@@ -60,16 +64,21 @@ function ableProcesses(
 ): ReadonlyMap<AssignablePartition, readonly string[]> {
   const runs = processes.map(({ id, definitions }) => ({
     id,
-    types: new Map(
-      definitions.map(({ name, version, types = [] }) => [`${name}@${version}`, new Set(types)]),
+    known: new Map(
+      definitions.map(({ name, version, types = [], versions = {} }) => [
+        `${name}@${version}`,
+        { types: new Set(types), versions },
+      ]),
     ),
   }))
   return new Map(
     partitions.map((partition) => {
-      const { listener, version, types } = partition
+      const { listener, version, types, awaits } = partition
       const can = runs.filter((process) => {
-        const known = process.types.get(`${listener}@${version}`)
-        return known !== undefined && (types ?? []).every((type) => known.has(type))
+        const known = process.known.get(`${listener}@${version}`)
+        if (known === undefined || !(types ?? []).every((type) => known.types.has(type)))
+          return false
+        return !awaits || (known.versions[awaits.type] ?? 0) >= awaits.version
       })
       return [partition, can.map(({ id }) => id)]
     }),

@@ -22,7 +22,8 @@ interface LeaseRow {
   readonly attempts: number
   readonly crashes: number
   readonly failed_sequence: string | null
-  readonly next_attempt_at: Date | null
+  /** In how many milliseconds, by the server's clock; null: at once. */
+  readonly next_attempt_in: number | null
   readonly state: unknown
   readonly state_meta: unknown
 }
@@ -51,7 +52,8 @@ export class Lease {
   position: EventSequence
   attempts: number
   failedSequence: EventSequence | null
-  nextAttemptAt: Date | null
+  /** Not before this moment of `performance.now()`; null: at once. The server's clock has said how long that is. */
+  notBefore: number | null
   /** While the stored cursor is being moved past events of other types, or undefined. */
   moving: Promise<void> | undefined
   /** Whether a batch is under way. */
@@ -74,7 +76,7 @@ export class Lease {
     this.attempts = row.attempts
     this.failedSequence =
       row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence)
-    this.nextAttemptAt = row.next_attempt_at
+    this.notBefore = row.next_attempt_in === null ? null : performance.now() + row.next_attempt_in
   }
 
   /** The identity of the partition. */
@@ -92,13 +94,23 @@ export class Lease {
     return [this.listener, this.generation, this.partition, this.epoch]
   }
 
+  /** Has the partition wait for so many milliseconds. */
+  delay(ms: number): void {
+    this.notBefore = performance.now() + ms
+  }
+
+  /** How many milliseconds it still has to wait. */
+  get waitsFor(): number {
+    return this.notBefore === null ? 0 : Math.max(0, this.notBefore - performance.now())
+  }
+
   /** Notes that the cursor has moved, after the transaction that moved it has committed. */
   movedTo(sequence: EventSequence): void {
     this.cursor = sequence
     if (sequence > this.position) this.position = sequence
     this.attempts = 0
     this.failedSequence = null
-    this.nextAttemptAt = null
+    this.notBefore = null
   }
 }
 

@@ -18,6 +18,8 @@ export type ConsumerKind = 'listener' | 'projection' | 'relay' | 'intake'
 /** Anything with a cursor: what the runner knows of listeners and projections. */
 export interface Consumer {
   readonly name: string
+  /** The names that it had before: it goes on where they are. Missing: none. */
+  readonly aliases?: readonly string[]
   readonly kind: ConsumerKind
   readonly mode: 'async' | 'inline'
   readonly version: number

@@ -18,9 +18,9 @@ export interface DefinitionRow {
   readonly partitions: number
 }
 
-/** What is written down of a definition: the types that it handles, and what its table is written by. */
-export function definitionOf({ types, mapping }: Consumer): string {
-  return JSON.stringify({ types: [...types], mapping })
+/** What is written down of a definition: the types that it handles, its names before, and what its table is written by. */
+export function definitionOf({ types, aliases = [], mapping }: Consumer): string {
+  return JSON.stringify({ types: [...types], aliases, mapping })
 }
 
 /** Makes sure that a listener has a row and locks it until the transaction ends. */

@@ -22,6 +22,8 @@ export interface PartitionStatus {
   readonly nextAttemptAt: Date | null
   readonly haltedAt: Date | null
   readonly lastError: ErrorDescription | null
+  /** The version of an event that its owners were too old for; null: none. Only a process that knows it takes it. */
+  readonly awaits: { readonly type: string; readonly version: number } | null
 }
 
 /** One listener or projection, as operators see it. */
@@ -57,7 +59,7 @@ export class ListenerAdmin {
     const { lastSequence } = await readHorizon(this.#database, this.#schema)
     const { rows } = await this.#database.query(`
       SELECT l.name, l.kind, l.mode, l.version, l.status, l.resize_to, l.resize_at, c.partition, c.cursor, c.attempts,
-             c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error,
+             c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error, c.awaits,
              CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner, o.age
       FROM "${this.#schema}".listeners l
       LEFT JOIN "${this.#schema}".cursors c ON c.listener = l.name AND c.generation = l.generation
@@ -105,7 +107,7 @@ export class ListenerAdmin {
   async resume(name: string): Promise<void> {
     await this.#steer(name, (schema) => [
       `UPDATE ${schema}.cursors
-       SET halted_at = NULL, attempts = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL
+       SET halted_at = NULL, attempts = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL, awaits = NULL
        WHERE listener = $1`,
       `UPDATE ${schema}.listeners SET status = 'active', updated_at = clock_timestamp() WHERE name = $1`,
     ])
@@ -211,6 +213,7 @@ interface StatusRow {
   readonly next_attempt_at: Date | null
   readonly halted_at: Date | null
   readonly last_error: ErrorDescription | null
+  readonly awaits: PartitionStatus['awaits']
   readonly age: number | null
 }
 
@@ -229,12 +232,14 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
       nextAttemptAt: row.next_attempt_at,
       haltedAt: row.halted_at,
       lastError: row.last_error,
+      awaits: row.awaits,
     }))
   const cursor = partitions.reduce<EventSequence>(
     (lowest, partition) => (partition.cursor < lowest ? partition.cursor : lowest),
     partitions[0]?.cursor ?? sequenceZero,
   )
-  const lag = lastSequence > cursor ? lastSequence - cursor : 0n
+  // An intake reads no outbox: how far it is behind, its broker knows.
+  const lag = kind !== 'intake' && lastSequence > cursor ? lastSequence - cursor : 0n
   // The server's clock may go back.
   const lagSeconds = Math.max(0, age ?? 0)
   const resize = to === null || at === null ? null : { to, at: BigInt(at) as EventSequence }

@@ -110,12 +110,14 @@ export type CallOutcome = PublishedEvent[] | TidemarkError | 'busy'
  * stream only the first may expect a version.
  *
  * @param wait - whether to wait for streams that other transactions hold; else such calls are answered `busy`.
+ * @param patience - for how many milliseconds, in a transaction of its own. Defaults to no limit.
  */
 export async function appendCalls(
   executor: Executor | PreparingExecutor,
   schema: string,
   calls: readonly (readonly OutgoingEvent[])[],
   wait: boolean,
+  patience: number | null = null,
 ): Promise<CallOutcome[]> {
   const events = calls.flat()
   const callOf = calls.flatMap((call, index) => call.map(() => index))
@@ -123,6 +125,7 @@ export async function appendCalls(
     callOf,
     ...columnsOf(events, checkedColumns),
     wait,
+    patience,
   ])
   const conflicts = new Map<number, Row>()
   const answers: Row[] = []

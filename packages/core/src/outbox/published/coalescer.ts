@@ -5,7 +5,8 @@ import { appendCalls } from './append.ts'
 import { Lane } from './lane.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
-import { bytesOf, locksOf, refuse, type PublishCall } from './publish-call.ts'
+import { ParkedCalls } from './parked-calls.ts'
+import { busy, bytesOf, locksOf, refuse, type PublishCall } from './publish-call.ts'
 import { publishingTransaction } from './publishing-transaction.ts'
 
 /** How much may wait to be published. */
@@ -14,6 +15,8 @@ export interface PublishQueueOptions {
   readonly events?: number
   /** The most bytes that they take. Defaults to 64 MiB. */
   readonly bytes?: number
+  /** How long a call waits for a stream or a key that another transaction holds, in milliseconds. Defaults to 60,000. */
+  readonly patience?: number
 }
 
 // How many connections calls may keep that wait for a stream which another transaction holds, and how many those
@@ -22,6 +25,9 @@ const mostWaiting = 3
 // How often a deadlock or a serialization failure is tried again.
 const mostAttempts = 5
 const lockNotAvailable = '55P03'
+// How long a connection is kept for a stream that another transaction holds, in milliseconds: after that its calls are
+// looked after together, and the connection is for the next one.
+const holdPatience = 1000
 
 /**
  * Publishes the concurrent calls of a process together: one statement and one commit for all that arrived while the
@@ -29,7 +35,7 @@ const lockNotAvailable = '55P03'
  *
  * Four lanes, so that none waits for what another one waits for: plain events; events of streams or with idempotency
  * keys; those of them whose stream another transaction holds; and events of inline projections, whose handlers run in
- * a transaction of their own.
+ * a transaction of their own. What a stream that is held for long keeps waiting is parked.
  */
 export class Coalescer {
   readonly #database: Database
@@ -42,6 +48,8 @@ export class Coalescer {
   readonly #inline: Lane
   /** The streams and keys of the calls in the lane of those that wait: later calls wait behind them. */
   readonly #heldLocks = new Map<string, number>()
+  readonly #parked: ParkedCalls
+  readonly #patience: number
   #events = 0
   #bytes = 0
   #closed = false
@@ -50,8 +58,17 @@ export class Coalescer {
     this.#database = database
     this.#outbox = outbox
     this.#mostEvents = options.events ?? 100_000
+    this.#patience = options.patience ?? 60_000
     this.#mostBytes = options.bytes ?? 64 * 1024 * 1024
     this.#plain = new Lane((calls) => this.#sendPlain(calls))
+    this.#parked = new ParkedCalls((calls) =>
+      appendCalls(
+        database,
+        outbox.schema,
+        calls.map((call) => call.events),
+        false,
+      ),
+    )
     const apart = { locks: locksOf, mayFollow }
     this.#checked = new Lane((calls) => this.#sendChecked(calls, false), apart)
     // A batch is of one stream: whoever waits for one does not wait for another.
@@ -91,6 +108,7 @@ export class Coalescer {
       this.#accept({
         events,
         bytes,
+        deadline: performance.now() + this.#patience,
         resolve: (published) => {
           settle()
           resolve(published)
@@ -106,6 +124,7 @@ export class Coalescer {
   #accept(call: PublishCall): void {
     if (this.#outbox.isPlain(call.events)) this.#plain.push(call)
     else if (this.#outbox.needsTransaction(call.events)) this.#inline.push(call)
+    else if (this.#parked.blocks(call)) this.#parked.add(call)
     else if (this.#waitsBehindOthers(call)) this.#hold(call)
     else this.#checked.push(call)
   }
@@ -116,6 +135,9 @@ export class Coalescer {
     await Promise.all([this.#plain.idle(), this.#checked.idle(), this.#inline.idle()])
     // What the others have handed over is there by now.
     await this.#held.idle()
+    await this.#parked.idle()
+    // An inline one may have been put back behind the others.
+    await this.#inline.idle()
   }
 
   /** Lets a call wait for what another transaction holds, on a connection that nobody else waits for. */
@@ -140,7 +162,11 @@ export class Coalescer {
   }
 
   async #sendHeld(calls: readonly PublishCall[]): Promise<void> {
-    await this.#sendChecked(calls, true)
+    // What was before them is parked: they go on behind it.
+    const behind = calls.filter((call) => this.#parked.blocks(call))
+    for (const call of behind) this.#parked.add(call)
+    const sent = calls.filter((call) => !behind.includes(call))
+    if (sent.length > 0) await this.#sendChecked(sent, true)
     this.#release(calls)
   }
 
@@ -160,10 +186,16 @@ export class Coalescer {
     }
   }
 
-  async #sendChecked(calls: readonly PublishCall[], wait: boolean, attempt = 1): Promise<void> {
+  async #sendChecked(calls: readonly PublishCall[], waits: boolean, attempt = 1): Promise<void> {
     try {
       const events = calls.map((call) => call.events)
-      const outcomes = await appendCalls(this.#database, this.#outbox.schema, events, wait)
+      const outcomes = await appendCalls(
+        this.#database,
+        this.#outbox.schema,
+        events,
+        waits,
+        waits ? holdPatience : null,
+      )
       for (const [index, call] of calls.entries()) {
         const outcome = outcomes[index]
         if (outcome === 'busy' || outcome === undefined) this.#hold(call)
@@ -172,13 +204,15 @@ export class Coalescer {
       }
     } catch (error) {
       const [call] = calls
-      if (!wait && call !== undefined && errorCodeOf(error) === lockNotAvailable) {
-        if (calls.length === 1) this.#hold(call)
-        else await this.#divide(calls, error, (half) => this.#sendChecked(half, wait))
+      if (call !== undefined && errorCodeOf(error) === lockNotAvailable) {
+        // A batch that waits is of one stream.
+        if (waits) for (const one of calls) this.#parked.add(one)
+        else if (calls.length === 1) this.#hold(call)
+        else await this.#divide(calls, error, (half) => this.#sendChecked(half, waits))
       } else if (isRetryableConflict(error) && attempt < mostAttempts) {
-        await this.#sendChecked(calls, wait, attempt + 1)
+        await this.#sendChecked(calls, waits, attempt + 1)
       } else {
-        await this.#divide(calls, error, (half) => this.#sendChecked(half, wait))
+        await this.#divide(calls, error, (half) => this.#sendChecked(half, waits))
       }
     }
   }
@@ -190,13 +224,19 @@ export class Coalescer {
           this.#database,
           this.#outbox,
           {},
-          async (_, buffer) => {
+          async (transaction, buffer) => {
+            await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
+              String(holdPatience),
+            ])
             for (const event of call.events) buffer.push(event)
           },
         )
         call.resolve([...events])
       } catch (error) {
-        refuse(call, error)
+        if (errorCodeOf(error) !== lockNotAvailable) refuse(call, error)
+        // Its turn comes again, behind the others.
+        else if (performance.now() < call.deadline) this.#inline.push(call)
+        else call.reject(busy(call, error))
       }
     }
   }

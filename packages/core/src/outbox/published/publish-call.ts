@@ -6,6 +6,8 @@ import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
 export interface PublishCall {
   readonly events: readonly OutgoingEvent[]
   readonly bytes: number
+  /** Until when it may wait for what other transactions hold, by `performance.now()`. */
+  readonly deadline: number
   resolve(published: PublishedEvent[]): void
   reject(error: unknown): void
 }
@@ -41,5 +43,25 @@ export function refuse(call: PublishCall, error: unknown): void {
           { cause: error },
         )
       : error,
+  )
+}
+
+/** The error of a call whose stream or key another transaction has held for too long. */
+export function busy({ events }: PublishCall, cause?: unknown): TidemarkError {
+  const [event] = events
+  const { type, stream, idempotencyKey } = event as OutgoingEvent
+  const what =
+    stream !== null
+      ? `stream "${stream}"`
+      : idempotencyKey !== null
+        ? `key "${idempotencyKey}"`
+        : 'what its inline projections write'
+  return new TidemarkError(
+    'TIDEMARK_STREAM_BUSY',
+    `${type} was not published: ${what} is held by another transaction`,
+    {
+      details: { type, stream, idempotencyKey },
+      ...(cause === undefined ? {} : { cause }),
+    },
   )
 }

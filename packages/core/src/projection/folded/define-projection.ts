@@ -1,6 +1,10 @@
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { checkRunOptions, runOptions } from '../../listener/defined/define-listener.ts'
+import {
+  checkRunOptions,
+  requireAliases,
+  runOptions,
+} from '../../listener/defined/define-listener.ts'
 import { checkTableOptions } from '../stored/keyed-table.ts'
 import { KeyedProjection, type KeyedProjectionOptions } from './keyed-projection.ts'
 import { StateProjection, type StateProjectionOptions } from './state-projection.ts'
@@ -62,6 +66,13 @@ export function defineProjection<State>(
   ])
   requireWhole(where, 'version', options.version, 1)
   checkRunOptions(where, options)
+  requireAliases(where, name, options.aliases)
+  if (options.mode === 'inline' && (options.aliases ?? []).length > 0) {
+    throw invalid(
+      `${where} is inline and has aliases`,
+      'Publishers of the version before know it by its old name: make it async, rename it, and make it inline again.',
+    )
+  }
   if (options.rebuildRate !== undefined) requireWhole(where, 'rebuildRate', options.rebuildRate, 1)
   if ('table' in options && !('keyed' in options && options.keyed)) {
     throw invalid(

@@ -9,6 +9,7 @@ import {
 } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
+import { withoutControl } from '../../database/without-control.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -137,12 +138,14 @@ export class InlineProjections implements InlineConsumers {
   }
 
   async #write(
-    executor: Executor | PreparingExecutor,
+    transaction: Executor | PreparingExecutor,
     projection: TableProjection,
     events: readonly RecordedEvent[],
   ): Promise<void> {
     const handlers = byType<TableHandler>(projection.handlers)
     const sent: Promise<unknown>[] = []
+    const guarded = withoutControl(transaction, `projection ${projection.name}`)
+    const { executor } = guarded
     const bind = this.#bind
     let db: unknown
     const context = {
@@ -176,6 +179,7 @@ export class InlineProjections implements InlineConsumers {
       )
     }
     await Promise.all(sent)
+    guarded.verify()
   }
 
   /**

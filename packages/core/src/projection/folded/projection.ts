@@ -24,6 +24,7 @@ export abstract class Projection<H> {
   readonly kind = 'projection'
   readonly startFrom = 'beginning'
   readonly name: string
+  readonly aliases: readonly string[]
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly partitions: number
@@ -40,6 +41,7 @@ export abstract class Projection<H> {
     handlers: ReadonlyMap<EventDefinition, H>,
   ) {
     this.name = name
+    this.aliases = Object.freeze([...(options.aliases ?? [])])
     this.mode = options.mode ?? 'async'
     this.version = options.version
     this.partitions = options.partitions ?? 1

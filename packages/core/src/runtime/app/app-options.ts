@@ -1,3 +1,4 @@
+import { sizeOf, type PoolLike } from '../../database/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -34,7 +35,20 @@ const appOptions = [
   'publishQueue',
   'outputs',
   'db',
+  'pool',
 ]
+
+function checkPool(pool: unknown): void {
+  if (typeof pool === 'function') return
+  if (
+    typeof (pool as Partial<PoolLike> | null)?.connect === 'function' &&
+    sizeOf(pool as PoolLike) > 0
+  )
+    return
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp: `pool` gives no connections', {
+    hint: 'Pass a `pg.Pool`, or a function that answers a client of one.',
+  })
+}
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkAppOptions(options: AppOptions): void {
@@ -44,11 +58,16 @@ export function checkAppOptions(options: AppOptions): void {
       hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
     })
   }
+  if (options.pool !== undefined) checkPool(options.pool)
   if (options.maxConnections !== undefined) {
     requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
   }
   if (options.publishQueue !== undefined) {
-    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, ['events', 'bytes'])
+    rejectUnknownOptions('defineApp: publishQueue', options.publishQueue, [
+      'events',
+      'bytes',
+      'patience',
+    ])
     for (const [name, value] of Object.entries(options.publishQueue)) {
       requireWhole('defineApp: publishQueue', name, value as number, 1)
     }

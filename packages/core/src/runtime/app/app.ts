@@ -1,5 +1,6 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
+import { discreet } from '../../database/secrets.ts'
 import { inTransaction } from '../../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
@@ -100,7 +101,7 @@ export class App implements AsyncDisposable {
   #closed: Promise<void> | undefined
 
   constructor(options: AppOptions) {
-    this.options = options
+    this.options = discreet(options)
     this.schema = requireSchemaName(options.schema ?? defaultSchema)
     this.#definitions = collectDefinitions(options.modules)
     this.#logger = safeLogger(options.logger ?? stderrLogger)
@@ -331,9 +332,10 @@ export class App implements AsyncDisposable {
     options: WaitOptions = {},
   ): Promise<boolean> {
     checkWaitOptions('waitFor', options)
-    const names = namesOf(listeners).filter(
-      (name) => this.#definitions.consumers.get(name)?.mode !== 'inline',
-    )
+    const consumers = [...this.#definitions.consumers.values()]
+    const names = namesOf(listeners)
+      .map((name) => consumers.find(({ aliases }) => aliases?.includes(name))?.name ?? name)
+      .filter((name) => this.#definitions.consumers.get(name)?.mode !== 'inline')
     if (sequence === null || names.length === 0) return true
     return waitForCursors(this.#database, this.schema, this.#signals, names, sequence, options)
   }

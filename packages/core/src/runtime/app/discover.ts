@@ -1,4 +1,5 @@
-import { glob } from 'node:fs/promises'
+// As a whole: an older Node, which has no `glob`, must come as far as being told so.
+import * as fs from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { rejectUnknownOptions } from '../../errors/options.ts'
@@ -37,7 +38,7 @@ export async function discover(
   const files = new Set<string>()
   for (const pattern of typeof patterns === 'string' ? [patterns] : patterns) {
     let matches = 0
-    for await (const file of glob(pattern, { cwd: from })) {
+    for await (const file of fs.glob(pattern, { cwd: from })) {
       files.add(file)
       matches += 1
     }

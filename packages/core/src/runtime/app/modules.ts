@@ -89,6 +89,16 @@ function addConsumer(
       },
     )
   }
+  for (const other of consumers.values()) {
+    if (other === consumer) continue
+    const shared = namesOf(consumer).find((name) => namesOf(other).includes(name))
+    if (shared === undefined) continue
+    throw new TidemarkError(
+      'TIDEMARK_NAME_TAKEN',
+      `"${shared}" is a name of ${consumer.name} and of ${other.name}`,
+      { details: { name: shared } },
+    )
+  }
   consumers.set(consumer.name, consumer)
   for (const definition of consumer.events) registry.add(definition)
   if (!(consumer instanceof Listener)) return
@@ -123,4 +133,9 @@ function isDefinition(
     value instanceof Relay ||
     value instanceof Intake
   )
+}
+
+/** The names of a listener or a projection, now and before. */
+function namesOf({ name, aliases = [] }: Consumer): readonly string[] {
+  return [name, ...aliases]
 }

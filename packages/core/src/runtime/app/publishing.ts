@@ -4,12 +4,14 @@ import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
+import { Guard } from '../../database/guard.ts'
 import type { Database } from '../../database/pool.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
+import { guardedSpawn } from '../../listener/declared/guarded.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
 import {
@@ -94,22 +96,33 @@ export class Publishing {
         outbox,
         isolation === undefined ? {} : { isolation },
         async (transaction, buffer) => {
+          const guard = new Guard(transaction, 'transaction()', (misuse) => {
+            this.#environment.logger.error({}, misuse)
+          })
           const publish = (drafts: Drafts, options?: PublishOptions): void => {
+            if (!guard.admits('published')) return
             this.#requireKnown(drafts)
             buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, options)))
           }
-          const query = transaction.query.bind(transaction)
+          const query = guard.executor.query.bind(guard.executor)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
-          const answer = await work({
+          const tx: Transaction = {
             get db(): Db {
-              return transaction.db() as Db
+              return guard.db() as Db
             },
             query,
             publish,
-            spawn,
-          })
-          await flush()
-          return answer
+            spawn: guardedSpawn(guard, spawn),
+          }
+          executors.set(tx, transaction)
+          try {
+            const answer = await guard.run(() => work(tx))
+            await guard.finish()
+            await flush()
+            return answer
+          } finally {
+            guard.close()
+          }
         },
       )
       span.end(done[1].events)

@@ -16,6 +16,8 @@ export interface JobWorkEnvironment extends Omit<JobEnvironment, 'transactions'>
 }
 
 const scheduleInterval = 500
+// For those that were made at run time only.
+const runtimeInterval = 1_000
 
 /** The jobs and schedules of one process: their loops, and the connections of jobs' transactions. */
 export class JobWork {
@@ -27,12 +29,9 @@ export class JobWork {
 
   constructor(environment: JobWorkEnvironment, options: JobRunnerOptions) {
     const { connection, logger, schedules } = environment
-    const { connections = 10 } = options
     this.#environment = environment
-    this.#transactions = new Database(
-      { ...connection, maxConnections: connections },
-      'tidemark jobs',
-      (error) => logger.debug({ err: error }, 'an idle connection was lost'),
+    this.#transactions = new Database(connection, 'tidemark jobs', (error) =>
+      logger.debug({ err: error }, 'an idle connection was lost'),
     )
     const { dataDir } = options
     const forJobs = {
@@ -62,9 +61,7 @@ export class JobWork {
       supervise('the job runner', signal, logger, () => runner.work(signal)),
       supervise('looking after jobs', signal, logger, () => runner.tend(signal)),
     ]
-    if (this.#scheduler.size > 0) {
-      loops.push(supervise('the scheduler', signal, logger, () => this.#schedule(signal)))
-    }
+    loops.push(supervise('the scheduler', signal, logger, () => this.#schedule(signal)))
     await Promise.all(loops)
     const drained = new AbortController()
     // Jobs may take longer to finish than a silent process is believed to live.
@@ -83,7 +80,8 @@ export class JobWork {
 
   async #schedule(signal: AbortSignal): Promise<void> {
     await this.#scheduler.sync()
-    await every(scheduleInterval, signal, async () => {
+    const interval = this.#scheduler.size > 0 ? scheduleInterval : runtimeInterval
+    await every(interval, signal, async () => {
       if ((await this.#scheduler.fire()) > 0) this.#runner.ring()
     })
   }

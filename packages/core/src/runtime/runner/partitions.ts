@@ -64,7 +64,7 @@ export class Partitions {
         .filter((consumer) => consumer.mode === 'async')
         .map((consumer) => [consumer.name, consumer]),
     )
-    const connections = environment.database.pool.options.max ?? 10
+    const connections = environment.database.most
     this.#slots = new Semaphore(Math.max(1, connections - reservedConnections))
   }
 

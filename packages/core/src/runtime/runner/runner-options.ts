@@ -6,8 +6,13 @@ import type { DoorbellOptions } from '../../outbox/woken/doorbell.ts'
 
 /** How a runner works. All times in milliseconds. */
 export interface RunnerOptions {
-  /** The most connections of the runner, which has a pool of its own. Defaults to 10. */
+  /** The most connections of the runner. Defaults to 10, and with `sharePool` to half of the pool. */
   readonly maxConnections?: number
+  /**
+   * Whether listeners and jobs work on the pool that was given to the application, instead of on pools of their own:
+   * listeners on half of it at the most, jobs on a quarter. Defaults to false.
+   */
+  readonly sharePool?: boolean
   /**
    * How long a lease lasts without being renewed: after a hard kill another process takes over that much later.
    * Defaults to 10000.
@@ -61,7 +66,7 @@ const wholeRunnerOptions = new Map([
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkRunnerOptions(options: RunnerOptions): void {
-  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'doorbell', 'jobs']
+  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'sharePool', 'doorbell', 'jobs']
   rejectUnknownOptions('start', options, known)
   for (const [name, [least, most]] of wholeRunnerOptions) {
     const value = options[name]

@@ -28,6 +28,7 @@ import { JobWork } from './job-work.ts'
 import { Maintenance } from './maintenance.ts'
 import { observeRunner } from './observed-runner.ts'
 import { Partitions } from './partitions.ts'
+import { poolShares } from './pool-shares.ts'
 import { PublisherWatch } from './publisher-watch.ts'
 import type { RunnerOptions } from './runner-options.ts'
 import { Session } from './session.ts'
@@ -90,7 +91,10 @@ export class Runner implements AsyncDisposable {
     this.#acquireInterval = options.acquireInterval ?? 1_000
     this.#doorbell = new Doorbell(database, outbox.schema, this.id, doorbellOptions)
     this.#notifications = new Notifications({
-      config: listenConfig(connection, `tidemark doorbell ${this.id}`),
+      config: listenConfig(
+        poolShares(connection, options).doorbell,
+        `tidemark doorbell ${this.id}`,
+      ),
       channel: channelOf(outbox.schema),
       logger,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
@@ -157,11 +161,12 @@ export class Runner implements AsyncDisposable {
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
     const { connection, outbox, logger } = environment
-    const { maxConnections = 10 } = options
-    // A pool of its own: an application that uses up its connections must not stop its listeners.
+    const shares = poolShares(connection, options)
+    // A pool of its own, or its part of the given one: an application that uses up its connections must not stop its
+    // listeners.
     let restart = (): void => {}
     const database = new Database(
-      { ...connection, maxConnections, queryTimeout: queryTimeoutOf(environment.consumers) },
+      { ...shares.listeners, queryTimeout: queryTimeoutOf(environment.consumers) },
       'tidemark worker',
       (error) => {
         logger.debug({ err: error }, 'an idle connection was lost')
@@ -253,10 +258,16 @@ export class Runner implements AsyncDisposable {
       beat: () => this.#register(),
     }
     const { drainTimeout } = options
-    return new JobWork(environment, {
-      ...(drainTimeout === undefined ? {} : { drainTimeout }),
-      ...options.jobs,
-    })
+    const connection = poolShares(environment.connection, options).jobs
+    const { maxConnections: connections } = connection
+    return new JobWork(
+      { ...environment, connection },
+      {
+        ...(drainTimeout === undefined ? {} : { drainTimeout }),
+        ...options.jobs,
+        ...(connections === undefined ? {} : { connections }),
+      },
+    )
   }
 
   #supervise(what: string, loop: () => Promise<void>): Promise<void> {
@@ -303,11 +314,17 @@ export class Runner implements AsyncDisposable {
 
   async #register(): Promise<void> {
     const { database, outbox, consumers } = this.#environment
-    const listeners = consumers.map(({ name, kind, version, types }) => {
-      return { name, kind, version, types: [...types] }
+    const listeners = consumers.map(({ name, kind, version, types, events }) => {
+      return { name, kind, version, types: [...types], versions: versionsOf(events) }
     })
     const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
-    const definitions = [...listeners, ...jobs]
+    const schedules = this.#jobs === undefined ? [] : this.#environment.schedules
+    const planned = schedules.map(
+      ({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
+        return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
+      },
+    )
+    const definitions = [...listeners, ...jobs, ...planned]
     await run(database, registerProcess(outbox.schema), [
       this.id,
       hostname(),
@@ -338,4 +355,13 @@ function retentionOf({ jobs }: RunnerOptions): DeclaredRetention | undefined {
  */
 function queryTimeoutOf(consumers: readonly Consumer[]): number {
   return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
+}
+
+/** The version of each stored type that the definitions know. */
+function versionsOf(events: Consumer['events']): Record<string, number> {
+  return Object.fromEntries(
+    events.flatMap(({ type, aliases, version }) =>
+      [type, ...aliases].map((name) => [name, version]),
+    ),
+  )
 }

@@ -43,7 +43,8 @@ export class Session {
     const signal = AbortSignal.any([this.#abort.signal, stopped])
     await partitions.releaseAll()
     const loops = await Promise.allSettled([this.#acquire(signal), this.#flush(signal)])
-    await partitions.stop(stopped.aborted)
+    // Batches under way end as they would: a lost LISTEN is nothing to them, and what was lost with it fails them.
+    await partitions.stop(true)
     for (const loop of loops) if (loop.status === 'rejected') throw loop.reason
   }
 

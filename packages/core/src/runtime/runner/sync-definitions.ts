@@ -26,6 +26,7 @@ import {
 import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { takeOldName } from './renamed-consumer.ts'
 
 /** What definitions are written down with. */
 export interface SyncEnvironment {
@@ -65,6 +66,7 @@ async function syncDefinition(
 ): Promise<boolean> {
   const { logger, outbox, inline } = environment
   const { schema } = outbox
+  if (await takeOldName(transaction, schema, consumer, logger)) return false
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {
@@ -85,6 +87,7 @@ async function syncDefinition(
           (await readHorizon(transaction, schema)).sequence,
         )
       : sequenceZero
+    if (!fromNow && kind === 'listener') await announce(transaction, consumer, environment)
     for (let partition = 0; partition < consumer.partitions; partition++) {
       await run(transaction, createCursor(schema), [name, row.generation, partition, start])
     }
@@ -116,6 +119,37 @@ async function syncDefinition(
   const definition = definitionOf(consumer)
   await run(transaction, updateListener(schema), [name, kind, mode, version, definition])
   return false
+}
+
+/** Says of a listener that is new where there are events already that it handles them, before it does. */
+async function announce(
+  transaction: OpenTransaction,
+  { name, types }: Consumer,
+  { logger, outbox: { schema } }: SyncEnvironment,
+): Promise<void> {
+  const last = await readLastSettled(
+    transaction,
+    schema,
+    (await readHorizon(transaction, schema)).sequence,
+  )
+  if (last === sequenceZero) return
+  const { rows } = await transaction.query(
+    `SELECT l.name FROM "${schema}".listeners l
+     WHERE l.kind = 'listener' AND l.name <> $1::text AND l.definition -> 'types' ?| $2::text[]
+       AND NOT EXISTS (SELECT FROM "${schema}".cursors c WHERE c.listener = l.name
+                       AND c.owner IS NOT NULL AND c.lease_until > clock_timestamp())
+     ORDER BY l.name LIMIT 10`,
+    [name, [...types]],
+  )
+  const idle = rows.map((row) => row['name'] as string)
+  const renamed =
+    idle.length === 0
+      ? ''
+      : ` If it is one that was renamed (${idle.join(', ')}?), stop this process and give it its old name: aliases: ['…'].`
+  logger.warn(
+    { listener: name, last, idle },
+    `${name} is new and begins with the first event of the outbox: its handlers run for all events of its types up to ${last} too. If they should not, start it with startFrom: 'now'.${renamed}`,
+  )
 }
 
 /** Answers whether it has to wait until no process runs the older version any more. */

@@ -91,6 +91,17 @@ WHERE id = $1::uuid AND status IN ('scheduled', 'queued', 'paused', 'running')
 RETURNING status`,
 )
 
+// A finished job with all that belongs to it. One whose parent may still ask for its result is kept.
+export const deleteJob: SchemaStatement = statement(
+  'delete_job',
+  (schema) => `
+DELETE FROM ${schema}.jobs j
+WHERE j.id = $1::uuid AND j.status IN ('completed', 'failed', 'cancelled')
+  AND NOT EXISTS (SELECT FROM ${schema}.jobs p WHERE p.id = j.parent
+    AND p.status NOT IN ('completed', 'failed', 'cancelled'))
+RETURNING status`,
+)
+
 // Tells the processes that there is something to look at: rare, so it may ring.
 export const ringForJobs: SchemaStatement = statement(
   'ring_for_jobs',

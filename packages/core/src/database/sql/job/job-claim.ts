@@ -3,7 +3,8 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 // A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(
   'claim_jobs',
-  (schema) => `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer)`,
+  (schema) =>
+    `SELECT * FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[])`,
 )
 
 // The same with what telemetry tells of a job. Each is looked up by its id: OFFSET keeps the planner from joining tables.
@@ -12,7 +13,7 @@ export const claimObservedJobs: SchemaStatement = statement(
   (schema) => `
 SELECT c.*, t.traceparent, t.tracestate,
   greatest(0, extract(epoch FROM clock_timestamp() - t.run_at) * 1000)::float8 AS waited
-FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer) c
+FROM ${schema}.claim_jobs($1::uuid, $2::text, $3::text[], $4::integer, $5::integer[]) c
 CROSS JOIN LATERAL (
   SELECT j.traceparent, j.tracestate, j.run_at FROM ${schema}.jobs j WHERE j.id = c.id OFFSET 0) AS t`,
 )
@@ -99,21 +100,26 @@ export const wakeJobs: SchemaStatement = statement(
   (schema) => `SELECT ${schema}.wake_jobs($1::bigint) AS woken`,
 )
 
-// Moves jobs of types that no live process runs out of the way of the others, a page at a time.
+// Moves jobs of types that no live process runs in the version that they need out of the way of the others, a page at a
+// time.
 export const parkUnknown: SchemaStatement = statement(
   'park_unknown_jobs',
   (schema) => `
+WITH known AS MATERIALIZED (
+  SELECT n.name, max((d.definition ->> 'version')::integer) AS version FROM ${schema}.processes p
+  CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+  CROSS JOIN LATERAL jsonb_array_elements_text(
+    coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n (name)
+  WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms'
+  GROUP BY n.name
+)
 UPDATE ${schema}.jobs j SET parked = 'type'
 WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q
-  WHERE q.status = 'queued' AND q.parked IS NULL AND q.name NOT IN (
-    SELECT n FROM ${schema}.processes p
-    CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
-    CROSS JOIN LATERAL jsonb_array_elements_text(
-      coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n
-    WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms')
+  WHERE q.status = 'queued' AND q.parked IS NULL
+    AND NOT EXISTS (SELECT FROM known k WHERE k.name = q.name AND k.version >= q.needs)
   ORDER BY q.queue, q.priority, q.run_at, q.id LIMIT 1000 FOR UPDATE SKIP LOCKED))
-RETURNING j.name`,
+RETURNING j.name, j.needs`,
 )
 
 // The opposite: a process has come that runs them. And what limits were declared or taken back for since it was put
@@ -124,8 +130,10 @@ export const unparkKnown: SchemaStatement = statement(
 UPDATE ${schema}.jobs j
 SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited OR j.parked IS DISTINCT FROM 'type' THEN 'new' END
 WHERE j.id = ANY (ARRAY(
-  SELECT q.id FROM ${schema}.jobs q WHERE q.parked = 'type' AND q.name = ANY ($1::text[])
-  LIMIT 1000 FOR UPDATE SKIP LOCKED)
+  SELECT q.id FROM ${schema}.jobs q JOIN unnest($1::text[], $2::integer[]) AS u (name, version)
+    ON u.name = q.name AND q.needs <= u.version
+  WHERE q.parked = 'type'
+  LIMIT 1000 FOR UPDATE OF q SKIP LOCKED)
 || ARRAY(
   SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked IS NULL
     AND q.name IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
@@ -157,4 +165,9 @@ DELETE FROM ${schema}.job_doorbells d WHERE NOT EXISTS (SELECT FROM ${schema}.pr
 export const forgetWaits: SchemaStatement = statement(
   'forget_job_waits',
   (schema) => `SELECT ${schema}.forget_waits()`,
+)
+
+export const cancelChildren: SchemaStatement = statement(
+  'cancel_children_of_cancelled_jobs',
+  (schema) => `SELECT ${schema}.cancel_children()`,
 )

@@ -30,9 +30,14 @@ export const readStepOutputs: SchemaStatement = statement(
 SELECT t.step, t.output, t.output_meta FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])`,
 )
 
+// A state of a newer version than the input needs a process that knows it.
 export const writeState: SchemaStatement = statement(
   'write_job_state',
   (schema) => `
+WITH raised AS (
+  UPDATE ${schema}.jobs SET needs = $3::integer
+  WHERE id = $1::uuid AND token = $2::bigint AND status = 'running' AND needs < $3::integer
+)
 INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta, checkpoint_at)
 SELECT j.id, $3::integer, $4::jsonb, $5::jsonb, clock_timestamp() ${fenced(schema)}
 ON CONFLICT (job) DO UPDATE
@@ -145,7 +150,8 @@ WITH mine AS (SELECT j.id ${fenced(schema)}), steps AS (
 ), outputs AS (
   DELETE FROM ${schema}.job_outputs t USING mine m WHERE t.job = m.id
 )
-UPDATE ${schema}.jobs j SET input = $3::jsonb, input_meta = $4::jsonb, version = $5::integer
+UPDATE ${schema}.jobs j SET input = $3::jsonb, input_meta = $4::jsonb, version = $5::integer,
+  needs = $5::integer
 FROM mine m WHERE j.id = m.id
 RETURNING j.id`,
 )

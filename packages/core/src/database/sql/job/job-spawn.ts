@@ -1,13 +1,13 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
 
-// Jobs as they are sent: $1 to $23, an array for each column.
+// Jobs as they are sent: $1 to $24, an array for each column.
 const given = `
 unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::float8[],
     $8::jsonb[], $9::jsonb[], $10::text[], $11::text[], $12::integer[], $13::text[], $14::text[], $15::text[],
-    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[], $23::boolean[])
+    $16::text[], $17::text[], $18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::jsonb[], $23::boolean[], $24::text[])
   AS u (id, name, version, queue, priority, run_at, delay, input, input_meta, unique_key, concurrency_key,
     concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, lifecycle,
-    context, context_meta, successor)`
+    context, context_meta, successor, request)`
 
 // Any number of jobs in one statement. A job whose id or unfinished unique key is there already is left out, without
 // an error: the caller's transaction may be somebody else's. Keyed jobs wait until admit_jobs() has looked at them; a
@@ -18,7 +18,7 @@ export const insertJobs: SchemaStatement = statement(
 INSERT INTO ${schema}.jobs AS j
   (id, name, version, queue, priority, run_at, status, parked, waiting, input, input_meta, unique_key, concurrency_key,
    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle,
-   context, context_meta, successor)
+   context, context_meta, successor, needs, request)
 SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 'infinity' ELSE t.run_at END,
   CASE WHEN u.successor OR t.run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END,
   CASE WHEN (u.concurrency_key IS NOT NULL OR u.rate_key IS NOT NULL) AND NOT u.successor
@@ -26,7 +26,7 @@ SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 
   CASE WHEN u.successor THEN jsonb_build_object('for', 'unique key', 'runAt', t.run_at) END,
   u.input, u.input_meta, u.unique_key, u.concurrency_key, u.concurrency_limit, u.triggered_by, u.correlation_id,
   u.causation_id, u.traceparent, u.tracestate, u.parent, u.rate_key, u.rate_key IS NOT NULL,
-  string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor
+  string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor, u.version, u.request
 FROM ${given},
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
 ON CONFLICT DO NOTHING
@@ -37,21 +37,21 @@ RETURNING id`,
 export const findDuplicates: SchemaStatement = statement(
   'find_duplicate_jobs',
   (schema) => `
-SELECT id, name FROM ${schema}.jobs WHERE id = $1::uuid
+SELECT id, name, request FROM ${schema}.jobs WHERE id = $1::uuid
 UNION ALL
-SELECT id, name FROM ${schema}.jobs
+SELECT id, name, request FROM ${schema}.jobs
 WHERE unique_key = $2::text AND name = ANY ($3::text[]) AND NOT successor AND id <> $1::uuid
   AND status IN ('scheduled', 'queued', 'running', 'paused')`,
 )
 
 // The policy "replace": a job that has never been claimed becomes another one, with everything that comes of the input
-// and the options; so does a successor ($24). $25: its time stays ("throttle"). $26: how many milliseconds after its
+// and the options; so does a successor ($25). $26: its time stays ("throttle"). $27: how many milliseconds after its
 // spawn it runs at the latest ("debounce").
 export const replaceJob: SchemaStatement = statement(
   'replace_job',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET name = n.name, version = n.version, queue = n.queue, priority = n.priority, input = n.input,
+SET name = n.name, version = n.version, needs = n.version, queue = n.queue, priority = n.priority, input = n.input,
   input_meta = n.input_meta, concurrency_key = n.concurrency_key, concurrency_limit = n.concurrency_limit,
   triggered_by = n.triggered_by, correlation_id = n.correlation_id, causation_id = n.causation_id,
   traceparent = n.traceparent, tracestate = n.tracestate, parent = n.parent, rate_key = n.rate_key,
@@ -64,13 +64,13 @@ SET name = n.name, version = n.version, queue = n.queue, priority = n.priority, 
   parked = CASE WHEN (n.concurrency_key IS NOT NULL OR n.rate_key IS NOT NULL) AND j.status <> 'paused'
     AND NOT j.successor AND n.at <= statement_timestamp() THEN 'new' END
 FROM (
-  SELECT u.*, o.id AS target, CASE WHEN $25::boolean THEN coalesce((o.waiting ->> 'runAt')::timestamptz, o.run_at)
+  SELECT u.*, o.id AS target, CASE WHEN $26::boolean THEN coalesce((o.waiting ->> 'runAt')::timestamptz, o.run_at)
     ELSE least(coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms'),
-      o.created_at + $26::float8 * interval '1 ms') END AS at
+      o.created_at + $27::float8 * interval '1 ms') END AS at
   FROM ${given}
-  JOIN ${schema}.jobs o ON o.unique_key = u.unique_key AND o.name = ANY ($27::text[]) AND o.successor = $24::boolean
+  JOIN ${schema}.jobs o ON o.unique_key = u.unique_key AND o.name = ANY ($28::text[]) AND o.successor = $25::boolean
     AND o.status IN ('scheduled', 'queued', 'paused')) AS n
-WHERE j.id = n.target AND j.token = 0 AND j.successor = $24::boolean AND j.status IN ('scheduled', 'queued', 'paused')
+WHERE j.id = n.target AND j.token = 0 AND j.successor = $25::boolean AND j.status IN ('scheduled', 'queued', 'paused')
 RETURNING j.id`,
 )
 

@@ -7,13 +7,13 @@ export const readRoster: SchemaStatement = statement(
   (schema) => `
 SELECT
   (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions',
-     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job")')) ORDER BY p.id), '[]')
+     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job" && @.kind != "schedule")')) ORDER BY p.id), '[]')
    FROM ${schema}.processes p
    WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
   (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,
      'version', CASE WHEN c.generation = l.generation THEN l.version ELSE l.rebuild_version END,
      'generation', c.generation, 'partition', c.partition, 'live', c.generation = l.generation,
-     'types', CASE WHEN c.generation = l.generation THEN l.definition -> 'types' END,
+     'types', CASE WHEN c.generation = l.generation THEN l.definition -> 'types' END, 'awaits', c.awaits,
      'owner', CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END) ORDER BY c.listener, c.generation, c.partition), '[]')
    FROM ${schema}.listeners l
    JOIN ${schema}.cursors c ON c.listener = l.name
@@ -50,7 +50,9 @@ SET owner = $1::uuid, epoch = c.epoch + 1,
 FROM free f
 WHERE c.listener = f.listener AND c.generation = f.generation AND c.partition = f.partition
 RETURNING c.listener, c.generation, c.partition, f.live, f.partitions, f.resize_at, c.epoch, c.cursor, c.replay_until,
-  c.attempts, c.crashes, c.failed_sequence, c.next_attempt_at, c.state, c.state_meta`,
+  c.attempts, c.crashes, c.failed_sequence,
+  (greatest(0, extract(epoch FROM c.next_attempt_at - clock_timestamp())) * 1000)::float8 AS next_attempt_in,
+  c.state, c.state_meta`,
 )
 
 // Renews all leases of the process and answers the ones that it still holds. Rows that a batch of its own has
@@ -91,7 +93,7 @@ const fenced = `WHERE listener = $1::text AND generation = $2::integer AND parti
   AND epoch = $4::bigint AND cursor = $5::bigint`
 
 const moved = `cursor = $6::bigint, lease_until = clock_timestamp() + $7::integer * interval '1 ms',
-    attempts = 0, crashes = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL,
+    attempts = 0, crashes = 0, failed_sequence = NULL, next_attempt_at = NULL, last_error = NULL, awaits = NULL,
     updated_at = clock_timestamp()`
 
 // The fence: nothing commits unless this owner's epoch and the cursor that the batch started from still hold.
@@ -164,4 +166,14 @@ FROM ${schema}.listeners l
 LEFT JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
 WHERE l.name = ANY ($1::text[])
 GROUP BY l.name`,
+)
+
+// Leaves a partition to processes that know a version of an event: the lease is given up, and nothing is counted.
+export const awaitVersion: SchemaStatement = statement(
+  'await_version',
+  (schema) => `
+UPDATE ${schema}.cursors
+SET awaits = jsonb_build_object('type', $5::text, 'version', $6::integer), last_error = $7::text::jsonb,
+    owner = NULL, lease_until = NULL, updated_at = clock_timestamp()
+WHERE listener = $1::text AND generation = $2::integer AND partition = $3::integer AND epoch = $4::bigint`,
 )

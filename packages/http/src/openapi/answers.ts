@@ -31,12 +31,13 @@ const job = z.object({
   queue: z.string(),
   status,
   parked: z
-    .enum(['new', 'key', 'type'])
+    .enum(['new', 'key', 'type', 'limit'])
     .nullable()
     .describe(
-      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it; `new`: nobody has looked yet.',
+      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it `needs`; `new`: nobody has looked yet.',
     ),
   requested: z.enum(['pause', 'cancel']).nullable().describe('What was asked of a running job.'),
+  needs: z.int().describe('The least version of its definition that can go on with it.'),
   priority: z.int().describe('Lower runs first.'),
   attempt: z.int(),
   input: json,
@@ -63,6 +64,21 @@ const job = z.object({
   finishedAt: time.nullable(),
 })
 
+const schedule = z.object({
+  name: z.string(),
+  source: z.enum(['code', 'runtime']).describe('Where it is defined.'),
+  version: z.int(),
+  job: z.string().describe('The type of job that it spawns.'),
+  cron: z.string(),
+  timeZone: z.string(),
+  status: z.enum(['active', 'paused']),
+  overlap: z.enum(['skip', 'allow']),
+  catchUp: z.enum(['none', 'last', 'all']),
+  input: json.describe('What the job is given; null for one in code.'),
+  nextAt: time.nullable(),
+  lastJob: z.uuid().nullable(),
+})
+
 /** What requests are answered with: a component of the OpenAPI document each. */
 export const answers: Readonly<Record<string, z.ZodType>> = {
   Error: described,
@@ -79,6 +95,34 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
       .describe(
         '`kept`: it was there. `replaced`: it had not begun, and is the new job now. `follows`: it runs after the job that has its unique key and has begun.',
       ),
+  }),
+  Bulk: z.object({
+    done: z.int().describe('With how many it was done.'),
+    asked: z.int().describe('How many that are running were asked to stop.'),
+    refused: z.int().describe('How many could not: they had gone on meanwhile.'),
+  }),
+  Schedule: schedule,
+  Schedules: z.object({ schedules: z.array(schedule) }),
+  Ticks: z.object({
+    ticks: z.array(
+      z.object({
+        tick: time,
+        outcome: z.enum(['fired', 'missed', 'overlapped', 'paused', 'failed']),
+        job: z.uuid().nullable(),
+        error: described.nullable(),
+      }),
+    ),
+  }),
+  Pauses: z.object({
+    pauses: z.array(
+      z.object({
+        kind: z.enum(['queue', 'type']),
+        name: z.string(),
+        since: time,
+        by: z.string(),
+        waiting: z.int().describe('How many jobs wait behind it; at most 10,000 are counted.'),
+      }),
+    ),
   }),
   Steered: z.object({
     id: z.uuid(),

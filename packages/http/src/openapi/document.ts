@@ -1,9 +1,17 @@
 import type { PublishedJobType } from 'tidemark'
 import { z } from 'zod'
+import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../requests.ts'
 import { answers } from './answers.ts'
-import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from './requests.ts'
-
-type Json = Record<string, unknown>
+import {
+  answer,
+  inlineSchema,
+  jsonBody,
+  operation,
+  problem,
+  queryParameters,
+  type Json,
+} from './parts.ts'
+import { planningPaths } from './planning.ts'
 
 /** The OpenAPI 3.1 document of the API, with an operation for each type of job that it can spawn. */
 export function openApiDocument(types: readonly PublishedJobType[], basePath: string): object {
@@ -15,7 +23,7 @@ export function openApiDocument(types: readonly PublishedJobType[], basePath: st
       description: "Tidemark's jobs: spawning them, following them and steering them.",
     },
     servers: [{ url: basePath === '' ? '/' : basePath }],
-    paths: { ...generalPaths(), ...Object.fromEntries(types.map(spawnPath)) },
+    paths: { ...generalPaths(), ...planningPaths(), ...Object.fromEntries(types.map(spawnPath)) },
     components: {
       schemas: {
         ...answerSchemas(),
@@ -39,6 +47,11 @@ function generalPaths(): Json {
       patch: operation('reprioritiseJob', 'Change the priority of a job', 'Steered', {
         requestBody: jsonBody(inlineSchema(patchBody)),
       }),
+      delete: {
+        operationId: 'deleteJob',
+        summary: 'Delete a finished job',
+        responses: { 204: { description: 'It is gone.' }, default: problem() },
+      },
     },
     '/jobs/{id}/result': {
       parameters: [idParameter],
@@ -129,7 +142,8 @@ function spawnPath({ name, description, input }: PublishedJobType): [string, Jso
           {
             name: 'Idempotency-Key',
             in: 'header',
-            description: 'Makes the request safe to repeat: the same key means the same job.',
+            description:
+              'Makes the request safe to repeat: the same key means the same job. With another body the answer is 422.',
             schema: { type: 'string', minLength: 1, maxLength: 255 },
           },
         ],
@@ -188,63 +202,6 @@ function answerSchemas(): Json {
       { ...schema, $schema: undefined, $id: undefined },
     ]),
   )
-}
-
-function inlineSchema(schema: z.ZodType): Json {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
-  return rest
-}
-
-/** The parameters of a query, from the schema that checks it. */
-function queryParameters(query: z.ZodType): Json[] {
-  // Of what the text of the query becomes: numbers are numbers.
-  const { properties = {} } = z.toJSONSchema(query, { io: 'output' })
-  return Object.entries(properties).map(([name, property]) => {
-    const { description, ...schema } = property as Json
-    return {
-      name,
-      in: 'query',
-      ...(description === undefined ? {} : { description }),
-      schema,
-      // A list is one text with commas.
-      ...(schema['type'] === 'array' ? { style: 'form', explode: false } : {}),
-    }
-  })
-}
-
-function operation(
-  operationId: string,
-  summary: string,
-  schema: string,
-  more: Json = {},
-  responses: Json = {},
-): Json {
-  return {
-    operationId,
-    summary,
-    ...more,
-    responses: { 200: answer(summary, schema), ...responses, default: problem() },
-  }
-}
-
-function answer(description: string, schema: string): Json {
-  return {
-    description,
-    content: { 'application/json': { schema: { $ref: `#/components/schemas/${schema}` } } },
-  }
-}
-
-function problem(): Json {
-  return {
-    description: 'It could not be done.',
-    content: {
-      'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } },
-    },
-  }
-}
-
-function jsonBody(schema: unknown): Json {
-  return { required: true, content: { 'application/json': { schema } } }
 }
 
 function componentName(name: string): string {

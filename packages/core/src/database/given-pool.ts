@@ -1,0 +1,137 @@
+import type pg from 'pg'
+import { isConnectionError } from '../errors/postgres-error.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
+
+/** A pool that an application has already, of node-postgres: what it gives is given back. */
+export interface PoolLike {
+  connect(): Promise<pg.PoolClient>
+}
+
+/** Where connections come from: a pool, or a function that gives one at each call. Its `release` gives it back. */
+export type ConnectionSource = PoolLike | (() => Promise<pg.PoolClient>)
+
+/** What a database is reached by. */
+export interface ConnectionPool {
+  /** The most connections that are used at once. */
+  readonly most: number
+  connect(): Promise<pg.PoolClient>
+  query(config: pg.QueryConfig): Promise<pg.QueryResult>
+  end(): Promise<void>
+}
+
+/** The part of an application's pool that Tidemark uses at once. It is not Tidemark's to close. */
+export class GivenPool implements ConnectionPool {
+  readonly most: number
+  readonly #source: ConnectionSource
+  readonly #patience: number
+  readonly #waiting: (() => void)[] = []
+  #used = 0
+
+  /** @param patience - how long to wait for a connection, in milliseconds. */
+  constructor(source: ConnectionSource, most: number, patience: number) {
+    this.#source = source
+    this.most = Math.min(most, sizeOf(source))
+    this.#patience = patience
+  }
+
+  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none becomes free in time. */
+  async connect(): Promise<pg.PoolClient> {
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      const message = `none of the ${this.most} connections that may be used of the given pool became free within ${this.#patience} ms`
+      const error = new TidemarkError('TIDEMARK_NO_CONNECTION', message, {
+        details: { max: this.most, waiting: this.#waiting.length },
+      })
+      late.reject(error)
+    }, this.#patience)
+    const taking = this.#take()
+    try {
+      return await Promise.race([taking, late.promise])
+    } catch (error) {
+      // One that comes too late goes back; what it says instead of coming has no reader any more.
+      taking.then(
+        (client) => client.release(),
+        () => {},
+      )
+      throw error
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async query(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    const client = await this.connect()
+    let broken: Error | undefined
+    try {
+      return await client.query(config)
+    } catch (error) {
+      if (isConnectionError(error)) broken = error as Error
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  async end(): Promise<void> {}
+
+  async #take(): Promise<pg.PoolClient> {
+    if (this.#used < this.most) this.#used += 1
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    try {
+      const client = await (typeof this.#source === 'function'
+        ? this.#source()
+        : this.#source.connect())
+      return this.#lend(client)
+    } catch (error) {
+      this.#free()
+      throw error
+    }
+  }
+
+  #lend(client: pg.PoolClient): pg.PoolClient {
+    // Newer than the type definitions. Its owner has it back as it was.
+    const settings = client as pg.PoolClient & { pipeline?: boolean | undefined }
+    const { pipeline } = settings
+    settings.pipeline = true
+    // INVARIANT: a client has a listener as long as it is used: an `error` that nobody hears ends the process.
+    client.on('error', heard)
+    const release = client.release.bind(client)
+    let lent = true
+    client.release = (error) => {
+      if (!lent) return
+      lent = false
+      settings.pipeline = pipeline
+      release(error)
+      client.off('error', heard)
+      this.#free()
+    }
+    return client
+  }
+
+  #free(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#used -= 1
+    else next()
+  }
+}
+
+/** How many connections a pool has at the most; unknown of anything else. */
+export function sizeOf(source: ConnectionSource): number {
+  const max = (source as { options?: { max?: unknown } }).options?.max
+  return typeof max === 'number' ? max : Number.POSITIVE_INFINITY
+}
+
+/** How a pool reaches the database, for connections besides it; undefined when it does not say. */
+export function configOf(source: ConnectionSource | undefined): pg.ClientConfig | undefined {
+  const options = (source as { options?: pg.PoolConfig } | undefined)?.options
+  if (options === undefined) return undefined
+  const { connectionString, host, port, user, database, ssl } = options
+  // The password is not among what can be listed.
+  const { password, options: settings } = options as pg.ClientConfig
+  const config = { connectionString, host, port, user, database, ssl, password, options: settings }
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+}
+
+function heard(): void {
+  // The statement under way fails, or the next one does.
+}

@@ -1,0 +1,152 @@
+import type { Database } from '../../database/pool.ts'
+import { requireWhole } from '../../errors/options.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { finishedStatuses, type JobStatus } from './job-view.ts'
+
+/** Which jobs are steered: those that match everything that is given. */
+export interface BulkSelection extends JobFilter {
+  /** Says that all jobs are meant, where nothing else is given. */
+  readonly all?: boolean
+  /** The most. Defaults to no limit. */
+  readonly limit?: number
+}
+
+/** What has become of the jobs of a selection. */
+export interface BulkResult {
+  /** With how many it was done. */
+  readonly done: number
+  /** How many that are running were asked to stop. */
+  readonly asked: number
+  /** How many could not: they had gone on meanwhile, or an unfinished job has their unique key. */
+  readonly refused: number
+}
+
+/** What can be done to one job. */
+interface Steering {
+  cancel(id: string): Promise<JobStatus>
+  pause(id: string): Promise<JobStatus>
+  resume(id: string): Promise<JobStatus>
+  retry(id: string, options: { readonly triggeredBy?: string }): Promise<JobStatus>
+  delete(id: string): Promise<void>
+}
+
+const pageSize = 1_000
+// So many at a time: the connections of the pool are everybody's.
+const sideBySide = 4
+const unfinished: readonly JobStatus[] = ['scheduled', 'queued', 'running', 'paused']
+
+/**
+ * Does to all jobs of a selection what can be done to one of them: a page after the other in the order of their ids, each
+ * job by itself. What has been done stays done when it is broken off.
+ */
+export class JobBulk {
+  readonly #jobs: Steering
+  readonly #database: Database
+  readonly #schema: string
+
+  constructor(jobs: Steering, database: Database, schema: string) {
+    this.#jobs = jobs
+    this.#database = database
+    this.#schema = schema
+  }
+
+  /** Cancels jobs that have not finished. */
+  cancel(selection: BulkSelection): Promise<BulkResult> {
+    return this.#each('cancel', selection, unfinished, (id) => this.#jobs.cancel(id))
+  }
+
+  /** Pauses jobs that have not finished, each until it is resumed. */
+  pause(selection: BulkSelection): Promise<BulkResult> {
+    const statuses: readonly JobStatus[] = ['scheduled', 'queued', 'running']
+    return this.#each('pause', selection, statuses, (id) => this.#jobs.pause(id))
+  }
+
+  /** Lets paused jobs go on. */
+  resume(selection: BulkSelection): Promise<BulkResult> {
+    return this.#each('resume', selection, ['paused'], (id) => this.#jobs.resume(id))
+  }
+
+  /** Runs failed and cancelled jobs again. */
+  retry(
+    selection: BulkSelection,
+    options: { readonly triggeredBy?: string } = {},
+  ): Promise<BulkResult> {
+    const statuses: readonly JobStatus[] = ['failed', 'cancelled']
+    return this.#each('retry', selection, statuses, (id) => this.#jobs.retry(id, options))
+  }
+
+  /** Deletes finished jobs with all that belongs to them. */
+  delete(selection: BulkSelection): Promise<BulkResult> {
+    return this.#each('delete', selection, finishedStatuses, async (id) => {
+      await this.#jobs.delete(id)
+      return 'completed'
+    })
+  }
+
+  async #each(
+    verb: string,
+    selection: BulkSelection,
+    possible: readonly JobStatus[],
+    steer: (id: string) => Promise<JobStatus>,
+  ): Promise<BulkResult> {
+    checkBulk(`jobs.bulk.${verb}`, selection)
+    const { limit = Number.POSITIVE_INFINITY } = selection
+    const status = statusesOf(selection, possible)
+    const { values, conditions } = conditionsOf({ ...selection, status })
+    const from = `($${values.length + 1}::uuid IS NULL OR j.id > $${values.length + 1})`
+    const result = { done: 0, asked: 0, refused: 0 }
+    let after: string | null = null
+    for (let left = limit; left > 0; left -= pageSize) {
+      const page: number = Math.min(left, pageSize)
+      const { rows } = await this.#database.query(
+        `SELECT j.id FROM "${this.#schema}".jobs j WHERE ${[...conditions, from].join(' AND ')}
+         ORDER BY j.id LIMIT $${values.length + 2}`,
+        [...values, after, page],
+      )
+      const ids = rows.map((row) => row['id'] as string)
+      after = ids.at(-1) ?? null
+      const work = async (): Promise<void> => {
+        for (let id = ids.shift(); id !== undefined; id = ids.shift()) {
+          const outcome = await outcomeOf(steer, id)
+          result[outcome] += 1
+        }
+      }
+      await Promise.all(Array.from({ length: sideBySide }, work))
+      if (rows.length < page) break
+    }
+    return result
+  }
+}
+
+async function outcomeOf(
+  steer: (id: string) => Promise<JobStatus>,
+  id: string,
+): Promise<keyof BulkResult> {
+  try {
+    return (await steer(id)) === 'running' ? 'asked' : 'done'
+  } catch (error) {
+    // It has gone on since the page was read.
+    const codes = ['TIDEMARK_JOB_STATUS', 'TIDEMARK_UNKNOWN_JOB'] as const
+    if (codes.some((code) => isTidemarkError(error, code))) return 'refused'
+    throw error
+  }
+}
+
+/** Never all by an omission. */
+function checkBulk(where: string, selection: BulkSelection): void {
+  checkSelection(where, selection, ['all', 'limit'])
+  const { all, limit, ...filter } = selection
+  if (limit !== undefined) requireWhole(where, 'limit', limit, 1)
+  if (all === true || Object.values(filter).some((value) => value !== undefined)) return
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: which jobs?`, {
+    hint: 'Give a name, a queue, a status or another choice; `all: true` when all are meant.',
+  })
+}
+
+/** Those that are asked for, as far as it can be done to them. */
+function statusesOf({ status }: JobFilter, possible: readonly JobStatus[]): readonly JobStatus[] {
+  if (status === undefined) return possible
+  const asked = typeof status === 'string' ? [status] : status
+  return asked.filter((each) => possible.includes(each))
+}

@@ -1,0 +1,82 @@
+import type { OpenTransaction } from '../../database/transaction.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+import { shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
+import type { Logger } from '../../telemetry/logger.ts'
+
+interface KnownRow {
+  readonly name: string
+  readonly kind: string
+  readonly rebuild_generation: number | null
+}
+
+/**
+ * Gives a consumer that has a new name what it had under an old one: cursors, dead letters and states. Whoever runs it
+ * under the old name loses its lease.
+ *
+ * @returns whether a newer definition has this name as an old one: then it is left to those who have that.
+ */
+export async function takeOldName(
+  transaction: OpenTransaction,
+  schema: string,
+  consumer: Consumer,
+  logger: Logger,
+): Promise<boolean> {
+  const { name, kind, aliases = [] } = consumer
+  const { rows: newer } = await transaction.query(
+    `SELECT name FROM "${schema}".listeners WHERE definition -> 'aliases' ? $1::text AND name <> $1::text`,
+    [name],
+  )
+  if (newer[0] !== undefined) {
+    const { name: now } = newer[0] as { name: string }
+    logger.warn(
+      { listener: name, now },
+      `${name} is ${now} now; this process leaves it to newer ones`,
+    )
+    return true
+  }
+  if (aliases.length === 0) return false
+  const { rows } = await transaction.query(
+    `SELECT name, kind, rebuild_generation FROM "${schema}".listeners
+     WHERE name = ANY ($1::text[]) ORDER BY name FOR UPDATE`,
+    [[name, ...aliases]],
+  )
+  const known = rows as unknown as readonly KnownRow[]
+  // The latest of its names that there is.
+  const old = aliases.map((alias) => known.find((row) => row.name === alias)).find(Boolean)
+  if (old === undefined) return false
+  if (known.some((row) => row.name === name) || old.kind !== kind) {
+    logger.warn(
+      { listener: name, old: old.name },
+      `${old.name} is there beside ${name}, whose old name it is; what it was is left as it is`,
+    )
+    return false
+  }
+  await transaction.query(
+    `UPDATE "${schema}".listeners SET name = $2::text WHERE name = $1::text`,
+    [old.name, name],
+  )
+  await transaction.query(
+    `UPDATE "${schema}".cursors SET epoch = epoch + 1, owner = NULL, lease_until = NULL
+     WHERE listener = $1::text`,
+    [name],
+  )
+  if (old.rebuild_generation !== null) await renameShadow(transaction, schema, old, name)
+  logger.info({ listener: name, old: old.name }, `${name} goes on where ${old.name} was`)
+  return false
+}
+
+/** The copies of tables that are being built are found by the name of the projection. */
+async function renameShadow(
+  transaction: OpenTransaction,
+  schema: string,
+  { name: old, rebuild_generation: generation }: KnownRow,
+  name: string,
+): Promise<void> {
+  const from = shadowSchemaOf(schema, old, Number(generation))
+  const { rows } = await transaction.query(
+    `SELECT format('ALTER SCHEMA %I RENAME TO %I', $1::text, $2::text) AS ddl
+     WHERE EXISTS (SELECT FROM pg_namespace WHERE nspname = $1::text)`,
+    [from, shadowSchemaOf(schema, name, Number(generation))],
+  )
+  if (rows[0] !== undefined) await transaction.query(rows[0]['ddl'] as string)
+}

@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { blameOf, serverTroubles } from '../src/errors/blame.ts'
+
+const page = readFileSync(new URL('../../../docs/operating.md', import.meta.url), 'utf8')
+
+test('the page for operators has every code that is the server’s trouble', () => {
+  const documented = Object.keys(serverTroubles).filter(
+    (code) => page.includes(`\`${code}\``) || page.includes(`\`${code}…\``),
+  )
+  expect(documented).toEqual(Object.keys(serverTroubles))
+})
+
+test.each([
+  [{ code: '53100' }, 'server'],
+  [{ code: '53999' }, 'server'],
+  [{ code: '57014', message: 'canceling statement due to user request' }, 'server'],
+  [{ code: '57014', message: 'canceling statement due to statement timeout' }, 'work'],
+  [{ code: '57P01' }, 'connection'],
+  [{ code: 'ECONNRESET' }, 'connection'],
+  [{ code: '40001' }, 'conflict'],
+  [{ code: '22012' }, 'work'],
+  [new Error('mine'), 'work'],
+  [new Error('mine', { cause: { code: '53100', message: 'disk full' } }), 'server'],
+  [null, 'work'],
+  [undefined, 'work'],
+  ['53100', 'work'],
+])('%j is the fault of: %s', (error, blame) => {
+  expect(blameOf(error)).toBe(blame)
+})
+
+test('an error that cannot be looked at is the work’s', () => {
+  const hostile = {
+    get code() {
+      throw new Error('no')
+    },
+  }
+  expect(blameOf(hostile)).toBe('work')
+})

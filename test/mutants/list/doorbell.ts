@@ -1,0 +1,137 @@
+import type { MutantGroup } from '../mutant.ts'
+
+const tail = 'packages/core/src/outbox/read/tail.ts'
+const notifications = 'packages/core/src/outbox/woken/notifications.ts'
+const lost = 'test/doorbell/lost-notification.test.ts'
+const whoArms = 'test/doorbell/who-arms.test.ts'
+
+/** G6: a lost notification costs delay, never an event. */
+export const doorbell: MutantGroup = {
+  guarantee: 'G6 A lost notification costs delay, never an event',
+  mutants: [
+    {
+      breaks: 'a process that sleeps looks only when it is rung',
+      edits: [
+        {
+          file: tail,
+          find: 'const rung = await this.#doorbell.wait(this.#safetyPoll, signal)',
+          replace: 'const rung = await this.#doorbell.wait(3_600_000, signal)',
+        },
+      ],
+      tests: {
+        [lost]: ['a notification that is lost costs delay and no event: polling delivers it'],
+      },
+    },
+    {
+      breaks: 'a process that does not hear sleeps',
+      edits: [
+        {
+          file: tail,
+          find: 'await this.#doorbell.wait(this.#safetyPoll / 4, signal)',
+          replace: 'await this.#doorbell.wait(3_600_000, signal)',
+        },
+      ],
+      tests: { [lost]: ['a process whose doorbell is disabled polls'] },
+    },
+    {
+      breaks: 'a process goes to sleep without having armed',
+      edits: [
+        { file: tail, find: 'const { armed } = this.#doorbell', replace: 'const armed = true' },
+      ],
+      tests: {
+        [lost]: [
+          'an event that is published while the process goes to sleep wakes it: it arms before it looks',
+        ],
+      },
+    },
+    {
+      breaks: 'a notification of somebody else ends the ear',
+      edits: [
+        {
+          file: notifications,
+          find: `else if (typeof payload !== 'string' || !payload.startsWith('ping ')) this.#options.onRing()`,
+          replace: `else if (payload === '') this.#options.onRing()
+      else trouble.reject(new Error('a foreign payload'))`,
+        },
+      ],
+      tests: { [lost]: ['a channel that is flooded with foreign payloads hurts nobody'] },
+    },
+    {
+      breaks: 'an ear that was lost is not replaced',
+      edits: [
+        {
+          file: notifications,
+          find: 'await wait(this.#backoff * (0.5 + Math.random()), signal)',
+          replace: 'await wait(3_600_000, signal)',
+        },
+      ],
+      tests: {
+        [lost]: [
+          'a killed LISTEN connection is replaced, and what was published meanwhile is handled',
+        ],
+      },
+    },
+    {
+      breaks: 'the ear does not prove that it hears',
+      edits: [
+        {
+          file: notifications,
+          find: 'await Promise.race([wait(pingInterval, signal), trouble.promise])',
+          replace: 'await Promise.race([wait(3_600_000, signal), trouble.promise])',
+        },
+      ],
+      tests: { [lost]: ['a half-open LISTEN connection is found deaf and replaced'] },
+    },
+    {
+      breaks: 'publishers look at the doorbells through their snapshot',
+      edits: [
+        {
+          file: 'migrations/0001-outbox.sql',
+          find: `CASE pg_sequence_last_value(':"schema".armed'::regclass) WHEN 0 THEN false ELSE`,
+          replace:
+            'CASE WHEN NOT EXISTS (SELECT FROM :"schema".doorbells WHERE armed) THEN false ELSE',
+        },
+      ],
+      tests: {
+        'test/ordering/publishers.test.ts': [
+          'a ${isolation} publisher whose snapshot is older than the sleep rings all the same',
+        ],
+      },
+    },
+    {
+      breaks: 'a process without partitions follows the outbox',
+      edits: [
+        {
+          file: 'packages/core/src/runtime/runner/partitions.ts',
+          find: '    if (wanted.length === 0) return\n',
+          replace: '    await prepare()\n    if (wanted.length === 0) return\n',
+        },
+        {
+          file: 'packages/core/src/runtime/runner/session.ts',
+          find: 'await follower.pause()\n          horizonWatch.forget()',
+          replace: 'horizonWatch.forget()',
+        },
+      ],
+      tests: {
+        [whoArms]: [
+          'a standby without leases does not make publishers ring for it, until it takes over',
+        ],
+      },
+    },
+    {
+      breaks: 'the doorbells of the dead stay',
+      edits: [
+        {
+          file: 'packages/core/src/database/sql/outbox/doorbell.ts',
+          find: 'WHERE NOT EXISTS (SELECT FROM ${schema}.processes p WHERE p.id = d.process)`',
+          replace: 'WHERE false`',
+        },
+      ],
+      tests: {
+        [whoArms]: [
+          'the doorbell of a process that is killed costs a ring, and is swept when it is known to be dead',
+        ],
+      },
+    },
+  ],
+}

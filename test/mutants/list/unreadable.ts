@@ -1,0 +1,122 @@
+import type { MutantGroup } from '../mutant.ts'
+
+const failure = 'test/listener/failure.test.ts'
+const policies = 'test/listener/failure-policies.test.ts'
+const killer = 'test/listener/process-killer.test.ts'
+
+/** G8: nothing that a listener cannot read is dropped. */
+export const unreadable: MutantGroup = {
+  guarantee: 'G8 Nothing a listener cannot read is dropped',
+  mutants: [
+    {
+      breaks: 'an event that cannot be read is passed by',
+      edits: [
+        {
+          file: 'packages/core/src/listener/handled/partition-runner.ts',
+          find: 'return { events, aside, unreadable: { event, error }, count }',
+          replace: 'if (error !== count) continue',
+        },
+      ],
+      tests: {
+        [failure]: [
+          'an event that cannot be decoded halts its listener, which has committed those before it; a definition that reads it goes on',
+          'an event of a newer version than this process knows stops the listener and is not skipped',
+        ],
+      },
+    },
+    {
+      breaks: 'a listener that should halt parks the event',
+      edits: [
+        {
+          file: 'packages/core/src/listener/handled/failure-care.ts',
+          find: `if (policy === 'halt') {`,
+          replace: `if (policy === undefined) {`,
+        },
+      ],
+      tests: {
+        [failure]: [
+          'a handler that goes on throwing halts its listener with the error recorded; the events before it are committed, and resume goes on with it',
+        ],
+        [policies]: [
+          'a policy that fails itself, or answers nonsense, halts the listener with the error of the event',
+        ],
+      },
+    },
+    {
+      breaks: 'a state is not checked when it is read',
+      edits: [
+        {
+          file: 'packages/core/src/projection/folded/state-codec.ts',
+          find: '  const state = decodeTexts(stored) as State\n  if (schema === undefined) return state',
+          replace:
+            '  const state = decodeTexts(stored) as State\n  if (state !== undefined) return state',
+        },
+      ],
+      tests: {
+        'test/projection/state.test.ts': [
+          'a stored state that its schema refuses halts the projection and is not touched',
+        ],
+      },
+    },
+    {
+      breaks: 'what is parked is written down as skipped',
+      edits: [
+        {
+          file: 'packages/core/src/listener/handled/failure-care.ts',
+          find: `const state = policy === 'skip' ? 'skipped' : 'parked'`,
+          replace: `const state = 'skipped'`,
+        },
+      ],
+      tests: {
+        [policies]: [
+          'policy $policy: what cannot be handled is written down as $state with its error, its effects are not kept, and the listener goes on',
+        ],
+      },
+    },
+    {
+      breaks: 'nobody looks for an event that ends its process',
+      edits: [
+        {
+          file: 'packages/core/src/listener/handled/partition-runner.ts',
+          find: 'this.#careful = suspicious ? consumer.batchSize : 0',
+          replace: 'this.#careful = suspicious ? 0 : 0',
+        },
+      ],
+      tests: {
+        [killer]: [
+          'an event that ends the process of a $kind ($how) three times is dealt with by policy: $policy',
+        ],
+      },
+    },
+    {
+      breaks: 'nobody looks for a dead letter that ends its process',
+      edits: [
+        {
+          file: 'packages/core/src/listener/handled/dead-letter-retries.ts',
+          find: 'if (lease.crashes > 0) {',
+          replace: 'if (lease.crashes < 0) {',
+        },
+      ],
+      tests: {
+        [killer]: [
+          'a dead letter whose retry ends the process again and again is parked again; retried when it is mended, it is handled',
+        ],
+      },
+    },
+    {
+      breaks: 'stored events of an old name are not known',
+      edits: [
+        {
+          file: 'packages/core/src/event/registry.ts',
+          find: 'const names = [definition.type, ...definition.aliases]',
+          replace: 'const names = [definition.type]',
+        },
+      ],
+      tests: {
+        'test/event/renames.test.ts': [
+          'stored events of an old name are read as the new one, by listeners and by every kind of projection',
+        ],
+      },
+    },
+  ],
+}
