@@ -37,7 +37,7 @@ const lookInterval = 200
 const mostTold = 20
 
 /** For how many milliseconds an attempt must be quiet before it is suspended, unless it has shown that it needs longer. */
-export const defaultPatience = 30
+const defaultPatience = 30
 
 /**
  * What goes on in one attempt: any number of steps, transactions and waits at once.

@@ -32,7 +32,7 @@ const pageSize = 5_000
 const mostAhead = 100
 const mostBytes = 256_000
 /** The most steps that one job may have; a longer one goes on as a new one. */
-export const mostSteps = 100_000
+const mostSteps = 100_000
 
 /**
  * The steps of a job that earlier attempts have left. Of those that have ended only a few dozen bytes each are in memory;
