@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { effectsTemplate, useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
+import { Latch } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -40,15 +41,23 @@ test('a connection that is killed in the middle of a batch loses nothing and rep
 })
 
 test('with every connection killed again and again, every event takes effect once and in order', async () => {
-  const listener = recorder('ledger', { batchSize: 5 })
+  let middle: Latch | undefined
+  const listener = defineListener('ledger', { batchSize: 5 }).on(noted, async (event, { tx }) => {
+    await recordEffect(tx, 'ledger', event)
+    await middle?.pass()
+  })
   await using app = appOn(database, [listener, tally])
   await app.start()
   for (let round = 0; round < 4; round++) {
+    const here = new Latch()
+    middle = here
     await database.query(
       `insert into tidemark.events (type, payload)
        select 'test.noted', jsonb_build_object('note', n::text) from generate_series(1, 50) n`,
     )
-    // The application's own, the one that listens included, as soon as there are some again.
+    // In the middle of a batch, whose first effect is written.
+    await here.reached
+    // The application's own, the one that listens included.
     await expect
       .poll(
         async () =>
@@ -62,6 +71,8 @@ test('with every connection killed again and again, every event takes effect onc
         { timeout: 20_000 },
       )
       .toBeGreaterThan(0)
+    middle = undefined
+    here.open()
   }
   const committed = await committedEvents(database)
   const last = committed.at(-1)

@@ -70,8 +70,12 @@ export const horizon: MutantGroup = {
         {
           file: 'packages/core/src/outbox/read/tail.ts',
           find: 'if (events.length > 0) this.#advance(events)',
-          replace:
-            'if (events.length > 0) this.#advance(events); else this.#position = horizon.sequence',
+          replace: `if (events.length > 0) this.#advance(events)
+    else {
+      this.#position = horizon.sequence
+      this.#advanced.resolve()
+      this.#advanced = Promise.withResolvers<void>()
+    }`,
         },
       ],
       tests: { [crash]: ['numbers that a crashed server draws a second time are not skipped'] },

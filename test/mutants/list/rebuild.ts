@@ -72,21 +72,33 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: '[`${name}@${version}`, new Set(types)]',
-          replace: '[name, new Set(types)]',
+          find: '        `${name}@${version}`,\n',
+          replace: '        name,\n',
         },
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: 'process.types.get(`${listener}@${version}`)',
-          replace: 'process.types.get(listener)',
+          find: 'process.known.get(`${listener}@${version}`)',
+          replace: 'process.known.get(listener)',
+        },
+      ],
+      tests: {
+        'test/listener/assignment.test.ts': [
+          'a process of another version is given nothing of this one',
+        ],
+      },
+    },
+    {
+      breaks: 'a projection of a raised version goes on where the old one was',
+      edits: [
+        {
+          file: 'packages/core/src/runtime/runner/sync-definitions.ts',
+          find: 'if (await raiseVersion(transaction, consumer, environment)) return false',
+          replace: 'void raiseVersion',
         },
       ],
       tests: {
         'test/projection/state.test.ts': [
           'a raised version is derived again from zero; a process of the older version leaves it alone',
-        ],
-        'test/listener/assignment.test.ts': [
-          'a process of another version is given nothing of this one',
         ],
         [steering]: [
           'a rolling deploy: old and new code side by side under load; the old one runs the old generation until the switch, listeners miss nothing',
@@ -94,14 +106,12 @@ export const rebuild: MutantGroup = {
       },
     },
     {
-      breaks: 'readers are given the generation under construction',
+      breaks: 'a generation under construction writes to the live tables',
       edits: [
         {
-          file: 'packages/core/src/database/sql/projection/inline.ts',
-          find: `c.generation = l.generation AND c.partition = 0
-WHERE l.name = $1::text\``,
-          replace: `c.generation = coalesce(l.rebuild_generation, l.generation) AND c.partition = 0
-WHERE l.name = $1::text\``,
+          file: 'packages/core/src/projection/folded/table-projection.ts',
+          find: 'if (!lease.live) await useShadow(transaction, shadow)',
+          replace: 'if (lease.generation < 0) await useShadow(transaction, shadow)',
         },
       ],
       tests: {

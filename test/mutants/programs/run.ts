@@ -3,6 +3,7 @@
  *
  *     npm run mutants                    all of them, one after the other: about a quarter of an hour
  *     npm run mutants -- fence           only those whose description contains "fence"
+ *     npm run mutants -- --again         only those that were not noticed, or not tried, when it was last noted
  *     npm run mutants -- --write         notes what came of it in docs/mutants.md
  *
  * Exits with 1 when a test passes on broken code, or a mutant no longer fits the code.
@@ -12,7 +13,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { groups } from '../list/groups.ts'
-import { StaleMutant } from '../mutant.ts'
+import { StaleMutant, testsOf, type Mutant } from '../mutant.ts'
 import { pageOf, type Results } from '../page.ts'
 import { Workspace } from '../workspace.ts'
 
@@ -20,18 +21,33 @@ const guarantees = new URL('../../../docs/guarantees.md', import.meta.url)
 const page = new URL('../../../docs/mutants.md', import.meta.url)
 const record = new URL('../results.json', import.meta.url)
 
+const isGood = (outcome: string | undefined): boolean => outcome === 'failed' || outcome === 'hung'
+
 const { values, positionals } = parseArgs({
-  options: { write: { type: 'boolean', default: false }, timeout: { type: 'string' } },
+  options: {
+    write: { type: 'boolean', default: false },
+    again: { type: 'boolean', default: false },
+    timeout: { type: 'string' },
+  },
   allowPositionals: true,
 })
 const timeout = Number(values.timeout ?? '240') * 1000
-const chosen = groups.flatMap(({ mutants }) =>
-  mutants.filter(({ breaks }) => positionals.every((word) => breaks.includes(word))),
-)
-
 const results: Results = existsSync(record)
   ? (JSON.parse(readFileSync(record, 'utf8')) as Results)
   : {}
+/** Whether each of its tests failed when it was last tried. */
+function wasNoticed(mutant: Mutant): boolean {
+  const last = results[mutant.breaks] ?? {}
+  return testsOf(mutant).every((name) => isGood(last[name]))
+}
+
+const chosen = groups.flatMap(({ mutants }) =>
+  mutants.filter(
+    (mutant) =>
+      positionals.every((word) => mutant.breaks.includes(word)) &&
+      !(values.again && wasNoticed(mutant)),
+  ),
+)
 let bad = 0
 using workspace = await Workspace.make()
 for (const [index, mutant] of chosen.entries()) {
@@ -40,7 +56,7 @@ for (const [index, mutant] of chosen.entries()) {
     const outcomes = await workspace.try(mutant, timeout)
     results[mutant.breaks] = Object.fromEntries(outcomes)
     for (const [test, outcome] of outcomes) {
-      const good = outcome === 'failed' || outcome === 'hung'
+      const good = isGood(outcome)
       if (!good) bad += 1
       console.log(`  ${good ? 'ok ' : 'BAD'} ${outcome}: ${test}`)
     }

@@ -26,6 +26,13 @@ export interface BeginOptions {
 }
 
 /**
+ * How transactions of ours begin that hold what others wait for: rows of listeners and cursors, tables, partitions. They
+ * wait for nothing but the server, so one that is silent for so long belongs to a process that is frozen or gone: the
+ * server ends it, and nobody waits for longer.
+ */
+export const brief: BeginOptions = { isolation: 'read committed', idleTimeout: 5_000 }
+
+/**
  * A transaction on a connection of its own. It refuses to run anything once it has ended: a statement that
  * a forgotten promise sends late would otherwise run outside of it, on somebody else's connection.
  */

@@ -20,7 +20,7 @@ export class Attempt {
   readonly job: ClaimedJob
   readonly definition: JobDefinition
   readonly environment: JobEnvironment
-  readonly startedAt: number = Date.now()
+  readonly startedAt: number = performance.now()
   /** Whether it was completed in a transaction of its own that has committed. */
   completed = false
   readonly #transactions = new Set<OpenTransaction>()

@@ -38,7 +38,7 @@ async function wake(attempt: Attempt): Promise<void> {
   const { database, outbox, logger } = attempt.environment
   const { definition, job, startedAt, fence } = attempt
   const patience = Math.min(
-    Math.max(shortest, 2 * (Date.now() - startedAt)),
+    Math.max(shortest, 2 * (performance.now() - startedAt)),
     Math.max(shortest, definition.timeout / 2),
   )
   logger.debug(
