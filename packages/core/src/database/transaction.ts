@@ -7,7 +7,7 @@ import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
 import { ownTypes } from './own-types.ts'
 import type { Database } from './pool.ts'
-import { cleanSession } from './session-traces.ts'
+import { cleanSession, mayClean } from './session-traces.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
@@ -224,8 +224,10 @@ export async function inTransaction<T, L = undefined>(
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
-    if (transaction.traces === 'lasting') broken ??= new Error('its session is not clean')
-    if (options.foreign === true) transaction.leave('some')
+    const { traces } = transaction
+    const stays = traces === 'lasting' || (traces === 'some' && !mayClean(client))
+    if (stays) broken ??= new Error('its session is not clean')
+    if (options.foreign === true && mayClean(client)) transaction.leave('some')
     if (broken !== undefined || transaction.traces === 'none') client.release(broken)
     else void cleanAndRelease(client)
   }
@@ -251,8 +253,9 @@ function aborted(failure: unknown): unknown {
   )
 }
 
-function beginText({ isolation, idleTimeout }: BeginOptions): string {
-  const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation}`
+// Stated each time: the default of a pool of the application's may be another.
+function beginText({ isolation = 'read committed', idleTimeout }: BeginOptions): string {
+  const begin = `BEGIN ISOLATION LEVEL ${isolation}`
   return idleTimeout === undefined
     ? begin
     : `${begin}; SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleTimeout)}`
