@@ -20,11 +20,12 @@ CREATE TABLE tidemark.cursors (
   next_attempt_at timestamp with time zone,
   halted_at timestamp with time zone,
   last_error jsonb,
+  awaits jsonb,
   state jsonb,
   state_meta jsonb,
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT cursors_pkey PRIMARY KEY (listener, generation, partition),
-  CONSTRAINT cursors_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+  CONSTRAINT cursors_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE
 ) WITH (fillfactor=40);
 
 CREATE TABLE tidemark.dead_letters (
@@ -41,7 +42,7 @@ CREATE TABLE tidemark.dead_letters (
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT dead_letters_pkey PRIMARY KEY (listener, generation, sequence),
-  CONSTRAINT dead_letters_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE,
+  CONSTRAINT dead_letters_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE,
   CONSTRAINT dead_letters_state_check CHECK ((state = ANY (ARRAY['parked'::text, 'waiting'::text, 'retry'::text, 'skipped'::text])))
 );
 CREATE INDEX dead_letters_held_keys ON tidemark.dead_letters USING btree (listener, generation, key) WHERE holds_key;
@@ -183,6 +184,15 @@ CREATE TABLE tidemark.job_outputs (
   CONSTRAINT job_outputs_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_pauses (
+  kind text NOT NULL,
+  name text NOT NULL,
+  paused_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  paused_by text NOT NULL,
+  CONSTRAINT job_pauses_pkey PRIMARY KEY (kind, name),
+  CONSTRAINT job_pauses_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'type'::text])))
+);
+
 CREATE TABLE tidemark.job_rates (
   kind text NOT NULL,
   name text NOT NULL,
@@ -245,6 +255,7 @@ CREATE TABLE tidemark.jobs (
   priority integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
+  needs integer NOT NULL DEFAULT 1,
   concurrency_limit integer NOT NULL DEFAULT 1,
   limited boolean NOT NULL DEFAULT false,
   deaths smallint NOT NULL DEFAULT 0,
@@ -258,6 +269,7 @@ CREATE TABLE tidemark.jobs (
   rate_key text,
   unique_key text,
   successor boolean NOT NULL DEFAULT false,
+  request text,
   triggered_by text NOT NULL DEFAULT 'sql'::text,
   correlation_id text,
   causation_id text,
@@ -360,7 +372,7 @@ CREATE TABLE tidemark.projection_states (
   state_meta jsonb,
   sequence bigint NOT NULL,
   CONSTRAINT projection_states_pkey PRIMARY KEY (projection, generation, key),
-  CONSTRAINT projection_states_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+  CONSTRAINT projection_states_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE
 ) WITH (fillfactor=70);
 
 CREATE TABLE tidemark.pruned_partitions (
@@ -377,16 +389,23 @@ CREATE TABLE tidemark.schedule_ticks (
   schedule text NOT NULL,
   tick timestamp with time zone NOT NULL,
   outcome text NOT NULL,
+  error jsonb,
   job uuid,
   recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT schedule_ticks_pkey PRIMARY KEY (schedule, tick),
-  CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['fired'::text, 'missed'::text, 'overlapped'::text, 'paused'::text]))),
+  CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['fired'::text, 'missed'::text, 'overlapped'::text, 'paused'::text, 'failed'::text]))),
   CONSTRAINT schedule_ticks_schedule_fkey FOREIGN KEY (schedule) REFERENCES tidemark.schedules(name) ON DELETE CASCADE
 );
 
 CREATE TABLE tidemark.schedules (
   name text NOT NULL,
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  source text NOT NULL DEFAULT 'code'::text,
+  version integer NOT NULL DEFAULT 1,
   job text NOT NULL,
+  input jsonb,
+  input_meta jsonb,
+  input_version integer,
   cron text NOT NULL,
   time_zone text NOT NULL,
   overlap text NOT NULL,
@@ -398,8 +417,10 @@ CREATE TABLE tidemark.schedules (
   CONSTRAINT schedules_pkey PRIMARY KEY (name),
   CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
   CONSTRAINT schedules_overlap_check CHECK ((overlap = ANY (ARRAY['allow'::text, 'skip'::text]))),
+  CONSTRAINT schedules_source_check CHECK ((source = ANY (ARRAY['code'::text, 'runtime'::text]))),
   CONSTRAINT schedules_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
 );
+CREATE INDEX schedules_due ON tidemark.schedules USING btree (next_at) WHERE (source = 'runtime'::text);
 
 CREATE TABLE tidemark.snapshots (
   stream text NOT NULL,
@@ -474,7 +495,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.append_calls(calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION tidemark.append_calls(calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true, patience integer DEFAULT NULL::integer)
  RETURNS TABLE(ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
  LANGUAGE plpgsql
 AS $function$
@@ -490,8 +511,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO "tidemark".streams AS t (stream, version)
@@ -629,7 +650,7 @@ BEGIN
 END $function$;
 REVOKE EXECUTE ON FUNCTION tidemark.choose_lock_namespace() FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer)
+CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL::integer[])
  RETURNS TABLE(id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb, created_at timestamp with time zone, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text, causation_id text, requested text, deaths smallint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -639,6 +660,8 @@ CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names t
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM "tidemark".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE "tidemark".jobs j
     SET status = 'queued', waiting = NULL,
@@ -650,12 +673,15 @@ BEGIN
      OR EXISTS (SELECT FROM "tidemark".job_key_releases) THEN
     PERFORM "tidemark".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
         j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
         j.deaths
-      FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
+      FROM "tidemark".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -665,13 +691,15 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
       j.deaths;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer)
+CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer, versions integer[], paused text[])
  RETURNS SETOF tidemark.jobs
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -709,7 +737,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM "tidemark".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -729,6 +757,7 @@ BEGIN
         SELECT q.id FROM "tidemark".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -743,6 +772,8 @@ BEGIN
       SELECT q.id FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM "tidemark".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -1068,17 +1099,30 @@ AS $function$
   WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid())
+CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid(), payload_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
@@ -1217,7 +1261,7 @@ BEGIN
   RETURN coalesce(low, 0);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.spawn(name text, input jsonb, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, queue text DEFAULT 'default'::text, unique_key text DEFAULT NULL::text, concurrency_key text DEFAULT NULL::text, triggered_by text DEFAULT 'sql'::text, version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid())
+CREATE OR REPLACE FUNCTION tidemark.spawn(name text, input jsonb, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, queue text DEFAULT 'default'::text, unique_key text DEFAULT NULL::text, concurrency_key text DEFAULT NULL::text, triggered_by text DEFAULT 'sql'::text, version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
@@ -1235,13 +1279,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO "tidemark".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;

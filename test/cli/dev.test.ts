@@ -1,6 +1,7 @@
 import { appendFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exitCode } from '@tidemark/cli'
+import { createTestDatabase } from '@tidemark/testing'
 import pg from 'pg'
 import { expect, test } from 'vitest'
 import { ProjectFolder, tidemark, tidemarkProcess, TidemarkProcess } from './tidemark.ts'
@@ -106,4 +107,22 @@ test('dev needs a config', async () => {
   const { code, stderr } = await tidemark(['dev'])
   expect(code).toBe(exitCode.usage)
   expect(stderr).toContain('there is no tidemark.config.ts here or above')
+})
+
+test('dev runs the application’s own migrations before the worker, and waits for a change when they fail', async () => {
+  await using database = await createTestDatabase({ migrate: false })
+  await using folder = await ProjectFolder.create({
+    'tidemark.config.ts': `import { defineApp } from 'tidemark'\nexport default defineApp({ modules: [] })\n`,
+    'before.mjs': `throw new Error('the table is in the way')\n`,
+  })
+  await using dev = new TidemarkProcess(
+    ['dev', '--database-url', database.url, '--before', 'node before.mjs'],
+    { cwd: folder.path },
+  )
+  await dev.printed('stderr', 'the table is in the way')
+  await dev.printed('stderr', 'the worker starts when a file changes')
+  await folder.write('before.mjs', `console.log('made on', process.env.DATABASE_URL)\n`)
+  await dev.printed('stderr', `made on ${database.url}`)
+  await dev.printed('stderr', 'the worker runs')
+  expect(dev.stderr.indexOf('made on')).toBeLessThan(dev.stderr.indexOf('the worker runs'))
 })

@@ -1,7 +1,10 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { shadowSchemaOf } from '../../packages/core/src/projection/shadow/shadow-tables.ts'
 import { tidemark, tidemarkJson, type Answer } from './tidemark.ts'
+
+const shadow = (generation: number): string => shadowSchemaOf('tidemark', 'balances', generation)
 
 let database: TestDatabase
 
@@ -36,9 +39,9 @@ async function damage(): Promise<void> {
     insert into tidemark.cursors (listener, generation) values ('balances', 1), ('balances', 2), ('balances', 4);
     insert into tidemark.projection_states (projection, generation, key, state, sequence)
       values ('balances', 1, 'a', '0', 1), ('balances', 2, 'a', '0', 1), ('balances', 4, 'a', '0', 1);
-    create schema tidemark_balances_3; create table tidemark_balances_3.accounts (id text);
-    create schema tidemark_balances_4; create table tidemark_balances_4.accounts (id text);
-    create schema tidemark_balances_5; create table tidemark_balances_5.accounts (id text);
+    create schema ${shadow(3)}; create table ${shadow(3)}.accounts (id text);
+    create schema ${shadow(4)}; create table ${shadow(4)}.accounts (id text);
+    create schema ${shadow(5)}; create table ${shadow(5)}.accounts (id text);
     select setval('tidemark.events_sequence', 15000000);`)
 }
 
@@ -66,7 +69,7 @@ test('without --yes it says what it would do and does nothing', async () => {
   expect(stderr).toContain('forget the process 11 on gone')
   expect(stderr).not.toContain('on slow')
   expect(stderr).toContain('remove 2 rows of dead processes from doorbells')
-  expect(stderr).toContain('drop the schema tidemark_balances_3')
+  expect(stderr).toContain(`drop the schema ${shadow(3)}`)
   expect(stderr).toContain('make the partitions of events from sequence 20000000 on')
   expect(await state()).toEqual(before)
 })
@@ -81,7 +84,7 @@ test('with --yes it repairs what nobody needs, keeps what somebody does, and fin
     jobDoorbells: [],
     cursors: [2, 4],
     states: [2, 4],
-    schemas: ['tidemark_balances_4', 'tidemark_balances_5'],
+    schemas: [shadow(4), shadow(5)],
   })
   expect(await column(`select to_regclass('tidemark.events_20000000') is not null`)).toEqual([true])
   const again = await tidemarkJson<{ repairs: { found: string[]; done: boolean }[] }>(
@@ -91,24 +94,25 @@ test('with --yes it repairs what nobody needs, keeps what somebody does, and fin
   expect(again.value.repairs.flatMap(({ found }) => found)).toEqual([])
 })
 
-test('a shadow that could be that of another install is left alone', async () => {
+test('a shadow of another install is left alone', async () => {
   await damage()
-  await database.query('create schema tidemark2')
-  await database.query('create table tidemark2.listeners (); create table tidemark2.cursors ()')
+  const other = shadowSchemaOf('tidemark2', 'balances', 3)
+  await database.query(`create schema ${other}`)
   await fix('--yes')
-  expect(await column(left.schemas)).toContain('tidemark_balances_3')
+  expect(await column(left.schemas)).not.toContain(shadow(3))
+  expect(await column(`select to_regnamespace('${other}') is not null`)).toEqual([true])
 })
 
 test('what somebody holds is told, and the rest is repaired all the same', async () => {
   await damage()
   const holder = await database.connect()
   await holder.query('begin')
-  await holder.query('select from tidemark_balances_3.accounts')
+  await holder.query(`select from ${shadow(3)}.accounts`)
   const { code, stderr } = await fix('--yes')
   expect(code).toBe(exitCode.checkFailed)
   expect(stderr).toMatch(/shadow tables could not be repaired: .*lock timeout/u)
   await holder.query('rollback')
   await holder.end()
   expect(await state()).toMatchObject({ processes: ['slow'], cursors: [2, 4] })
-  expect((await state())['schemas']).toContain('tidemark_balances_3')
+  expect((await state())['schemas']).toContain(shadow(3))
 })

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
@@ -15,6 +17,10 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   const content = JSON.parse(await readFile(join(folder.path, 'package.json'), 'utf8')) as object
   expect(content).toMatchObject({ type: 'module', dependencies: { tidemark: expect.any(String) } })
 
+  const own = (await import(join(folder.path, 'db/migrate.ts'))) as {
+    migrate: (url: string) => Promise<void>
+  }
+  await own.migrate(database.url)
   expect((await tidemark(['migrate', 'up'], options)).code).toBe(0)
   await using worker = new TidemarkTask(['worker'], options)
   await worker.printed('stderr', 'the worker runs')
@@ -27,6 +33,33 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   expect(shown.stdout).toContain('{"open":1,"everOpened":1}')
   worker.stop()
   expect((await worker.answer()).code).toBe(0)
+})
+
+test('what init writes type-checks, and its tests pass', async () => {
+  await using folder = await ProjectFolder.create()
+  expect((await tidemark(['init'], { cwd: folder.path })).code).toBe(0)
+  for (const kind of ['event', 'listener', 'projection', 'job']) {
+    const { code } = await tidemark(['generate', kind, `orders.one_${kind}`], { cwd: folder.path })
+    expect(code).toBe(0)
+  }
+  const again = await tidemark(['generate', 'job', 'orders.one_job'], { cwd: folder.path })
+  expect(again).toMatchObject({ code: exitCode.failure })
+  const bin = (name: string) => join(folder.path, 'node_modules/.bin', name)
+  const run = (command: string, args: readonly string[]) =>
+    promisify(execFile)(command, args, { cwd: folder.path }).catch(
+      (error: unknown) => error as { stdout: string; stderr: string },
+    )
+  // Where the packages are their sources here, a project's own settings are not theirs.
+  const types = await run(bin('tsc'), ['--customConditions', '@tidemark/source'])
+  expect(types.stdout.split('\n').filter((line) => /^[^.\s].*error TS/u.test(line))).toEqual([])
+  const tests = await run(process.execPath, [
+    '--conditions=@tidemark/source',
+    join(folder.path, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    '--config',
+    'vitest.config.ts',
+  ])
+  expect(`${tests.stdout}${tests.stderr}`).toContain('3 passed')
 })
 
 test('init overwrites nothing: with one of its files there it writes none', async () => {

@@ -291,9 +291,9 @@ class Model {
   }
 }
 
-// What a branch that was left alone writes. Whether it is cut off by the end of the handler is a matter of time: then the
-// job fails.
+// What is left alone writes. Whether it is cut off by the end of the handler is a matter of time: then the job fails.
 const branch = 'branch'
+const left: readonly string[] = [branch, 'late']
 let savepoints = 0
 
 /** Does what the deeds say. */
@@ -418,8 +418,9 @@ test('whatever handlers do, each job has exactly the effects that its status say
              (select count(*)::int from tidemark.jobs where parent = $1::uuid) as spawned`,
           [id],
         )
-        const effects = (await effectsOf(id)).filter((each) => each !== branch)
-        const branched = JSON.stringify(program).includes('"branch"') && status === 'failed'
+        const effects = (await effectsOf(id)).filter((each) => !left.includes(each))
+        const branched =
+          left.some((each) => JSON.stringify(program).includes(`"${each}"`)) && status === 'failed'
         expect({ program, status, error: error?.message, effects, ...rows[0] }).toMatchObject(
           model.fit && !branched
             ? {
@@ -435,3 +436,91 @@ test('whatever handlers do, each job has exactly the effects that its status say
     { numRuns: Number(process.env['TIDEMARK_RUNS'] ?? 40), endOnFailure: false },
   )
 }, 120_000)
+
+test.for(['job', 'application'] as const)(
+  'the transaction of %s is not its function’s to end, and has all of its effects or none',
+  async (whose) => {
+    await createEffects()
+    const outcomes = new Map<string, string>()
+    const kinds: Readonly<Record<string, (tx: Executor) => Promise<void>>> = {
+      plain: async (tx) => {
+        await tx.query(write, ['plain', 'x'])
+      },
+      commits: async (tx) => {
+        await tx.query(write, ['commits', 'x'])
+        await tx.query('commit').catch(() => {})
+      },
+      swallows: async (tx) => {
+        await tx.query(write, ['swallows', 'x'])
+        await tx.query('select 1 / 0').catch(() => {})
+      },
+      recovers: async (tx) => {
+        await tx.query('savepoint a')
+        await tx.query('select 1 / 0').catch(() => {})
+        await tx.query('rollback to a')
+        await tx.query(write, ['recovers', 'x'])
+      },
+      floats: async (tx) => {
+        void tx.query(write, ['floats', 'x'])
+      },
+      'floats and fails': async (tx) => {
+        await tx.query(write, ['floats and fails', 'x'])
+        void tx.query('select 1 / 0')
+      },
+    }
+    const working = defineJob('working', {
+      input: z.object({ kind: z.string() }),
+      retry: { attempts: 1 },
+      run: async ({ input: { kind } }, ctx) => {
+        await ctx.transaction(async ({ tx, complete }) => {
+          await kinds[kind]?.(tx)
+          complete('in the transaction')
+        })
+      },
+    })
+    await using app = appOn(database, [working])
+    await app.start()
+    for (const [kind, work] of Object.entries(kinds)) {
+      const result =
+        whose === 'job'
+          ? (await app.jobs.spawn(working, { kind })).result()
+          : app.transaction((tx) => work({ query: (text, values) => tx.query(text, values) }))
+      const done = await result.then(
+        () => 'completed',
+        () => 'failed',
+      )
+      outcomes.set(kind, `${done}, ${(await effectsOf(kind)).length}`)
+    }
+    expect(Object.fromEntries(outcomes)).toEqual({
+      plain: 'completed, 1',
+      commits: 'failed, 0',
+      swallows: 'failed, 0',
+      recovers: 'completed, 1',
+      floats: 'completed, 1',
+      'floats and fails': 'failed, 0',
+    })
+  },
+)
+
+test('a setting that a job makes for its transaction does not reach its neighbours', async () => {
+  await database.query('create table tenants (job uuid, tenant text)')
+  const setting = defineJob('setting', {
+    input: z.object({ tenant: z.string() }),
+    transact: async ({ id, input }, { tx }) => {
+      if (input.tenant !== '') await tx.query(`set local app.tenant = '${input.tenant}'`)
+      await tx.query(`insert into tenants values ($1, current_setting('app.tenant', true))`, [id])
+    },
+  })
+  await using app = appOn(database, [setting])
+  const wanted = new Map<string, string>()
+  for (let n = 0; n < 60; n++) {
+    const tenant = n % 9 === 4 ? `tenant ${n}` : ''
+    wanted.set((await app.jobs.spawn(setting, { tenant })).id, tenant)
+  }
+  await app.start({ jobs: { concurrency: 2 } })
+  for (const id of wanted.keys()) await untilStatus(database, id, 'completed')
+  const { rows } = await database.query('select job, coalesce(tenant, $1) as tenant from tenants', [
+    '',
+  ])
+  expect(new Map(rows.map((row) => [row['job'], row['tenant']]))).toEqual(wanted)
+})

@@ -13,6 +13,7 @@ interface Entry {
 
 const entries: readonly Entry[] = [
   { name: 'init', load: async () => [(await import('./commands/init.ts')).addInit] },
+  { name: 'generate', load: async () => [(await import('./commands/generate.ts')).addGenerate] },
   {
     name: 'migrate',
     description: "Create Tidemark's tables and bring them up to date.",

@@ -27,7 +27,7 @@ export {
   type MigrationReport,
   type MigrationStatus,
 } from './database/migrator.ts'
-export { configOf, type ConnectionSource, type PoolLike } from './database/given-pool.ts'
+export { configOf, type ConnectionSource, type PoolLike } from './database/given/given-pool.ts'
 export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction.ts'

@@ -4,6 +4,7 @@ import { collected, countArgument } from '../arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import type { CliIo } from '../io.ts'
 import { plural } from '../output/output.ts'
+import { runBefore } from '../project/dev-before.ts'
 import { startDevDatabase, type DevDatabase } from '../project/dev-database.ts'
 import { DevWorker } from '../project/dev-worker.ts'
 import { SourceWatcher } from '../project/watch-sources.ts'
@@ -14,6 +15,7 @@ interface Options extends GlobalOptions {
   readonly data?: string
   readonly port?: number
   readonly watch?: readonly string[]
+  readonly before?: string
 }
 
 /** `tidemark dev` */
@@ -25,6 +27,10 @@ export function addDev(parent: Command, context: Context): void {
     )
     .option('--data <directory>', 'keep the data there between runs (default: nowhere)')
     .option('--port <port>', 'the port of the server (default: a free one)', countArgument)
+    .option(
+      '--before <command>',
+      'run this in a shell before the worker, each time it starts: your own migrations; it has DATABASE_URL',
+    )
     .option('--watch <directory>', 'watch this too; may be given several times', collected)
     .action(
       running<Options, []>(context, async ({ options, output, io }) => {
@@ -48,6 +54,17 @@ export function addDev(parent: Command, context: Context): void {
           printed = true
         }
         while (!stopped.aborted) {
+          if (options.before !== undefined) {
+            const problem = await runBefore(io, options.before, database.url, stopped)
+            if (problem !== undefined) {
+              output.note(`${problem}; the worker starts when a file changes.`)
+              await Promise.race([stop, changed.promise])
+              if (stopped.aborted) break
+              output.note(`Changed: ${(await changed.promise).join(', ')}`)
+              changed = Promise.withResolvers()
+              continue
+            }
+          }
           const worker = new DevWorker(io, database.url, flagsOf(config, options))
           void worker.ready.then(printUrl)
           const how = await Promise.race([stop, changed.promise, worker.ended])

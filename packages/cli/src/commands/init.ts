@@ -5,29 +5,35 @@ import type { Command } from 'commander'
 import { CliError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import { packageVersion } from '../package-version.ts'
-import { packageFile, projectFiles } from '../project/project-template.ts'
+import {
+  dependencies,
+  devDependencies,
+  moduleFiles,
+  projectFiles,
+} from '../project/project-template.ts'
 
 /** `tidemark init` */
 export function addInit(parent: Command, context: Context): void {
   parent
     .command('init')
     .description(
-      'Write tidemark.config.ts and a sample module; a package.json too where there is none. Overwrites nothing.',
+      'Write tidemark.config.ts and a sample module: a transaction, a listener, a projection and a job, with a test of each. Where there is no package.json, write a whole project. Overwrites nothing.',
     )
     .argument('[directory]', 'where', '.')
     .action(
       running<object, [string]>(context, async ({ output, io }, directory) => {
         const root = resolve(io.cwd, directory)
-        const existing = projectFiles.filter(({ path }) => existsSync(join(root, path)))
+        const isProject = existsSync(join(root, 'package.json'))
+        const files = [
+          ...(isProject ? [] : await projectFiles(packageName(root), packageVersion())),
+          ...(await moduleFiles()),
+        ]
+        const existing = files.filter(({ path }) => existsSync(join(root, path)))
         if (existing.length > 0) {
           throw new CliError(`${existing.map(({ path }) => path).join(', ')} exists already`, {
             hint: 'Nothing was written. Move it away, or name another directory.',
           })
         }
-        const isProject = existsSync(join(root, 'package.json'))
-        const files = isProject
-          ? projectFiles
-          : [packageFile(packageName(root), packageVersion()), ...projectFiles]
         for (const { path, text } of files) {
           await mkdir(dirname(join(root, path)), { recursive: true })
           // wx: what appeared in the meantime is not overwritten either.
@@ -47,11 +53,19 @@ function nextSteps(isProject: boolean): string {
     '',
     'Next:',
     ...(isProject
-      ? ['  npm install tidemark zod @tidemark/cli', '  npm install --save-dev @tidemark/testing']
-      : ['  npm install']),
-    '  npx tidemark dev    # on a Postgres of its own; or on yours:',
+      ? [
+          `  npm install ${dependencies.join(' ')}`,
+          `  npm install --save-dev ${devDependencies.join(' ')}`,
+          '  npx vitest run accounts --globalSetup @tidemark/testing/vitest/global-setup',
+          '  npx tidemark dev --before "node db/migrate.ts"    # on a Postgres of its own; or on yours:',
+        ]
+      : [
+          '  npm install',
+          '  npm test',
+          '  npm run dev    # on a Postgres of its own; or on yours:',
+        ]),
     '  export DATABASE_URL=postgres://localhost/app',
-    '  npx tidemark migrate up',
+    '  node db/migrate.ts && npx tidemark migrate up',
     '  npx tidemark worker --log pretty',
     `  npx tidemark publish accounts.account_opened '{"accountId":"a-1","email":"ada@example.com"}'`,
     '  npx tidemark projection show accounts.open_accounts',

@@ -1,65 +1,76 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
 /** A file that `tidemark init` writes. */
 export interface TemplateFile {
   readonly path: string
   readonly text: string
 }
 
-const config = `import { defineApp } from 'tidemark'
-import * as accounts from './accounts/index.ts'
+const templates = fileURLToPath(new URL('../../template/', import.meta.url))
 
-// The command line and workers run it; where the database is, DATABASE_URL tells them.
-export default defineApp({
-  modules: [accounts],
-  ...(process.env['DATABASE_URL'] ? { connectionString: process.env['DATABASE_URL'] } : {}),
-})
-`
+/** The config and a sample module: a transaction, a listener, a projection, a job, and a test of each. */
+export function moduleFiles(): Promise<TemplateFile[]> {
+  return filesIn('module')
+}
 
-const events = `import { defineEvent } from 'tidemark'
-import { z } from 'zod'
+/** What a folder needs besides that is no project yet. */
+export async function projectFiles(name: string, version: string): Promise<TemplateFile[]> {
+  return [packageFile(name, version), ...(await filesIn('project'))]
+}
 
-export const accountOpened = defineEvent('accounts.account_opened', {
-  payload: z.object({ accountId: z.string(), email: z.email() }),
-})
-
-export const accountClosed = defineEvent('accounts.account_closed', {
-  payload: z.object({ accountId: z.string() }),
-})
-`
-
-const projection = `import { defineProjection } from 'tidemark'
-import { accountClosed, accountOpened } from './events.ts'
-
-/** How many accounts there are. Its state is stored beside its cursor, in the same transaction. */
-export const openAccounts = defineProjection('accounts.open_accounts', {
-  version: 1,
-  initial: () => ({ open: 0, everOpened: 0 }),
-})
-  .on(accountOpened, (state) => ({ open: state.open + 1, everOpened: state.everOpened + 1 }))
-  .on(accountClosed, (state) => ({ ...state, open: state.open - 1 }))
-`
-
-const index = `export * from './events.ts'
-export * from './open-accounts.ts'
-`
-
-/** The config and a sample module with two events and a projection. */
-export const projectFiles: readonly TemplateFile[] = [
-  { path: 'tidemark.config.ts', text: config },
-  { path: 'accounts/events.ts', text: events },
-  { path: 'accounts/open-accounts.ts', text: projection },
-  { path: 'accounts/index.ts', text: index },
+/** What the sample module needs of a project that is there already. */
+export const dependencies: readonly string[] = ['tidemark', '@tidemark/cli', 'zod', 'pg']
+export const devDependencies: readonly string[] = [
+  '@tidemark/testing',
+  '@types/node',
+  '@types/pg',
+  'vitest',
 ]
 
-/** For a folder that is no project yet. */
-export function packageFile(name: string, version: string): TemplateFile {
+async function filesIn(template: string): Promise<TemplateFile[]> {
+  const root = join(templates, template)
+  const entries = await readdir(root, { recursive: true, withFileTypes: true })
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+  const files = paths.toSorted().map(async (path): Promise<TemplateFile> => {
+    const text = await readFile(join(root, path), 'utf8')
+    // npm leaves a file of that name out of a package.
+    return { path: path === 'gitignore' ? '.gitignore' : path, text }
+  })
+  return Promise.all(files)
+}
+
+function packageFile(name: string, version: string): TemplateFile {
   const content = {
     name,
     private: true,
     type: 'module',
-    engines: { node: '>=24' },
-    dependencies: { '@tidemark/cli': `^${version}`, tidemark: `^${version}`, zod: '^4.0.0' },
-    // The Postgres of `tidemark dev`, and of tests.
-    devDependencies: { '@tidemark/testing': `^${version}` },
+    // Older ones do not strip types by themselves.
+    engines: { node: '>=22.18' },
+    scripts: {
+      dev: 'tidemark dev --before "node db/migrate.ts"',
+      migrate: 'node db/migrate.ts && tidemark migrate up',
+      worker: 'tidemark worker --log pretty',
+      test: 'vitest run',
+      check: 'tsc',
+    },
+    dependencies: {
+      '@tidemark/cli': `^${version}`,
+      pg: '^8.16.0',
+      tidemark: `^${version}`,
+      zod: '^4.0.0',
+    },
+    devDependencies: {
+      // The Postgres of `tidemark dev`, and of tests.
+      '@tidemark/testing': `^${version}`,
+      '@types/node': '^24.0.0',
+      '@types/pg': '^8.15.0',
+      typescript: '>=5.9',
+      vitest: '^5.0.0',
+    },
   }
   return { path: 'package.json', text: `${JSON.stringify(content, null, 2)}\n` }
 }

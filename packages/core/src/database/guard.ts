@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { dbOn } from './bound/db-on.ts'
@@ -22,13 +23,15 @@ export class Guard {
   readonly #transaction: OpenTransaction
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
-  readonly #pending = new Map<WatchedPromise<unknown>, Promise<void>>()
-  /** How many statements are under way whose answer the handler was to wait for. */
-  #underWay = 0
+  readonly #pending = new Set<WatchedPromise<unknown>>()
+  /** How many of them nobody was to wait for. */
+  #sending = 0
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
   #db: unknown
+  #onIdle: (() => void) | undefined
   #closed = false
   #finished = false
+  #traces = false
   #blemish: { readonly error: unknown } | undefined
   #doubt: { readonly error: unknown } | undefined
 
@@ -63,9 +66,7 @@ export class Guard {
     if (!this.admits('sent a statement')) return
     const verdict = this.#check(text)
     const sent = this.#transaction.sending(text, values)
-    this.#watch(sent.then((answer) => this.#read(answer, verdict))).then(undefined, (error) => {
-      this.#blemish ??= { error }
-    })
+    void this.#watch(sent, (answer) => this.#read(answer, verdict), true)
   }
 
   /**
@@ -88,21 +89,19 @@ export class Guard {
   }
 
   /** Keeps a promise that the handler may have forgotten from ending the process, and remembers its failure. */
-  watch<T>(work: () => Promise<T>, deed: string): Promise<T> {
+  watch<T>(work: () => Promise<T>, deed: string, read?: (value: T) => T): Promise<T> {
     try {
-      if (!this.admits(deed)) return new Promise(() => {})
-      this.#underWay += 1
-      return this.#watch(work(), () => (this.#underWay -= 1))
+      return this.admits(deed) ? this.#watch(work(), read) : new Promise(() => {})
     } catch (error) {
-      const refused = new WatchedPromise<T>(Promise.reject(error))
-      void refused.quietly(ignore, ignore)
+      const refused = new WatchedPromise<T>((_, reject) => reject(error))
+      refused.quieten()
       return refused
     }
   }
 
   /** Reports what a handler that has returned has left under way: it belongs to the transaction all the same. */
   returned(): void {
-    if (this.#underWay === 0) return
+    if (this.#pending.size === this.#sending) return
     this.#onMisuse(`the handler of ${this.#owner} returned before its statements had ended`)
   }
 
@@ -119,7 +118,13 @@ export class Guard {
   async finish(): Promise<void> {
     this.#closed = true
     this.returned()
-    while (this.#pending.size > 0) await Promise.all(this.#pending.values())
+    while (this.#pending.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+      // What waited for them goes on now; what it asks for must be seen before anything commits.
+      await setImmediate()
+    }
     this.#finished = true
     // Nobody has asked how it went: then nobody has decided that it may fail.
     const forgotten = this.#failed.find(({ promise }) => !promise.observed)
@@ -135,31 +140,26 @@ export class Guard {
     return this.#doubt
   }
 
+  /** Whether what comes after it in the transaction may find another session: other settings, another role. */
+  get leavesTraces(): boolean {
+    return this.#traces
+  }
+
   #query(text: string, values?: unknown[]): Promise<QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(text)
-      const answer = await (verdict.single
-        ? this.#transaction.queryOne(text, values)
-        : this.#transaction.query(text, values))
-      return this.#read(answer, verdict)
-    }, 'ran a statement')
+    return this.#answer(text, ({ single }) =>
+      single ? this.#transaction.queryOne(text, values) : this.#transaction.query(text, values),
+    )
   }
 
   #ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(config.text)
-      const one = verdict.single ? { ...config, queryMode: 'extended' as const } : config
-      const answer = await this.#transaction.ask(one)
-      this.#read(answer, verdict)
-      return answer
-    }, 'ran a statement')
+    return this.#answer(config.text, ({ single }) => {
+      const one = single ? { ...config, queryMode: 'extended' as const } : config
+      return this.#transaction.ask(one)
+    })
   }
 
   #run(statement: Statement, values: unknown[]): Promise<QueryResult> {
-    return this.watch(async () => {
-      const verdict = this.#check(statement.text)
-      return this.#read(await this.#transaction.run(statement, values), verdict)
-    }, 'ran a statement')
+    return this.#answer(statement.text, () => this.#transaction.run(statement, values))
   }
 
   #fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
@@ -169,10 +169,26 @@ export class Guard {
     }, 'ran a statement')
   }
 
+  /** Runs a statement whose text and whose answer say nothing against it. */
+  #answer<T extends QueryResult>(text: string, send: (verdict: Verdict) => Promise<T>): Promise<T> {
+    let verdict: Verdict | undefined
+    return this.watch(
+      () => send((verdict = this.#check(text))),
+      'ran a statement',
+      (answer) => this.#read(answer, verdict ?? this.#check(text)),
+    )
+  }
+
   #check(text: string): Verdict {
     const verdict = verdictOn(text)
     if (verdict.prepares > 0) this.#transaction.leave('lasting')
     else if (leavesTraces(text)) this.#transaction.leave('some')
+    else return this.#permit(verdict)
+    this.#traces = true
+    return this.#permit(verdict)
+  }
+
+  #permit(verdict: Verdict): Verdict {
     if (verdict.refused === undefined) return verdict
     const error = controlError(this.#owner, verdict.refused)
     // Also where the handler swallows it: it believes that something was rolled back, or committed.
@@ -181,47 +197,58 @@ export class Guard {
   }
 
   /** The text was harmless. If the answer is of something else the text was misread, and nothing may commit. */
-  #read(answer: QueryResult | readonly QueryResult[], verdict: Verdict): QueryResult {
+  #read<T extends QueryResult>(answer: T, verdict: Verdict): T {
     this.#doubt = undefined
-    const answers = Array.isArray(answer)
-      ? (answer as readonly QueryResult[])
-      : [answer as QueryResult]
+    // The driver answers several statements with an array, whatever its type says.
+    const answers: readonly QueryResult[] = Array.isArray(answer) ? answer : [answer]
     let { rollbacksTo, prepares } = verdict
     for (const { command } of answers) {
-      const allowed =
-        command === 'ROLLBACK'
-          ? rollbacksTo-- > 0
-          : command === 'PREPARE'
-            ? prepares-- > 0
-            : command !== 'BEGIN' && command !== 'START' && command !== 'COMMIT'
-      if (allowed) continue
-      const error = controlError(this.#owner, String(command))
+      if (command === undefined || !controls.has(command)) continue
+      if (command === 'ROLLBACK' && rollbacksTo-- > 0) continue
+      if (command === 'PREPARE' && prepares-- > 0) continue
+      const error = controlError(this.#owner, command)
       this.#blemish ??= { error }
       this.#transaction.destroy('was ended by its handler')
       throw error
     }
-    return answer as QueryResult
+    return answer
   }
 
-  #watch<T>(promise: Promise<T>, ended: () => void = ignore): WatchedPromise<T> {
-    const watched = new WatchedPromise<T>(promise)
-    const noted = watched.quietly(
-      () => {
-        ended()
+  /** @param fatal - whether nothing may commit when it fails, and nobody is to wait for it. */
+  #watch<T>(
+    promise: Promise<T>,
+    read: ((value: T) => T) | undefined,
+    fatal: boolean = false,
+  ): WatchedPromise<T> {
+    const watched = new WatchedPromise<T>((resolve, reject) => {
+      const settle = (): void => {
+        if (fatal) this.#sending -= 1
         this.#pending.delete(watched)
-      },
-      (error) => {
-        ended()
-        this.#pending.delete(watched)
+        if (this.#pending.size === 0) this.#onIdle?.()
+      }
+      const fail = (error: unknown): void => {
         this.#doubt ??= { error }
-        if (!watched.observed) this.#failed.push({ promise: watched, error })
-      },
-    )
-    this.#pending.set(watched, noted)
+        if (fatal) this.#blemish ??= { error }
+        this.#failed.push({ promise: watched, error })
+        watched.quieten()
+        reject(error)
+        settle()
+      }
+      const succeed = (value: T): void => {
+        try {
+          resolve(read === undefined ? value : read(value))
+          settle()
+        } catch (error) {
+          fail(error)
+        }
+      }
+      promise.then(succeed, fail)
+    })
+    if (fatal) this.#sending += 1
+    this.#pending.add(watched)
     return watched
   }
 }
 
-function ignore(): void {
-  // Whoever got the promise has its rejection; this only keeps Node from taking it for forgotten.
-}
+// The tags of answers that only transaction control has.
+const controls = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'PREPARE'])

@@ -64,14 +64,6 @@ export function furnishSession(client: pg.ClientBase, text: string): void {
 }
 
 /**
- * Whether a session may be cleaned. One of a pool of the application's may not: it would lose the settings that the
- * application has given it.
- */
-export function mayClean(client: pg.ClientBase): boolean {
-  return settingsOf.has(client)
-}
-
-/**
  * Makes a session as it was before anybody used it. It costs the server about 20 us.
  *
  * @throws when it cannot be done: then the connection is not to be used again.

@@ -5,9 +5,9 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { ownTypes } from './own-types.ts'
+import { ownTypes } from './given/own-types.ts'
 import type { Database } from './pool.ts'
-import { cleanSession, mayClean } from './session-traces.ts'
+import { cleanSession } from './session-traces.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
@@ -24,6 +24,13 @@ export interface BeginOptions {
   /** Whether somebody else's code runs in it: its session is cleaned before it serves others. Defaults to false. */
   readonly foreign?: boolean
 }
+
+/**
+ * How transactions of ours begin that hold what others wait for: rows of listeners and cursors, tables, partitions. They
+ * wait for nothing but the server, so one that is silent for so long belongs to a process that is frozen or gone: the
+ * server ends it, and nobody waits for longer.
+ */
+export const brief: BeginOptions = { isolation: 'read committed', idleTimeout: 5_000 }
 
 /**
  * A transaction on a connection of its own. It refuses to run anything once it has ended: a statement that
@@ -224,10 +231,12 @@ export async function inTransaction<T, L = undefined>(
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
-    const { traces } = transaction
-    const stays = traces === 'lasting' || (traces === 'some' && !mayClean(client))
-    if (stays) broken ??= new Error('its session is not clean')
-    if (options.foreign === true && mayClean(client)) transaction.leave('some')
+    // The sessions of a given pool have settings of their own, which cleaning would take away: one that is known to have
+    // traces is not given back to it.
+    if (transaction.traces === 'lasting' || (transaction.traces === 'some' && !database.owned)) {
+      broken ??= new Error('its session is not clean')
+    }
+    if (options.foreign === true && database.owned) transaction.leave('some')
     if (broken !== undefined || transaction.traces === 'none') client.release(broken)
     else void cleanAndRelease(client)
   }

@@ -8,13 +8,9 @@ export class WatchedPromise<T> extends Promise<T> {
     return Promise
   }
 
-  constructor(from: Promise<T>) {
-    super((resolve) => resolve(from))
-  }
-
-  /** Reacts without counting as somebody who waits; resolves when that is done. */
-  quietly(onValue: () => void, onError: (error: unknown) => void): Promise<void> {
-    return super.then(onValue, onError)
+  /** Keeps a rejection from ending the process, without counting as somebody who waits. */
+  quieten(): void {
+    super.then(undefined, ignore)
   }
 
   // oxlint-disable-next-line unicorn/no-thenable -- a promise it is; this is how one learns that it is awaited
@@ -25,4 +21,8 @@ export class WatchedPromise<T> extends Promise<T> {
     this.observed = true
     return super.then(onValue, onError)
   }
+}
+
+function ignore(): void {
+  // Whoever got the promise has its rejection; this only keeps Node from taking it for forgotten.
 }

@@ -203,7 +203,7 @@ export const errorCodes = {
       'Another transaction has held the stream or the idempotency key for longer than a publish waits; nothing of this call was published.',
     example: 'orders.placed was not published: stream "order-7" is held by another transaction',
     remedy:
-      'Find the transaction (pg_stat_activity, `tidemark publishers`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
+      'Find the transaction (pg_stat_activity, `tidemark doctor`) and keep it short: publish late in it. How long a publish waits is `publishQueue: { patience }` of defineApp.',
   },
   TIDEMARK_CURSOR_AHEAD: {
     summary:
@@ -274,9 +274,18 @@ export const errorCodes = {
   TIDEMARK_CANNOT_REBUILD: {
     summary:
       'A projection cannot be rebuilt beside its live tables, or its rebuild was replaced meanwhile.',
-    example: 'route_delays cannot be rebuilt: its tables are used by view daily_delays',
+    example:
+      'route_delays cannot be rebuilt: a copy of its tables differs in trigger stamped of delays',
     remedy:
-      'The message names what stands in the way. Remove it for the time of the rebuild, or reset the projection in place.',
+      'The message names what stands in the way. Remove it and resume the rebuild, cancel the rebuild, or reset the projection in place.',
+  },
+  TIDEMARK_CANNOT_RESET: {
+    summary:
+      'A projection cannot be emptied: rows of other tables would be deleted or changed with its own.',
+    example:
+      'balances cannot be reset: rows of cards refer by cards_account to rows of its tables, and would be deleted or changed with them',
+    remedy:
+      'Remove those rows or the foreign key first, or rebuild the projection beside the live tables: what stays the same is not touched.',
   },
   TIDEMARK_EVENTS_PRUNED: {
     summary:
@@ -298,11 +307,18 @@ export const errorCodes = {
       'Both advance the same cursor in different ways. Raise its `version`: it is derived again in the new mode.',
   },
   TIDEMARK_TABLE_MISMATCH: {
-    summary: 'The table that a keyed projection writes is not as its definition says.',
+    summary: 'A table that a projection writes is not there, or is not as its definition says.',
     example:
       'balances cannot write its table account_balances: it has no column "cent" (did you mean "cents"?)',
     remedy:
       'Change the table, or the `table` of the definition. When the mapping of a projection that has begun changes, raise its version: the rows are derived again.',
+  },
+  TIDEMARK_TABLE_OWNED: {
+    summary:
+      'Two projections declare the same table: each of them would delete the other one’s rows.',
+    example: 'totals cannot own the table public.sums: balances does (schema tidemark)',
+    remedy:
+      'Give each projection tables of its own. When the other one is not defined anywhere any more, delete its row of `listeners`.',
   },
   TIDEMARK_UNKNOWN_JOB: {
     summary: 'No job has this id.',

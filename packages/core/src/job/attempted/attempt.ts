@@ -19,7 +19,7 @@ export class Attempt {
   readonly job: ClaimedJob
   readonly definition: JobDefinition
   readonly environment: JobEnvironment
-  readonly startedAt: number = Date.now()
+  readonly startedAt: number = performance.now()
   /** Set when the job has asked to go on later, whatever becomes of the error that says so. */
   suspension: Suspension | undefined
   /** Whether it was completed in a transaction of its own that has committed. */

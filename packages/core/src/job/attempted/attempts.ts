@@ -11,7 +11,7 @@ const reviewAge = 200
 export class Attempts {
   readonly #environment: JobEnvironment
   readonly #attempts = new Map<string, Attempt>()
-  #reviewed = 0
+  #reviewed = Number.NEGATIVE_INFINITY
 
   constructor(environment: JobEnvironment) {
     this.#environment = environment
@@ -48,9 +48,9 @@ export class Attempts {
    * else's by now.
    */
   async review(): Promise<void> {
-    const before = Date.now() - reviewAge
+    const before = performance.now() - reviewAge
     if (this.#reviewed >= before) return
-    this.#reviewed = Date.now()
+    this.#reviewed = performance.now()
     const running = [...this.#attempts.values()].filter(({ startedAt }) => startedAt < before)
     if (running.length === 0) return
     const { database, outbox } = this.#environment

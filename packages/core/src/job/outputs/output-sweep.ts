@@ -38,11 +38,11 @@ export class OutputSweep {
   async run(): Promise<number> {
     const { store, schema } = this.#outputs
     if (store === undefined) return 0
-    const until = Date.now() + storePatience
+    const until = performance.now() + storePatience
     await run(this.#database, judgeOutputKeys(schema), [store.name, grace, pageSize * mostPages])
     let deleted = 0
     // A slow store must not keep the rest of the maintenance waiting.
-    for (let page = 0; page < mostPages && Date.now() < until; page++) {
+    for (let page = 0; page < mostPages && performance.now() < until; page++) {
       const found = await run(this.#database, findOrphanedOutputs(schema), [store.name, pageSize])
       const keys = found.rows.map((row) => row['key'] as string)
       if (keys.length === 0 || !(await this.#delete(store, keys))) break

@@ -44,19 +44,19 @@ export class JobCare {
   async tend(signal: AbortSignal): Promise<void> {
     const { leaseDuration } = this.#environment
     const rescueEvery = Math.min(2_000, leaseDuration / 4)
-    let rescued = 0
-    let parked = 0
+    let rescued = Number.NEGATIVE_INFINITY
+    let parked = Number.NEGATIVE_INFINITY
     while (!signal.aborted) {
       await this.#wakeWaiting()
       await this.#releaseSuccessors()
-      if (Date.now() - rescued >= rescueEvery) {
+      if (performance.now() - rescued >= rescueEvery) {
         await this.#rescue()
         await this.#releaseOrphans()
-        rescued = Date.now()
+        rescued = performance.now()
       }
-      if (Date.now() - parked >= leaseDuration / 2) {
+      if (performance.now() - parked >= leaseDuration / 2) {
         await this.#sortTypes()
-        parked = Date.now()
+        parked = performance.now()
       }
       await wait(250, signal)
     }

@@ -20,7 +20,7 @@ import { failedOrRetried } from '../settled/verdict.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
 import { JobEnds } from './job-ends.ts'
-import { executeBatch } from './transactional-batch.ts'
+import { executeBatch, sharesTransaction } from './transactional-batch.ts'
 
 /** How a process runs jobs. */
 export interface JobRunnerOptions {
@@ -232,8 +232,7 @@ export class JobRunner {
       if (this.#isTransactional(next) && this.#batches >= this.#connections) return
       const job = queue.take() ?? next
       const attempt = this.#attempts.begin(job)
-      const { transact } = attempt.definition
-      const batch = transact === undefined ? [attempt] : this.#batchAround(queue, attempt)
+      const batch = this.#batchAround(queue, attempt)
       void this.#occupy(queue, batch, () => this.#execute(batch))
     }
   }
@@ -245,10 +244,12 @@ export class JobRunner {
   /** The attempt with as many others as may share its commit. */
   #batchAround(queue: JobQueue, first: Attempt): readonly Attempt[] {
     const batch = [first]
+    if (!sharesTransaction(first.definition)) return batch
     while (batch.length < queue.batchSize) {
       const next = queue.peek()
       if (next === undefined) break
-      if (!this.#isTransactional(next)) break
+      const definition = this.#environment.spawner.registry.get(next.name)
+      if (definition === undefined || !sharesTransaction(definition)) break
       queue.take()
       batch.push(this.#attempts.begin(next))
     }

@@ -14,6 +14,7 @@ import { publishingTransaction } from '../../outbox/published/publishing-transac
 import { beginAttempt, type AttemptSpan } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
 import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
 import { guardOf, jobOrigin } from '../settled/job-transaction.ts'
@@ -106,6 +107,17 @@ async function commitTogether(
   return outcomes
 }
 
+// Types of jobs that change the session they run in, as SET LOCAL does: their neighbours must not find it so.
+const loners = new WeakSet<JobDefinition>()
+
+/** Whether jobs of a type share a transaction with others. */
+export function sharesTransaction(definition: JobDefinition): boolean {
+  return definition.transact !== undefined && !loners.has(definition)
+}
+
+/** Gives a batch up: each of its jobs is run again in a transaction of its own. */
+class NeedsOwnTransaction extends Error {}
+
 interface Completed extends Completion {
   readonly events: readonly OutgoingEvent[]
 }
@@ -145,6 +157,7 @@ async function executeOne(
     )
     const value = await Promise.race([result, attempt.cut])
     await guard.finish()
+    if (savepoint !== undefined && guard.leavesTraces) throw new NeedsOwnTransaction()
     await spawned.flush()
     const output = await outputs.place(attempt, encodeOutput(definition, value))
     await savepoint?.keep(guard.doubt?.error)
@@ -154,6 +167,8 @@ async function executeOne(
     guard.close()
     // Alone, or with the connection cut: the whole transaction goes.
     if (savepoint === undefined || transaction.destroyed) throw error
+    if (guard.leavesTraces) loners.add(definition)
+    if (error instanceof NeedsOwnTransaction) throw error
     await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error) }
   } finally {

@@ -44,7 +44,7 @@ export class Scheduler {
   readonly #environment: SchedulerEnvironment
   readonly #schedules: ReadonlyMap<string, ScheduleDefinition>
   readonly #troubled = new Map<string, number>()
-  #reviewed = 0
+  #reviewed = Number.NEGATIVE_INFINITY
 
   constructor(environment: SchedulerEnvironment, schedules: Iterable<ScheduleDefinition>) {
     this.#environment = environment

@@ -56,9 +56,9 @@ export async function withLock<T>(
   if (token === undefined) return { held: false }
 
   const lost = new AbortController()
-  let held = Date.now()
+  let held = performance.now()
   const renew = async (): Promise<void> => {
-    const asked = Date.now()
+    const asked = performance.now()
     try {
       const { rowCount } = await run(database, renewLock(schema), [key, token, lasts])
       if (rowCount === 1) held = asked
@@ -66,7 +66,7 @@ export async function withLock<T>(
     } catch {
       // The server may be back in time; when it is not, the clock says so.
     }
-    if (Date.now() - held >= lasts) lost.abort(lockLost(key))
+    if (performance.now() - held >= lasts) lost.abort(lockLost(key))
   }
   const timer = every(lasts / 3, () => void renew())
   try {

@@ -1,7 +1,7 @@
 import { run, type Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { rewindCursors } from '../../database/sql/listener/definitions.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { closest, rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -123,7 +123,7 @@ export class ListenerAdmin {
    */
   async skip(name: string, sequence?: EventSequence): Promise<SkippedEvent[]> {
     await this.get(name)
-    const [skipped] = await inTransaction(this.#database, {}, (transaction) =>
+    const [skipped] = await inTransaction(this.#database, brief, (transaction) =>
       skipHalted(transaction, this.#schema, name, sequence ?? null),
     )
     return skipped
@@ -163,7 +163,7 @@ export class ListenerAdmin {
         },
       )
     }
-    await inTransaction(this.#database, {}, async (transaction) => {
+    await inTransaction(this.#database, brief, async (transaction) => {
       // Before anything else is locked, as whoever prunes does.
       const handles = { name, types: await this.#typesOf(transaction, name) }
       await requireUnprunedAfter(transaction, this.#schema, handles, to, options)
@@ -191,7 +191,7 @@ export class ListenerAdmin {
 
   async #steer(name: string, statements: (schema: string) => readonly string[]): Promise<void> {
     await this.get(name)
-    await inTransaction(this.#database, {}, async (transaction) => {
+    await inTransaction(this.#database, brief, async (transaction) => {
       for (const text of statements(`"${this.#schema}"`)) await transaction.query(text, [name])
     })
   }

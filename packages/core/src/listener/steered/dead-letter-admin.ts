@@ -1,5 +1,5 @@
 import type { Database } from '../../database/pool.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -123,7 +123,7 @@ export class DeadLetterAdmin {
     const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
     const table = `"${this.#schema}".dead_letters`
     const live = this.#live
-    const [changed] = await inTransaction(this.#database, {}, async (transaction) => {
+    const [changed] = await inTransaction(this.#database, brief, async (transaction) => {
       // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
       // first. Cursors are locked before dead letters, as in a batch. What is tried again may have ended its process
       // before: it gets a new chance.

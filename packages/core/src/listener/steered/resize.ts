@@ -1,6 +1,6 @@
 import type { PreparingExecutor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 
 /**
  * Begins to change the number of a listener's partitions: they all go on to where the furthest of them is and stop
@@ -38,7 +38,7 @@ export async function finishResizes(database: Database, schema: string): Promise
        WHERE c.listener = l.name AND c.generation = l.generation AND c.cursor <> l.resize_at)`,
   )
   for (const row of rows) {
-    await inTransaction(database, {}, (transaction) =>
+    await inTransaction(database, brief, (transaction) =>
       replacePartitions(transaction, schema, row['name'] as string),
     )
   }

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import { advisoryKey, requireSchemaName } from '../../database/schema.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { readHorizon } from '../ordered/horizon.ts'
 import { wait } from '../woken/wait.ts'
@@ -60,7 +60,7 @@ async function detach(
 ): Promise<boolean> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const [done] = await inTransaction(database, { isolation: 'read committed' }, (transaction) =>
+      const [done] = await inTransaction(database, brief, (transaction) =>
         detachNow(transaction, schema, partition, options),
       )
       return done

@@ -8,7 +8,7 @@ import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { fence, type Lease } from '../../listener/leased/lease.ts'
 import type { Batch, Environment, Handling } from '../../listener/read/consumer.ts'
-import { shadowSchemaOf, useShadow } from '../shadow/shadow-tables.ts'
+import { useShadow } from '../shadow/shadow-tables.ts'
 import { fencedWrite } from '../stored/fenced-write.ts'
 import { PostponedWrite } from '../stored/postponed-write.ts'
 import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
@@ -130,7 +130,6 @@ export class KeyedHandling<State> implements Handling {
     const encoded = written.map(([, { value }]) => encodeState(this.#projection, value as State))
     const owner = [lease.listener, lease.generation]
     const { table } = this.#projection
-    const shadow = shadowSchemaOf(outbox.schema, lease.listener, lease.generation)
     await fencedWrite(this.#environment, lease, batch, false, async (executor) => {
       // Sent together: when the fence does not hold, all of it is rolled back.
       await Promise.all([
@@ -145,7 +144,9 @@ export class KeyedHandling<State> implements Handling {
           ]),
         removed.length > 0 && run(executor, deleteKeys(outbox.schema), [...owner, removed]),
         // Behind the fence, which waits for a switch under way: by then the name means the right table.
-        table !== undefined && !lease.live && useShadow(executor, shadow),
+        table !== undefined &&
+          !lease.live &&
+          useShadow(executor, outbox.schema, lease.listener, lease.generation),
         table !== undefined &&
           written.length > 0 &&
           table.write(

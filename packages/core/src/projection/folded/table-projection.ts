@@ -11,7 +11,7 @@ import {
 } from '../../listener/handled/transactional-handling.ts'
 import type { Lease } from '../../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../../listener/read/consumer.ts'
-import { shadowSchemaOf, useShadow } from '../shadow/shadow-tables.ts'
+import { useShadow } from '../shadow/shadow-tables.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 
 /** A projection that writes tables which it owns. */
@@ -90,9 +90,9 @@ export class TableProjection extends Projection<TableHandler> implements Consume
       this.batchHandler === undefined
         ? applyEach(byType<Handler>(this.handlers))
         : applyBatch(this.batchHandler)
-    const shadow = shadowSchemaOf(environment.outbox.schema, this.name, lease.generation)
+    const { schema } = environment.outbox
     return new TransactionalHandling(this, apply, lease, environment, async (transaction) => {
-      if (!lease.live) await useShadow(transaction, shadow)
+      if (!lease.live) await useShadow(transaction, schema, this.name, lease.generation)
     })
   }
 

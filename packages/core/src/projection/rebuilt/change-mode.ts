@@ -8,7 +8,7 @@ import { requireUnpruned } from '../../outbox/kept/pruned.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { InlineProjection, InlineProjections } from '../folded/inline.ts'
-import { clearRebuild, readProgress, startRebuild } from './rebuild.ts'
+import { clearRebuild, readProgress, startRebuild, type Refusal } from './rebuild.ts'
 import { emptyProjection } from './reset.ts'
 
 /** What a change of the mode works with. */
@@ -56,11 +56,11 @@ export async function becomeAsync(
   executor: PreparingExecutor,
   schema: string,
   projection: Consumer,
-): Promise<void> {
+): Promise<Refusal | undefined> {
   await executor.query(`UPDATE "${schema}".listeners SET mode = 'async' WHERE name = $1`, [
     projection.name,
   ])
-  await startRebuild(executor, schema, projection)
+  return startRebuild(executor, schema, projection)
 }
 
 /**

@@ -1,7 +1,7 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { lockGeneration, rebuildProgress } from '../../database/sql/projection/rebuild.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -75,7 +75,7 @@ export class RebuildAdmin {
     projection: string,
     change: (executor: PreparingExecutor, row: ProgressRow) => Promise<void>,
   ): Promise<void> {
-    await inTransaction(this.#database, {}, async (transaction) => {
+    await inTransaction(this.#database, brief, async (transaction) => {
       const row = await readProgress(transaction, this.#schema, projection)
       if (row === undefined) {
         throw new TidemarkError('TIDEMARK_NO_REBUILD', `${projection} is not being rebuilt`, {

@@ -1,11 +1,17 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { rebuildProgress } from '../../database/sql/projection/rebuild.ts'
-import type { ErrorDescription } from '../../errors/describe-error.ts'
+import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { requireUnpruned } from '../../outbox/kept/pruned.ts'
-import { createShadowTables, dropShadowTables, shadowSchemaOf } from '../shadow/shadow-tables.ts'
+import {
+  createShadowTables,
+  dropShadowTables,
+  hasShadowTables,
+  shadowSchemaOf,
+} from '../shadow/shadow-tables.ts'
 
 /** How far a rebuild has come, as the database tells it. */
 export interface ProgressRow {
@@ -27,18 +33,23 @@ export interface ProgressRow {
  * Starts a new generation of a projection beside the live one: cursors at zero, and empty copies of its tables. A
  * rebuild of another version that is under way is given up; one of the same version goes on.
  *
- * The caller's transaction holds the row of the listener.
+ * The caller's transaction holds the row of the listener. Answers why the tables cannot be copied, if they cannot: the
+ * rebuild is halted with that, and begins when it is asked for again and they can.
  *
- * @throws TidemarkError TIDEMARK_CANNOT_REBUILD or TIDEMARK_EVENTS_PRUNED.
+ * @param pause - for how many milliseconds after a refusal it is not tried again.
+ * @throws TidemarkError TIDEMARK_EVENTS_PRUNED.
  */
 export async function startRebuild(
   executor: PreparingExecutor,
   schema: string,
   projection: Consumer,
-): Promise<void> {
-  const { name, version, partitions, tables } = projection
+  pause = 0,
+): Promise<Refusal | undefined> {
+  const { name, version, partitions } = projection
   const running = await readProgress(executor, schema, name)
-  if (running?.rebuild_version === version) return
+  if (running?.rebuild_version === version) {
+    return makeCopies(executor, schema, projection, running.rebuild_generation, pause)
+  }
   await requireUnpruned(executor, schema, projection)
   if (running !== undefined) await clearRebuild(executor, schema, name, running)
   const { rows } = await executor.query(
@@ -53,9 +64,65 @@ export async function startRebuild(
   for (let partition = 0; partition < partitions; partition++) {
     await run(executor, createCursor(schema), [name, generation, partition, sequenceZero])
   }
-  if (tables.length > 0) {
-    await createShadowTables(executor, shadowSchemaOf(schema, name, generation), name, tables)
+  return makeCopies(executor, schema, projection, generation, pause)
+}
+
+/** Why the tables of a projection cannot be copied. */
+export interface Refusal {
+  readonly error: unknown
+  /** Whether it was refused for the same reason before. */
+  readonly known: boolean
+}
+
+/**
+ * Makes the copies of the tables if they are not there. A refusal halts the new generation, where everybody sees it; it is
+ * tried again when the rebuild is asked for again.
+ */
+async function makeCopies(
+  executor: PreparingExecutor,
+  schema: string,
+  { name, tables }: Consumer,
+  generation: number,
+  pause: number,
+): Promise<Refusal | undefined> {
+  const shadow = shadowSchemaOf(schema, name, generation)
+  if (tables.length === 0 || (await hasShadowTables(executor, shadow))) return undefined
+  const { rows } = await executor.query(
+    `SELECT last_error, halted_at > clock_timestamp() - $3::integer * interval '1 ms' AS recent
+     FROM "${schema}".cursors WHERE listener = $1 AND generation = $2 AND last_error IS NOT NULL LIMIT 1`,
+    [name, generation, pause],
+  )
+  const before = rows[0]
+  if (before?.['recent'] === true) return { error: before['last_error'], known: true }
+  await executor.query('SAVEPOINT tidemark_copies')
+  try {
+    await createShadowTables(executor, shadow, name, tables)
+    await haltGeneration(executor, schema, name, generation, null)
+    return undefined
+  } catch (error) {
+    if (!isTidemarkError(error, 'TIDEMARK_CANNOT_REBUILD')) throw error
+    await executor.query('ROLLBACK TO SAVEPOINT tidemark_copies')
+    await haltGeneration(executor, schema, name, generation, error)
+    const last = before?.['last_error'] as ErrorDescription | undefined
+    return { error, known: last?.message === error.message }
   }
+}
+
+/** Halts a generation under construction with an error, or, with null, lets it begin. */
+export async function haltGeneration(
+  executor: PreparingExecutor,
+  schema: string,
+  projection: string,
+  generation: number,
+  error: unknown,
+): Promise<void> {
+  await executor.query(
+    `UPDATE "${schema}".cursors
+     SET last_error = $3::jsonb, halted_at = CASE WHEN $3::jsonb IS NULL THEN NULL ELSE clock_timestamp() END,
+         epoch = epoch + 1, owner = NULL, lease_until = NULL, updated_at = clock_timestamp()
+     WHERE listener = $1 AND generation = $2`,
+    [projection, generation, error === null ? null : JSON.stringify(describeError(error))],
+  )
 }
 
 /** The rebuild of a projection; undefined when none is under way. */

@@ -6,6 +6,7 @@ import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { requireUnpruned, type GoBackOptions } from '../../outbox/kept/pruned.ts'
 import type { InlineProjection, InlineProjections } from '../folded/inline.ts'
+import { emptyTables } from '../stored/empty-tables.ts'
 
 /** What a reset works with. */
 export interface ResetEnvironment {
@@ -63,19 +64,10 @@ export async function emptyProjection(
   await executor.query(`DELETE FROM "${schema}".dead_letters WHERE listener = $1`, [
     projection.name,
   ])
-  for (const table of projection.tables) {
-    await executor.query(`DELETE FROM ${quoteTable(table)}`)
-  }
+  await emptyTables(executor, projection)
   await executor.query(
     `UPDATE "${schema}".listeners SET status = 'active', updated_at = clock_timestamp()
      WHERE name = $1 AND status = 'halted'`,
     [projection.name],
   )
-}
-
-function quoteTable(name: string): string {
-  return name
-    .split('.')
-    .map((part) => `"${part.replaceAll('"', '""')}"`)
-    .join('.')
 }

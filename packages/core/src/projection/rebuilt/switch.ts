@@ -4,14 +4,19 @@ import { advisoryKey } from '../../database/schema.ts'
 import { lockGeneration, switchGeneration } from '../../database/sql/projection/rebuild.ts'
 import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { definitionOf } from '../../listener/read/definition-row.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { noteRebuild } from '../../telemetry/rebuild-span.ts'
-import { shadowSchemaOf, swapTables } from '../shadow/shadow-tables.ts'
-import { readProgress, type ProgressRow } from './rebuild.ts'
+import {
+  analyzeShadow,
+  replaceTables,
+  shadowSchemaOf,
+  type Replacement,
+} from '../shadow/shadow-tables.ts'
+import { haltGeneration, readProgress, type ProgressRow } from './rebuild.ts'
 import type { SwitchAttempts, SwitchOutcome } from './switch-attempts.ts'
 
 /** What a switch works with. */
@@ -23,6 +28,9 @@ export interface SwitchEnvironment {
 
 // How long the switch waits for the batches under way of both generations, in milliseconds: nobody waits with it.
 const batchTimeout = 2_000
+// After how many milliseconds of silence the server ends the transaction: a process that is frozen in the middle holds
+// readers and the live generation for no longer.
+const idleTimeout = 2_000
 
 /**
  * Makes the new generation the live one, once it has come as far: holds the old one still, lets the new one do the
@@ -38,21 +46,25 @@ export async function trySwitch(
   rate: number,
   attempts: SwitchAttempts,
 ): Promise<SwitchOutcome> {
-  const { name } = projection
+  const { name, tables } = projection
   const before = await readProgress(database, schema, name)
   if (before === undefined || before.rebuild_paused || before.error !== null) return 'early'
   const behind = BigInt(before.live_cursor) - BigInt(before.cursor)
   if (behind > attempts.mostBehind(rate)) return 'early'
+  const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
+  let replacement: Replacement | undefined
   let since: number | undefined
   let goal = 0n
+  const begin = { isolation: 'read committed', idleTimeout } as const
   const held = (): number => (since === undefined ? 0 : performance.now() - since)
   try {
-    const [outcome] = await inTransaction(database, {}, async (transaction) => {
+    const [outcome] = await inTransaction(database, begin, async (transaction) => {
       const turn = await transaction.query(
         `SELECT pg_try_advisory_xact_lock(${advisoryKey}) AS mine, set_config($2, $3, true)`,
         [`tidemark.switch.${schema}.${name}`, 'lock_timeout', String(batchTimeout)],
       )
       if (turn.rows[0]?.['mine'] !== true) return 'early'
+      if (tables.length > 0) await analyzeShadow(transaction, shadow, tables)
       const old = await run(transaction, lockGeneration(schema), [name, before.generation])
       since = performance.now()
       goal = old.rows.reduce((most, row) => {
@@ -64,17 +76,24 @@ export async function trySwitch(
       await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
         String(attempts.lockTimeout),
       ])
-      await replaceGeneration(transaction, schema, projection, before)
+      replacement = await replaceGeneration(transaction, schema, projection, before)
       return 'switched'
     })
-    if (outcome === 'switched') noteSwitch(schema, logger, before, held(), goal)
+    if (outcome === 'switched')
+      noteSwitch(schema, logger, before, { held: held(), goal, replacement })
     else if (since !== undefined) noteAttempt(logger, before, outcome, held())
     return outcome
   } catch (error) {
     // Somebody reads the old tables for longer than the switch may wait: another time.
-    if (errorCodeOf(error) !== '55P03') throw error
-    noteAttempt(logger, before, 'locked', held())
-    return 'locked'
+    if (errorCodeOf(error) === '55P03') {
+      noteAttempt(logger, before, 'locked', held())
+      return 'locked'
+    }
+    // What stands in the way does not go away by itself: the rebuild halts, where everybody sees why.
+    if (isTidemarkError(error, 'TIDEMARK_CANNOT_REBUILD')) {
+      await haltGeneration(database, schema, name, before.rebuild_generation, error)
+    }
+    throw error
   }
 }
 
@@ -83,12 +102,13 @@ async function replaceGeneration(
   schema: string,
   projection: Consumer,
   before: ProgressRow,
-): Promise<void> {
+): Promise<Replacement | undefined> {
   const { name, tables } = projection
+  let replacement: Replacement | undefined
   await run(transaction, lockGeneration(schema), [name, before.rebuild_generation])
   if (tables.length > 0) {
     const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
-    await swapTables(transaction, shadow, name, tables)
+    replacement = await replaceTables(transaction, shadow, name, tables)
   }
   for (const table of ['cursors', 'dead_letters']) {
     await transaction.query(
@@ -108,6 +128,7 @@ async function replaceGeneration(
       `the rebuild of ${name} was cancelled or replaced`,
     )
   }
+  return replacement
 }
 
 /** Waits until the new generation has come to `goal`. The old one is held still, so there is not much to do. */
@@ -130,15 +151,22 @@ async function arrives(
   }
 }
 
+/** What became of a switch. */
+interface Switched {
+  readonly held: number
+  readonly goal: bigint
+  readonly replacement: Replacement | undefined
+}
+
 function noteSwitch(
   schema: string,
   logger: Logger,
   { projection, rebuild_version: version, seconds }: ProgressRow,
-  held: number,
-  through: bigint,
+  { held, goal: through, replacement }: Switched,
 ): void {
+  const fields = { listener: projection, version, held: Math.round(held) }
   logger.info(
-    { listener: projection, version, held: Math.round(held) },
+    { ...fields, ...replacement },
     `${projection} was rebuilt; the switch held it for ${Math.round(held)} ms`,
   )
   noteRebuild({ schema, projection, version, took: seconds * 1000 + held, held, through })

@@ -1,278 +1,195 @@
-import type { PreparingExecutor } from '../../database/executor.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { createHash } from 'node:crypto'
+import type { Executor } from '../../database/executor.ts'
+import { viewsOf } from '../../database/sql/projection/table-copy.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
+import { qualified, quote, type Table } from '../stored/table-names.ts'
+import { cannotRebuild } from './cannot-rebuild.ts'
+import { findTables } from './copied-tables.ts'
+import { exchangeContents } from './exchange-contents.ts'
+import { swapTables } from './swap-tables.ts'
+import { copyTables, tryStep } from './table-copy.ts'
+import {
+  compareTables,
+  currentPath,
+  describeTables,
+  setPath,
+  type Differences,
+} from './table-description.ts'
 
-/** Where a generation under construction keeps its tables. */
+// In milliseconds.
+const lockTimeout = 1_000
+
+/**
+ * Where a generation under construction keeps its tables: readable parts, and a digest of the whole names, because no
+ * two projections and no two installs of a database may meet in one schema.
+ */
 export function shadowSchemaOf(schema: string, projection: string, generation: number): string {
-  const readable = projection.replaceAll(/\W/gu, '_').toLowerCase().slice(0, 30)
-  return `${schema.slice(0, 16)}_${readable}_${generation}`
+  const digest = createHash('sha256').update(`${schema}\0${projection}`).digest('hex').slice(0, 16)
+  return `${readable(schema, 16)}_${readable(projection, 14)}_${generation}_${digest}`
 }
 
-interface Table {
-  readonly oid: string
-  readonly schema: string
-  readonly name: string
+function readable(name: string, length: number): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]/gu, '_')
+    .slice(0, length)
 }
 
 /**
- * Makes empty copies of a projection's tables in a schema of their own: with columns, defaults, constraints, indexes,
- * identity, foreign keys, triggers, policies, grants, owner and storage parameters.
+ * Makes empty copies of a projection's tables in a schema of their own, and of the views of them that its handlers find
+ * by name.
  *
- * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, naming what cannot be carried over to them.
+ * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, naming what a copy would have to have and has not.
  */
 export async function createShadowTables(
-  executor: PreparingExecutor,
+  executor: Executor,
   shadow: string,
   projection: string,
   names: readonly string[],
 ): Promise<void> {
-  const tables = await findTables(executor, projection, names)
-  await refuseDependents(executor, projection, tables)
-  await executor.query(`CREATE SCHEMA ${quote(shadow)}`)
-  for (const table of tables) {
-    await executor.query(
-      `CREATE TABLE ${quote(shadow)}.${quote(table.name)} (LIKE ${qualified(table)} INCLUDING ALL)`,
+  try {
+    const tables = await findTables(executor, projection, names)
+    const path = await currentPath(executor)
+    // A foreign key to a busy table waits for its writers, and others would queue behind it.
+    await executor.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
+    await executor.query(`CREATE SCHEMA ${quote(shadow)}`)
+    await copyTables(executor, shadow, tables)
+    requireSameShape(projection, await compare(executor, shadow, tables))
+    await copyViews(executor, shadow, tables)
+    await setPath(executor, path)
+  } catch (error) {
+    if (isTidemarkError(error) || errorCodeOf(error) === undefined) throw error
+    throw cannotRebuild(
+      projection,
+      `its tables cannot be copied: ${(error as Error).message}`,
+      undefined,
+      error,
     )
   }
-  // Names in what follows resolve to the copies first, then to whatever else they meant.
-  const { rows } = await executor.query(`SELECT current_setting('search_path') AS path`)
-  await useShadow(executor, shadow)
-  for (const table of tables) {
-    for (const text of await carriedOver(executor, shadow, table)) await executor.query(text)
-  }
-  await executor.query(`SELECT set_config('search_path', $1, true)`, [rows[0]?.['path']])
 }
 
-/** Lets unqualified names of this transaction mean the copies. */
-export async function useShadow(executor: PreparingExecutor, shadow: string): Promise<void> {
+/**
+ * Lets unqualified names of this transaction mean the copies of a generation, unless it has become the live one meanwhile.
+ * It fails when there are no copies: the names would mean the live tables.
+ */
+export async function useShadow(
+  executor: Executor,
+  schema: string,
+  projection: string,
+  generation: number,
+): Promise<void> {
   await executor.query(
-    `SELECT set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true)`,
-    [shadow],
+    `SELECT CASE
+       WHEN to_regnamespace(quote_ident($1)) IS NOT NULL
+         THEN set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true)
+       WHEN EXISTS (SELECT FROM "${schema}".listeners WHERE name = $2 AND generation = $3) THEN NULL
+       ELSE quote_ident($1)::regnamespace::text
+     END`,
+    [shadowSchemaOf(schema, projection, generation), projection, generation],
   )
 }
 
-/** Puts the copies in the place of the live tables, with the live tables' index names. */
-export async function swapTables(
-  executor: PreparingExecutor,
+/** Tells the planner what the copies hold: before a switch, which nobody waits for yet. */
+export async function analyzeShadow(
+  executor: Executor,
+  shadow: string,
+  names: readonly string[],
+): Promise<void> {
+  const copies = names.map((name) => qualified({ schema: shadow, name }))
+  await executor.query(`ANALYZE ${copies.join(', ')}`)
+}
+
+/** How the tables got what their copies held. */
+export type Replacement =
+  | { readonly how: 'swapped' }
+  | { readonly how: 'exchanged'; readonly because: readonly string[] }
+
+/**
+ * Gives the live tables what the copies hold. Where a copy is the same as its table in all that the catalogs know, it
+ * takes its place. Where it is not, or something refers to the table itself, the tables stay and their rows are exchanged:
+ * whatever hangs on them cannot be lost.
+ *
+ * @throws TidemarkError TIDEMARK_CANNOT_REBUILD when a table was changed meanwhile so that its copy would hold other
+ * rows, or when its rows cannot be exchanged.
+ */
+export async function replaceTables(
+  executor: Executor,
   shadow: string,
   projection: string,
   names: readonly string[],
-): Promise<void> {
+): Promise<Replacement> {
   const tables = await findTables(executor, projection, names)
-  await refuseDependents(executor, projection, tables)
-  for (const table of tables) await requireSameColumns(executor, shadow, projection, table)
-  const indexNames = new Map<string, Map<string, string>>()
-  const sequences: OwnedSequence[] = []
-  for (const table of tables) {
-    indexNames.set(table.name, await indexesOf(executor, qualified(table)))
-    sequences.push(...(await disownSequences(executor, table)))
-  }
-  await executor.query(`DROP TABLE ${tables.map(qualified).join(', ')}`)
-  for (const table of tables) {
-    await executor.query(
-      `ALTER TABLE ${quote(shadow)}.${quote(table.name)} SET SCHEMA ${quote(table.schema)}`,
-    )
-    const wanted = indexNames.get(table.name) ?? new Map<string, string>()
-    for (const [definition, name] of await indexesOf(executor, qualified(table))) {
-      const original = wanted.get(definition)
-      if (original === undefined || original === name) continue
-      await executor.query(
-        `ALTER INDEX ${quote(table.schema)}.${quote(name)} RENAME TO ${quote(original)}`,
-      )
+  // Nobody changes them from here on; readers and writers do not wait.
+  await executor.query(
+    `LOCK TABLE ${tables.map(qualified).join(', ')} IN SHARE UPDATE EXCLUSIVE MODE`,
+  )
+  const differences = await compare(executor, shadow, tables)
+  requireSameShape(projection, differences)
+  try {
+    if (differences.all.length === 0) {
+      await swapTables(executor, shadow, tables)
+      return { how: 'swapped' }
     }
+    await exchangeContents(executor, shadow, projection, tables)
+    await dropShadowTables(executor, shadow)
+    return { how: 'exchanged', because: differences.all }
+  } catch (error) {
+    if (!isRefusal(error)) throw error
+    throw cannotRebuild(projection, (error as Error).message, undefined, error)
   }
-  for (const { name, column } of sequences) {
-    await executor.query(`ALTER SEQUENCE ${name} OWNED BY ${column}`)
-  }
-  await executor.query(`DROP SCHEMA ${quote(shadow)}`)
 }
 
-/** Drops the copies of a rebuild that was given up. */
-export async function dropShadowTables(executor: PreparingExecutor, shadow: string): Promise<void> {
+/** Whether the server said no, and would say it again: not for a lock, a conflict or a connection. */
+function isRefusal(error: unknown): boolean {
+  return !isTidemarkError(error) && /^(?:0A|2[2-9B]|3|42|44|P0)/u.test(errorCodeOf(error) ?? '')
+}
+
+/** Drops the copies of a rebuild that is over. */
+export async function dropShadowTables(executor: Executor, shadow: string): Promise<void> {
   await executor.query(`DROP SCHEMA IF EXISTS ${quote(shadow)} CASCADE`)
 }
 
-async function findTables(
-  executor: PreparingExecutor,
-  projection: string,
-  names: readonly string[],
-): Promise<Table[]> {
-  const tables: Table[] = []
-  for (const name of names) {
-    if (name.includes('.')) {
-      throw cannotRebuild(
-        projection,
-        `its table ${name} is named with its schema`,
-        'Declare and write it without the schema, and put that on the search_path: only then can the same handlers write a copy.',
-      )
-    }
-    const { rows } = await executor.query(
-      `SELECT c.oid::text, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind
-       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
-      [quote(name)],
-    )
-    const [row] = rows
-    if (row === undefined) throw cannotRebuild(projection, `its table ${name} does not exist`)
-    if (row['kind'] !== 'r') throw cannotRebuild(projection, `${name} is not an ordinary table`)
-    tables.push(row as unknown as Table)
-  }
-  return tables
+/** Whether the copies are there: the start of a rebuild may have been refused. */
+export async function hasShadowTables(executor: Executor, shadow: string): Promise<boolean> {
+  const { rows } = await executor.query(
+    'SELECT to_regnamespace(quote_ident($1)) IS NOT NULL AS there',
+    [shadow],
+  )
+  return rows[0]?.['there'] === true
 }
 
-/** What points at a table by identity would go on pointing at the old one, or keep it from being dropped. */
-async function refuseDependents(
-  executor: PreparingExecutor,
-  projection: string,
+async function compare(
+  executor: Executor,
+  shadow: string,
+  tables: readonly Table[],
+): Promise<Differences> {
+  const path = await currentPath(executor)
+  const live = await describeTables(executor, tables, path)
+  const copies = tables.map(({ name }) => ({ schema: shadow, name }))
+  const copied = await describeTables(executor, copies, `${quote(shadow)}, ${path}`)
+  await setPath(executor, path)
+  return compareTables(live, copied)
+}
+
+function requireSameShape(projection: string, { shaping }: Differences): void {
+  if (shaping.length === 0) return
+  throw cannotRebuild(
+    projection,
+    `a copy of its tables differs in ${shaping.join(', ')}`,
+    'When a table was changed after the rebuild began, cancel the rebuild and start it again: then the copy has the change.',
+  )
+}
+
+/** A handler that reads or writes through a view must reach the copy. */
+async function copyViews(
+  executor: Executor,
+  shadow: string,
   tables: readonly Table[],
 ): Promise<void> {
-  const { rows } = await executor.query(
-    `SELECT 'view ' || r.ev_class::regclass AS dependent
-       FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
-       WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY ($1::oid[])
-         AND r.ev_class <> ALL ($1::oid[])
-     UNION
-     SELECT 'foreign key ' || k.conname || ' of ' || k.conrelid::regclass
-       FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = ANY ($1::oid[]) AND k.conrelid <> ALL ($1::oid[])
-     UNION
-     SELECT 'child table ' || i.inhrelid::regclass FROM pg_inherits i WHERE i.inhparent = ANY ($1::oid[])
-     UNION
-     SELECT 'parent table ' || i.inhparent::regclass FROM pg_inherits i WHERE i.inhrelid = ANY ($1::oid[])
-     UNION
-     SELECT 'publication ' || p.pubname FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
-       WHERE m.prrelid = ANY ($1::oid[])
-     UNION
-     SELECT pg_describe_object(d.classid, d.objid, 0)
-       FROM pg_class c JOIN pg_type t ON t.oid = c.reltype
-       JOIN pg_depend d ON d.deptype = 'n' AND (
-         d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray)
-         OR d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
-       WHERE c.oid = ANY ($1::oid[]) AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass, 'pg_type'::regclass)
-         AND NOT (d.classid = 'pg_class'::regclass AND d.objid = ANY ($1::oid[]))
-         AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = d.objid AND d.classid = 'pg_class'::regclass)
-     ORDER BY 1`,
-    [tables.map((table) => table.oid)],
-  )
-  if (rows.length === 0) return
-  const dependents = rows.map((row) => row['dependent'] as string)
-  throw cannotRebuild(
-    projection,
-    `its tables are used by ${dependents.join(', ')}`,
-    'Drop them and create them again after the rebuild, or reset the projection in place.',
-  )
-}
-
-/** The copy has the columns that the table had when the rebuild began: a later change would be lost with the table. */
-async function requireSameColumns(
-  executor: PreparingExecutor,
-  shadow: string,
-  projection: string,
-  table: Table,
-): Promise<void> {
-  const copy = `${quote(shadow)}.${quote(table.name)}`
-  const { rows } = await executor.query(
-    `SELECT count(DISTINCT columns) AS shapes FROM (
-       SELECT array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS columns
-       FROM pg_attribute a
-       WHERE a.attrelid IN ($1::regclass, $2::regclass) AND a.attnum > 0 AND NOT a.attisdropped
-       GROUP BY a.attrelid) AS tables`,
-    [qualified(table), copy],
-  )
-  if (rows[0]?.['shapes'] === '1') return
-  throw cannotRebuild(
-    projection,
-    `the columns of its table ${table.name} were changed after the rebuild began`,
-    'Cancel the rebuild and start it again: then the copy has the new columns.',
-  )
-}
-
-/** The statements that give a copy what LIKE does not. */
-async function carriedOver(
-  executor: PreparingExecutor,
-  shadow: string,
-  table: Table,
-): Promise<string[]> {
-  const copy = `${quote(shadow)}.${quote(table.name)}`
-  const { rows } = await executor.query(
-    `SELECT text FROM (
-       SELECT 1 AS step, format('ALTER TABLE %s ADD CONSTRAINT %I %s', $2::text, k.conname, pg_get_constraintdef(k.oid)) AS text
-         FROM pg_constraint k WHERE k.conrelid = $1::oid AND k.contype = 'f'
-       UNION ALL
-       SELECT 2, format('ALTER TABLE %s SET (%s)', $2::text, array_to_string(c.reloptions, ', '))
-         FROM pg_class c WHERE c.oid = $1::oid AND c.reloptions IS NOT NULL
-       UNION ALL
-       SELECT 3, regexp_replace(pg_get_triggerdef(t.oid), ' ON \\S+ ', ' ON ' || replace($2::text, '\\', '\\\\') || ' ')
-         FROM pg_trigger t WHERE t.tgrelid = $1::oid AND NOT t.tgisinternal
-       UNION ALL
-       SELECT 4, format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.policyname, $2::text, p.permissive, p.cmd,
-           (SELECT string_agg(CASE WHEN r = 'public' THEN 'public' ELSE quote_ident(r) END, ', ') FROM unnest(p.roles) r),
-           ' USING (' || p.qual || ')', ' WITH CHECK (' || p.with_check || ')')
-         FROM pg_policies p WHERE p.schemaname = $3::text AND p.tablename = $4::text
-       UNION ALL
-       SELECT 5, format('ALTER TABLE %s %s ROW LEVEL SECURITY', $2::text, mode)
-         FROM pg_class c, LATERAL (VALUES (c.relrowsecurity, 'ENABLE'), (c.relforcerowsecurity, 'FORCE')) AS v (wanted, mode)
-         WHERE c.oid = $1::oid AND v.wanted
-       UNION ALL
-       SELECT 6, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2::text,
-           CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-           CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-         FROM pg_class c, LATERAL aclexplode(c.relacl) AS a WHERE c.oid = $1::oid AND a.grantee <> c.relowner
-       UNION ALL
-       SELECT 7, format('ALTER TABLE %s OWNER TO %I', $2::text, pg_get_userbyid(c.relowner))
-         FROM pg_class c WHERE c.oid = $1::oid AND pg_get_userbyid(c.relowner) <> current_user
-     ) AS statements WHERE text IS NOT NULL ORDER BY step`,
-    [table.oid, copy, table.schema, table.name],
-  )
-  return rows.map((row) => row['text'] as string)
-}
-
-/** A serial column's sequence, which the copy's default draws from too. */
-interface OwnedSequence {
-  readonly name: string
-  readonly column: string
-}
-
-/** Takes a table's sequences away from it, so that they do not go with it. */
-async function disownSequences(
-  executor: PreparingExecutor,
-  table: Table,
-): Promise<OwnedSequence[]> {
-  const { rows } = await executor.query(
-    `SELECT format('%I.%I', n.nspname, s.relname) AS name, format('%s.%I', $2::text, a.attname) AS column
-     FROM pg_depend d
-     JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-     JOIN pg_namespace n ON n.oid = s.relnamespace
-     JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-     WHERE d.classid = 'pg_class'::regclass AND d.refobjid = $1::oid AND d.deptype = 'a'`,
-    [table.oid, qualified(table)],
-  )
-  const sequences = rows as unknown as OwnedSequence[]
-  for (const { name } of sequences) {
-    await executor.query(`ALTER SEQUENCE ${name} OWNED BY NONE`)
-  }
-  return sequences
-}
-
-/** Index names by definition, without names: what makes two indexes the same. */
-async function indexesOf(executor: PreparingExecutor, table: string): Promise<Map<string, string>> {
-  const { rows } = await executor.query(
-    `SELECT c.relname AS name, i.indisprimary::text || i.indisunique::text ||
-       regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX .* ON \\S+ ', '') AS definition
-     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::regclass`,
-    [table],
-  )
-  return new Map(rows.map((row) => [row['definition'] as string, row['name'] as string]))
-}
-
-function cannotRebuild(projection: string, why: string, hint?: string): TidemarkError {
-  return new TidemarkError('TIDEMARK_CANNOT_REBUILD', `${projection} cannot be rebuilt: ${why}`, {
-    ...(hint === undefined ? {} : { hint }),
-    details: { projection },
-  })
-}
-
-function qualified(table: Table): string {
-  return `${quote(table.schema)}.${quote(table.name)}`
-}
-
-function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`
+  const path = await currentPath(executor)
+  const { rows } = await executor.query(viewsOf, [tables.map(({ oid }) => oid), shadow])
+  await setPath(executor, `${quote(shadow)}, ${path}`)
+  for (const { text } of rows) await tryStep(executor, text as string)
+  await setPath(executor, path)
 }

@@ -1,7 +1,7 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { storedTypesOf, type EventDraft } from '../../event/define-event.ts'
@@ -392,7 +392,7 @@ export class App implements AsyncDisposable {
     rejectUnknownOptions('reset', options, ['evenPruned'])
     const consumer = this.#projectionNamed(projection.name)
     const environment = { schema: this.schema, inline: this.#inline }
-    await inTransaction(this.#database, {}, (transaction) =>
+    await inTransaction(this.#database, brief, (transaction) =>
       resetProjection(transaction, consumer, environment, options),
     )
   }
@@ -419,9 +419,10 @@ export class App implements AsyncDisposable {
         { hint: 'A raised version is rebuilt when a process that has it starts.' },
       )
     }
-    await inTransaction(this.#database, {}, async (transaction) => {
+    await inTransaction(this.#database, brief, async (transaction) => {
       await lockDefinition(transaction, this.schema, consumer)
-      await startRebuild(transaction, this.schema, consumer)
+      const refusal = await startRebuild(transaction, this.schema, consumer)
+      if (refusal !== undefined) throw refusal.error
     })
   }
 

@@ -8,6 +8,7 @@ import { JobRegistry } from '../../job/defined/job-registry.ts'
 import { Listener } from '../../listener/defined/define-listener.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { Projection } from '../../projection/folded/projection.ts'
+import { requireDistinctTables } from '../../projection/stored/table-owners.ts'
 import { Intake } from '../../relay/define-intake.ts'
 import { Relay } from '../../relay/define-relay.ts'
 
@@ -28,7 +29,7 @@ export interface Definitions {
 /**
  * Collects the definitions of modules.
  *
- * @throws TidemarkError TIDEMARK_EVENT_REDEFINED, TIDEMARK_NAME_TAKEN, or TIDEMARK_INVALID_OPTION for a module
+ * @throws TidemarkError TIDEMARK_EVENT_REDEFINED, TIDEMARK_NAME_TAKEN, TIDEMARK_TABLE_OWNED, or TIDEMARK_INVALID_OPTION for a module
  * without any definition.
  */
 export function collectDefinitions(modules: readonly Module[]): Definitions {
@@ -56,6 +57,7 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
       else addConsumer(consumers, registry, jobs, definition)
     }
   }
+  requireDistinctTables([...consumers.values()])
   return { registry, consumers, jobs, schedules: [...schedules.values()] }
 }
 

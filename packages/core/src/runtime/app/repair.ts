@@ -152,18 +152,8 @@ async function dropShadows(transaction: OpenTransaction, schema: string): Promis
   }
 }
 
-/**
- * Schemas of generations that are not under construction any more. The names of such schemas begin with a part of
- * the install's: where another install begins alike, a schema could be that one's, and is left alone.
- */
+/** Schemas of generations that are not under construction any more. */
 async function shadowsOfNobody(transaction: OpenTransaction, schema: string): Promise<string[]> {
-  const { rows: installs } = await transaction.query(
-    `SELECT n.nspname AS name FROM pg_namespace n
-     WHERE to_regclass(format('%I.cursors', n.nspname)) IS NOT NULL
-       AND to_regclass(format('%I.listeners', n.nspname)) IS NOT NULL`,
-  )
-  const alike = installs.filter(({ name }) => (name as string).startsWith(schema.slice(0, 16)))
-  if (alike.length > 1) return []
   // Locked: a rebuild that starts meanwhile takes the next number.
   const { rows: projections } = await transaction.query(
     `SELECT name, last_generation, rebuild_generation FROM "${schema}".listeners

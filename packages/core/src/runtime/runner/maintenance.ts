@@ -4,7 +4,7 @@ import { ensurePartitions, sweepProcesses } from '../../database/sql/listener/pr
 import { sweepDoorbells } from '../../database/sql/outbox/doorbell.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
 import { sweepStates } from '../../database/sql/projection/rebuild.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import type { OutputSweep } from '../../job/outputs/output-sweep.ts'
 import type { JobKeeper } from '../../job/running/job-keeper.ts'
@@ -79,7 +79,7 @@ export class Maintenance {
 
   async #makePartitions(): Promise<void> {
     const { database, schema, partitionSize } = this.#environment
-    await inTransaction(database, {}, async (transaction) => {
+    await inTransaction(database, brief, async (transaction) => {
       await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
       await run(transaction, ensurePartitions(schema), [partitionSize])
     })

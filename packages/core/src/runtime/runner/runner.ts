@@ -300,7 +300,10 @@ export class Runner implements AsyncDisposable {
     try {
       this.#waiting = await syncDefinitions({ ...environment, consumers: this.#waiting })
     } catch (error) {
-      logger.warn({ err: error }, 'a projection could not become inline; it is tried again')
+      logger.warn(
+        { err: error },
+        'what a raised version asks for could not be done; it is tried again',
+      )
     }
   }
 

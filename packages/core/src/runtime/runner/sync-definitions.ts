@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { createCursor, updateListener } from '../../database/sql/listener/definitions.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction, type OpenTransaction } from '../../database/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
@@ -23,10 +23,14 @@ import {
   mayChangeMode,
   runsElsewhere,
 } from '../../projection/rebuilt/change-mode.ts'
-import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
+import { startRebuild, type Refusal } from '../../projection/rebuilt/rebuild.ts'
 import { resetProjection } from '../../projection/rebuilt/reset.ts'
+import { claimTables } from '../../projection/stored/table-owners.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { takeOldName } from './renamed-consumer.ts'
+
+// How long after a refusal a rebuild is tried again, in milliseconds.
+const refusalPause = 5_000
 
 /** What definitions are written down with. */
 export interface SyncEnvironment {
@@ -41,17 +45,17 @@ export interface SyncEnvironment {
 
 /**
  * Writes down what this process runs: new listeners get a cursor, a projection with a raised version is rebuilt
- * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end:
- * to be tried again.
+ * beside the live one. What a newer process defined is left alone. Answers what has to wait for older processes to end, or
+ * cannot be rebuilt: to be tried again.
  *
- * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_CANNOT_REBUILD.
+ * @throws TidemarkError TIDEMARK_MODE_CHANGED, TIDEMARK_TABLE_MISMATCH or TIDEMARK_TABLE_OWNED.
  */
 export async function syncDefinitions(environment: SyncEnvironment): Promise<readonly Consumer[]> {
   // By name: processes that start together take the rows in one order.
   const sorted = [...environment.consumers].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const waiting: Consumer[] = []
   for (const consumer of sorted) {
-    const waits = await inTransaction(environment.database, {}, (transaction) =>
+    const waits = await inTransaction(environment.database, brief, (transaction) =>
       syncDefinition(transaction, consumer, environment),
     )
     if (waits[0]) waiting.push(consumer)
@@ -71,6 +75,7 @@ async function syncDefinition(
   const { name, kind, mode, version } = consumer
   if (row.created) {
     await consumer.check?.(transaction)
+    await claimTables(transaction, schema, consumer, environment.consumers)
     const fromNow = consumer.startFrom === 'now'
     const pruned = fromNow ? null : await prunedBelow(transaction, schema, consumer)
     if (pruned !== null) {
@@ -104,9 +109,11 @@ async function syncDefinition(
     return false
   }
   await consumer.check?.(transaction)
+  await claimTables(transaction, schema, consumer, environment.consumers)
   if (changes) return changeMode(transaction, consumer, row, environment)
   if (row.version < version) {
-    if (await raiseVersion(transaction, consumer, environment)) return false
+    const raised = await raiseVersion(transaction, consumer, environment)
+    if (raised !== 'nothing') return raised === 'refused'
   }
   await requireSameMapping(transaction, schema, consumer, row)
   if (row.partitions !== consumer.partitions) {
@@ -163,7 +170,8 @@ async function changeMode(
   const { name, mode, version } = consumer
   const fields = { listener: name, version, mode }
   if (mode === 'async') {
-    await becomeAsync(transaction, schema, consumer)
+    const refusal = await becomeAsync(transaction, schema, consumer)
+    if (refusal !== undefined) return noteRefusal(logger, consumer, refusal)
     logger.info(fields, `${name} is rebuilt as version ${version}, which is async`)
     return false
   }
@@ -213,22 +221,36 @@ async function hasBegun(
 
 /**
  * Starts what a raised version asks for. Answers whether a generation is built beside the live one, which then keeps
- * its version until the switch.
+ * its version until the switch, or could not be begun.
  */
 async function raiseVersion(
   transaction: OpenTransaction,
   consumer: Consumer,
   { outbox, inline, logger }: SyncEnvironment,
-): Promise<boolean> {
+): Promise<'nothing' | 'building' | 'refused'> {
   const { schema } = outbox
   const fields = { listener: consumer.name, version: consumer.version }
-  if (!(await hasBegun(transaction, schema, consumer.name))) return false
+  if (!(await hasBegun(transaction, schema, consumer.name))) return 'nothing'
   if (consumer.mode === 'inline') {
     await resetProjection(transaction, consumer, { schema, inline })
     logger.info(fields, `${consumer.name} was replayed as version ${consumer.version}`)
-    return false
+    return 'nothing'
   }
-  await startRebuild(transaction, schema, consumer)
+  const refusal = await startRebuild(transaction, schema, consumer, refusalPause)
+  if (refusal !== undefined) {
+    noteRefusal(logger, consumer, refusal)
+    return 'refused'
+  }
   logger.info(fields, `${consumer.name} is rebuilt as version ${consumer.version}`)
+  return 'building'
+}
+
+/** Others start all the same, and this one is tried again: always true. */
+function noteRefusal(logger: Logger, { name, version }: Consumer, { error, known }: Refusal): true {
+  const level = known ? 'debug' : 'error'
+  logger[level](
+    { listener: name, version, err: error },
+    `${name} cannot be rebuilt as version ${version}; what is there stays, and it is tried again`,
+  )
   return true
 }

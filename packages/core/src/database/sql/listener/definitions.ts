@@ -16,7 +16,8 @@ RETURNING l.kind, l.mode, l.version, l.generation, coalesce(l.resize_to, l.parti
 export const updateListener: SchemaStatement = statement(
   'update_listener',
   (schema) => `
-UPDATE ${schema}.listeners SET kind = $2::text, mode = $3::text, version = $4::integer, definition = $5::jsonb,
+UPDATE ${schema}.listeners SET kind = $2::text, mode = $3::text, version = $4::integer,
+  definition = $5::jsonb || jsonb_build_object('tables', definition -> 'tables'),
   updated_at = clock_timestamp()
 WHERE name = $1::text`,
 )

@@ -34,7 +34,7 @@ export const switchGeneration: SchemaStatement = statement(
   'switch_generation',
   (schema) => `
 UPDATE ${schema}.listeners
-SET definition = $4::jsonb, generation = rebuild_generation, version = rebuild_version, partitions = rebuild_partitions,
+SET definition = $4::jsonb || jsonb_build_object('tables', definition -> 'tables'), generation = rebuild_generation, version = rebuild_version, partitions = rebuild_partitions,
     rebuild_generation = NULL, rebuild_version = NULL, rebuild_partitions = NULL, rebuild_paused = false,
     rebuild_started_at = NULL, resize_to = NULL, resize_at = NULL,
     status = CASE WHEN status = 'paused' THEN status ELSE 'active' END, updated_at = clock_timestamp()

@@ -1,0 +1,6 @@
+export * from './events.ts'
+export * from './open-account.ts'
+export * from './open-accounts.ts'
+export * from './send-welcome.ts'
+export type * from './tables.ts'
+export * from './welcome.ts'
