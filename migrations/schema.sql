@@ -20,11 +20,12 @@ CREATE TABLE tidemark.cursors (
   next_attempt_at timestamp with time zone,
   halted_at timestamp with time zone,
   last_error jsonb,
+  awaits jsonb,
   state jsonb,
   state_meta jsonb,
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT cursors_pkey PRIMARY KEY (listener, generation, partition),
-  CONSTRAINT cursors_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+  CONSTRAINT cursors_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE
 ) WITH (fillfactor=40);
 
 CREATE TABLE tidemark.dead_letters (
@@ -41,7 +42,7 @@ CREATE TABLE tidemark.dead_letters (
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT dead_letters_pkey PRIMARY KEY (listener, generation, sequence),
-  CONSTRAINT dead_letters_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON DELETE CASCADE,
+  CONSTRAINT dead_letters_listener_fkey FOREIGN KEY (listener) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE,
   CONSTRAINT dead_letters_state_check CHECK ((state = ANY (ARRAY['parked'::text, 'waiting'::text, 'retry'::text, 'skipped'::text])))
 );
 CREATE INDEX dead_letters_held_keys ON tidemark.dead_letters USING btree (listener, generation, key) WHERE holds_key;
@@ -124,6 +125,11 @@ CREATE TABLE tidemark.job_attempts (
   CONSTRAINT job_attempts_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_cancellations (
+  child uuid NOT NULL,
+  CONSTRAINT job_cancellations_pkey PRIMARY KEY (child)
+);
+
 CREATE UNLOGGED TABLE tidemark.job_doorbells (
   process uuid NOT NULL,
   armed boolean NOT NULL,
@@ -183,6 +189,15 @@ CREATE TABLE tidemark.job_outputs (
   CONSTRAINT job_outputs_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_pauses (
+  kind text NOT NULL,
+  name text NOT NULL,
+  paused_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  paused_by text NOT NULL,
+  CONSTRAINT job_pauses_pkey PRIMARY KEY (kind, name),
+  CONSTRAINT job_pauses_kind_check CHECK ((kind = ANY (ARRAY['queue'::text, 'type'::text])))
+);
+
 CREATE TABLE tidemark.job_rates (
   kind text NOT NULL,
   name text NOT NULL,
@@ -196,6 +211,19 @@ COMMENT ON TABLE tidemark.job_rates IS 'Starts of jobs under a rate limit, latel
 CREATE INDEX job_rates_next ON tidemark.job_rates USING btree (ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX job_rates_ready ON tidemark.job_rates USING btree (kind, name, ready_at) WHERE (ready_at IS NOT NULL);
 
+CREATE TABLE tidemark.job_signals (
+  job uuid NOT NULL,
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  name text NOT NULL,
+  payload jsonb NOT NULL,
+  payload_meta jsonb,
+  step text,
+  sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_signals_pkey PRIMARY KEY (job, number),
+  CONSTRAINT job_signals_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+CREATE INDEX job_signals_untaken ON tidemark.job_signals USING btree (job, name, number) WHERE (step IS NULL);
+
 CREATE TABLE tidemark.job_states (
   job uuid NOT NULL,
   version integer NOT NULL DEFAULT 1,
@@ -204,6 +232,8 @@ CREATE TABLE tidemark.job_states (
   variables jsonb NOT NULL DEFAULT '{}'::jsonb,
   variables_meta jsonb NOT NULL DEFAULT '{}'::jsonb,
   progress jsonb,
+  checkpoint_at timestamp with time zone,
+  patience double precision,
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT job_states_pkey PRIMARY KEY (job),
   CONSTRAINT job_states_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
@@ -213,25 +243,40 @@ CREATE TABLE tidemark.job_steps (
   job uuid NOT NULL,
   step text NOT NULL,
   kind text NOT NULL DEFAULT 'step'::text,
+  "position" integer,
   output jsonb,
   output_meta jsonb,
+  error jsonb,
   started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamp with time zone,
   CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_wait_cursor (
+  one boolean NOT NULL DEFAULT true,
+  sequence bigint NOT NULL DEFAULT 0,
+  looked_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  CONSTRAINT job_wait_cursor_pkey PRIMARY KEY (one),
+  CONSTRAINT job_wait_cursor_one_check CHECK (one)
+) WITH (fillfactor=50);
+
 CREATE TABLE tidemark.job_waits (
   job uuid NOT NULL,
+  step text NOT NULL,
   kind text NOT NULL,
   target text,
   key text,
   sequence bigint,
-  jobs uuid[],
-  CONSTRAINT job_waits_pkey PRIMARY KEY (job),
+  child uuid,
+  fresh boolean NOT NULL DEFAULT true,
+  CONSTRAINT job_waits_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_waits_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE,
-  CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'jobs'::text])))
+  CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'job'::text, 'signal'::text])))
 );
+CREATE INDEX job_waits_event ON tidemark.job_waits USING btree (target, key) WHERE ((kind = 'event'::text) AND (NOT fresh));
+CREATE INDEX job_waits_fresh ON tidemark.job_waits USING btree (job) WHERE fresh;
+CREATE INDEX job_waits_other ON tidemark.job_waits USING btree (kind, target) WHERE (kind <> 'event'::text);
 
 CREATE TABLE tidemark.jobs (
   id uuid NOT NULL,
@@ -245,6 +290,7 @@ CREATE TABLE tidemark.jobs (
   priority integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
+  needs integer NOT NULL DEFAULT 1,
   concurrency_limit integer NOT NULL DEFAULT 1,
   limited boolean NOT NULL DEFAULT false,
   deaths smallint NOT NULL DEFAULT 0,
@@ -258,6 +304,7 @@ CREATE TABLE tidemark.jobs (
   rate_key text,
   unique_key text,
   successor boolean NOT NULL DEFAULT false,
+  request text,
   triggered_by text NOT NULL DEFAULT 'sql'::text,
   correlation_id text,
   causation_id text,
@@ -293,6 +340,7 @@ CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, na
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
@@ -360,7 +408,7 @@ CREATE TABLE tidemark.projection_states (
   state_meta jsonb,
   sequence bigint NOT NULL,
   CONSTRAINT projection_states_pkey PRIMARY KEY (projection, generation, key),
-  CONSTRAINT projection_states_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON DELETE CASCADE
+  CONSTRAINT projection_states_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE
 ) WITH (fillfactor=70);
 
 CREATE TABLE tidemark.pruned_partitions (
@@ -377,16 +425,23 @@ CREATE TABLE tidemark.schedule_ticks (
   schedule text NOT NULL,
   tick timestamp with time zone NOT NULL,
   outcome text NOT NULL,
+  error jsonb,
   job uuid,
   recorded_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT schedule_ticks_pkey PRIMARY KEY (schedule, tick),
-  CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['fired'::text, 'missed'::text, 'overlapped'::text, 'paused'::text]))),
+  CONSTRAINT schedule_ticks_outcome_check CHECK ((outcome = ANY (ARRAY['fired'::text, 'missed'::text, 'overlapped'::text, 'paused'::text, 'failed'::text]))),
   CONSTRAINT schedule_ticks_schedule_fkey FOREIGN KEY (schedule) REFERENCES tidemark.schedules(name) ON DELETE CASCADE
 );
 
 CREATE TABLE tidemark.schedules (
   name text NOT NULL,
+  id uuid NOT NULL DEFAULT gen_random_uuid(),
+  source text NOT NULL DEFAULT 'code'::text,
+  version integer NOT NULL DEFAULT 1,
   job text NOT NULL,
+  input jsonb,
+  input_meta jsonb,
+  input_version integer,
   cron text NOT NULL,
   time_zone text NOT NULL,
   overlap text NOT NULL,
@@ -398,8 +453,10 @@ CREATE TABLE tidemark.schedules (
   CONSTRAINT schedules_pkey PRIMARY KEY (name),
   CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
   CONSTRAINT schedules_overlap_check CHECK ((overlap = ANY (ARRAY['allow'::text, 'skip'::text]))),
+  CONSTRAINT schedules_source_check CHECK ((source = ANY (ARRAY['code'::text, 'runtime'::text]))),
   CONSTRAINT schedules_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
 );
+CREATE INDEX schedules_due ON tidemark.schedules USING btree (next_at) WHERE (source = 'runtime'::text);
 
 CREATE TABLE tidemark.snapshots (
   stream text NOT NULL,
@@ -474,7 +531,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.append_calls(calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true)
+CREATE OR REPLACE FUNCTION tidemark.append_calls(calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[], keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[], causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true, patience integer DEFAULT NULL::integer)
  RETURNS TABLE(ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
  LANGUAGE plpgsql
 AS $function$
@@ -490,8 +547,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO "tidemark".streams AS t (stream, version)
@@ -602,6 +659,26 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.cancel_children()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE "tidemark".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM "tidemark".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
  RETURNS integer
  LANGUAGE plpgsql
@@ -629,7 +706,7 @@ BEGIN
 END $function$;
 REVOKE EXECUTE ON FUNCTION tidemark.choose_lock_namespace() FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer)
+CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL::integer[])
  RETURNS TABLE(id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb, created_at timestamp with time zone, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text, causation_id text, requested text, deaths smallint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -639,6 +716,8 @@ CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names t
  SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM "tidemark".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE "tidemark".jobs j
     SET status = 'queued', waiting = NULL,
@@ -650,12 +729,15 @@ BEGIN
      OR EXISTS (SELECT FROM "tidemark".job_key_releases) THEN
     PERFORM "tidemark".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
         j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
         j.deaths
-      FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
+      FROM "tidemark".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -665,13 +747,15 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
       j.deaths;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer)
+CREATE OR REPLACE FUNCTION tidemark.claim_limited_jobs(process uuid, queue text, names text[], most integer, versions integer[], paused text[])
  RETURNS SETOF tidemark.jobs
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -709,7 +793,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM "tidemark".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -729,6 +813,7 @@ BEGIN
         SELECT q.id FROM "tidemark".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -743,6 +828,8 @@ BEGIN
       SELECT q.id FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM "tidemark".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -890,6 +977,14 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.forget_waits()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -916,7 +1011,7 @@ AS $function$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -1037,6 +1132,18 @@ BEGIN
   RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.note_cancelled_parent()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.note_starts(kind text, name text, key text, n integer, period double precision, at timestamp with time zone)
  RETURNS void
  LANGUAGE plpgsql
@@ -1068,17 +1175,30 @@ AS $function$
   WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid())
+CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid(), payload_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
@@ -1217,7 +1337,7 @@ BEGIN
   RETURN coalesce(low, 0);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.spawn(name text, input jsonb, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, queue text DEFAULT 'default'::text, unique_key text DEFAULT NULL::text, concurrency_key text DEFAULT NULL::text, triggered_by text DEFAULT 'sql'::text, version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid())
+CREATE OR REPLACE FUNCTION tidemark.spawn(name text, input jsonb, run_at timestamp with time zone DEFAULT NULL::timestamp with time zone, priority integer DEFAULT 0, queue text DEFAULT 'default'::text, unique_key text DEFAULT NULL::text, concurrency_key text DEFAULT NULL::text, triggered_by text DEFAULT 'sql'::text, version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text)
  RETURNS uuid
  LANGUAGE plpgsql
 AS $function$
@@ -1235,13 +1355,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO "tidemark".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1295,36 +1415,71 @@ CREATE OR REPLACE FUNCTION "tidemark".lock_namespace() RETURNS integer LANGUAGE 
 END $function$;
 REVOKE EXECUTE ON FUNCTION tidemark.use_lock_namespace(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint)
+CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint, most integer DEFAULT 20000)
  RETURNS bigint
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 DECLARE
-  woken bigint;
+  place  "tidemark".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM "tidemark".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM "tidemark".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
-        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM "tidemark".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM "tidemark".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM "tidemark".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+      JOIN "tidemark".listeners l ON l.name = t.target
+      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $function$;

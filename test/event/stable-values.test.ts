@@ -41,6 +41,8 @@ test('bytes, errors and odd numbers come back as what they were', async () => {
     new URL('https://example.org/a?b=c#d'),
     { zero: -0, big: 10n ** 40n, list: [undefined, null] },
     new Map<unknown, unknown>([[{ key: 1n }, new Set([new Date(1)])]]),
+    // The same objects twice, where no path leads to them.
+    [new Map([['a', code]]), new Set([code]), new Error('x', { cause: code.cause })],
   ]
   const seen = await roundTrip(values)
   for (const [index, value] of values.entries()) {

@@ -305,12 +305,12 @@ export async function conforms(
       expect(await once(first, 'exit')).toEqual([null, 'SIGKILL'])
       expect(await stored()).toMatchObject({ notes: 0 })
       const second = startWorker({ url: database.url, subject: file, dies: false })
-      await app.waitFor('listener', sequence, { timeout: '30s' })
+      await app.waitFor('listener', sequence, { timeout: '90s' })
       second.kill('SIGKILL')
       await once(second, 'exit')
       const { rows } = await database.query('select note from notes')
       expect(rows).toEqual([{ note: 'once' }])
-    })
+    }, 120_000)
 
     test('`db` is of no use when its transaction has ended, and cannot end it', async (context) => {
       if (orm.bind === undefined) return context.skip('it has no `db` of its own in Tidemark')

@@ -140,6 +140,8 @@ test('a function that gives connections is asked for as many as are allowed, and
   await withPool({ max: 20 }, async (pool) => {
     let lent = 0
     let most = 0
+    let inside = 0
+    const gate = Promise.withResolvers<void>()
     pool.on('acquire', () => {
       lent += 1
       most = Math.max(most, lent)
@@ -150,7 +152,13 @@ test('a function that gives connections is asked for as many as are allowed, and
     const app = defineApp(on({ pool: () => pool.connect(), maxConnections: 4 }))
     await Promise.all(
       Array.from({ length: 30 }, (_, index) =>
-        app.transaction(async (tx) => tx.publish(noted({ note: `${index}` }))),
+        app.transaction(async (tx) => {
+          inside += 1
+          // Not before as many as are allowed are in the middle of one.
+          if (inside === 4) gate.resolve()
+          await gate.promise
+          tx.publish(noted({ note: `${index}` }))
+        }),
       ),
     )
     expect(most).toBe(4)
@@ -173,6 +181,27 @@ test('a connection that the server ends while it is lent ends no process, and is
     await app.publish(noted({ note: 'after' }))
     expect(pool.totalCount).toBeLessThanOrEqual(4)
     await app.close()
+  })
+})
+
+test('what the application has set in its sessions stays, and what a handler sets does not', async () => {
+  const settings = `select current_setting('timezone') as zone, current_setting('statement_timeout') as timeout`
+  await withPool({ max: 8 }, async (pool) => {
+    pool.on('connect', (client) => void client.query(`set timezone = 'Asia/Tokyo'`))
+    const leaky = defineListener('leaky').on(noted, async (_, { tx }) => {
+      await tx.query(`set statement_timeout = '4321s'`)
+    })
+    const app = defineApp({ ...on({ pool }), modules: [noted, leaky, recorder('ledger')] })
+    const runner = await app.start({ sharePool: true, handleSignals: false })
+    const { sequence } = await app.publish(noted({ note: 'x' }))
+    await app.waitFor(['leaky', 'ledger'], sequence, { timeout: '30s' })
+    await runner.stop()
+    await app.close()
+    const clients = await Promise.all(Array.from({ length: 8 }, () => pool.connect()))
+    for (const client of clients) {
+      expect((await client.query(settings)).rows).toEqual([{ zone: 'Asia/Tokyo', timeout: '0' }])
+      client.release()
+    }
   })
 })
 

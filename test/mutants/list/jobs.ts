@@ -59,9 +59,9 @@ export const jobs: MutantGroup = {
       breaks: 'nothing is caught up after an outage',
       edits: [
         {
-          file: 'packages/core/src/job/spawned/scheduler.ts',
-          find: `schedule.catchUp === 'all' || (`,
-          replace: '(',
+          file: 'packages/core/src/job/spawned/ticks.ts',
+          find: `schedule.catchUp === 'all' || (schedule.catchUp === 'last'`,
+          replace: `(schedule.catchUp === 'last'`,
         },
       ],
       tests: {

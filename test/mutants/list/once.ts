@@ -103,10 +103,9 @@ export const once: MutantGroup = {
       edits: [
         {
           file: handling,
-          find: `new BatchContext(
-          transaction,`,
-          replace: `new BatchContext(
-          database as unknown as OpenTransaction,`,
+          find: 'await guard.run(() => this.#apply(',
+          replace: `Object.assign(context, { tx: database })
+          await guard.run(() => this.#apply(`,
         },
       ],
       tests: {
@@ -123,7 +122,7 @@ export const once: MutantGroup = {
     },
     {
       breaks: 'the server lets a frozen session keep its locks',
-      edits: [{ file: handling, find: '{ idleTimeout: leaseDuration },', replace: '{},' }],
+      edits: [{ file: handling, find: '{ idleTimeout: leaseDuration,', replace: '{' }],
       tests: {
         [twoProcesses]: [
           'a zombie that wakes up in the middle of a transaction, after another has taken over, writes nothing',
@@ -251,9 +250,9 @@ export const once: MutantGroup = {
       breaks: 'a deadlock counts as a failure of the event',
       edits: [
         {
-          file: 'packages/core/src/listener/handled/failure-care.ts',
-          find: '      isRetryableConflict(error) ||\n',
-          replace: '',
+          file: 'packages/core/src/errors/blame.ts',
+          find: `const conflicts = new Set(['40001', '40P01'])`,
+          replace: `const conflicts = new Set(['40001'])`,
         },
       ],
       tests: {

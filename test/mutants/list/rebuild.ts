@@ -72,13 +72,13 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: '[`${name}@${version}`, new Set(types)]',
-          replace: '[name, new Set(types)]',
+          find: '        `${name}@${version}`,\n',
+          replace: '        name,\n',
         },
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: 'process.types.get(`${listener}@${version}`)',
-          replace: 'process.types.get(listener)',
+          find: 'process.known.get(`${listener}@${version}`)',
+          replace: 'process.known.get(listener)',
         },
       ],
       tests: {

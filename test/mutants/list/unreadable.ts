@@ -20,7 +20,21 @@ export const unreadable: MutantGroup = {
       tests: {
         [failure]: [
           'an event that cannot be decoded halts its listener, which has committed those before it; a definition that reads it goes on',
-          'an event of a newer version than this process knows stops the listener and is not skipped',
+        ],
+      },
+    },
+    {
+      breaks: 'an event of a newer version counts as one that fails',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: `'TIDEMARK_EVENT_TOO_NEW')) return 'reader'`,
+          replace: `'TIDEMARK_EVENT_TOO_NEW')) return 'work'`,
+        },
+      ],
+      tests: {
+        [failure]: [
+          'an event of a newer version than this process knows is waited for and is not skipped',
         ],
       },
     },

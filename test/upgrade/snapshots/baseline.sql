@@ -1,10 +1,10 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
--- migrated by 2 publishing 2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723
--- migrated by 3 consumers b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89
--- migrated by 4 jobs e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86
--- migrated by 5 job-turns ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee
--- migrated by 6 job-work deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913
+-- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
+-- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
+-- migrated by 4 jobs 56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8
+-- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
+-- migrated by 6 job-work 305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 
 BEGIN;
@@ -388,7 +388,8 @@ CREATE INDEX idempotency_keys_recorded_at ON "tidemark".idempotency_keys USING b
 -- `actual`; 'duplicate': the idempotency key was used by event `actual`; 'busy': another transaction holds the
 -- stream, and `wait` is false). It raises no error of its own, so that no caller's transaction is aborted by it; but
 -- without `wait`, which is for a transaction of its own, it gives up after a tenth of a second at the name of a stream
--- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by.
+-- or a key that another transaction has made and not committed: a row that cannot be seen cannot be passed by. With
+-- `patience`, in milliseconds, it gives up after that time, which is for a transaction of its own, too.
 --
 -- INVARIANT: of the calls that append to one stream, only the first may expect a version: the others are numbered
 -- after it, whatever becomes of it.
@@ -396,7 +397,8 @@ CREATE INDEX idempotency_keys_recorded_at ON "tidemark".idempotency_keys USING b
 CREATE FUNCTION "tidemark".append_calls(
   calls integer[], ids uuid[], types text[], versions integer[], streams text[], expected_versions bigint[],
   keys text[], idempotency_keys text[], payloads jsonb[], payload_metas jsonb[], correlation_ids text[],
-  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true
+  causation_ids text[], traceparents text[], tracestates text[], metadatas jsonb[], wait boolean DEFAULT true,
+  patience integer DEFAULT NULL
 ) RETURNS TABLE (ordinal bigint, sequence bigint, stream_version bigint, conflict text, actual bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -411,8 +413,8 @@ DECLARE
   sequences bigint[];
   stream_versions bigint[];
 BEGIN
-  IF NOT wait THEN
-    PERFORM set_config('lock_timeout', '100', true);
+  IF NOT wait OR patience IS NOT NULL THEN
+    PERFORM set_config('lock_timeout', coalesce(patience, 100)::text, true);
   END IF;
   IF with_streams THEN
     INSERT INTO "tidemark".streams AS t (stream, version)
@@ -526,19 +528,36 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
--- For publishers in SQL or in any language. Returns the sequence; raises what append_events() would answer.
+-- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
+-- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
+-- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION "tidemark".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
   version integer DEFAULT 1, idempotency_key text DEFAULT NULL, correlation_id text DEFAULT NULL,
-  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid()
+  causation_id text DEFAULT NULL, metadata jsonb DEFAULT NULL, id uuid DEFAULT gen_random_uuid(),
+  payload_meta jsonb DEFAULT NULL, traceparent text DEFAULT NULL, tracestate text DEFAULT NULL
 ) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
   answer record;
 BEGIN
+  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
+      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
+      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
+    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  END IF;
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
-    ARRAY[idempotency_key], ARRAY[payload], ARRAY[NULL::jsonb], ARRAY[correlation_id], ARRAY[causation_id],
-    ARRAY[NULL::text], ARRAY[NULL::text], ARRAY[metadata]);
+    ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
+    ARRAY[traceparent], ARRAY[tracestate], ARRAY[metadata]);
   IF answer.conflict = 'stream' THEN
     RAISE EXCEPTION 'TIDEMARK_STREAM_CONFLICT: stream "%" is at version %, not %', stream, answer.actual, expected_version
       USING ERRCODE = 'TM001', HINT = 'Load the stream again, decide again, and publish with its present version.';
@@ -549,7 +568,7 @@ BEGIN
   RETURN answer.sequence;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '2ab626a49660054a2de1a2f5d27d3e65110e422e3e57abd276aeeb89a5778723');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac');
 
 -- 3 consumers
 -- breaking: no
@@ -584,7 +603,7 @@ CREATE TABLE "tidemark".listeners (
 -- How far each listener partition has come, who may move it now, and a state projection's state.
 -- Small rows, updated once per batch: room on the page keeps the updates HOT.
 CREATE TABLE "tidemark".cursors (
-  listener        text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  listener        text        NOT NULL REFERENCES "tidemark".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation      integer     NOT NULL DEFAULT 1,
   partition       integer     NOT NULL DEFAULT 0,
   cursor          bigint      NOT NULL DEFAULT 0,
@@ -599,6 +618,8 @@ CREATE TABLE "tidemark".cursors (
   next_attempt_at timestamptz,
   halted_at       timestamptz,
   last_error      jsonb,
+  -- The event that its owners were too old for: {"type": …, "version": …}. Only who knows that version takes it.
+  awaits          jsonb,
   state           jsonb,
   state_meta      jsonb,
   updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -623,7 +644,7 @@ CREATE TABLE "tidemark".processes (
 -- parked: failed, waits for an operator. waiting: behind a parked event with the same key. retry: to be tried again
 -- by whoever runs the listener. skipped: will not be handled; a record.
 CREATE TABLE "tidemark".dead_letters (
-  listener   text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  listener   text        NOT NULL REFERENCES "tidemark".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   sequence   bigint      NOT NULL,
   type       text        NOT NULL,
@@ -645,7 +666,7 @@ CREATE INDEX dead_letters_held_keys ON "tidemark".dead_letters (listener, genera
 
 -- The states of keyed projections, one row per key.
 CREATE TABLE "tidemark".projection_states (
-  projection text        NOT NULL REFERENCES "tidemark".listeners (name) ON DELETE CASCADE,
+  projection text        NOT NULL REFERENCES "tidemark".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
   generation integer     NOT NULL,
   key        text        NOT NULL,
   state      jsonb       NOT NULL,
@@ -665,7 +686,7 @@ CREATE TABLE "tidemark".snapshots (
   state_meta     jsonb
 ) WITH (fillfactor = 70);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'b96f383c5987037f28c377d9604e33bd9b8d67ec886f72247b8dfd77cd49fe89');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3');
 
 -- 4 jobs
 -- breaking: no
@@ -697,6 +718,8 @@ CREATE TABLE "tidemark".jobs (
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
   attempt           integer     NOT NULL DEFAULT 0,
   version           integer     NOT NULL DEFAULT 1,
+  -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
+  needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
@@ -706,7 +729,7 @@ CREATE TABLE "tidemark".jobs (
   status            text        NOT NULL DEFAULT 'queued'
     CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
-  -- key: others with its key are running; type: no live process runs this type; limit: claimable, as far as the limit
+  -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
   -- What an operator asks of a running job.
@@ -722,6 +745,8 @@ CREATE TABLE "tidemark".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A digest of the request that spawned it, where that is to be safe to repeat.
+  request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
   triggered_by      text        NOT NULL DEFAULT 'sql',
   correlation_id    text,
@@ -755,7 +780,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -821,20 +846,46 @@ CREATE TABLE "tidemark".job_states (
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
   progress       jsonb,
+  -- When the state was stored last.
+  checkpoint_at  timestamptz,
+  -- For how many milliseconds an attempt must be quiet before it is suspended; NULL: as long as others.
+  patience       float8,
   updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
--- Finished steps, and waits: a resumed job does not repeat them.
+-- Steps and waits: a resumed job does not repeat those that are finished. One that is not has no position: a wait, a step
+-- that is to be tried again.
+--
+-- INVARIANT: positions of one job are in the order in which its code has learnt of the ends, so that code which runs
+-- again learns of them in the same order.
 CREATE TABLE "tidemark".job_steps (
   job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
   step         text        NOT NULL,
   kind         text        NOT NULL DEFAULT 'step',
+  position     integer,
   output       jsonb,
   output_meta  jsonb,
+  -- Why it failed, finally where it has a position.
+  error        jsonb,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- What was said to a job, kept until it asks.
+CREATE TABLE "tidemark".job_signals (
+  job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  number       bigint      GENERATED ALWAYS AS IDENTITY,
+  name         text        NOT NULL,
+  payload      jsonb       NOT NULL,
+  payload_meta jsonb,
+  -- The wait that has taken it; NULL: none has.
+  step         text,
+  sent_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, number)
+);
+
+CREATE INDEX job_signals_untaken ON "tidemark".job_signals (job, name, number) WHERE step IS NULL;
 
 -- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
 CREATE TABLE "tidemark".job_attempts (
@@ -897,16 +948,38 @@ CREATE INDEX job_output_keys_new ON "tidemark".job_output_keys (created_at) WHER
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
--- What jobs wait for without holding a slot.
+-- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.
 CREATE TABLE "tidemark".job_waits (
-  job      uuid   PRIMARY KEY REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
-  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
-  -- The event's type, or the listener's name.
+  job      uuid    NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  step     text    NOT NULL,
+  kind     text    NOT NULL CHECK (kind IN ('event', 'cursor', 'job', 'signal')),
+  -- The event's type, the listener's name, or the signal's.
   target   text,
   key      text,
-  -- The last event that was looked at, or the sequence that the listener has to reach.
+  -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
-  jobs     uuid[]
+  child    uuid,
+  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
+  fresh    boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (job, step)
+);
+
+CREATE INDEX job_waits_event ON "tidemark".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
+CREATE INDEX job_waits_fresh ON "tidemark".job_waits (job) WHERE fresh;
+CREATE INDEX job_waits_other ON "tidemark".job_waits (kind, target) WHERE kind <> 'event';
+
+-- Up to where all waits together have looked at the events. Whoever looks holds the row.
+CREATE TABLE "tidemark".job_wait_cursor (
+  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence  bigint      NOT NULL DEFAULT 0,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO "tidemark".job_wait_cursor DEFAULT VALUES;
+
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE "tidemark".job_cancellations (
+  child uuid PRIMARY KEY
 );
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
@@ -915,9 +988,20 @@ CREATE UNLOGGED TABLE "tidemark".job_doorbells (
   armed   boolean NOT NULL
 ) WITH (fillfactor = 50);
 
+-- INVARIANT: a schedule is moved on only by a process whose definition of it is this one, and where it was made at run
+-- time only by one that knows its job. Whoever defines it otherwise leaves it alone.
 CREATE TABLE "tidemark".schedules (
   name       text        PRIMARY KEY,
+  -- Part of the ids of its jobs: those of a schedule that is made again under the same name are others.
+  id         uuid        NOT NULL DEFAULT gen_random_uuid(),
+  -- Where it is defined: in code, or only here.
+  source     text        NOT NULL DEFAULT 'code' CHECK (source IN ('code', 'runtime')),
+  version    integer     NOT NULL DEFAULT 1,
   job        text        NOT NULL,
+  -- What the job is given, and the version of the job that wrote it; only of one that was made at run time.
+  input         jsonb,
+  input_meta    jsonb,
+  input_version integer,
   cron       text        NOT NULL,
   time_zone  text        NOT NULL,
   overlap    text        NOT NULL CHECK (overlap IN ('allow', 'skip')),
@@ -929,11 +1013,15 @@ CREATE TABLE "tidemark".schedules (
   updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+CREATE INDEX schedules_due ON "tidemark".schedules (next_at) WHERE source = 'runtime';
+
 CREATE TABLE "tidemark".schedule_ticks (
   schedule    text        NOT NULL REFERENCES "tidemark".schedules (name) ON DELETE CASCADE,
   tick        timestamptz NOT NULL,
-  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused.
-  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused')),
+  -- fired, missed (nobody was there, and the policy does not catch up), overlapped, paused, failed (what the job is to
+  -- be given could not be made).
+  outcome     text        NOT NULL CHECK (outcome IN ('fired', 'missed', 'overlapped', 'paused', 'failed')),
+  error       jsonb,
   job         uuid,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   PRIMARY KEY (schedule, tick)
@@ -947,7 +1035,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'e06209aa20b17e11f5e1bbcda7190044d2bde1f03555291bd1fd35d978ae8a86');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8');
 
 -- 5 job-turns
 -- breaking: no
@@ -1021,6 +1109,17 @@ BEGIN
                 GROUP BY u.s) AS g) AS l
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $$;
+
+-- Pauses ------------------------------------------------------------------------------------------
+
+-- Queues and types of jobs of which none is claimed until somebody resumes them.
+CREATE TABLE "tidemark".job_pauses (
+  kind      text        NOT NULL CHECK (kind IN ('queue', 'type')),
+  name      text        NOT NULL,
+  paused_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  paused_by text        NOT NULL,
+  PRIMARY KEY (kind, name)
+);
 
 -- Keys --------------------------------------------------------------------------------------------
 
@@ -1116,7 +1215,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'ac7659e21ced65a306c3814bbccc04993cdb0a17988dbcc7ce05d780cca8fdee');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'd6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50');
 
 -- 6 job-work
 -- breaking: no
@@ -1142,7 +1241,9 @@ CREATE TRIGGER ring_for_jobs AFTER INSERT ON "tidemark".jobs
 CREATE FUNCTION "tidemark".spawn(
   name text, input jsonb, run_at timestamptz DEFAULT NULL, priority integer DEFAULT 0, queue text DEFAULT 'default',
   unique_key text DEFAULT NULL, concurrency_key text DEFAULT NULL, triggered_by text DEFAULT 'sql',
-  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid()
+  version integer DEFAULT 1, id uuid DEFAULT gen_random_uuid(), input_meta jsonb DEFAULT NULL,
+  traceparent text DEFAULT NULL, tracestate text DEFAULT NULL, correlation_id text DEFAULT NULL,
+  causation_id text DEFAULT NULL
 ) RETURNS uuid LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
@@ -1158,13 +1259,13 @@ BEGIN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
   END IF;
   INSERT INTO "tidemark".jobs AS j
-    (id, name, input, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by, version,
-     limited)
-  VALUES (id, name, input, coalesce(run_at, statement_timestamp()),
+    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
     CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
     concurrency_key,
     CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, limited)
+    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
   ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
   IF answer IS NULL THEN
     SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1214,8 +1315,9 @@ END $$;
 -- when they are locked: by an admission, which may wait for a limit that is held here.
 --
 -- The slots of a limit are the running jobs themselves: whoever rescues a job from a dead process frees its slot.
-CREATE FUNCTION "tidemark".claim_limited_jobs(process uuid, queue text, names text[], most integer)
-RETURNS SETOF "tidemark".jobs LANGUAGE plpgsql
+CREATE FUNCTION "tidemark".claim_limited_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[], paused text[]
+) RETURNS SETOF "tidemark".jobs LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
@@ -1247,7 +1349,7 @@ BEGIN
 
   FOR type_limit IN
     SELECT l.* FROM "tidemark".job_limits l
-    WHERE l.kind = 'type' AND l.name = ANY (names)
+    WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
     ORDER BY l.name FOR UPDATE
   LOOP
@@ -1267,6 +1369,7 @@ BEGIN
         SELECT q.id FROM "tidemark".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.name = type_limit.name
           AND coalesce(q.rate_key, '') = bucket.key AND q.queue = claim_limited_jobs.queue
+          AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
         ORDER BY q.priority, q.run_at, q.id LIMIT n FOR UPDATE SKIP LOCKED);
       picks := picks || found_ids;
       visited := visited || bucket;
@@ -1281,6 +1384,8 @@ BEGIN
       SELECT q.id FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_limited_jobs.queue AND q.name = ANY (names)
         AND q.name NOT IN (SELECT l.name FROM "tidemark".job_limits l WHERE l.kind = 'type')
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT room FOR UPDATE SKIP LOCKED))
     ORDER BY j.priority, j.run_at, j.id LIMIT room);
 
@@ -1317,7 +1422,8 @@ BEGIN
     RETURNING j.*;
 END $$;
 
--- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs.
+-- Brings in what has become due and what its key lets in, then claims. Answers the claimed jobs. `versions` are those
+-- of the definitions of `names`: what needs a newer one is left to who has it. So is what somebody has paused.
 --
 -- The settings pin the plans: each statement is a short walk along one partial index, also in a table that was never
 -- analysed or is full of finished jobs. And no JIT: a table without an index costs so much on paper that each claim
@@ -1325,14 +1431,17 @@ END $$;
 --
 -- The rows that were locked are found again by their place in the table instead of by their id. A row that somebody
 -- else changed meanwhile has another place: it is left for the next claim.
-CREATE FUNCTION "tidemark".claim_jobs(process uuid, queue text, names text[], most integer)
-RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
+CREATE FUNCTION "tidemark".claim_jobs(
+  process uuid, queue text, names text[], most integer, versions integer[] DEFAULT NULL
+) RETURNS TABLE (id uuid, token bigint, attempt integer, version integer, name text, input jsonb, input_meta jsonb,
   created_at timestamptz, priority integer, resumes boolean, keyed boolean, parent uuid, triggered_by text, correlation_id text,
   causation_id text, requested text, deaths smallint)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 #variable_conflict use_column
+DECLARE
+  paused text[] := ARRAY(SELECT p.name FROM "tidemark".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
 BEGIN
   UPDATE "tidemark".jobs j
     SET status = 'queued', waiting = NULL,
@@ -1344,12 +1453,15 @@ BEGIN
      OR EXISTS (SELECT FROM "tidemark".job_key_releases) THEN
     PERFORM "tidemark".admit_jobs();
   END IF;
+  IF EXISTS (SELECT FROM "tidemark".job_pauses p WHERE p.kind = 'queue' AND p.name = claim_jobs.queue) THEN
+    RETURN;
+  END IF;
   IF EXISTS (SELECT FROM "tidemark".job_limits) THEN
     RETURN QUERY
       SELECT j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
         j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
         j.deaths
-      FROM "tidemark".claim_limited_jobs(process, queue, names, most) AS j;
+      FROM "tidemark".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
   RETURN QUERY
@@ -1359,6 +1471,8 @@ BEGIN
     WHERE j.ctid = ANY (ARRAY(
       SELECT q.ctid FROM "tidemark".jobs q
       WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
+        AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
       ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
@@ -1379,38 +1493,112 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. `horizon` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION "tidemark".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Makes claimable what has waited for something that is there by now; answers how many jobs. `horizon` is the caller's:
+-- events above it are not settled.
+--
+-- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
+-- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
+-- has missed. One process looks at a time, the others go on.
+CREATE FUNCTION "tidemark".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-  woken bigint;
+  place  "tidemark".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM "tidemark".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM "tidemark".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
-        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM "tidemark".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM "tidemark".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM "tidemark".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+      JOIN "tidemark".listeners l ON l.name = t.target
+      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $$;
+
+-- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
+CREATE FUNCTION "tidemark".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON "tidemark".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION "tidemark".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION "tidemark".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE "tidemark".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM "tidemark".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+END $$;
+
+-- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
+CREATE FUNCTION "tidemark".forget_waits() RETURNS void LANGUAGE sql AS $$
+  DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$$;
 
 -- Completing --------------------------------------------------------------------------------------
 
@@ -1460,7 +1648,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'deab9885f18e5cf563c23c1f96f27d8dbbe3499af65a61462827eae778d6b913');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2');
 
 -- 7 job-story
 -- breaking: no
@@ -1600,70 +1788,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'true', '2026-11-28 13:50:58.502844+00');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'true', '2026-11-28 14:23:55.391843+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 13:50:58.501093+00', '782', '1', 'b3e33b91-4e96-4751-a7be-5cbf5cb28359', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 13:50:58.538536+00', '788', '2', '5c22fb38-3c10-48f5-a605-d8d5c0acf73c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 13:50:58.58921+00', '798', '3', '84384b99-7c4d-4607-9b4f-4e030fcce3f2', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 13:50:58.606676+00', '802', NULL, 'ad352a29-a27e-4e1c-8eaf-87e99b07ab13', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 13:50:58.633185+00', '808', NULL, 'c0096cbe-2abc-433c-826e-7943c4bbfb55', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 13:50:58.668153+00', '819', NULL, '953efa68-05f1-4583-b3d0-59747c6b369d', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 13:50:58.731753+00', '833', NULL, '7d73b927-0826-457d-a6b1-4dd496a1d7b3', '1', 'job.failed', NULL, '01a2226c-6481-7000-9b47-c5e6f2c4882a', E'{"job": "01a2226c-6481-7000-9b47-c5e6f2c4882a", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2226c-6481-7000-9b47-c5e6f2c4882a', '01a2226c-6481-7000-9b47-c5e6f2c4882a', NULL, NULL, NULL);
+('1', '2026-11-28 14:23:55.480696+00', '787', '1', 'cf93b03a-bf94-44ba-a09d-c307fd3f1be7', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 14:23:55.556781+00', '789', '2', '55326b85-4e66-404a-b0e3-2b6aa0faed1f', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 14:23:55.635154+00', '800', '3', 'a3ae16db-fa81-46b2-bc42-4441cb9c5280', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 14:23:55.674997+00', '802', NULL, 'd6d2f5b4-cb7d-4b2c-b12e-186a1dae392f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 14:23:55.720609+00', '813', NULL, '038712c7-e3ce-44ac-9cb0-d75bf4d63b1d', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 14:23:55.780057+00', '819', NULL, '43761795-95b8-46e0-b2be-de08df04a2f8', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 14:23:55.921536+00', '834', NULL, '7a754295-1ee2-45e3-8d58-6d1f2caab07f', '1', 'job.failed', NULL, '01a2228a-8fc8-7000-8063-2b5e538aae0f', E'{"job": "01a2228a-8fc8-7000-8063-2b5e538aae0f", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2228a-8fc8-7000-8063-2b5e538aae0f', '01a2228a-8fc8-7000-8063-2b5e538aae0f', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '1', '798:801:798', NULL, NULL, NULL, '2026-11-28 13:50:58.583369+00');
+('1', '0', '0', '787:787:', NULL, NULL, NULL, '2026-11-28 14:23:55.493263+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 13:50:58.60562+00');
+('order b', '4', '2026-11-28 14:23:55.673655+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('95a36936-12d8-4ef4-8f5f-1176d73365c8', 'true');
+('b738f4c9-c001-42f6-90b7-31cc6f98c7c1', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'true');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_wait_cursor;
+INSERT INTO tidemark.job_wait_cursor (one, sequence, looked_at) OVERRIDING SYSTEM VALUE VALUES
+('true', '0', '-infinity');
+ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
-INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-646f-7000-b277-88b56b46e14e', '2026-11-28 13:50:58.687703+00', '2026-11-28 13:50:58.683719+00', '2026-11-28 13:50:58.690748+00', '2026-11-28 13:50:58.695119+00', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', NULL, '0', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "17d85e02-5d10-4d69-bdf0-d862b7e380ed", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2226c-6481-7000-9b47-c5e6f2c4882a', '2026-11-28 13:50:58.698642+00', '2026-11-28 13:50:58.69857+00', '2026-11-28 13:50:58.702555+00', '2026-11-28 13:50:58.712059+00', '1', NULL, NULL, '0', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2226c-648b-7000-8f70-0490c4fbd8d6', '2026-11-28 13:50:58.700824+00', 'infinity', '2026-11-28 13:50:58.702704+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2226c-648d-7000-949a-43cd0f71cb01', '2026-11-28 13:50:58.706715+00', '2026-11-28 13:50:58.706655+00', '2026-11-28 13:50:58.733505+00', NULL, '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', NULL, '0', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2226c-64bf-7000-9849-5e43ebaac68b', '2026-11-28 13:50:58.752282+00', '2026-11-28 13:50:58.752208+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2226c-64c1-7000-be30-574d07efd4c2', '2026-11-28 13:50:58.753984+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2226c-64c3-7000-880f-7a9577144bb9', '2026-11-28 13:50:58.755464+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('5afde15c-0f0c-4821-8847-bddad37c71f8', '2026-11-28 13:50:58.776518+00', '2026-11-28 13:50:58.763232+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fa6-7000-b289-c3c96a8f84c8', '2026-11-28 14:23:55.8223+00', '2026-11-28 14:23:55.822214+00', '2026-11-28 14:23:55.857947+00', '2026-11-28 14:23:55.905365+00', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "11529e40-00d3-44b9-90b4-f516d7528ef0", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2228a-8fc8-7000-8063-2b5e538aae0f', '2026-11-28 14:23:55.851347+00', '2026-11-28 14:23:55.851263+00', '2026-11-28 14:23:55.86102+00', '2026-11-28 14:23:55.913637+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', '2026-11-28 14:23:55.859965+00', 'infinity', '2026-11-28 14:23:55.91841+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2228a-8fe6-7000-b4f6-2e899bd84c58', '2026-11-28 14:23:55.881651+00', '2026-11-28 14:23:55.881573+00', '2026-11-28 14:23:55.918556+00', NULL, '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9039-7000-81e1-e673bb2e5938', '2026-11-28 14:23:55.964832+00', '2026-11-28 14:23:55.964492+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9044-7000-8f1e-80f2ce7eef58', '2026-11-28 14:23:55.97417+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9050-7000-8c79-4f51357feef1', '2026-11-28 14:23:55.98768+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('a8db6f00-8643-4df4-9db2-150e806a6135', '2026-11-28 14:23:56.023162+00', '2026-11-28 14:23:56.019749+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.288106+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.300659+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.663924+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.363007+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.371761+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"]}', '2026-11-28 13:50:58.380902+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.832415+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.868265+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:55.800416+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.965345+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:23:54.989048+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:55.032218+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'host', '15885', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}]', '2026-11-28 13:50:58.41604+00', '2026-11-28 13:50:58.487337+00');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'host', '24074', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:23:55.086594+00', '2026-11-28 14:23:55.902903+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
-INSERT INTO tidemark.schedules (name, job, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'report', '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 13:50:58.496306+00');
+INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('yearly', '350970e0-a1b7-41b3-a81a-c1cbda50f11c', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:23:55.35318+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -1677,50 +1870,50 @@ INSERT INTO tidemark.streams (stream, version) OVERRIDING SYSTEM VALUE VALUES
 ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
-INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.677298+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781198+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 13:50:58.669588+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 13:50:58.66385+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, '2026-11-28 13:50:58.66385+00'),
-('letters', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.676566+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781189+00'),
-('orders', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.6765+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 13:50:58.781185+00'),
-('turnover', '1', '0', '7', '0', '1', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', '2026-11-28 13:51:00.675454+00', '0', '0', NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 13:50:58.781157+00');
+INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('by-order', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912459+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985701+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:23:55.79104+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:23:55.800279+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:23:55.800279+00'),
+('letters', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912484+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985731+00'),
+('orders', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912489+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985735+00'),
+('turnover', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912492+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:23:55.985737+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'c0096cbe-2abc-433c-826e-7943c4bbfb55', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 13:50:58.666948+00', '2026-11-28 13:50:58.666948+00');
+('letters', '1', '5', 'shop.placed', '038712c7-e3ce-44ac-9cb0-d75bf4d63b1d', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:23:55.801378+00', '2026-11-28 14:23:55.801378+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-6481-7000-9b47-c5e6f2c4882a', '1', '1', 'failed', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'system', '2026-11-28 13:50:58.702555+00', '2026-11-28 13:50:58.715027+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2226c-648b-7000-8f70-0490c4fbd8d6', '1', '1', 'suspended', '4eb2562c-add3-4aba-8d97-ee0f0aac5046', 'system', '2026-11-28 13:50:58.702704+00', '2026-11-28 13:50:58.730613+00', NULL);
+('01a2228a-8fc8-7000-8063-2b5e538aae0f', '1', '1', 'failed', '1aaa95a2-5605-4814-9c77-97b2329bee30', 'system', '2026-11-28 14:23:55.86102+00', '2026-11-28 14:23:55.913965+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', '1', '1', 'suspended', '1aaa95a2-5605-4814-9c77-97b2329bee30', 'system', '2026-11-28 14:23:55.91841+00', '2026-11-28 14:23:56.03281+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2226c-648d-7000-949a-43cd0f71cb01', '1', '2026-11-28 13:50:58.75+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2228a-8fe6-7000-b4f6-2e899bd84c58', '1', '2026-11-28 14:23:55.961+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-646f-7000-b277-88b56b46e14e', '17d85e02-5d10-4d69-bdf0-d862b7e380ed', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2228a-8fa6-7000-b289-c3c96a8f84c8', '11529e40-00d3-44b9-90b4-f516d7528ef0', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
-INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-648d-7000-949a-43cd0f71cb01', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 13:50:58.74995+00');
+INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fe6-7000-b4f6-2e899bd84c58', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:23:55.936625+00', NULL, '2026-11-28 14:23:55.955997+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
-INSERT INTO tidemark.job_steps (job, step, kind, output, output_meta, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'number', 'step', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', '2026-11-28 13:50:58.705+00', '2026-11-28 13:50:58.716183+00'),
-('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'paid', 'event', '{"after": "6", "until": null}', NULL, '2026-11-28 13:50:58.722+00', NULL);
+INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:23:55.92+00', '2026-11-28 14:23:55.946613+00'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'paid', 'event', NULL, '{"after": "7", "until": null}', NULL, NULL, '2026-11-28 14:23:55.96807+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
-INSERT INTO tidemark.job_waits (job, kind, target, key, sequence, jobs) OVERRIDING SYSTEM VALUE VALUES
-('01a2226c-648b-7000-8f70-0490c4fbd8d6', 'event', 'shop.paid', 'a', '6', NULL);
+INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, fresh) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -3,9 +3,14 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { configOf, GivenPool, type ConnectionPool, type ConnectionSource } from './given-pool.ts'
+import {
+  configOf,
+  GivenPool,
+  type ConnectionPool,
+  type ConnectionSource,
+} from './given/given-pool.ts'
+import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
-import { ownTypes } from './own-types.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 
@@ -75,6 +80,8 @@ export class Database implements PreparingExecutor {
   readonly #pool: ConnectionPool
   readonly prepares: boolean
   readonly bind: DbBinding | undefined
+  /** Whether its connections are nobody else's. */
+  readonly owned: boolean
 
   constructor(
     options: DatabaseOptions,
@@ -83,6 +90,7 @@ export class Database implements PreparingExecutor {
   ) {
     this.prepares = options.preparedStatements ?? true
     this.bind = options.db
+    this.owned = options.pool === undefined
     const { pool, maxConnections = 10 } = options
     this.#pool =
       pool === undefined

@@ -5,7 +5,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { dbOn } from './bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { ownTypes } from './own-types.ts'
+import { ownTypes } from './given/own-types.ts'
 import type { Database } from './pool.ts'
 import { cleanSession } from './session-traces.ts'
 import { preparedName, textRows, type Statement } from './statement.ts'
@@ -231,8 +231,12 @@ export async function inTransaction<T, L = undefined>(
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
     client.off('error', onError)
-    if (transaction.traces === 'lasting') broken ??= new Error('its session is not clean')
-    if (options.foreign === true) transaction.leave('some')
+    // The sessions of a given pool have settings of their own, which cleaning would take away: one that is known to have
+    // traces is not given back to it.
+    if (transaction.traces === 'lasting' || (transaction.traces === 'some' && !database.owned)) {
+      broken ??= new Error('its session is not clean')
+    }
+    if (options.foreign === true && database.owned) transaction.leave('some')
     if (broken !== undefined || transaction.traces === 'none') client.release(broken)
     else void cleanAndRelease(client)
   }

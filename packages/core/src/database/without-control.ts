@@ -1,9 +1,16 @@
-import type { Executor, QueryResult } from './executor.ts'
+import type pg from 'pg'
+import type { DbBinding } from './bound/db-binding.ts'
+import { clientOn } from './bound/transaction-client.ts'
+import type { Executor, PreparingExecutor, QueryResult } from './executor.ts'
+import { ForeignExecutor } from './foreign/foreign-executor.ts'
+import { kyselyOn } from './kysely.ts'
 import { controlError, verdictOn } from './transaction-control.ts'
 
 /** An executor on a transaction that may be somebody else's, for a handler that must not end it. */
 export interface WithoutControl {
   readonly executor: Executor
+  /** The application's `db` on it: what the ORM gave whose transaction it is, else bound to it. */
+  db(bind: DbBinding | undefined): unknown
   /** @throws TidemarkError TIDEMARK_TRANSACTION_CONTROL when control was asked for, also where the handler swallowed it. */
   verify(): void
 }
@@ -13,19 +20,34 @@ export interface WithoutControl {
  *
  * @param owner - who works in it, for people.
  */
-export function withoutControl(executor: Executor, owner: string): WithoutControl {
+export function withoutControl(
+  executor: Executor | PreparingExecutor,
+  owner: string,
+): WithoutControl {
   let refused: Error | undefined
+  const check = (text: string): void => {
+    const verdict = verdictOn(text)
+    if (verdict.refused === undefined) return
+    const error = controlError(owner, verdict.refused)
+    refused ??= error
+    throw error
+  }
+  const guarded: Executor = {
+    async query(text: string, values?: unknown[]): Promise<QueryResult> {
+      check(text)
+      return executor.query(text, values)
+    },
+  }
+  const ask = async (config: pg.QueryConfig): Promise<pg.QueryResult> => {
+    check(config.text)
+    return (executor as PreparingExecutor).ask(config)
+  }
   return {
-    executor: {
-      async query(text: string, values?: unknown[]): Promise<QueryResult> {
-        const verdict = verdictOn(text)
-        if (verdict.refused !== undefined) {
-          const error = controlError(owner, verdict.refused)
-          refused ??= error
-          throw error
-        }
-        return executor.query(text, values)
-      },
+    executor: guarded,
+    db(bind) {
+      if (bind === undefined) return kyselyOn<unknown>(guarded, true)
+      if (executor instanceof ForeignExecutor) return executor.db(bind, check)
+      return bind(clientOn(ask, true))
     },
     verify() {
       if (refused !== undefined) throw refused

@@ -22,7 +22,10 @@ export function encodeValue(what: string, value: unknown): EncodedValue {
   if (problem !== undefined) throw notStorable(what, problem)
   try {
     const { json, meta } = exactJson.serialize(value)
-    const notes = meta === undefined ? null : JSON.stringify(meta)
+    // What occurs twice is stored twice and comes back as two: equal, and neither changes with the other. Notes on which
+    // are one object lead into Maps and errors, where they cannot be followed.
+    const notes =
+      meta?.values === undefined ? null : JSON.stringify({ values: meta.values, v: meta.v })
     return checked(what, value, JSON.stringify(json), notes)
   } catch (error) {
     if (error instanceof TidemarkError) throw error

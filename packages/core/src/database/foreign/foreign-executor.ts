@@ -25,13 +25,18 @@ export class ForeignExecutor implements PreparingExecutor {
   /**
    * The application's `db` in this transaction: what its ORM gave, else bound to the client.
    *
+   * @param check - refuses a statement that is not to be run, by throwing.
    * @throws TidemarkError TIDEMARK_INVALID_EXECUTOR when there is neither an ORM nor a client of node-postgres.
    */
-  db(bind: DbBinding): unknown {
+  db(bind: DbBinding, check: (text: string) => void = () => {}): unknown {
     if (this.#orm !== undefined) return this.#orm
     const client = this.#executor as unknown as pg.ClientBase
     if (typeof client.getTransactionStatus === 'function') {
-      return bind(clientOn((config) => client.query(config), true))
+      const ask = async (config: pg.QueryConfig): Promise<pg.QueryResult> => {
+        check(config.text)
+        return client.query(config)
+      }
+      return bind(clientOn(ask, true))
     }
     throw new TidemarkError(
       'TIDEMARK_INVALID_EXECUTOR',

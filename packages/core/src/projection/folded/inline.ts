@@ -1,5 +1,4 @@
 import type { DbBinding } from '../../database/bound/db-binding.ts'
-import { dbOn } from '../../database/bound/db-on.ts'
 import {
   run,
   type Executor,
@@ -150,7 +149,7 @@ export class InlineProjections implements InlineConsumers {
     let db: unknown
     const context = {
       get db(): never {
-        return (db ??= dbOn(executor, bind)) as never
+        return (db ??= guarded.db(bind)) as never
       },
       tx: executor,
       send: (query: string | SendableQuery, values: unknown[] = []): void => {

@@ -1,4 +1,4 @@
-import { configOf, sizeOf, type ConnectionSource } from '../../database/given-pool.ts'
+import { configOf, sizeOf, type ConnectionSource } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { discreet } from '../../database/secrets.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'

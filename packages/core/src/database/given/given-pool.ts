@@ -1,6 +1,6 @@
 import type pg from 'pg'
-import { isConnectionError } from '../errors/postgres-error.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isConnectionError } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** A pool that an application has already, of node-postgres: what it gives is given back. */
 export interface PoolLike {
