@@ -89,7 +89,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -155,20 +155,46 @@ CREATE TABLE :"schema".job_states (
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
   progress       jsonb,
+  -- When the state was stored last.
+  checkpoint_at  timestamptz,
+  -- For how many milliseconds an attempt must be quiet before it is suspended; NULL: as long as others.
+  patience       float8,
   updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
--- Finished steps, and waits: a resumed job does not repeat them.
+-- Steps and waits: a resumed job does not repeat those that are finished. One that is not has no position: a wait, a step
+-- that is to be tried again.
+--
+-- INVARIANT: positions of one job are in the order in which its code has learnt of the ends, so that code which runs
+-- again learns of them in the same order.
 CREATE TABLE :"schema".job_steps (
   job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
   step         text        NOT NULL,
   kind         text        NOT NULL DEFAULT 'step',
+  position     integer,
   output       jsonb,
   output_meta  jsonb,
+  -- Why it failed, finally where it has a position.
+  error        jsonb,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- What was said to a job, kept until it asks.
+CREATE TABLE :"schema".job_signals (
+  job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  number       bigint      GENERATED ALWAYS AS IDENTITY,
+  name         text        NOT NULL,
+  payload      jsonb       NOT NULL,
+  payload_meta jsonb,
+  -- The wait that has taken it; NULL: none has.
+  step         text,
+  sent_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, number)
+);
+
+CREATE INDEX job_signals_untaken ON :"schema".job_signals (job, name, number) WHERE step IS NULL;
 
 -- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
 CREATE TABLE :"schema".job_attempts (
@@ -231,16 +257,38 @@ CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
--- What jobs wait for without holding a slot.
+-- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.
 CREATE TABLE :"schema".job_waits (
-  job      uuid   PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
-  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
-  -- The event's type, or the listener's name.
+  job      uuid    NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  step     text    NOT NULL,
+  kind     text    NOT NULL CHECK (kind IN ('event', 'cursor', 'job', 'signal')),
+  -- The event's type, the listener's name, or the signal's.
   target   text,
   key      text,
-  -- The last event that was looked at, or the sequence that the listener has to reach.
+  -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
-  jobs     uuid[]
+  child    uuid,
+  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
+  fresh    boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (job, step)
+);
+
+CREATE INDEX job_waits_event ON :"schema".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
+CREATE INDEX job_waits_fresh ON :"schema".job_waits (job) WHERE fresh;
+CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <> 'event';
+
+-- Up to where all waits together have looked at the events. Whoever looks holds the row.
+CREATE TABLE :"schema".job_wait_cursor (
+  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence  bigint      NOT NULL DEFAULT 0,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
+
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE :"schema".job_cancellations (
+  child uuid PRIMARY KEY
 );
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.

@@ -273,38 +273,112 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. `horizon` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Makes claimable what has waited for something that is there by now; answers how many jobs. `horizon` is the caller's:
+-- events above it are not settled.
+--
+-- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
+-- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
+-- has missed. One process looks at a time, the others go on.
+CREATE FUNCTION :"schema".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-  woken bigint;
+  place  :"schema".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM :"schema".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM :"schema".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
-        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM :"schema".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM :"schema".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM :"schema".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM :"schema".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM :"schema".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM :"schema".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM :"schema".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM :"schema".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE :"schema".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
+      JOIN :"schema".listeners l ON l.name = t.target
+      JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE :"schema".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $$;
+
+-- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
+CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE :"schema".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM :"schema".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
+END $$;
+
+-- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
+CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE sql AS $$
+  DELETE FROM :"schema".job_waits w WHERE NOT EXISTS (
+    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$$;
 
 -- Completing --------------------------------------------------------------------------------------
 

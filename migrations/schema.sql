@@ -125,6 +125,11 @@ CREATE TABLE tidemark.job_attempts (
   CONSTRAINT job_attempts_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_cancellations (
+  child uuid NOT NULL,
+  CONSTRAINT job_cancellations_pkey PRIMARY KEY (child)
+);
+
 CREATE UNLOGGED TABLE tidemark.job_doorbells (
   process uuid NOT NULL,
   armed boolean NOT NULL,
@@ -206,6 +211,19 @@ COMMENT ON TABLE tidemark.job_rates IS 'Starts of jobs under a rate limit, latel
 CREATE INDEX job_rates_next ON tidemark.job_rates USING btree (ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX job_rates_ready ON tidemark.job_rates USING btree (kind, name, ready_at) WHERE (ready_at IS NOT NULL);
 
+CREATE TABLE tidemark.job_signals (
+  job uuid NOT NULL,
+  number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  name text NOT NULL,
+  payload jsonb NOT NULL,
+  payload_meta jsonb,
+  step text,
+  sent_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_signals_pkey PRIMARY KEY (job, number),
+  CONSTRAINT job_signals_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+CREATE INDEX job_signals_untaken ON tidemark.job_signals USING btree (job, name, number) WHERE (step IS NULL);
+
 CREATE TABLE tidemark.job_states (
   job uuid NOT NULL,
   version integer NOT NULL DEFAULT 1,
@@ -214,6 +232,8 @@ CREATE TABLE tidemark.job_states (
   variables jsonb NOT NULL DEFAULT '{}'::jsonb,
   variables_meta jsonb NOT NULL DEFAULT '{}'::jsonb,
   progress jsonb,
+  checkpoint_at timestamp with time zone,
+  patience double precision,
   updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT job_states_pkey PRIMARY KEY (job),
   CONSTRAINT job_states_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
@@ -223,25 +243,40 @@ CREATE TABLE tidemark.job_steps (
   job uuid NOT NULL,
   step text NOT NULL,
   kind text NOT NULL DEFAULT 'step'::text,
+  "position" integer,
   output jsonb,
   output_meta jsonb,
+  error jsonb,
   started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamp with time zone,
   CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_wait_cursor (
+  one boolean NOT NULL DEFAULT true,
+  sequence bigint NOT NULL DEFAULT 0,
+  looked_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  CONSTRAINT job_wait_cursor_pkey PRIMARY KEY (one),
+  CONSTRAINT job_wait_cursor_one_check CHECK (one)
+) WITH (fillfactor=50);
+
 CREATE TABLE tidemark.job_waits (
   job uuid NOT NULL,
+  step text NOT NULL,
   kind text NOT NULL,
   target text,
   key text,
   sequence bigint,
-  jobs uuid[],
-  CONSTRAINT job_waits_pkey PRIMARY KEY (job),
+  child uuid,
+  fresh boolean NOT NULL DEFAULT true,
+  CONSTRAINT job_waits_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_waits_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE,
-  CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'jobs'::text])))
+  CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'job'::text, 'signal'::text])))
 );
+CREATE INDEX job_waits_event ON tidemark.job_waits USING btree (target, key) WHERE ((kind = 'event'::text) AND (NOT fresh));
+CREATE INDEX job_waits_fresh ON tidemark.job_waits USING btree (job) WHERE fresh;
+CREATE INDEX job_waits_other ON tidemark.job_waits USING btree (kind, target) WHERE (kind <> 'event'::text);
 
 CREATE TABLE tidemark.jobs (
   id uuid NOT NULL,
@@ -305,6 +340,7 @@ CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, na
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
@@ -623,6 +659,26 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.cancel_children()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE "tidemark".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM "tidemark".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
  RETURNS integer
  LANGUAGE plpgsql
@@ -921,6 +977,14 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.forget_waits()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+  DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
  RETURNS record
  LANGUAGE plpgsql
@@ -947,7 +1011,7 @@ AS $function$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -1065,6 +1129,18 @@ BEGIN
   IF pg_sequence_last_value('"tidemark".armed'::regclass) IS DISTINCT FROM wanted THEN
     PERFORM setval('"tidemark".armed'::regclass, wanted);
   END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_cancelled_parent()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
   RETURN NULL;
 END $function$;
 
@@ -1339,36 +1415,71 @@ CREATE OR REPLACE FUNCTION "tidemark".lock_namespace() RETURNS integer LANGUAGE 
 END $function$;
 REVOKE EXECUTE ON FUNCTION tidemark.use_lock_namespace(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint)
+CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint, most integer DEFAULT 20000)
  RETURNS bigint
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 DECLARE
-  woken bigint;
+  place  "tidemark".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM "tidemark".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM "tidemark".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
-        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM "tidemark".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM "tidemark".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM "tidemark".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+      JOIN "tidemark".listeners l ON l.name = t.target
+      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $function$;

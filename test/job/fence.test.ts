@@ -44,11 +44,8 @@ const settled = (outcome: string): unknown[] => [
   '{"message": "zombie"}',
   null,
   randomUUID(),
-  'event',
-  'x',
-  null,
-  1,
-  null,
+  '[{"step": "s", "kind": "event", "target": "x", "sequence": 1}]',
+  ['s'],
 ]
 
 const writes: readonly {
@@ -110,7 +107,7 @@ const writes: readonly {
   {
     what: 'finish a step',
     statement: writeStep,
-    values: (id, token) => [id, token, 's', 'step', '1', null, new Date(), true],
+    values: (id, token) => [id, token, 's', 'step', '1', null, new Date(), 1, null],
   },
   {
     what: 'finish a step with a large output',
@@ -123,7 +120,8 @@ const writes: readonly {
       '{"key": "k", "size": 1}',
       null,
       new Date(),
-      true,
+      1,
+      null,
       'k',
       '1',
       null,

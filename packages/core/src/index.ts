@@ -188,12 +188,13 @@ export type {
   SpawnNowOptions,
 } from './job/steered/job-admin.ts'
 export type {
-  FinishedStep,
   Job,
   JobContext,
   JobProgress,
   JobVariables,
+  StepSummary,
 } from './job/defined/job-context.ts'
+export type { StepOptions } from './job/defined/step-options.ts'
 export {
   fileSchema,
   webhookOf,
@@ -206,7 +207,7 @@ export type { JobTraceNode } from './job/steered/job-trace.ts'
 export type { PublishedJobType } from './job/defined/job-registry.ts'
 export type { OutputsOptions, OutputStore } from './job/outputs/output-store.ts'
 export type { JobRunnerOptions } from './job/running/job-runner.ts'
-export { jobStatuses, type JobStatus, type JobView } from './job/steered/job-view.ts'
+export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/steered/job-view.ts'
 export type { DeclaredRetention, JobRetention } from './job/defined/retention.ts'
 export type { JobRetryOptions } from './job/defined/retry-policy.ts'
 export {

@@ -2,9 +2,9 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs c9b4a99c39277cd83e957f22dbf986f7297f5959bd3f9e14f6676ee8eb5244f2
+-- migrated by 4 jobs 56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work b390e533b7339370070615628fb2bb9de2451cb5d5e16c3916c5035c78defd86
+-- migrated by 6 job-work 305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 
 BEGIN;
@@ -780,7 +780,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -846,20 +846,46 @@ CREATE TABLE "tidemark".job_states (
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
   progress       jsonb,
+  -- When the state was stored last.
+  checkpoint_at  timestamptz,
+  -- For how many milliseconds an attempt must be quiet before it is suspended; NULL: as long as others.
+  patience       float8,
   updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
--- Finished steps, and waits: a resumed job does not repeat them.
+-- Steps and waits: a resumed job does not repeat those that are finished. One that is not has no position: a wait, a step
+-- that is to be tried again.
+--
+-- INVARIANT: positions of one job are in the order in which its code has learnt of the ends, so that code which runs
+-- again learns of them in the same order.
 CREATE TABLE "tidemark".job_steps (
   job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
   step         text        NOT NULL,
   kind         text        NOT NULL DEFAULT 'step',
+  position     integer,
   output       jsonb,
   output_meta  jsonb,
+  -- Why it failed, finally where it has a position.
+  error        jsonb,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- What was said to a job, kept until it asks.
+CREATE TABLE "tidemark".job_signals (
+  job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  number       bigint      GENERATED ALWAYS AS IDENTITY,
+  name         text        NOT NULL,
+  payload      jsonb       NOT NULL,
+  payload_meta jsonb,
+  -- The wait that has taken it; NULL: none has.
+  step         text,
+  sent_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, number)
+);
+
+CREATE INDEX job_signals_untaken ON "tidemark".job_signals (job, name, number) WHERE step IS NULL;
 
 -- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
 CREATE TABLE "tidemark".job_attempts (
@@ -922,16 +948,38 @@ CREATE INDEX job_output_keys_new ON "tidemark".job_output_keys (created_at) WHER
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
--- What jobs wait for without holding a slot.
+-- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.
 CREATE TABLE "tidemark".job_waits (
-  job      uuid   PRIMARY KEY REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
-  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
-  -- The event's type, or the listener's name.
+  job      uuid    NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
+  step     text    NOT NULL,
+  kind     text    NOT NULL CHECK (kind IN ('event', 'cursor', 'job', 'signal')),
+  -- The event's type, the listener's name, or the signal's.
   target   text,
   key      text,
-  -- The last event that was looked at, or the sequence that the listener has to reach.
+  -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
-  jobs     uuid[]
+  child    uuid,
+  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
+  fresh    boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (job, step)
+);
+
+CREATE INDEX job_waits_event ON "tidemark".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
+CREATE INDEX job_waits_fresh ON "tidemark".job_waits (job) WHERE fresh;
+CREATE INDEX job_waits_other ON "tidemark".job_waits (kind, target) WHERE kind <> 'event';
+
+-- Up to where all waits together have looked at the events. Whoever looks holds the row.
+CREATE TABLE "tidemark".job_wait_cursor (
+  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence  bigint      NOT NULL DEFAULT 0,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO "tidemark".job_wait_cursor DEFAULT VALUES;
+
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE "tidemark".job_cancellations (
+  child uuid PRIMARY KEY
 );
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
@@ -987,7 +1035,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'c9b4a99c39277cd83e957f22dbf986f7297f5959bd3f9e14f6676ee8eb5244f2');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8');
 
 -- 5 job-turns
 -- breaking: no
@@ -1445,38 +1493,112 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. `horizon` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION "tidemark".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Makes claimable what has waited for something that is there by now; answers how many jobs. `horizon` is the caller's:
+-- events above it are not settled.
+--
+-- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
+-- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
+-- has missed. One process looks at a time, the others go on.
+CREATE FUNCTION "tidemark".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-  woken bigint;
+  place  "tidemark".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM "tidemark".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM "tidemark".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM "tidemark".listeners l
-        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM "tidemark".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM "tidemark".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM "tidemark".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM "tidemark".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+      JOIN "tidemark".listeners l ON l.name = t.target
+      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $$;
+
+-- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
+CREATE FUNCTION "tidemark".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON "tidemark".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION "tidemark".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION "tidemark".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE "tidemark".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM "tidemark".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+END $$;
+
+-- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
+CREATE FUNCTION "tidemark".forget_waits() RETURNS void LANGUAGE sql AS $$
+  DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$$;
 
 -- Completing --------------------------------------------------------------------------------------
 
@@ -1526,7 +1648,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'b390e533b7339370070615628fb2bb9de2451cb5d5e16c3916c5035c78defd86');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2');
 
 -- 7 job-story
 -- breaking: no
@@ -1666,70 +1788,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('4349047f-2f97-45ef-8646-e4d580447c53', 'true', '2026-11-28 14:16:19.030179+00');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'true', '2026-11-28 14:23:55.391843+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 14:16:19.01754+00', '783', '1', '60e12b08-01ce-41e0-9cd9-a6ea5888f05c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 14:16:19.116741+00', '791', '2', '7aae3902-4a8c-4ca6-9a86-eab44c67d9fa', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 14:16:19.159282+00', '800', '3', '9348cef0-cf9c-429b-8a77-91b6479c8fa0', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 14:16:19.193516+00', '802', NULL, 'ef2a9d13-9993-4d3d-bc75-39a084d6be47', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 14:16:19.22008+00', '808', NULL, '698fc24c-61fb-4523-b287-65aae7e798bb', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 14:16:19.234583+00', '814', NULL, 'c4995a24-5b76-4a89-8c36-23e72d90aa15', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 14:16:19.27797+00', '826', NULL, '08bf5df7-49d5-4847-8b77-0e3305afb4b2', '1', 'job.failed', NULL, '01a22283-9841-7000-b03b-4f5ed08e24f9', E'{"job": "01a22283-9841-7000-b03b-4f5ed08e24f9", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22283-9841-7000-b03b-4f5ed08e24f9', '01a22283-9841-7000-b03b-4f5ed08e24f9', NULL, NULL, NULL);
+('1', '2026-11-28 14:23:55.480696+00', '787', '1', 'cf93b03a-bf94-44ba-a09d-c307fd3f1be7', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 14:23:55.556781+00', '789', '2', '55326b85-4e66-404a-b0e3-2b6aa0faed1f', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 14:23:55.635154+00', '800', '3', 'a3ae16db-fa81-46b2-bc42-4441cb9c5280', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 14:23:55.674997+00', '802', NULL, 'd6d2f5b4-cb7d-4b2c-b12e-186a1dae392f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 14:23:55.720609+00', '813', NULL, '038712c7-e3ce-44ac-9cb0-d75bf4d63b1d', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 14:23:55.780057+00', '819', NULL, '43761795-95b8-46e0-b2be-de08df04a2f8', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 14:23:55.921536+00', '834', NULL, '7a754295-1ee2-45e3-8d58-6d1f2caab07f', '1', 'job.failed', NULL, '01a2228a-8fc8-7000-8063-2b5e538aae0f', E'{"job": "01a2228a-8fc8-7000-8063-2b5e538aae0f", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2228a-8fc8-7000-8063-2b5e538aae0f', '01a2228a-8fc8-7000-8063-2b5e538aae0f', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '0', '788:788:', NULL, NULL, NULL, '2026-11-28 14:16:19.083032+00');
+('1', '0', '0', '787:787:', NULL, NULL, NULL, '2026-11-28 14:23:55.493263+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 14:16:19.190719+00');
+('order b', '4', '2026-11-28 14:23:55.673655+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('27e79b88-e422-4d2b-b0d9-23f425ccd994', 'true');
+('b738f4c9-c001-42f6-90b7-31cc6f98c7c1', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('4349047f-2f97-45ef-8646-e4d580447c53', 'true');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_wait_cursor;
+INSERT INTO tidemark.job_wait_cursor (one, sequence, looked_at) OVERRIDING SYSTEM VALUE VALUES
+('true', '0', '-infinity');
+ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9836-7000-b0fa-13a87676d4c7', '2026-11-28 14:16:19.256025+00', '2026-11-28 14:16:19.255937+00', '2026-11-28 14:16:19.267926+00', '2026-11-28 14:16:19.285736+00', '1', '4349047f-2f97-45ef-8646-e4d580447c53', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "77918c0b-5782-4032-bb88-8826dc38e1f3", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a22283-9841-7000-b03b-4f5ed08e24f9', '2026-11-28 14:16:19.266297+00', '2026-11-28 14:16:19.266219+00', '2026-11-28 14:16:19.268268+00', '2026-11-28 14:16:19.276315+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a22283-9846-7000-ad85-3e654d3fdec9', '2026-11-28 14:16:19.271252+00', 'infinity', '2026-11-28 14:16:19.29653+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a22283-9853-7000-8c34-d2aafdc995cc', '2026-11-28 14:16:19.286872+00', '2026-11-28 14:16:19.28681+00', '2026-11-28 14:16:19.296692+00', NULL, '1', '4349047f-2f97-45ef-8646-e4d580447c53', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22283-986e-7000-95e0-40f29ef146f2', '2026-11-28 14:16:19.313407+00', '2026-11-28 14:16:19.313329+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22283-9878-7000-a0ef-cf8493988ad6', '2026-11-28 14:16:19.320973+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22283-9880-7000-8787-813ff31b61e8', '2026-11-28 14:16:19.328957+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('d867b380-5292-4384-9ad5-4ee32ff49f4d', '2026-11-28 14:16:19.350004+00', '2026-11-28 14:16:19.339638+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2228a-8fa6-7000-b289-c3c96a8f84c8', '2026-11-28 14:23:55.8223+00', '2026-11-28 14:23:55.822214+00', '2026-11-28 14:23:55.857947+00', '2026-11-28 14:23:55.905365+00', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "11529e40-00d3-44b9-90b4-f516d7528ef0", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2228a-8fc8-7000-8063-2b5e538aae0f', '2026-11-28 14:23:55.851347+00', '2026-11-28 14:23:55.851263+00', '2026-11-28 14:23:55.86102+00', '2026-11-28 14:23:55.913637+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', '2026-11-28 14:23:55.859965+00', 'infinity', '2026-11-28 14:23:55.91841+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2228a-8fe6-7000-b4f6-2e899bd84c58', '2026-11-28 14:23:55.881651+00', '2026-11-28 14:23:55.881573+00', '2026-11-28 14:23:55.918556+00', NULL, '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9039-7000-81e1-e673bb2e5938', '2026-11-28 14:23:55.964832+00', '2026-11-28 14:23:55.964492+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9044-7000-8f1e-80f2ce7eef58', '2026-11-28 14:23:55.97417+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2228a-9050-7000-8c79-4f51357feef1', '2026-11-28 14:23:55.98768+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('a8db6f00-8643-4df4-9db2-150e806a6135', '2026-11-28 14:23:56.023162+00', '2026-11-28 14:23:56.019749+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:18.697193+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:18.718917+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:19.251504+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:18.773901+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:18.780209+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "aliases": []}', '2026-11-28 14:16:18.786974+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.832415+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.868265+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:55.800416+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:54.965345+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:23:54.989048+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:23:55.032218+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('4349047f-2f97-45ef-8646-e4d580447c53', 'host', '10223', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:16:18.836977+00', '2026-11-28 14:16:19.525283+00');
+('1aaa95a2-5605-4814-9c77-97b2329bee30', 'host', '24074', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:23:55.086594+00', '2026-11-28 14:23:55.902903+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'dfa855a0-6330-47cb-98f7-dafd6cac14ef', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:16:19.025228+00');
+('yearly', '350970e0-a1b7-41b3-a81a-c1cbda50f11c', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:23:55.35318+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -1744,49 +1871,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '4349047f-2f97-45ef-8646-e4d580447c53', '2026-11-28 14:16:21.5274+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:16:19.383273+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:16:19.246529+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:16:19.251255+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:16:19.251255+00'),
-('letters', '1', '0', '7', '0', '1', '4349047f-2f97-45ef-8646-e4d580447c53', '2026-11-28 14:16:21.527421+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:16:19.383271+00'),
-('orders', '1', '0', '7', '0', '1', '4349047f-2f97-45ef-8646-e4d580447c53', '2026-11-28 14:16:21.527425+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:16:19.383225+00'),
-('turnover', '1', '0', '7', '0', '1', '4349047f-2f97-45ef-8646-e4d580447c53', '2026-11-28 14:16:21.527429+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:16:19.383261+00');
+('by-order', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912459+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985701+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:23:55.79104+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:23:55.800279+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:23:55.800279+00'),
+('letters', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912484+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985731+00'),
+('orders', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912489+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:23:55.985735+00'),
+('turnover', '1', '0', '7', '0', '1', '1aaa95a2-5605-4814-9c77-97b2329bee30', '2026-11-28 14:23:57.912492+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:23:55.985737+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '698fc24c-61fb-4523-b287-65aae7e798bb', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:16:19.263327+00', '2026-11-28 14:16:19.263327+00');
+('letters', '1', '5', 'shop.placed', '038712c7-e3ce-44ac-9cb0-d75bf4d63b1d', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:23:55.801378+00', '2026-11-28 14:23:55.801378+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9841-7000-b03b-4f5ed08e24f9', '1', '1', 'failed', '4349047f-2f97-45ef-8646-e4d580447c53', 'system', '2026-11-28 14:16:19.268268+00', '2026-11-28 14:16:19.276762+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a22283-9846-7000-ad85-3e654d3fdec9', '1', '1', 'suspended', '4349047f-2f97-45ef-8646-e4d580447c53', 'system', '2026-11-28 14:16:19.29653+00', '2026-11-28 14:16:19.332913+00', NULL);
+('01a2228a-8fc8-7000-8063-2b5e538aae0f', '1', '1', 'failed', '1aaa95a2-5605-4814-9c77-97b2329bee30', 'system', '2026-11-28 14:23:55.86102+00', '2026-11-28 14:23:55.913965+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', '1', '1', 'suspended', '1aaa95a2-5605-4814-9c77-97b2329bee30', 'system', '2026-11-28 14:23:55.91841+00', '2026-11-28 14:23:56.03281+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a22283-9853-7000-8c34-d2aafdc995cc', '1', '2026-11-28 14:16:19.31+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2228a-8fe6-7000-b4f6-2e899bd84c58', '1', '2026-11-28 14:23:55.961+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9836-7000-b0fa-13a87676d4c7', '77918c0b-5782-4032-bb88-8826dc38e1f3', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2228a-8fa6-7000-b289-c3c96a8f84c8', '11529e40-00d3-44b9-90b4-f516d7528ef0', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
-INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9853-7000-8c34-d2aafdc995cc', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:16:19.308943+00');
+INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fe6-7000-b4f6-2e899bd84c58', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:23:55.936625+00', NULL, '2026-11-28 14:23:55.955997+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
-INSERT INTO tidemark.job_steps (job, step, kind, output, output_meta, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9846-7000-ad85-3e654d3fdec9', 'number', 'step', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', '2026-11-28 14:16:19.3+00', '2026-11-28 14:16:19.307126+00'),
-('01a22283-9846-7000-ad85-3e654d3fdec9', 'paid', 'event', '{"after": "7", "until": null}', NULL, '2026-11-28 14:16:19.323+00', NULL);
+INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:23:55.92+00', '2026-11-28 14:23:55.946613+00'),
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'paid', 'event', NULL, '{"after": "7", "until": null}', NULL, NULL, '2026-11-28 14:23:55.96807+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
-INSERT INTO tidemark.job_waits (job, kind, target, key, sequence, jobs) OVERRIDING SYSTEM VALUE VALUES
-('01a22283-9846-7000-ad85-3e654d3fdec9', 'event', 'shop.paid', 'a', '7', NULL);
+INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, fresh) OVERRIDING SYSTEM VALUE VALUES
+('01a2228a-8fd0-7000-b351-7c0c403095cf', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

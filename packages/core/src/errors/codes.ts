@@ -394,6 +394,40 @@ export const errorCodes = {
       'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c is not run again: 3 processes in a row died while they ran it',
     remedy: 'Look for memory exhaustion, a native crash or process.exit in the job, then retry it.',
   },
+  TIDEMARK_DUPLICATE_STEP: {
+    summary:
+      'Two steps or waits of one job have the same id, or an id belonged to another kind before.',
+    example: 'send_mails: the id "send" of this step is taken by a step of the same job',
+    remedy:
+      'Give each its own id: in a loop add what it is about, `ctx.step(`send ${to}`, …)`. To try a step again use its `retry` option.',
+  },
+  TIDEMARK_TOO_MANY_STEPS: {
+    summary: 'A job has as many steps and waits as one job may have.',
+    example:
+      'poll_feed 01a20068-459c-7f5b-ac10-2fa5168fd22c has 100000 steps and waits, the most that a job may have',
+    remedy: 'Go on as a new job before that, with `ctx.continueAsNew(input)`.',
+  },
+  TIDEMARK_STEP_TIMEOUT: {
+    summary: 'A step took longer than its timeout.',
+    example: 'import_rows: the step "fetch" took more than 5000 ms',
+    remedy: 'Raise its `timeout`, or let its work end when its signal aborts.',
+  },
+  TIDEMARK_WAIT_IN_STEP: {
+    summary: 'A job waits inside of a step or a transaction, where it could not go on later.',
+    example: 'remind: "patience" waits inside of the step "send"',
+    remedy: 'Wait between steps; to try a step again later, give it `retry`.',
+  },
+  TIDEMARK_JOB_NOT_RESUMABLE: {
+    summary: 'An attempt was interrupted, and its job says that it cannot be resumed.',
+    example:
+      'print_labels 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted and is not resumable',
+    remedy: 'Find out how far it came; then retry it, or spawn it again.',
+  },
+  TIDEMARK_CHILD_GONE: {
+    summary: 'The child that a job waits for is not there any more.',
+    example: 'the child job send_mail 01a20068-459c-7f5b-ac10-2fa5168fd22c was deleted',
+    remedy: 'Somebody has deleted it. Retention and `prune` spare what a job waits for.',
+  },
   TIDEMARK_JOB_FAILED: {
     summary: 'The job that was waited for has failed or was cancelled.',
     example:
@@ -500,3 +534,8 @@ export const errorCodes = {
 
 /** A stable error code. */
 export type ErrorCode = keyof typeof errorCodes
+
+/** Whether a text is one of the codes. */
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(errorCodes, text)
+}

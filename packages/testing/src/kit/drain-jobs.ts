@@ -52,18 +52,20 @@ async function unfinished(app: App): Promise<string[]> {
     query(
       `
       SELECT format('%s %s: %s%s', j.name, j.id, j.status, CASE WHEN j.parked = 'type' THEN ', nobody runs its type' END) AS job
-      FROM ${schema}.jobs j LEFT JOIN ${schema}.job_waits w ON w.job = j.id
+      FROM ${schema}.jobs j
       WHERE j.status IN ('queued', 'running')
-        OR (j.status = 'scheduled' AND (
-          j.run_at <= clock_timestamp()
-          OR (w.kind = 'jobs' AND NOT EXISTS (
-            SELECT FROM ${schema}.jobs c WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled')))
-          OR (w.kind = 'cursor' AND NOT EXISTS (
-            SELECT FROM ${schema}.listeners l JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
-            WHERE l.name = w.target AND c.cursor < w.sequence))
-          OR (w.kind = 'event' AND EXISTS (
-            SELECT FROM ${schema}.events e WHERE e.sequence > w.sequence AND e.type = w.target
-              AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)))))
+        OR (j.status = 'scheduled' AND (j.run_at <= clock_timestamp() OR EXISTS (
+          SELECT FROM ${schema}.job_waits w WHERE w.job = j.id AND CASE w.kind
+            WHEN 'job' THEN NOT EXISTS (
+              SELECT FROM ${schema}.jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+            WHEN 'cursor' THEN NOT EXISTS (
+              SELECT FROM ${schema}.listeners l JOIN ${schema}.cursors c ON c.listener = l.name AND c.generation = l.generation
+              WHERE l.name = w.target AND c.cursor < w.sequence)
+            WHEN 'signal' THEN EXISTS (
+              SELECT FROM ${schema}.job_signals s WHERE s.job = j.id AND s.name = w.target AND s.step IS NULL)
+            ELSE EXISTS (
+              SELECT FROM ${schema}.events e WHERE e.sequence > w.sequence AND e.type = w.target
+                AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)) END)))
       UNION ALL
       SELECT format('schedule %s: its tick has come', s.name) FROM ${schema}.schedules s
       WHERE s.name = ANY ($1::text[]) AND s.next_at <= clock_timestamp()

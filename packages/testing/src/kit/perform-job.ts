@@ -45,6 +45,8 @@ export interface PerformedJob<Output> {
   readonly output: Output | undefined
   /** How long it asked to be left alone, in milliseconds; undefined: it did not. */
   readonly snoozed: number | undefined
+  /** The input that it goes on with as a new job; undefined: it does not. */
+  readonly continuedWith: { readonly input: unknown } | undefined
   /** The outputs of the steps that it has finished, those given included, by id and in their order. */
   readonly steps: ReadonlyMap<string, unknown>
   /** What the last checkpoint stored. */
@@ -99,10 +101,12 @@ export async function performJob<Input, Output>(
     context: read(job.schemas.context, options.carried) as undefined,
   }
   const answer = await attempt.perform(running)
-  const output = attempt.snoozed === undefined ? read(job.schemas.output, answer) : undefined
+  const ended = attempt.snoozed === undefined && attempt.continuedWith === undefined
+  const output = ended ? read(job.schemas.output, answer) : undefined
   return {
     output: output as Output | undefined,
     snoozed: attempt.snoozed,
+    continuedWith: attempt.continuedWith,
     steps: attempt.steps,
     state: attempt.state,
     variables: attempt.variables,
@@ -128,6 +132,7 @@ class PerformedAttempt {
   readonly #context: Partial<JobContext<unknown>>
   state: unknown
   snoozed: number | undefined
+  continuedWith: { readonly input: unknown } | undefined
   #completed: { readonly output: unknown } | undefined
 
   constructor(app: App, job: JobDefinition, options: PerformOptions) {
@@ -151,7 +156,7 @@ class PerformedAttempt {
       const answer = await run?.(job, this.#runContext())
       return this.#completed === undefined ? answer : this.#completed.output
     } catch (error) {
-      if (this.snoozed !== undefined || this.#completed !== undefined) {
+      if (error instanceof Snoozed || this.#completed !== undefined) {
         return this.#completed?.output
       }
       throw error
@@ -168,12 +173,13 @@ class PerformedAttempt {
       checkpoint: async (state) => {
         this.state = read(this.#job.schemas.state, state)
       },
+      map: (items, work) => performMap(items, work),
+      all: (async (branches: readonly (() => Promise<unknown>)[]) =>
+        performMap(branches, (branch) => branch())) as JobContext<unknown>['all'],
       step: (id, work) => this.#once(id, async () => work(context.signal)),
       get steps() {
         const at = new Date()
-        return [...steps].map(([id, output]) => {
-          return { id, output, startedAt: at, completedAt: at }
-        })
+        return [...steps.keys()].map((id) => ({ id, startedAt: at, completedAt: at }))
       },
       variables: {
         get: (name) => this.variables.get(name),
@@ -197,7 +203,12 @@ class PerformedAttempt {
       sleep: async (id, duration) => void this.sleeps.set(id, milliseconds(duration)),
       waitForEvent: (id) => this.#given(id, 'waitForEvent') as never,
       waitFor: (listener, sequence) => this.#app.waitFor(listener, sequence),
+      waitForSignal: (id) => this.#given(id, 'waitForSignal') as never,
       child: (id) => this.#given(id, 'child') as never,
+      continueAsNew: async (next) => {
+        this.continuedWith = { input: next }
+        throw new Snoozed('the job goes on as a new one')
+      },
       dataDir: () => this.#given('dataDir', 'dataDir') as never,
     }
     return Object.defineProperties(context, Object.getOwnPropertyDescriptors(this.#context))
@@ -209,7 +220,10 @@ class PerformedAttempt {
   }
 
   /** What a test has said that a wait answers. */
-  async #given(id: string, verb: 'waitForEvent' | 'child' | 'dataDir'): Promise<unknown> {
+  async #given(
+    id: string,
+    verb: 'waitForEvent' | 'waitForSignal' | 'child' | 'dataDir',
+  ): Promise<unknown> {
     if (this.steps.has(id)) return this.steps.get(id)
     throw new TestingError(
       'TIDEMARK_TESTING_UNSUPPORTED',
@@ -274,4 +288,14 @@ class PerformedAttempt {
 /** What an attempt that follows would read of a value; as it is where there is no schema. */
 function read(schema: JobDefinition['schemas']['output'], value: unknown): unknown {
   return schema === undefined ? value : storedAndRead(schema, value)
+}
+
+/** One branch after the other: a test sees them in one order. */
+async function performMap<Item, Result>(
+  items: Iterable<Item>,
+  work: (item: Item, index: number) => Promise<Result> | Result,
+): Promise<Result[]> {
+  const results: Result[] = []
+  for (const item of items) results.push(await work(item, results.length))
+  return results
 }

@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'c9b4a99c39277cd83e957f22dbf986f7297f5959bd3f9e14f6676ee8eb5244f2',
+    checksum: '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -790,7 +790,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WHEN 'running' THEN CASE
       -- How an attempt ends.
       WHEN what IN ('completed', 'failed', 'cancelled') THEN what
-      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost') THEN CASE
+      WHEN what IN ('retried', 'suspended', 'paused', 'released', 'lost', 'continued') THEN CASE
         WHEN requested = 'cancel' THEN 'cancelled'
         WHEN requested = 'pause' THEN 'paused'
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
@@ -856,20 +856,46 @@ CREATE TABLE :"schema".job_states (
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
   progress       jsonb,
+  -- When the state was stored last.
+  checkpoint_at  timestamptz,
+  -- For how many milliseconds an attempt must be quiet before it is suspended; NULL: as long as others.
+  patience       float8,
   updated_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
--- Finished steps, and waits: a resumed job does not repeat them.
+-- Steps and waits: a resumed job does not repeat those that are finished. One that is not has no position: a wait, a step
+-- that is to be tried again.
+--
+-- INVARIANT: positions of one job are in the order in which its code has learnt of the ends, so that code which runs
+-- again learns of them in the same order.
 CREATE TABLE :"schema".job_steps (
   job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
   step         text        NOT NULL,
   kind         text        NOT NULL DEFAULT 'step',
+  position     integer,
   output       jsonb,
   output_meta  jsonb,
+  -- Why it failed, finally where it has a position.
+  error        jsonb,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- What was said to a job, kept until it asks.
+CREATE TABLE :"schema".job_signals (
+  job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  number       bigint      GENERATED ALWAYS AS IDENTITY,
+  name         text        NOT NULL,
+  payload      jsonb       NOT NULL,
+  payload_meta jsonb,
+  -- The wait that has taken it; NULL: none has.
+  step         text,
+  sent_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (job, number)
+);
+
+CREATE INDEX job_signals_untaken ON :"schema".job_signals (job, name, number) WHERE step IS NULL;
 
 -- Attempts that did not complete their job. The one that did, and the present one, are in the job's own row.
 CREATE TABLE :"schema".job_attempts (
@@ -932,16 +958,38 @@ CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
--- What jobs wait for without holding a slot.
+-- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.
 CREATE TABLE :"schema".job_waits (
-  job      uuid   PRIMARY KEY REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
-  kind     text   NOT NULL CHECK (kind IN ('event', 'cursor', 'jobs')),
-  -- The event's type, or the listener's name.
+  job      uuid    NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,
+  step     text    NOT NULL,
+  kind     text    NOT NULL CHECK (kind IN ('event', 'cursor', 'job', 'signal')),
+  -- The event's type, the listener's name, or the signal's.
   target   text,
   key      text,
-  -- The last event that was looked at, or the sequence that the listener has to reach.
+  -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
-  jobs     uuid[]
+  child    uuid,
+  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
+  fresh    boolean NOT NULL DEFAULT true,
+  PRIMARY KEY (job, step)
+);
+
+CREATE INDEX job_waits_event ON :"schema".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
+CREATE INDEX job_waits_fresh ON :"schema".job_waits (job) WHERE fresh;
+CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <> 'event';
+
+-- Up to where all waits together have looked at the events. Whoever looks holds the row.
+CREATE TABLE :"schema".job_wait_cursor (
+  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence  bigint      NOT NULL DEFAULT 0,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
+
+-- Children that are to be cancelled, because their parents were.
+CREATE TABLE :"schema".job_cancellations (
+  child uuid PRIMARY KEY
 );
 
 -- Processes that wait for jobs and want to be rung. Unlogged: after a crash nobody waits.
@@ -1185,7 +1233,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'b390e533b7339370070615628fb2bb9de2451cb5d5e16c3916c5035c78defd86',
+    checksum: '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1461,38 +1509,112 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- Makes claimable what has waited for an event, a cursor or other jobs that are there by now. \`horizon\` is the
--- caller's: events above it are not settled.
-CREATE FUNCTION :"schema".wake_jobs(horizon bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+-- Makes claimable what has waited for something that is there by now; answers how many jobs. \`horizon\` is the caller's:
+-- events above it are not settled.
+--
+-- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
+-- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
+-- has missed. One process looks at a time, the others go on.
+CREATE FUNCTION :"schema".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
-  woken bigint;
+  place  :"schema".job_wait_cursor%ROWTYPE;
+  upto   bigint;
+  ready  uuid[] := '{}';
+  woken  uuid[];
+  types  text[];
+  keys   text[];
+  missed bigint;
 BEGIN
-  WITH ready AS (
-    SELECT w.job FROM :"schema".job_waits w
-    WHERE NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL)
-    OR CASE w.kind
-      WHEN 'event' THEN EXISTS (
-        SELECT FROM :"schema".events e
-        WHERE e.sequence > w.sequence AND e.sequence <= horizon AND e.type = w.target
-          AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-      WHEN 'cursor' THEN (
-        SELECT min(c.cursor) >= w.sequence FROM :"schema".listeners l
-        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-        WHERE l.name = w.target)
-      ELSE NOT EXISTS (
-        SELECT FROM :"schema".jobs c
-        WHERE c.id = ANY (w.jobs) AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    END
-    ORDER BY w.job FOR UPDATE OF w SKIP LOCKED
-  ), gone AS (
-    DELETE FROM :"schema".job_waits w USING ready r WHERE w.job = r.job RETURNING w.job
-  )
-  UPDATE :"schema".jobs j SET run_at = statement_timestamp() FROM gone g
-  WHERE j.id = g.job AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
-  GET DIAGNOSTICS woken = ROW_COUNT;
-  RETURN woken;
+  SELECT * INTO place FROM :"schema".job_wait_cursor FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN 0; END IF;
+  upto := greatest(place.sequence, horizon);
+  -- What nobody waits for needs no look.
+  IF EXISTS (SELECT FROM :"schema".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
+    SELECT max(e.sequence) INTO missed FROM (
+      SELECT e.sequence FROM :"schema".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
+      ORDER BY e.sequence LIMIT most) e;
+    -- A page at a time: the rest is looked at next.
+    IF EXISTS (SELECT FROM :"schema".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
+    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
+      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM :"schema".events e
+      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
+    ready := ARRAY(
+      SELECT w.job FROM unnest(types, keys) AS e (type, key)
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
+      UNION
+      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
+      JOIN :"schema".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  END IF;
+  -- Those that are new: what lies between their own look and the cursor.
+  ready := ready || ARRAY(
+    SELECT w.job FROM :"schema".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
+      SELECT FROM :"schema".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
+        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
+  UPDATE :"schema".job_waits w SET fresh = false WHERE w.fresh;
+  ready := ready || ARRAY(
+    SELECT w.job FROM (
+      SELECT l.name, min(c.cursor) AS reached
+      FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
+      JOIN :"schema".listeners l ON l.name = t.target
+      JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+      GROUP BY l.name) r
+    JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+      SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+    UNION ALL
+    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+      SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+  UPDATE :"schema".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  IF ready = '{}' THEN RETURN 0; END IF;
+  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
+  woken := ARRAY(
+    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
+  UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
+  DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
+  RETURN cardinality(woken);
 END $$;
+
+-- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
+CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
+  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+
+-- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  children uuid[];
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
+  children := ARRAY(
+    SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
+  UPDATE :"schema".jobs j
+  SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
+    finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
+    status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
+  WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  DELETE FROM :"schema".job_cancellations c
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
+END $$;
+
+-- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
+CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE sql AS $$
+  DELETE FROM :"schema".job_waits w WHERE NOT EXISTS (
+    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
+$$;
 
 -- Completing --------------------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ import {
 import type { SchemaStatement } from '../../database/statement.ts'
 import type { OpenTransaction } from '../../database/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { currentCause } from '../../outbox/published/cause.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { notStorable } from '../defined/job-codec.ts'
 import type { JobEnvironment } from './environment.ts'
 import { cutsOff, interruptionError, type Interruption } from './interruption.ts'
-import type { Suspension } from './suspension.ts'
 
 /** One claim of one job: the right to write for it, until it has ended or somebody else has it. */
 export class Attempt {
@@ -20,8 +21,6 @@ export class Attempt {
   readonly definition: JobDefinition
   readonly environment: JobEnvironment
   readonly startedAt: number = performance.now()
-  /** Set when the job has asked to go on later, whatever becomes of the error that says so. */
-  suspension: Suspension | undefined
   /** Whether it was completed in a transaction of its own that has committed. */
   completed = false
   readonly #transactions = new Set<OpenTransaction>()
@@ -44,6 +43,14 @@ export class Attempt {
 
   get interruption(): Interruption | undefined {
     return this.#interruption
+  }
+
+  /** What code gets that goes on although its attempt was cut off. */
+  get lateError(): Error | undefined {
+    const interruption = this.#interruption
+    return interruption !== undefined && cutsOff(interruption)
+      ? this.#error(interruption)
+      : undefined
   }
 
   /** Aborts on every interruption but a drain. Made when it is first asked for. */
@@ -101,6 +108,26 @@ export class Attempt {
   throwIfInterrupted(): void {
     if (this.#over) throw this.#error('lost')
     if (this.#interruption !== undefined) throw this.#error(this.#interruption)
+  }
+
+  /** @throws TidemarkError TIDEMARK_WAIT_IN_STEP inside of a step: a job that goes on later could not go on there. */
+  requireOutside(id: string): void {
+    const step = currentCause.getStore()?.step
+    if (step === undefined) return
+    const { name } = this.definition
+    throw new TidemarkError(
+      'TIDEMARK_WAIT_IN_STEP',
+      `${name}: "${id}" waits inside of the step "${step}"`,
+      { details: { job: name, wait: id, step } },
+    )
+  }
+
+  /** Lets code that was left behind, such as the losers of a race, see that the attempt is over. */
+  abort(): void {
+    const { name } = this.definition
+    const message = `${name} ${this.job.id}: the attempt is over`
+    const details = { name, id: this.job.id, reason: 'over' }
+    this.#controller?.abort(new TidemarkError('TIDEMARK_JOB_INTERRUPTED', message, { details }))
   }
 
   /** Nothing that comes later is written. */

@@ -1,13 +1,13 @@
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import type { StepOptions } from './step-options.ts'
 import type { JobTransaction } from './transactional-context.ts'
 import type { JobWaits } from './waits.ts'
 
-/** A step that a job has finished. */
-export interface FinishedStep {
+/** A step that a job has finished. What it answered, `step` answers again. */
+export interface StepSummary {
   readonly id: string
-  readonly output: unknown
   readonly startedAt: Date
   readonly completedAt: Date
 }
@@ -57,11 +57,30 @@ export interface JobContext<State> extends JobWaits {
    * it. When the process dies between the two, it is run again: make it idempotent, or use
    * `transaction(work, { step: id })`, which is done once.
    *
-   * @param id - names the step within the job.
+   * A step that fails throws, and that is stored, too: code that has dealt with it sees the same error when it runs
+   * again. It is tried again when the attempt fails because of it, or with `retry`.
+   *
+   * @param id - names the step within the job; each id is used once.
+   * @throws TidemarkError TIDEMARK_DUPLICATE_STEP, TIDEMARK_TOO_MANY_STEPS, TIDEMARK_STEP_TIMEOUT.
    */
-  step<T>(id: string, work: (signal: AbortSignal) => Promise<T> | T): Promise<T>
-  /** The steps that are finished, in the order in which they began. */
-  readonly steps: readonly FinishedStep[]
+  step<T>(
+    id: string,
+    work: (signal: AbortSignal) => Promise<T> | T,
+    options?: StepOptions,
+  ): Promise<T>
+  /** Runs `work` for each item, `concurrency` at once (10), and answers the results in their order. */
+  map<Item, Result>(
+    items: Iterable<Item>,
+    work: (item: Item, index: number) => Promise<Result> | Result,
+    options?: { readonly concurrency?: number },
+  ): Promise<Result[]>
+  /** Runs branches side by side, `concurrency` at once (10), and answers the results in their order. */
+  all<Results extends readonly unknown[]>(
+    branches: readonly [...{ [Index in keyof Results]: () => Promise<Results[Index]> }],
+    options?: { readonly concurrency?: number },
+  ): Promise<Results>
+  /** The steps that are finished, in the order in which they ended. */
+  readonly steps: readonly StepSummary[]
   readonly variables: JobVariables
   /** Tells how far the job is. It is stored a few times a second, the latest wins. */
   progress(progress: JobProgress): void
@@ -94,4 +113,9 @@ export interface JobContext<State> extends JobWaits {
   readonly spawn: Spawn
   /** Ends the attempt without counting it; the job begins anew after `delay`, past its finished steps. */
   snooze(delay: Duration): Promise<never>
+  /**
+   * Begins the job anew with another input, at once and without its steps, state and variables: for what goes on for
+   * ever, or has more steps than one job may have. Its id, its keys and its signals stay. Nothing after it runs.
+   */
+  continueAsNew(input: unknown): Promise<never>
 }

@@ -1,3 +1,4 @@
+import type { z } from 'zod'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -20,6 +21,28 @@ export interface JobEventOptions<Definition> extends JobWaitOptions {
   readonly after?: EventSequence
 }
 
+/** Which signal a job waits for. */
+export interface JobSignalOptions<T> extends JobWaitOptions {
+  /** What the signal must carry: what does not fit fails the attempt. Defaults to anything. */
+  readonly schema?: z.ZodType<T>
+}
+
+/** What binds a job to a child. */
+export interface ChildOptions {
+  /**
+   * What becomes of the child when its parent is cancelled: `'cancel'`: it is, too, within a second; `'abandon'`: it goes
+   * on alone. Defaults to `'cancel'`.
+   */
+  readonly onCancel?: 'cancel' | 'abandon'
+  /**
+   * What becomes of the parent when the child has failed or was cancelled: `'throw'`: it gets the error and decides;
+   * `'fail'`: it fails at once, and is not tried again. Defaults to `'throw'`.
+   */
+  readonly onFailure?: 'throw' | 'fail'
+  /** Whether a failed child is run again when its parent is. Defaults to true. */
+  readonly retry?: boolean
+}
+
 /**
  * Waiting without a slot: the attempt ends, and the job is run again from its first line when what it waits for is
  * there. Everything before the wait that must not be done twice belongs into steps.
@@ -40,14 +63,27 @@ export interface JobWaits {
     options?: JobWaitOptions,
   ): Promise<boolean>
   /**
-   * Spawns a child job, once, and waits for it.
+   * Waits for a signal that somebody sends to this job with `jobs.signal(id, name, payload)`. Signals are kept until the
+   * job asks, and each is taken once, the oldest first.
+   *
+   * @returns what it carries; undefined when the time was over first.
+   */
+  waitForSignal<T = unknown>(
+    id: string,
+    name: string,
+    options?: JobSignalOptions<T>,
+  ): Promise<T | undefined>
+  /**
+   * Spawns a child job, once, and waits for it. Children run side by side: await them together.
    *
    * @returns its output.
-   * @throws TidemarkError TIDEMARK_JOB_FAILED when it has failed or was cancelled.
+   * @throws TidemarkError TIDEMARK_JOB_FAILED when it has failed or was cancelled, TIDEMARK_CHILD_GONE when it was
+   * deleted.
    */
   child<Input, Output>(
     id: string,
     job: JobDefinition<Input, Output>,
     input: NoInfer<Input>,
+    options?: ChildOptions,
   ): Promise<Output>
 }

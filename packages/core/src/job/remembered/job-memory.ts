@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import {
+  beginWait,
   readMemory,
   writeProgress,
   writeState,
@@ -7,28 +8,25 @@ import {
   writeVariable,
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
+import { isErrorCode } from '../../errors/codes.ts'
+import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import { copyOf } from '../../event/isolation.ts'
 import type { Attempt } from '../attempted/attempt.ts'
+import { Branches, type Turn } from '../attempted/branches.ts'
 import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { requireKey } from '../defined/stored-key.ts'
+import { JobSteps, type StoredStep } from './job-steps.ts'
 
-/** A step as it is stored: finished, or a wait that has begun. */
-export interface StoredStep {
+/** The end of a step or a wait. */
+export interface EndedStep {
   readonly id: string
   readonly kind: string
-  readonly output: unknown
   readonly startedAt: Date
-  readonly completedAt: Date | null
-}
-
-interface StepRow {
-  readonly step: string
-  readonly kind: string
-  readonly output: unknown
-  readonly meta: unknown
-  readonly startedAt: string
-  readonly completedAt: string | null
+  readonly output?: unknown
+  /** What it failed with. */
+  readonly error?: { readonly thrown: unknown }
 }
 
 interface MemoryRow {
@@ -37,18 +35,25 @@ interface MemoryRow {
   readonly state_meta: unknown
   readonly variables: Record<string, unknown> | null
   readonly variables_meta: Record<string, unknown> | null
-  readonly steps: readonly StepRow[] | null
+  readonly patience: number | null
+  /** The server's clock, in milliseconds since 1970. */
+  readonly now: number
 }
 
 /** What earlier attempts of a job have left, and what this one leaves. Each write is fenced. */
 export class JobMemory {
   readonly #attempt: Attempt
-  readonly #steps = new Map<string, StoredStep>()
+  readonly steps: JobSteps
+  readonly branches: Branches
   readonly #variables = new Map<string, unknown>()
   #state: unknown
+  // From the server's clock to that of this process.
+  #ahead: number = performance.now() - Date.now()
 
   private constructor(attempt: Attempt) {
     this.#attempt = attempt
+    this.steps = new JobSteps(attempt)
+    this.branches = new Branches(() => attempt.lateError)
   }
 
   /** Of a first attempt: there is nothing to read. */
@@ -61,13 +66,14 @@ export class JobMemory {
   /** @throws TidemarkError TIDEMARK_INVALID_STATE. */
   static async load(attempt: Attempt): Promise<JobMemory> {
     const memory = new JobMemory(attempt)
-    const { job, environment } = attempt
-    const { database, outbox, outputs } = environment
-    const { rows } = await run(database, readMemory(outbox.schema), [job.id])
-    const row = rows[0] as unknown as MemoryRow
-    const steps = row.steps ?? []
-    const reading = outputs.readAll(database, job.id, steps, attempt.cutSignal)
-    memory.#remember(row, steps, await Promise.race([reading, attempt.cut]))
+    const { database, outbox } = attempt.environment
+    const [{ rows }] = await Promise.all([
+      run(database, readMemory(outbox.schema), [attempt.job.id]),
+      memory.steps.load(),
+    ])
+    const positions = [...memory.steps.values()].flatMap(({ position }) => position ?? [])
+    memory.branches.deliveries.resume(positions.toSorted((a, b) => a - b))
+    memory.#remember(rows[0] as unknown as MemoryRow)
     return memory
   }
 
@@ -79,20 +85,38 @@ export class JobMemory {
     return this.#variables
   }
 
-  get steps(): readonly StoredStep[] {
-    return [...this.#steps.values()]
+  /**
+   * Takes an id for a step or a wait, and answers what is stored under it.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION when nothing could ever be stored under it, TIDEMARK_DUPLICATE_STEP
+   * when it is taken, TIDEMARK_TOO_MANY_STEPS: before the work, not after.
+   */
+  take(id: string, kind: string): StoredStep | undefined {
+    const { name } = this.#attempt.definition
+    requireKey(name, 'the id of a step or a wait', id)
+    const stored = this.steps.get(id)
+    this.branches.use(name, id, kind, stored?.kind)
+    this.steps.requireRoom(id)
+    if (stored?.position == null) this.branches.goesOn()
+    return stored
   }
 
   /**
-   * What is stored under an id; every step and every wait asks first.
+   * What a step that has ended answered.
    *
-   * @throws TidemarkError TIDEMARK_INVALID_OPTION when nothing could ever be stored under it: before the work, not after.
+   * @throws what it failed with, as far as it is stored.
    */
-  step(id: string): StoredStep | undefined {
-    requireKey(this.#attempt.definition.name, 'the id of a step or a wait', id)
-    const step = this.#steps.get(id)
-    // Each that asks has a value of its own.
-    return step && { ...step, output: copyOf(`the output of ${id}`, step.output) }
+  async replay(step: StoredStep, turn: Turn): Promise<unknown> {
+    if (step.position !== null) turn.position = step.position
+    if (step.error !== null) {
+      const error = errorOf(step.error)
+      this.branches.failed(step.id, error)
+      throw error
+    }
+    const { database, outputs } = this.#attempt.environment
+    const { cut, cutSignal, job } = this.#attempt
+    const row = await this.steps.output(step)
+    return Promise.race([outputs.read(database, job.id, row, cutSignal), cut])
   }
 
   /** Stores the state; with an executor, in its transaction. */
@@ -115,50 +139,98 @@ export class JobMemory {
     await this.#attempt.write(writeProgress, [json])
   }
 
-  /** Stores a finished step, or the beginning of a wait; with an executor, in its transaction. */
-  async saveStep(step: StoredStep, executor?: Executor | PreparingExecutor): Promise<void> {
-    const { id, kind, output, startedAt, completedAt } = step
+  /** Stores how a step has ended, and takes its place in the order of ends; with an executor, in its transaction. */
+  async end(step: EndedStep, turn: Turn, executor?: Executor | PreparingExecutor): Promise<void> {
+    const { id, kind, output, error, startedAt } = step
     const encoded = output === undefined ? null : encodeStored(`the output of ${id}`, output)
-    const finished = completedAt !== null
     const { outputs } = this.#attempt.environment
-    // A wait is looked at by others while it is open: it stays in its row.
-    const { row, large } = finished
-      ? await outputs.place(this.#attempt, encoded)
-      : { row: encoded, large: null }
-    const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, finished]
+    const { row, large } = await outputs.place(this.#attempt, encoded)
+    // A transaction that is tried again keeps its place.
+    const position = (turn.position ??= this.branches.deliveries.take())
+    const described = error === undefined ? null : describeError(error.thrown)
+    const stored = described === null ? null : JSON.stringify(described)
+    const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, position, stored]
     if (large === null) await this.#attempt.write(writeStep, values, executor)
     else {
       const { key, value } = large
-      const kept = [...values, key, value.json, value.meta]
-      await this.#attempt.write(writeLargeStep, kept, executor)
+      await this.#attempt.write(writeLargeStep, [...values, key, value.json, value.meta], executor)
     }
-    // In somebody's transaction it counts when that has committed.
-    if (executor === undefined) this.remember(step)
+    if (error !== undefined) this.branches.failed(id, error.thrown)
+    this.noteEnd(step, position)
   }
 
-  remember(step: StoredStep): void {
-    const { id, output } = step
-    this.#steps.set(id, { ...step, output: copyOf(`the output of ${id}`, output) })
+  /** Notes the end of a step that is stored already. */
+  noteEnd({ id, kind, startedAt, error }: EndedStep, position: number): void {
+    const described = error === undefined ? null : describeError(error.thrown)
+    const completedAt = new Date()
+    const step = { id, kind, position, error: described, startedAt, completedAt }
+    this.steps.set({ ...step, text: null, meta: null, size: 0 })
   }
 
-  #remember(row: MemoryRow, steps: readonly StepRow[], outputs: readonly unknown[]): void {
-    for (const [index, { step, kind, startedAt, completedAt }] of steps.entries()) {
-      this.#steps.set(step, {
-        id: step,
-        kind,
-        output: outputs[index],
-        startedAt: new Date(startedAt),
-        completedAt: completedAt === null ? null : new Date(completedAt),
-      })
-    }
+  /** Stores that a step has failed, and is to be tried again. */
+  async failedOnce(step: EndedStep, tries: unknown): Promise<void> {
+    const { id, kind, startedAt, error } = step
+    const described = JSON.stringify(describeError(error?.thrown))
+    const values = [id, kind, JSON.stringify(tries), null, startedAt, null, described]
+    await this.#attempt.write(writeStep, values)
+  }
+
+  /** How many milliseconds are left until a time of the server's clock; infinity where there is no such time. */
+  left(until: number | null): number {
+    return until === null ? Number.POSITIVE_INFINITY : until + this.#ahead - performance.now()
+  }
+
+  /** The time of the server's clock in so many milliseconds. */
+  at(delay: number): number {
+    return performance.now() - this.#ahead + delay
+  }
+
+  /** Begins a wait that ends in `duration` milliseconds, by the server's clock, or never. */
+  async beginWait(id: string, kind: string, what: object, duration: number): Promise<void> {
+    const length = Number.isFinite(duration) ? duration : null
+    await this.#attempt.write(beginWait, [id, kind, JSON.stringify(what), length])
+  }
+
+  /** Changes what is stored of a wait that is not over. */
+  async changeWait(
+    id: string,
+    kind: string,
+    what: object,
+    executor?: Executor | PreparingExecutor,
+  ): Promise<void> {
+    const values = [id, kind, JSON.stringify(what), null, new Date(), null, null]
+    await this.#attempt.write(writeStep, values, executor)
+  }
+
+  #remember(row: MemoryRow): void {
+    this.#ahead = performance.now() - row.now
+    if (row.patience !== null) this.branches.patience = row.patience
     for (const [name, value] of Object.entries(row.variables ?? {})) {
       this.#variables.set(name, decodeValue(value, row.variables_meta?.[name]))
     }
-    const { version, state, state_meta: meta } = row
     this.#state = decodeJobState(
       this.#attempt.definition,
       // A job that has only reported progress has a row without a state.
-      version === null || state === null ? undefined : { version, json: state, meta },
+      row.version === null || row.state === null
+        ? undefined
+        : { version: row.version, json: row.state, meta: row.state_meta },
     )
   }
+}
+
+/** An error as code that runs again sees it: its name, message, code and cause, and no class of its own. */
+function errorOf(description: ErrorDescription): Error {
+  const { name, message, code, hint, stack, cause, errors } = description
+  const options = cause === undefined ? {} : { cause: errorOf(cause) }
+  if (code !== undefined && isErrorCode(code)) {
+    const bare = message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message
+    return new TidemarkError(code, bare, { ...options, ...(hint === undefined ? {} : { hint }) })
+  }
+  const error =
+    errors === undefined
+      ? new Error(message, options)
+      : new AggregateError(errors.map(errorOf), message, options)
+  error.name = name
+  if (stack !== undefined) error.stack = stack
+  return code === undefined ? error : Object.assign(error, { code })
 }

@@ -6,12 +6,13 @@ import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
 import { beginAttempt } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import type { Suspension } from '../attempted/suspension.ts'
+import type { Branches, EarlyEnd } from '../attempted/branches.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { comesOf, failedOrRetried } from '../settled/verdict.ts'
+import { watchForLife } from './lively.ts'
 import { RunContext } from './run-context.ts'
 
 /** Runs one attempt of a job that works outside of a transaction. Never throws. */
@@ -31,25 +32,86 @@ export function errorOf(outcome: Outcome): unknown {
 
 async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   let context: RunContext | undefined
+  let suspended = false
   const timer = after(attempt.definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
     const ctx = (context = new RunContext(attempt, memory))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
-    const value = isThenable(output) ? await Promise.race([output, attempt.cut]) : output
+    const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
+    if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
-    if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+    if (isEarly(value)) {
+      suspended = value.end.kind === 'suspended'
+      return value.end
+    }
     const encoded = encodeOutput(attempt.definition, value)
     const placed = attempt.environment.outputs.place(attempt, encoded)
     return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {
+    const { branches } = context?.memory ?? {}
+    // What is under way ends first: its effects are stored, so that they are not repeated.
+    await Promise.race([branches?.close(), attempt.cut]).catch(() => {
+      // It was cut off meanwhile, which decides how it has ended.
+    })
     await context?.flush()
-    return outcomeOf(attempt, error)
+    return tryingAgain(outcomeOf(attempt, error, branches?.fatal), branches, error)
+  } finally {
+    timer.clear()
+    // Whether its code is quiet, its own signal must not decide.
+    if (!suspended) attempt.abort()
+  }
+}
+
+/** Marks that an attempt has ended although its code has not. */
+class Early {
+  readonly end: EarlyEnd
+
+  constructor(end: EarlyEnd) {
+    this.end = end
+  }
+}
+
+function isEarly(value: unknown): value is Early {
+  return value instanceof Early
+}
+
+/** What the code answers, or how the attempt ends without it. */
+async function runToEnd(
+  attempt: Attempt,
+  branches: Branches,
+  output: PromiseLike<unknown>,
+): Promise<unknown> {
+  const early = branches.ended.then((end) => {
+    if (end.kind === 'suspended') watchForLife(attempt, branches, output)
+    return new Early(end)
+  })
+  return Promise.race([output, attempt.cut, early])
+}
+
+// For branches that do not heed their signal.
+const patience = 5_000
+
+/** Lets the branches that the code has left behind see that it is over, and waits until what they do is done. */
+async function leaveBehind(attempt: Attempt, branches: Branches): Promise<void> {
+  const closed = branches.close()
+  attempt.abort()
+  const late = Promise.withResolvers<void>()
+  const timer = after(patience, () => late.resolve())
+  try {
+    await Promise.race([closed, late.promise, attempt.cut])
   } finally {
     timer.clear()
   }
+}
+
+/** A failed attempt's steps that have failed with it are run again by the next one. */
+function tryingAgain(outcome: Outcome, branches: Branches | undefined, error: unknown): Outcome {
+  if (outcome.kind !== 'failed' && outcome.kind !== 'retried') return outcome
+  const again = branches?.toTryAgain(error) ?? []
+  return again.length === 0 ? outcome : { ...outcome, again }
 }
 
 /** What came with a job; read only for those that say that something does. */
@@ -96,7 +158,11 @@ export function causeOf({ job }: Attempt): Cause {
 }
 
 /** How an attempt that threw has ended. */
-export function outcomeOf(attempt: Attempt, error: unknown): Outcome {
+export function outcomeOf(
+  attempt: Attempt,
+  error: unknown,
+  fatal?: { readonly error: unknown },
+): Outcome {
   if (attempt.completed) return { kind: 'committed' }
   switch (attempt.interruption) {
     case 'lost':
@@ -116,8 +182,7 @@ export function outcomeOf(attempt: Attempt, error: unknown): Outcome {
     default:
       return attempt.interruption satisfies never
   }
-  // Not by the class of the error: it may be anything, and a proxy throws when it is asked. A job that catches everything and throws its own error has still asked to go on later.
-  if (attempt.suspension !== undefined) return suspended(attempt.suspension)
+  if (fatal !== undefined) return { kind: 'failed', error: fatal.error }
   return failedOrRetried(attempt, error)
 }
 
@@ -131,8 +196,4 @@ function isInterruption(attempt: Attempt, error: unknown): boolean {
   if (attempt.interruption === 'drain') return false
   // What an aborted fetch, timer or query throws: the reason itself, or an error that says so.
   return comesOf(attempt.signal.reason, error)
-}
-
-function suspended(suspension: Suspension): Outcome {
-  return { kind: 'suspended', suspension }
 }

@@ -1,6 +1,8 @@
 import { run } from '../../database/executor.ts'
 import {
   anyWaits,
+  cancelChildren,
+  forgetWaits,
   jobsOfProcess,
   parkUnknown,
   releaseJobs,
@@ -49,8 +51,10 @@ export class JobCare {
     while (!signal.aborted) {
       await this.#wakeWaiting()
       await this.#releaseSuccessors()
+      await run(this.#environment.database, cancelChildren(this.#environment.outbox.schema), [])
       if (performance.now() - rescued >= rescueEvery) {
         await this.#rescue()
+        await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
         await this.#releaseOrphans()
         rescued = performance.now()
       }

@@ -1,20 +1,21 @@
 import { setImmediate } from 'node:timers/promises'
-import type { Duration } from '../../listener/declared/backoff.ts'
+import { continueJob } from '../../database/sql/job/job-memory.ts'
+import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../../listener/declared/spawning.ts'
-import { currentCause } from '../../outbox/published/cause.ts'
-import { inStepSpan, type ToldAttempt } from '../../telemetry/job-span.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import { Suspension } from '../attempted/suspension.ts'
-import type { FinishedStep, JobContext, JobProgress, JobVariables } from '../defined/job-context.ts'
+import { encodeInput } from '../defined/job-codec.ts'
+import type { JobContext, JobProgress, JobVariables, StepSummary } from '../defined/job-context.ts'
+import type { StepOptions } from '../defined/step-options.ts'
 import type { JobTransaction } from '../defined/transactional-context.ts'
 import { DataDirs } from '../remembered/data-dir.ts'
 import { JobReports } from '../remembered/job-reports.ts'
 import { executorOfJobTransaction, runJobTransaction } from '../settled/job-transaction.ts'
 import { DurableWaits } from '../waiting/durable-waits.ts'
+import { fanOut, type FanOutOptions } from './fan-out.ts'
+import { runStep, withinStep } from './step-run.ts'
 
 /** The context of one attempt. Jobs may destructure it. */
 export class RunContext extends DurableWaits implements JobContext<unknown> {
-  readonly #running = new Map<string, Promise<unknown>>()
   #reports: JobReports | undefined
 
   get state(): unknown {
@@ -25,10 +26,15 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     return this.attempt.signal
   }
 
-  get steps(): readonly FinishedStep[] {
-    return this.memory.steps.flatMap(({ id, kind, output, startedAt, completedAt }) =>
-      kind === 'step' && completedAt !== null ? [{ id, output, startedAt, completedAt }] : [],
-    )
+  get steps(): readonly StepSummary[] {
+    return [...this.memory.steps.values()]
+      .filter(({ kind, position, error }) => kind === 'step' && position !== null && error === null)
+      .toSorted((a, b) => (a.position ?? 0) - (b.position ?? 0))
+      .map(({ id, startedAt, completedAt }) => ({
+        id,
+        startedAt,
+        completedAt: completedAt ?? startedAt,
+      }))
   }
 
   get variables(): JobVariables {
@@ -36,7 +42,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     return {
       get: (name) => memory.variables.get(name),
       has: (name) => memory.variables.has(name),
-      set: (name, value) => memory.saveVariable(name, value),
+      set: (name, value) => memory.branches.give(() => memory.saveVariable(name, value)),
       entries: () => memory.variables.entries(),
     }
   }
@@ -45,40 +51,34 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     return this.#report()
   }
 
-  readonly checkpoint = async (
+  readonly checkpoint = (
     state: unknown,
     options: { readonly tx?: JobTransaction } = {},
-  ): Promise<void> => {
-    const { tx } = options
-    await this.memory.saveState(state, tx === undefined ? undefined : executorOfJobTransaction(tx))
-  }
+  ): Promise<void> =>
+    this.memory.branches.give(() => {
+      const { tx } = options
+      const executor = tx === undefined ? undefined : executorOfJobTransaction(tx)
+      return this.memory.saveState(state, executor)
+    })
 
-  readonly step = async <T>(
+  readonly step = <T>(
     id: string,
     work: (signal: AbortSignal) => Promise<T> | T,
-  ): Promise<T> => {
-    const stored = this.memory.step(id)
-    if (stored?.completedAt != null) return stored.output as T
-    const running = this.#running.get(id)
-    if (running !== undefined) return running as Promise<T>
-    const result = this.#runStep(id, work)
-    this.#running.set(id, result)
-    try {
-      return await result
-    } finally {
-      this.#running.delete(id)
-    }
-  }
+    options?: StepOptions,
+  ): Promise<T> =>
+    this.memory.branches.give((turn) => runStep(this.attempt, this.memory, id, work, options, turn))
 
-  async #runStep<T>(id: string, work: (signal: AbortSignal) => Promise<T> | T): Promise<T> {
-    this.attempt.throwIfInterrupted()
-    const startedAt = new Date()
-    return inStepSpan(this.#told, id, async () => {
-      const output = await withinStep(id, () => work(this.attempt.signal))
-      await this.memory.saveStep({ id, kind: 'step', output, startedAt, completedAt: new Date() })
-      return output
-    })
-  }
+  readonly map: JobContext<unknown>['map'] = fanOut
+
+  readonly all = (<Results extends readonly unknown[]>(
+    branches: { readonly [Index in keyof Results]: () => Promise<Results[Index]> },
+    options?: FanOutOptions,
+  ): Promise<Results> =>
+    fanOut(
+      branches,
+      (branch) => branch(),
+      options,
+    ) as Promise<unknown> as Promise<Results>) as JobContext<unknown>['all']
 
   readonly dataDir = (): Promise<string> => {
     const { database, outbox, dataDir } = this.attempt.environment
@@ -95,16 +95,22 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.attempt.throwIfInterrupted()
   }
 
-  readonly transaction = async <T>(
+  readonly transaction = <T>(
     work: (tx: JobTransaction) => Promise<T>,
     options: { readonly step?: string } = {},
-  ): Promise<T> => {
-    const { step } = options
-    const stored = step === undefined ? undefined : this.memory.step(step)
-    if (stored?.completedAt != null) return stored.output as T
-    const run = (): Promise<T> => runJobTransaction(this.attempt, this.memory, work, step)
-    return step === undefined ? run() : inStepSpan(this.#told, step, () => withinStep(step, run))
-  }
+  ): Promise<T> =>
+    this.memory.branches.give(async (turn) => {
+      const { step: id } = options
+      const { attempt, memory } = this
+      if (id === undefined) {
+        memory.branches.goesOn()
+        return runJobTransaction(attempt, memory, work)
+      }
+      const stored = memory.take(id, 'step')
+      if (stored?.position != null) return (await memory.replay(stored, turn)) as T
+      const run = (): Promise<T> => runJobTransaction(attempt, memory, work, { id, turn })
+      return withinStep(attempt, id, run)
+    })
 
   readonly spawn = ((
     job: string | { readonly name: string },
@@ -115,8 +121,22 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       (tx.spawn as (...given: unknown[]) => Promise<SpawnedJob>)(job, input, options),
     )) as Spawn
 
-  readonly snooze = async (delay: Duration): Promise<never> =>
-    this.suspend(new Suspension(delay, { for: 'snooze' }))
+  readonly snooze = (delay: Duration): Promise<never> =>
+    this.memory.branches.snooze({
+      delay: milliseconds(delay),
+      waiting: { for: 'snooze' },
+      waits: [],
+    })
+
+  readonly continueAsNew = (input: unknown): Promise<never> =>
+    this.memory.branches.give<never>(async () => {
+      this.attempt.throwIfInterrupted()
+      const { definition } = this.attempt
+      const { json, meta } = encodeInput(definition, input).encoded
+      await this.attempt.write(continueJob, [json, meta, definition.version])
+      this.memory.branches.end({ kind: 'continued' })
+      return new Promise<never>(() => {})
+    })
 
   /** Whether the job has said anything about itself. */
   get hasReports(): boolean {
@@ -128,20 +148,8 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     await this.#reports?.flush()
   }
 
-  get #told(): ToldAttempt {
-    const { job, definition, environment } = this.attempt
-    const { id, attempt } = job
-    return { id, attempt, name: definition.name, schema: environment.outbox.schema }
-  }
-
   #report(): JobReports {
     this.#reports ??= new JobReports(this.attempt, this.memory)
     return this.#reports
   }
-}
-
-/** What is published meanwhile says which step it is of, so that a trace can tell. */
-function withinStep<T>(step: string, work: () => T): T {
-  const cause = currentCause.getStore()
-  return cause === undefined ? work() : currentCause.run({ ...cause, step }, work)
 }

@@ -9,6 +9,7 @@ import type { Spawn } from '../../listener/declared/spawning.ts'
 import { outgoingEvents, type OutgoingEvent } from '../../outbox/published/outgoing-event.ts'
 import { publishingTransaction } from '../../outbox/published/publishing-transaction.ts'
 import type { Attempt } from '../attempted/attempt.ts'
+import type { Turn } from '../attempted/branches.ts'
 import { encodeOutput } from '../defined/job-codec.ts'
 import type { JobTransaction } from '../defined/transactional-context.ts'
 import type { JobMemory } from '../remembered/job-memory.ts'
@@ -32,7 +33,7 @@ export async function runJobTransaction<T>(
   attempt: Attempt,
   memory: JobMemory,
   work: (tx: JobTransaction, executor: OpenTransaction) => Promise<T>,
-  step?: string,
+  step?: { readonly id: string; readonly turn: Turn },
 ): Promise<T> {
   attempt.throwIfInterrupted()
   const { transactions, outbox, spawner, leaseDuration } = attempt.environment
@@ -57,10 +58,8 @@ export async function runJobTransaction<T>(
         await guard.finish()
         await spawned.flush()
         if (step !== undefined) {
-          await memory.saveStep(
-            { id: step, kind: 'step', output: value, startedAt, completedAt: new Date() },
-            transaction,
-          )
+          const ended = { id: step.id, kind: 'step', output: value, startedAt }
+          await memory.end(ended, step.turn, transaction)
         }
         if (completion !== undefined) await writeCompletion(attempt, transaction, completion.output)
         return value
@@ -70,9 +69,6 @@ export async function runJobTransaction<T>(
       }
     },
   )
-  if (step !== undefined) {
-    memory.remember({ id: step, kind: 'step', output: result, startedAt, completedAt: new Date() })
-  }
   if (completion !== undefined) attempt.completed = true
   return result
 }

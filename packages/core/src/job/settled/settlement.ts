@@ -13,15 +13,23 @@ export type Outcome =
   | { readonly kind: 'completed'; readonly output: PlacedOutput }
   /** Completed, in a transaction of the job's own. */
   | { readonly kind: 'committed' }
-  | { readonly kind: 'failed'; readonly error: unknown }
+  | {
+      readonly kind: 'failed'
+      readonly error: unknown
+      /** The steps that have failed and are run again when the job is. */
+      readonly again?: readonly string[]
+    }
   | {
       readonly kind: 'retried'
       readonly error: unknown
       readonly delay: number
       /** What went wrong when the job's functions were asked about the failure. */
       readonly notes?: readonly string[]
+      readonly again?: readonly string[]
     }
   | { readonly kind: 'suspended'; readonly suspension: Suspension }
+  /** Goes on at once with another input, and without what it has left. */
+  | { readonly kind: 'continued' }
   | { readonly kind: 'paused' }
   | { readonly kind: 'cancelled' }
   /** Given back: somebody else runs it. */
@@ -89,7 +97,6 @@ function values(attempt: Attempt, outcome: Unfinished): unknown[] {
         ? describeError(outcome.error, outcome.notes)
         : null
   const suspension = kind === 'suspended' ? outcome.suspension : undefined
-  const { kind: waits, target, key, sequence, jobs } = suspension?.wait ?? {}
   const delay = kind === 'retried' ? outcome.delay : (suspension?.delay ?? null)
   return [
     ...attempt.fence,
@@ -99,10 +106,7 @@ function values(attempt: Attempt, outcome: Unfinished): unknown[] {
     error === null ? null : JSON.stringify(error),
     suspension === undefined ? null : JSON.stringify(suspension.waiting),
     attempt.environment.process,
-    waits ?? null,
-    target ?? null,
-    key ?? null,
-    sequence ?? null,
-    jobs ?? null,
+    suspension === undefined ? null : JSON.stringify(suspension.waits),
+    kind === 'failed' || kind === 'retried' ? (outcome.again ?? []) : [],
   ]
 }

@@ -52,9 +52,14 @@ const quarantined = [
   'TIDEMARK_INVALID_STATE',
   'TIDEMARK_PAYLOAD_NOT_STORABLE',
   'TIDEMARK_JOB_KILLS',
+  'TIDEMARK_DUPLICATE_STEP',
+  'TIDEMARK_TOO_MANY_STEPS',
+  'TIDEMARK_WAIT_IN_STEP',
+  'TIDEMARK_JOB_NOT_RESUMABLE',
 ] as const
 
-function isQuarantined(error: unknown): boolean {
+/** Whether trying again cannot change anything. */
+export function isQuarantined(error: unknown): boolean {
   return quarantined.some((code) => isTidemarkError(error, code))
 }
 

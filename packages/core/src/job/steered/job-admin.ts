@@ -14,6 +14,7 @@ import {
   retryJob,
   ringForJobs,
 } from '../../database/sql/job/job-admin.ts'
+import { sendSignal } from '../../database/sql/job/job-memory.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { requireOneOf, requireUuid } from '../../errors/checked-values.ts'
@@ -28,9 +29,10 @@ import { inSpawnSpan } from '../../telemetry/job-span.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
-import type { FinishedStep } from '../defined/job-context.ts'
+import { encodeStored } from '../defined/job-codec.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import { priorityOf, type PriorityName } from '../defined/priority.ts'
+import { requireKey } from '../defined/stored-key.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { JobBulk } from './job-bulk.ts'
@@ -38,7 +40,14 @@ import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
 import { JobHandle, requireJobId, unknownJob } from './job-handle.ts'
 import { JobPauses } from './job-pauses.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
-import { finishedStatuses, jobColumns, jobView, type JobStatus, type JobView } from './job-view.ts'
+import {
+  finishedStatuses,
+  jobColumns,
+  jobView,
+  type JobStatus,
+  type JobView,
+  type StepView,
+} from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
@@ -283,24 +292,58 @@ export class JobAdmin {
   }
 
   /**
-   * The steps that a job has finished, in the order in which they began.
+   * The steps of a job: those that have ended, in that order, then those that are to be tried again.
    *
    * @throws TidemarkError TIDEMARK_OUTPUT_UNREADABLE.
    */
-  async steps(id: string): Promise<FinishedStep[]> {
+  async steps(id: string): Promise<StepView[]> {
     const { rows } = await this.#database.query(
-      `SELECT step, output, output_meta, started_at, completed_at FROM "${this.#schema}".job_steps
-       WHERE job = $1 AND kind = 'step' AND completed_at IS NOT NULL ORDER BY started_at, step`,
+      `SELECT step, position, output, output_meta, error, started_at, completed_at FROM "${this.#schema}".job_steps
+       WHERE job = $1 AND kind = 'step' AND (position IS NOT NULL OR error IS NOT NULL) ORDER BY position, started_at, step`,
       [requireJobId(id)],
     )
-    const columns = rows.map((row) => ({ output: row['output'], meta: row['output_meta'] }))
+    const columns = rows.map((row) =>
+      row['error'] === null
+        ? { output: row['output'], meta: row['output_meta'] }
+        : { output: null, meta: null },
+    )
     const outputs = await this.#outputs.readAll(this.#database, id, columns)
     return rows.map((row, index) => ({
       id: row['step'] as string,
+      status:
+        row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
       output: outputs[index],
+      error: row['error'] as ErrorDescription | null,
       startedAt: row['started_at'] as Date,
-      completedAt: row['completed_at'] as Date,
+      completedAt: row['completed_at'] as Date | null,
     }))
+  }
+
+  /**
+   * Says something to one job, which is kept until the job asks for it with `ctx.waitForSignal`.
+   *
+   * @param name - what the job waits for.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, TIDEMARK_JOB_STATUS when it has finished, TIDEMARK_PAYLOAD_NOT_STORABLE.
+   */
+  async signal(id: string, name: string, payload: unknown = null): Promise<void> {
+    requireKey('signal', 'the name of a signal', name)
+    const { json, meta } = encodeStored(`the signal ${name}`, payload)
+    const { rows } = await run(this.#database, sendSignal(this.#schema), [
+      requireJobId(id),
+      name,
+      json,
+      meta,
+    ])
+    const [row] = rows
+    if (row === undefined) {
+      throw unknownJob(id)
+    }
+    if (row['number'] !== null) return
+    throw new TidemarkError(
+      'TIDEMARK_JOB_STATUS',
+      `job ${id} is ${String(row['status'])} and takes no signals`,
+      { details: { id, status: row['status'] } },
+    )
   }
 
   /**

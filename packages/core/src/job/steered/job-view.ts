@@ -49,6 +49,8 @@ export interface JobView {
   /** What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace. */
   readonly waiting: Readonly<Record<string, unknown>> | null
   readonly progress: unknown
+  /** When it last stored its state. */
+  readonly checkpointAt: Date | null
   readonly uniqueKey: string | null
   readonly concurrencyKey: string | null
   readonly triggeredBy: string
@@ -64,9 +66,20 @@ export interface JobView {
   readonly finishedAt: Date | null
 }
 
+/** A step of a job as operators see it. */
+export interface StepView {
+  readonly id: string
+  /** `retrying`: it has failed, and is tried again by the present attempt or the next. */
+  readonly status: 'completed' | 'failed' | 'retrying'
+  readonly output: unknown
+  readonly error: ErrorDescription | null
+  readonly startedAt: Date
+  readonly completedAt: Date | null
+}
+
 /** The columns that {@link jobView} reads, of a job `j` and its state `s`. */
 export const jobColumns = `j.id, j.name, j.queue, j.status, j.parked, j.requested, j.needs, j.priority, j.attempt, j.input,
-  j.input_meta, j.output, j.output_meta, j.error, j.waiting, s.progress, j.unique_key, j.concurrency_key,
+  j.input_meta, j.output, j.output_meta, j.error, j.waiting, s.progress, s.checkpoint_at, j.unique_key, j.concurrency_key,
   j.triggered_by, j.correlation_id, j.causation_id, j.parent, j.process, j.created_at,
   nullif(j.run_at, 'infinity') AS run_at, j.started_at, j.finished_at`
 
@@ -95,6 +108,7 @@ export function jobView(row: Record<string, unknown>): JobView {
     error: value('error'),
     waiting: value('waiting'),
     progress: value('progress'),
+    checkpointAt: value('checkpoint_at'),
     uniqueKey: value('unique_key'),
     concurrencyKey: value('concurrency_key'),
     triggeredBy: value('triggered_by'),

@@ -1,34 +1,36 @@
 import { run } from '../../database/executor.ts'
-import { readJobResult } from '../../database/sql/job/job-admin.ts'
+import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
-import { readHorizon } from '../../outbox/ordered/horizon.ts'
-import { readEventsAt, readLastSettled, readPage } from '../../outbox/read/page.ts'
+import { readEventsAt } from '../../outbox/read/page.ts'
 import type { Attempt } from '../attempted/attempt.ts'
-import { Suspension, type JobWait } from '../attempted/suspension.ts'
+import type { OpenWait, Turn } from '../attempted/branches.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
-import { decodeOutput } from '../defined/job-codec.ts'
-import type { JobEventOptions, JobWaitOptions, JobWaits } from '../defined/waits.ts'
-import type { JobMemory, StoredStep } from '../remembered/job-memory.ts'
-import { runJobTransaction } from '../settled/job-transaction.ts'
-import { repeatableJobId } from '../spawned/job-id.ts'
+import type {
+  ChildOptions,
+  JobEventOptions,
+  JobSignalOptions,
+  JobWaitOptions,
+  JobWaits,
+} from '../defined/waits.ts'
+import type { JobMemory } from '../remembered/job-memory.ts'
+import type { StoredStep } from '../remembered/job-steps.ts'
+import { Child } from './child.ts'
+import { EventSearch } from './event-search.ts'
 
-const pageSize = 1000
-
-interface EventWait extends Deadline {
-  readonly after: string
-}
-
-interface Deadline {
-  /** In milliseconds since 1970; null: none. */
+/** What a wait that is not over has stored. */
+interface Begun {
+  /** When it ends, by the server's clock; null: never. */
   readonly until: number | null
+  readonly after?: string
 }
 
-/** The waits of a context: each is a step that has begun, and a suspension until it is over. */
+/** The waits of a context: each is a step that has begun, until it is over. */
 export class DurableWaits implements JobWaits {
   readonly attempt: Attempt
   readonly memory: JobMemory
@@ -38,68 +40,217 @@ export class DurableWaits implements JobWaits {
     this.memory = memory
   }
 
-  readonly sleep = async (id: string, duration: Duration): Promise<void> => {
-    const begun = this.memory.step(id)
-    if (begun?.completedAt != null) return
-    const { until } = await this.#begin<Deadline>(id, 'sleep', begun, () => ({
-      until: Date.now() + milliseconds(duration),
-    }))
-    const left = (until ?? 0) - Date.now()
-    if (left > 0) this.suspend(new Suspension(left, { for: 'sleep', id }))
-    await this.#finish(id, 'sleep', null)
-  }
+  readonly sleep = (id: string, duration: Duration): Promise<void> =>
+    this.#wait(id, 'sleep', async (stored, turn) => {
+      const left = await this.#begin(id, 'sleep', stored, milliseconds(duration), {})
+      await this.memory.branches.wait({ id, waiting: { for: 'sleep', id }, left })
+      await this.#end(id, 'sleep', stored, turn)
+    })
 
-  readonly waitForEvent = async <Definition extends EventDefinition<string, unknown>>(
+  readonly waitForEvent = <Definition extends EventDefinition<string, unknown>>(
     id: string,
     definition: Definition,
     options: JobEventOptions<Definition> = {},
-  ): Promise<EventOf<Definition> | undefined> => {
-    const { database, outbox, registry } = this.attempt.environment
-    const { key, where = () => true } = options
-    const begun = this.memory.step(id)
-    if (begun?.completedAt != null) return this.#eventAt(begun.output as string | null)
-    const horizon = await readHorizon(database, outbox.schema)
-    const settled = await readLastSettled(database, outbox.schema, horizon.sequence)
-    const wait = await this.#begin<EventWait>(id, 'event', begun, () => ({
-      ...deadline(options),
-      after: String(options.after ?? settled),
-    }))
-    let after = BigInt(wait.after) as EventSequence
-    for (;;) {
-      const request = { after, upTo: settled, limit: pageSize, types: [definition.type] }
-      if (after >= settled) break
-      const page = await readPage(database, outbox.schema, request)
-      for (const stored of page.events) {
-        if (key !== undefined && stored.key !== key) continue
-        const event = stored.decode(registry) as EventOf<Definition>
-        if (!where(event)) continue
-        await this.#finish(id, 'event', String(stored.sequence))
+  ): Promise<EventOf<Definition> | undefined> =>
+    this.#wait(
+      id,
+      'event',
+      async (stored, turn) => {
+        const begun = begunOf(stored)
+        const search = await EventSearch.begin(
+          this.attempt.environment,
+          definition,
+          options,
+          begun?.after,
+        )
+        const after = String(search.after)
+        const left = await this.#begin(id, 'event', stored, timeoutOf(options), { after })
+        let event = await search.look()
+        if (event === undefined && left > 0) {
+          // What was looked at and not wanted is not looked at again.
+          if (search.passed) {
+            await this.memory.changeWait(id, 'event', {
+              until: begun?.until ?? (Number.isFinite(left) ? this.memory.at(left) : null),
+              after: String(search.after),
+            })
+          }
+          const { key } = options
+          const target = definition.type
+          await this.memory.branches.wait({
+            id,
+            left,
+            waiting: { for: 'event', id, target, key },
+            wait: () => ({
+              step: id,
+              kind: 'event',
+              target,
+              ...(key === undefined ? {} : { key }),
+              sequence: String(search.after),
+            }),
+            look: async () => {
+              event ??= await search.look()
+              return event !== undefined
+            },
+          })
+        }
+        await this.#end(id, 'event', stored, turn, event && String(event.sequence))
         return event
-      }
-      if (!page.full) break
-      after = page.events.at(-1)?.sequence ?? settled
-    }
-    const looked = settled > after ? settled : after
-    const looking: EventWait = { ...wait, after: String(looked) }
-    await this.#giveUpAt(id, 'event', wait, looking, () => ({
-      kind: 'event',
-      target: definition.type,
-      ...(key === undefined ? {} : { key }),
-      sequence: looked,
-    }))
-    return undefined
-  }
+      },
+      (output) => this.#eventAt<Definition>(output as string | undefined),
+    )
 
-  readonly waitFor = async (
+  readonly waitFor = (
     listener: string | { readonly name: string },
     sequence: EventSequence | null,
     options: JobWaitOptions = {},
   ): Promise<boolean> => {
-    if (sequence === null) return true
+    if (sequence === null) return Promise.resolve(true)
     const target = typeof listener === 'string' ? listener : listener.name
-    const id = `waitFor ${target} ${sequence}`
-    const begun = this.memory.step(id)
-    if (begun?.completedAt != null) return begun.output === true
+    // It has no id of its own: the second time is another wait.
+    const name = `waitFor ${target} ${sequence}`
+    let id = name
+    for (let number = 2; this.memory.branches.has(id); number++) id = `${name} #${number}`
+    return this.#wait(
+      id,
+      'cursor',
+      async (stored, turn) => {
+        const left = await this.#begin(id, 'cursor', stored, timeoutOf(options), {})
+        const look = (): Promise<boolean> => this.#hasReached(target, sequence)
+        const reached =
+          (await look()) ||
+          (left > 0 &&
+            (await this.memory.branches.wait({
+              id,
+              left,
+              look,
+              waiting: { for: 'cursor', id, target },
+              wait: () => ({ step: id, kind: 'cursor', target, sequence: String(sequence) }),
+            })))
+        await this.#end(id, 'cursor', stored, turn, reached)
+        return reached
+      },
+      (output) => output === true,
+    )
+  }
+
+  readonly waitForSignal = <T = unknown>(
+    id: string,
+    name: string,
+    options: JobSignalOptions<T> = {},
+  ): Promise<T | undefined> => {
+    const read = (payload: unknown): T | undefined =>
+      payload === undefined || options.schema === undefined
+        ? (payload as T | undefined)
+        : options.schema.parse(payload)
+    return this.#wait(
+      id,
+      'signal',
+      async (stored, turn) => {
+        const left = await this.#begin(id, 'signal', stored, timeoutOf(options), {})
+        let taken = await this.#takeSignal(id, name, turn)
+        if (taken === undefined && left > 0) {
+          const wait: OpenWait = {
+            id,
+            left,
+            waiting: { for: 'signal', id, target: name },
+            wait: () => ({ step: id, kind: 'signal', target: name }),
+            look: async () => {
+              taken ??= await this.#takeSignal(id, name, turn)
+              return taken !== undefined
+            },
+          }
+          await this.memory.branches.wait(wait)
+        }
+        if (taken === undefined) await this.#end(id, 'signal', stored, turn)
+        return read(taken?.payload)
+      },
+      read,
+    )
+  }
+
+  readonly child = <Input, Output>(
+    id: string,
+    job: JobDefinition<Input, Output>,
+    input: NoInfer<Input>,
+    options: ChildOptions = {},
+  ): Promise<Output> => {
+    const child = new Child<Output>(this.attempt, this.memory, id, job)
+    return this.#wait(
+      id,
+      'child',
+      (stored, turn) => child.run(input, options, stored, turn),
+      (output) => child.outputOf(output),
+    )
+  }
+
+  /**
+   * One wait: what is stored of its end, or the waiting.
+   *
+   * @param work - waits, and stores the end.
+   * @param read - makes of what is stored what the code gets.
+   */
+  #wait<T>(
+    id: string,
+    kind: string,
+    work: (stored: StoredStep | undefined, turn: Turn) => Promise<T>,
+    read: (output: unknown) => Promise<T> | T = (output) => output as T,
+  ): Promise<T> {
+    return this.memory.branches.give(async (turn) => {
+      const stored = this.memory.take(id, kind)
+      this.attempt.requireOutside(id)
+      if (stored?.position != null) return read(await this.memory.replay(stored, turn))
+      this.attempt.throwIfInterrupted()
+      return work(stored, turn)
+    })
+  }
+
+  /** Stores that a wait has begun; answers how many milliseconds are left of it. */
+  async #begin(
+    id: string,
+    kind: string,
+    stored: StoredStep | undefined,
+    duration: number,
+    what: object,
+  ): Promise<number> {
+    const begun = begunOf(stored)
+    if (begun !== undefined) return this.memory.left(begun.until)
+    await this.memory.beginWait(id, kind, what, duration)
+    return duration
+  }
+
+  #end(
+    id: string,
+    kind: string,
+    stored: StoredStep | undefined,
+    turn: Turn,
+    output?: unknown,
+  ): Promise<void> {
+    return this.memory.end({ id, kind, output, startedAt: stored?.startedAt ?? new Date() }, turn)
+  }
+
+  async #takeSignal(
+    id: string,
+    name: string,
+    turn: Turn,
+  ): Promise<{ readonly payload: unknown } | undefined> {
+    const { deliveries } = this.memory.branches
+    const { database, outbox } = this.attempt.environment
+    const position = deliveries.take()
+    const values = [...this.attempt.fence, id, name, position]
+    let rows: readonly Record<string, unknown>[] = []
+    try {
+      ;({ rows } = await run(database, takeSignal(outbox.schema), values))
+    } finally {
+      if (rows.length === 0) deliveries.giveBack(position)
+    }
+    const [row] = rows
+    if (row === undefined) return undefined
+    turn.position = position
+    this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, position)
+    return { payload: decodeValue(row['payload'], row['payload_meta']) }
+  }
+
+  async #hasReached(target: string, sequence: EventSequence): Promise<boolean> {
     const { database, outbox } = this.attempt.environment
     const { rows } = await run(database, progressOf(outbox.schema), [[target]])
     const [row] = rows
@@ -110,102 +261,13 @@ export class DurableWaits implements JobWaits {
         { details: { listener: target } },
       )
     }
-    if (BigInt((row['cursor'] as string | null) ?? 0) >= sequence) {
-      await this.#finish(id, 'cursor', true)
-      return true
-    }
-    const wait = await this.#begin<Deadline>(id, 'cursor', begun, () => deadline(options))
-    await this.#giveUpAt(id, 'cursor', wait, wait, () => ({ kind: 'cursor', target, sequence }))
-    return false
+    return BigInt((row['cursor'] as string | null) ?? 0) >= sequence
   }
 
-  readonly child = async <Input, Output>(
-    id: string,
-    job: JobDefinition<Input, Output>,
-    input: NoInfer<Input>,
-  ): Promise<Output> => {
-    const begun = this.memory.step(id)
-    if (begun?.completedAt != null) return decodeOutput(job, begun.output) as Output
-    const child = repeatableJobId({
-      seed: `${this.attempt.job.id} ${id}`,
-      at: this.attempt.job.created_at,
-    })
-    const step = { id, kind: 'child', output: { child }, startedAt: new Date(), completedAt: null }
-    if (begun === undefined) {
-      await runJobTransaction(this.attempt, this.memory, async (tx, executor) => {
-        await tx.spawn(job, input, { id: child })
-        await this.memory.saveStep(step, executor)
-      })
-      this.memory.remember(step)
-    }
-    const { database, outbox, outputs } = this.attempt.environment
-    const { rows } = await run(database, readJobResult(outbox.schema), [child])
-    const { status, output, output_meta: meta, error } = rows[0] ?? { status: 'failed' }
-    if (status === 'failed' || status === 'cancelled') {
-      throw new TidemarkError(
-        'TIDEMARK_JOB_FAILED',
-        `the child job ${job.name} ${child} was ${status}`,
-        {
-          details: { id: child, name: job.name, status, error },
-        },
-      )
-    }
-    if (status !== 'completed') {
-      const wait: JobWait = { kind: 'jobs', jobs: [child] }
-      this.suspend(new Suspension(undefined, { for: 'child', id, child }, wait))
-    }
-    const { cut, cutSignal } = this.attempt
-    const reading = outputs.read(database, child, { output, meta }, cutSignal)
-    const value = await Promise.race([reading, cut])
-    await this.#finish(id, 'child', value)
-    return decodeOutput(job, value) as Output
-  }
-
-  /** Leaves the attempt. */
-  protected suspend(suspension: Suspension): never {
-    this.attempt.throwIfInterrupted()
-    this.attempt.suspension = suspension
-    throw suspension
-  }
-
-  async #begin<T>(
-    id: string,
-    kind: string,
-    begun: StoredStep | undefined,
-    what: () => T,
-  ): Promise<T> {
-    if (begun !== undefined) return begun.output as T
-    const output = what()
-    await this.memory.saveStep({ id, kind, output, startedAt: new Date(), completedAt: null })
-    return output
-  }
-
-  async #finish(id: string, kind: string, output: unknown): Promise<void> {
-    const startedAt = this.memory.step(id)?.startedAt ?? new Date()
-    await this.memory.saveStep({ id, kind, output, startedAt, completedAt: new Date() })
-  }
-
-  /** Ends the wait when its time is over, and suspends the job otherwise. */
-  async #giveUpAt(
-    id: string,
-    kind: string,
-    { until }: Deadline,
-    progress: Deadline,
-    wait: () => JobWait,
-  ): Promise<void> {
-    const left = until === null ? undefined : until - Date.now()
-    if (left !== undefined && left <= 0) {
-      await this.#finish(id, kind, null)
-      return
-    }
-    const startedAt = this.memory.step(id)?.startedAt ?? new Date()
-    await this.memory.saveStep({ id, kind, output: progress, startedAt, completedAt: null })
-    const { kind: what, target, key } = wait()
-    this.suspend(new Suspension(left, { for: what, id, target, key }, wait()))
-  }
-
-  async #eventAt<Definition>(sequence: string | null): Promise<EventOf<Definition> | undefined> {
-    if (sequence === null || sequence === undefined) return undefined
+  async #eventAt<Definition>(
+    sequence: string | undefined,
+  ): Promise<EventOf<Definition> | undefined> {
+    if (sequence === undefined) return undefined
     const { database, outbox, registry } = this.attempt.environment
     const at = [BigInt(sequence) as EventSequence]
     const [stored] = await readEventsAt(database, outbox.schema, at)
@@ -213,6 +275,10 @@ export class DurableWaits implements JobWaits {
   }
 }
 
-function deadline({ timeout }: JobWaitOptions): Deadline {
-  return { until: timeout === undefined ? null : Date.now() + milliseconds(timeout) }
+function begunOf(stored: StoredStep | undefined): Begun | undefined {
+  return stored?.text == null ? undefined : (JSON.parse(stored.text) as Begun)
+}
+
+function timeoutOf({ timeout }: JobWaitOptions): number {
+  return timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout)
 }

@@ -161,3 +161,13 @@ export const sweepJobDoorbells: SchemaStatement = statement(
   (schema) => `
 DELETE FROM ${schema}.job_doorbells d WHERE NOT EXISTS (SELECT FROM ${schema}.processes p WHERE p.id = d.process)`,
 )
+
+export const forgetWaits: SchemaStatement = statement(
+  'forget_job_waits',
+  (schema) => `SELECT ${schema}.forget_waits()`,
+)
+
+export const cancelChildren: SchemaStatement = statement(
+  'cancel_children_of_cancelled_jobs',
+  (schema) => `SELECT ${schema}.cancel_children()`,
+)

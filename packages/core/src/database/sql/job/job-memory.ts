@@ -8,11 +8,26 @@ const fenced = (schema: string): string =>
 export const readMemory: SchemaStatement = statement(
   'read_job_memory',
   (schema) => `
-SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.progress,
-  (SELECT jsonb_agg(jsonb_build_object('step', t.step, 'kind', t.kind, 'output', t.output, 'meta', t.output_meta,
-     'startedAt', t.started_at, 'completedAt', t.completed_at) ORDER BY t.started_at)
-   FROM ${schema}.job_steps t WHERE t.job = $1::uuid) AS steps
+SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.patience,
+  (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
 FROM (SELECT) AS one LEFT JOIN ${schema}.job_states s ON s.job = $1::uuid`,
+)
+
+// A page of what there is, without the outputs that are not tiny: those are read when they are asked for.
+export const readStepIndex: SchemaStatement = statement(
+  'read_job_step_index',
+  (schema) => `
+SELECT t.step, t.kind, t.position, t.error, t.started_at, t.completed_at, coalesce(pg_column_size(t.output), 0) AS size,
+  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output::text END AS output,
+  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output_meta::text END AS meta
+FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step > $2::text
+ORDER BY t.step LIMIT $3::integer`,
+)
+
+export const readStepOutputs: SchemaStatement = statement(
+  'read_job_step_outputs',
+  (schema) => `
+SELECT t.step, t.output, t.output_meta FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])`,
 )
 
 // A state of a newer version than the input needs a process that knows it.
@@ -23,10 +38,11 @@ WITH raised AS (
   UPDATE ${schema}.jobs SET needs = $3::integer
   WHERE id = $1::uuid AND token = $2::bigint AND status = 'running' AND needs < $3::integer
 )
-INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta)
-SELECT j.id, $3::integer, $4::jsonb, $5::jsonb ${fenced(schema)}
+INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta, checkpoint_at)
+SELECT j.id, $3::integer, $4::jsonb, $5::jsonb, clock_timestamp() ${fenced(schema)}
 ON CONFLICT (job) DO UPDATE
-SET version = excluded.version, state = excluded.state, state_meta = excluded.state_meta, updated_at = clock_timestamp()
+SET version = excluded.version, state = excluded.state, state_meta = excluded.state_meta,
+  checkpoint_at = excluded.checkpoint_at, updated_at = clock_timestamp()
 RETURNING job`,
 )
 
@@ -50,17 +66,94 @@ ON CONFLICT (job) DO UPDATE SET progress = excluded.progress, updated_at = clock
 RETURNING job`,
 )
 
-// An output is written once: the first that finished the step has said what it is.
+// The end of a step is written once: the first that finished it has said what it is. With a position it has ended, with
+// an error it has failed.
 export const writeStep: SchemaStatement = statement(
   'write_job_step',
   (schema) => `
-INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, completed_at)
-SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz,
-  CASE WHEN $8::boolean THEN clock_timestamp() END ${fenced(schema)}
+INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, position, error, completed_at)
+SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz, $8::integer, $9::jsonb,
+  CASE WHEN $8::integer IS NOT NULL THEN clock_timestamp() END ${fenced(schema)}
 ON CONFLICT (job, step) DO UPDATE
-SET output = excluded.output, output_meta = excluded.output_meta, completed_at = excluded.completed_at
-WHERE s.completed_at IS NULL
+SET output = excluded.output, output_meta = excluded.output_meta, position = excluded.position, error = excluded.error,
+  completed_at = excluded.completed_at
+WHERE s.position IS NULL
 RETURNING job`,
+)
+
+// When a wait ends is said by the server, also where it is another one's clock that looks.
+export const beginWait: SchemaStatement = statement(
+  'begin_job_wait',
+  (schema) => `
+INSERT INTO ${schema}.job_steps AS s (job, step, kind, output)
+SELECT j.id, $3::text, $4::text, $5::jsonb || jsonb_build_object(
+  'until', (extract(epoch FROM clock_timestamp()) * 1000)::float8 + $6::float8) ${fenced(schema)}
+ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position IS NULL
+RETURNING job, output`,
+)
+
+// Fulfilled by what somebody has said: the oldest that nobody has taken.
+export const takeSignal: SchemaStatement = statement(
+  'take_job_signal',
+  (schema) => `
+WITH taken AS (
+  UPDATE ${schema}.job_signals g SET step = $3::text
+  WHERE g.job = $1::uuid AND g.number = (
+    SELECT u.number FROM ${schema}.job_signals u WHERE u.job = $1::uuid AND u.name = $4::text AND u.step IS NULL
+    ORDER BY u.number LIMIT 1)
+    AND EXISTS (SELECT ${fenced(schema)})
+  RETURNING g.payload, g.payload_meta
+), ended AS (
+  INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, position, completed_at)
+  SELECT $1::uuid, $3::text, 'signal', t.payload, t.payload_meta, $5::integer, clock_timestamp() FROM taken t
+  ON CONFLICT (job, step) DO UPDATE SET output = excluded.output, output_meta = excluded.output_meta,
+    position = excluded.position, completed_at = excluded.completed_at
+)
+SELECT payload, payload_meta FROM taken`,
+)
+
+export const sendSignal: SchemaStatement = statement(
+  'send_job_signal',
+  (schema) => `
+WITH sent AS (
+  INSERT INTO ${schema}.job_signals (job, name, payload, payload_meta)
+  SELECT j.id, $2::text, $3::jsonb, $4::jsonb FROM ${schema}.jobs j
+  WHERE j.id = $1::uuid AND j.status NOT IN ('completed', 'failed', 'cancelled') FOR KEY SHARE
+  RETURNING number
+)
+SELECT j.status, (SELECT s.number FROM sent s) AS number FROM ${schema}.jobs j WHERE j.id = $1::uuid`,
+)
+
+// Somebody whose attempt was suspended shows that it was still at work: the job goes on at once, and its next attempt
+// is left more time.
+export const wakeLively: SchemaStatement = statement(
+  'wake_lively_job',
+  (schema) => `
+WITH woken AS (
+  UPDATE ${schema}.jobs SET run_at = clock_timestamp()
+  WHERE id = $1::uuid AND token = $2::bigint AND status = 'scheduled' AND waiting IS NOT NULL
+  RETURNING id
+)
+INSERT INTO ${schema}.job_states AS s (job, patience) SELECT w.id, $3::float8 FROM woken w
+ON CONFLICT (job) DO UPDATE SET patience = greatest(s.patience, excluded.patience)
+RETURNING job`,
+)
+
+// The same job begins anew with another input: what its code has left is gone, its id, keys and signals stay.
+export const continueJob: SchemaStatement = statement(
+  'continue_job',
+  (schema) => `
+WITH mine AS (SELECT j.id ${fenced(schema)}), steps AS (
+  DELETE FROM ${schema}.job_steps t USING mine m WHERE t.job = m.id
+), states AS (
+  DELETE FROM ${schema}.job_states t USING mine m WHERE t.job = m.id
+), outputs AS (
+  DELETE FROM ${schema}.job_outputs t USING mine m WHERE t.job = m.id
+)
+UPDATE ${schema}.jobs j SET input = $3::jsonb, input_meta = $4::jsonb, version = $5::integer,
+  needs = $5::integer
+FROM mine m WHERE j.id = m.id
+RETURNING j.id`,
 )
 
 export const writeLog: SchemaStatement = statement(

@@ -8,17 +8,18 @@ export const writeLargeStep: SchemaStatement = statement(
   'write_large_job_step',
   (schema) => `
 WITH written AS (
-  INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, completed_at)
-  SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz,
-    CASE WHEN $8::boolean THEN clock_timestamp() END
+  INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, position, error, completed_at)
+  SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz, $8::integer, $9::jsonb,
+    CASE WHEN $8::integer IS NOT NULL THEN clock_timestamp() END
   FROM ${schema}.jobs j WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running' FOR KEY SHARE
   ON CONFLICT (job, step) DO UPDATE
-  SET output = excluded.output, output_meta = excluded.output_meta, completed_at = excluded.completed_at
-  WHERE s.completed_at IS NULL
+  SET output = excluded.output, output_meta = excluded.output_meta, position = excluded.position, error = excluded.error,
+    completed_at = excluded.completed_at
+  WHERE s.position IS NULL
   RETURNING job
 ), kept AS (
   INSERT INTO ${schema}.job_outputs (job, key, output, output_meta)
-  SELECT w.job, $9::text, $10::jsonb, $11::jsonb FROM written w
+  SELECT w.job, $10::text, $11::jsonb, $12::jsonb FROM written w
 )
 SELECT job FROM written`,
 )

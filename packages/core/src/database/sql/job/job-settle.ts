@@ -29,11 +29,21 @@ WITH settled AS (
     error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
   WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
   RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at
-), waits AS (
-  INSERT INTO ${schema}.job_waits (job, kind, target, key, sequence, jobs)
-  SELECT s.id, $9::text, $10::text, $11::text, $12::bigint, $13::uuid[] FROM settled s WHERE $9::text IS NOT NULL
-  ON CONFLICT (job) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
-    sequence = excluded.sequence, jobs = excluded.jobs
+), awaited AS (
+  INSERT INTO ${schema}.job_waits (job, step, kind, target, key, sequence, child)
+  SELECT s.id, w.step, w.kind, w.target, w.key, w.sequence, w.child
+  FROM settled s, jsonb_to_recordset($9::jsonb)
+    AS w (step text, kind text, target text, key text, sequence bigint, child uuid)
+  ON CONFLICT (job, step) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
+    sequence = excluded.sequence, child = excluded.child, fresh = true
+), reopened AS (
+  -- Failed, and to be tried again by the next attempt. The errors stay, for the history.
+  UPDATE ${schema}.job_steps t SET position = NULL, completed_at = NULL
+  FROM settled s WHERE t.job = s.id AND t.step = ANY ($10::text[])
+), forgotten AS (
+  -- A job that waits ten thousand times has a history of the last fifty.
+  DELETE FROM ${schema}.job_attempts a USING settled s
+  WHERE a.job = s.id AND a.token < s.token - 50 AND a.outcome IN ('suspended', 'released', 'continued')
 )
 INSERT INTO ${schema}.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, error)
 SELECT s.id, s.token, s.attempt, $3::text, $8::uuid, s.triggered_by, s.started_at, $6::jsonb FROM settled s

@@ -1,0 +1,144 @@
+import { run } from '../../database/executor.ts'
+import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { Attempt } from '../attempted/attempt.ts'
+import type { Turn } from '../attempted/branches.ts'
+import type { JobDefinition } from '../defined/define-job.ts'
+import { decodeOutput } from '../defined/job-codec.ts'
+import type { ChildOptions } from '../defined/waits.ts'
+import type { JobMemory } from '../remembered/job-memory.ts'
+import type { StoredStep } from '../remembered/job-steps.ts'
+import { runJobTransaction } from '../settled/job-transaction.ts'
+
+interface ChildRow {
+  readonly status: string
+  readonly output: unknown
+  readonly output_meta: unknown
+  readonly error: { readonly message?: string } | null
+}
+
+/** A job that another one spawns, once, and waits for. */
+export class Child<Output> {
+  readonly #attempt: Attempt
+  readonly #memory: JobMemory
+  readonly #id: string
+  readonly #job: JobDefinition
+
+  constructor(attempt: Attempt, memory: JobMemory, id: string, job: JobDefinition) {
+    this.#attempt = attempt
+    this.#memory = memory
+    this.#id = id
+    this.#job = job
+  }
+
+  /** What the parent gets of an output that is stored. */
+  outputOf(output: unknown): Output {
+    return decodeOutput(this.#job, output) as Output
+  }
+
+  /** Spawns the child unless it has been, waits for its end, and stores that. */
+  async run(
+    input: unknown,
+    options: ChildOptions,
+    stored: StoredStep | undefined,
+    turn: Turn,
+  ): Promise<Output> {
+    const child =
+      stored?.text == null
+        ? await this.#spawn(input, options)
+        : (JSON.parse(stored.text) as { child: string }).child
+    // It has failed before, and so has the attempt that waited for it.
+    if (stored?.error != null && options.retry !== false) await this.#retry(child, options)
+    let row = await this.#read(child)
+    if (!hasEnded(row)) {
+      const id = this.#id
+      await this.#memory.branches.wait({
+        id,
+        left: Number.POSITIVE_INFINITY,
+        waiting: { for: 'child', id, child },
+        wait: () => ({ step: id, kind: 'job', child }),
+        look: async () => {
+          row = await this.#read(child)
+          return hasEnded(row)
+        },
+      })
+    }
+    return this.#end(child, row, options, stored, turn)
+  }
+
+  async #spawn(input: unknown, { onCancel = 'cancel' }: ChildOptions): Promise<string> {
+    return runJobTransaction(this.#attempt, this.#memory, async (tx, executor) => {
+      const { id, outcome } = await tx.spawn(this.#job, input)
+      // With a unique key that is taken it is the job that has it: whoever spawned that one decides about it.
+      const policy = outcome === 'kept' ? 'abandon' : onCancel
+      await this.#memory.changeWait(this.#id, 'child', { child: id, onCancel: policy }, executor)
+      return id
+    })
+  }
+
+  async #retry(child: string, options: ChildOptions): Promise<void> {
+    const { database, outbox } = this.#attempt.environment
+    const { onCancel = 'cancel' } = options
+    await this.#memory.changeWait(this.#id, 'child', { child, onCancel })
+    const row = await this.#read(child)
+    if (row?.status !== 'failed') return
+    const { definition } = this.#attempt
+    // Somebody else may have retried it, or have its unique key by now: what it is then is read next.
+    await run(database, retryJob(outbox.schema), [child, `job:${definition.name}`])
+  }
+
+  async #read(child: string): Promise<ChildRow | undefined> {
+    const { database, outbox } = this.#attempt.environment
+    const { rows } = await run(database, readJobResult(outbox.schema), [child])
+    return rows[0] as unknown as ChildRow | undefined
+  }
+
+  async #end(
+    child: string,
+    row: ChildRow | undefined,
+    options: ChildOptions,
+    stored: StoredStep | undefined,
+    turn: Turn,
+  ): Promise<Output> {
+    const step = { id: this.#id, kind: 'child', startedAt: stored?.startedAt ?? new Date() }
+    if (row?.status !== 'completed') {
+      const thrown = this.#failure(child, row)
+      await this.#memory.end({ ...step, output: { child }, error: { thrown } }, turn)
+      if (options.onFailure === 'fail') this.#memory.branches.fail(thrown)
+      throw thrown
+    }
+    const { database, outputs } = this.#attempt.environment
+    const { cut, cutSignal } = this.#attempt
+    const { output, output_meta: meta } = row
+    const reading = outputs.read(database, child, { output, meta }, cutSignal)
+    const value = await Promise.race([reading, cut])
+    await this.#memory.end({ ...step, output: value }, turn)
+    return this.outputOf(value)
+  }
+
+  #failure(child: string, row: ChildRow | undefined): TidemarkError {
+    const { name } = this.#job
+    if (row === undefined) {
+      return new TidemarkError(
+        'TIDEMARK_CHILD_GONE',
+        `the child job ${name} ${child} was deleted`,
+        {
+          details: { id: child, name },
+        },
+      )
+    }
+    const { status, error } = row
+    const why = error?.message === undefined ? '' : `: ${error.message}`
+    return new TidemarkError(
+      'TIDEMARK_JOB_FAILED',
+      status === 'failed'
+        ? `the child job ${name} ${child} was failed${why}`
+        : `the child job ${name} ${child} was ${status}`,
+      { details: { id: child, name, status, error } },
+    )
+  }
+}
+
+function hasEnded(row: ChildRow | undefined): boolean {
+  return row === undefined || ['completed', 'failed', 'cancelled'].includes(row.status)
+}
