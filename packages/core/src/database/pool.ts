@@ -12,6 +12,7 @@ import {
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
+import { furnishSession, settingsText } from './session-traces.ts'
 import { textRows, type Statement } from './statement.ts'
 
 /** How Tidemark reaches the database. */
@@ -159,7 +160,11 @@ class OwnPool implements ConnectionPool {
     this.#pool = new pg.Pool(config)
     // INVARIANT: a client has a listener for its whole life. The server may end its session at any moment, also between
     // two users of it, and an `error` that nobody hears ends the process. Whoever uses it learns of it by its statement.
-    this.#pool.on('connect', (client) => client.on('error', heard))
+    const settings = settingsText(config)
+    this.#pool.on('connect', (client) => {
+      client.on('error', heard)
+      furnishSession(client, settings)
+    })
     // An idle connection that the server closes is replaced at the next use.
     this.#pool.on('error', onIdleError)
   }

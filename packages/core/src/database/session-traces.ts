@@ -11,7 +11,7 @@ export function leavesTraces(text: string): boolean {
 
 const statement =
   /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:set|reset|discard|listen|load|declare|do|call|create|alter)\b/iu
-const hidden = /\bset_config\b|\badvisory_lock|\bpg_temp\b|\btemp(?:orary)?\b/iu
+const hidden = /set_config\b|advisory_lock|\bpg_temp\b|\btemp(?:orary)?\b/iu
 
 // In this order: what is reset is reset by who owns the session. Prepared statements stay: they are Tidemark's.
 const cleaning = [
@@ -24,11 +24,50 @@ const cleaning = [
   'DISCARD SEQUENCES',
 ].join('; ')
 
+// What answers look like, and what a role's or a database's settings would break: a time limit of theirs is for people.
+const settings = {
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  extra_float_digits: '1',
+  standard_conforming_strings: 'on',
+  bytea_output: 'hex',
+  xmloption: 'content',
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_session_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+}
+
+/**
+ * The statements that give a session of Tidemark's own pool its settings, whatever its role, its database or the server
+ * say; what the application asks for in its connection options stays.
+ */
+export function settingsText(config: pg.ClientConfig): string {
+  const asked = { ...config } as Readonly<Record<string, unknown>>
+  const words = [config.connectionString, config.options].join(' ').toLowerCase()
+  return Object.entries(settings)
+    .filter(([name]) => asked[name] === undefined && !words.includes(name))
+    .map(([name, value]) => `SET ${name} = '${value}'`)
+    .join('; ')
+}
+
+const settingsOf = new WeakMap<pg.ClientBase, string>()
+
+/** Gives a new session its settings, and remembers them for when it is cleaned. */
+export function furnishSession(client: pg.ClientBase, text: string): void {
+  settingsOf.set(client, text)
+  client.query(text).catch(() => {
+    // The connection is gone: whoever uses it learns of that.
+  })
+}
+
 /**
  * Makes a session as it was before anybody used it. It costs the server about 20 us.
  *
  * @throws when it cannot be done: then the connection is not to be used again.
  */
 export async function cleanSession(client: pg.ClientBase): Promise<void> {
-  await client.query(cleaning)
+  await client.query(`${cleaning}; ${settingsOf.get(client) ?? ''}`)
 }

@@ -262,8 +262,9 @@ function aborted(failure: unknown): unknown {
   )
 }
 
-function beginText({ isolation, idleTimeout }: BeginOptions): string {
-  const begin = isolation === undefined ? 'BEGIN' : `BEGIN ISOLATION LEVEL ${isolation}`
+// Stated each time: the default of a pool of the application's may be another.
+function beginText({ isolation = 'read committed', idleTimeout }: BeginOptions): string {
+  const begin = `BEGIN ISOLATION LEVEL ${isolation}`
   return idleTimeout === undefined
     ? begin
     : `${begin}; SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(idleTimeout)}`

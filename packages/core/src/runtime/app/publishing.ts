@@ -7,6 +7,7 @@ import {
 import { Guard } from '../../database/guard.ts'
 import type { Database } from '../../database/pool.ts'
 import type { IsolationLevel } from '../../database/transaction.ts'
+import { isRetryableConflict } from '../../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
@@ -148,7 +149,10 @@ export class Publishing {
       try {
         return await this.transaction((own) => this.#decideOnce(own, entity, id, decide))
       } catch (error) {
-        if (attempt >= attempts || !isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')) throw error
+        // Whatever was in the way, nothing of this turn has stayed: the command is decided anew on what is there now.
+        const again =
+          isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT') || isRetryableConflict(error)
+        if (attempt >= attempts || !again) throw error
       }
     }
   }

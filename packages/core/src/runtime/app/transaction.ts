@@ -32,7 +32,7 @@ export type ListenerReference = string | { readonly name: string }
 
 /** How a transaction runs, and what is waited for when it has committed. */
 export interface TransactionOptions extends WaitOptions {
-  /** Defaults to the database's own default, normally `'read committed'`. */
+  /** Defaults to `'read committed'`, whatever the role's, the database's or the server's default is. */
   readonly isolation?: IsolationLevel
   /**
    * Listeners and projections that have handled the transaction's events when it returns: what they wrote can be read

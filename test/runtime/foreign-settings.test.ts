@@ -1,0 +1,115 @@
+import pg from 'pg'
+import { defineEntity, defineEvent, defineProjection, type RecordedEvent } from 'tidemark'
+import { afterEach, expect, test } from 'vitest'
+import { z } from 'zod'
+import { effectsOf, noted, recorder } from '../support/effects.ts'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { appOn } from '../support/test-app.ts'
+
+// What the application sets for its driver, and an administrator for a database, does not reach Tidemark's connections.
+
+const database = useFreshDatabase()
+const types = [20, 23, 114, 1184, 3802]
+const before = new Map(types.map((type) => [type, pg.types.getTypeParser(type)]))
+afterEach(() => {
+  for (const [type, parser] of before) pg.types.setTypeParser(type, parser)
+})
+
+const counted = defineEvent('settings.counted', { payload: z.object({ by: z.number() }) })
+const counter = defineEntity('settings_counter', { initial: () => 0 }).on(
+  counted,
+  (state: number, { payload }) => state + payload.by,
+)
+
+/** Publishes, handles, projects and decides, and looks at what came of it. */
+async function everythingOf(): Promise<unknown> {
+  const seen: RecordedEvent[] = []
+  const listener = recorder('settings')
+  const state = defineProjection('settings_state', {
+    version: 1,
+    initial: () => [] as string[],
+  }).on(noted, (all, event) => {
+    seen.push(event)
+    return [...all, event.payload.note]
+  })
+  await using app = appOn(database, [listener, state, counted])
+  await app.start({ handleSignals: false })
+  const { sequence } = await app.publish(noted({ note: 'one' }))
+  await app.waitFor(listener, sequence)
+  await app.waitFor(state, sequence)
+  expect(await effectsOf(database, 'settings')).toEqual([sequence])
+  expect(await app.read(state)).toEqual(['one'])
+  expect(Math.abs((seen[0]?.recordedAt.getTime() ?? 0) - Date.now())).toBeLessThan(120_000)
+  const decisions = Array.from({ length: 6 }, () =>
+    app.decide(counter, 'c', () => [counted({ by: 1 })], { attempts: 20 }),
+  )
+  await Promise.all(decisions)
+  return (await app.load(counter, 'c')).state
+}
+
+test('everything works whatever a database sets for its sessions', async () => {
+  const settings: Record<string, string> = {
+    datestyle: 'German, DMY',
+    intervalstyle: 'iso_8601',
+    extra_float_digits: '-15',
+    standard_conforming_strings: 'off',
+    bytea_output: 'escape',
+    timezone: 'Asia/Kathmandu',
+    default_transaction_isolation: 'repeatable read',
+    idle_session_timeout: '300ms',
+    idle_in_transaction_session_timeout: '1ms',
+    lock_timeout: '1ms',
+  }
+  for (const [name, value] of Object.entries(settings)) {
+    await database.query(`alter database ${database.name} set ${name} = '${value}'`, [])
+  }
+  expect(await everythingOf()).toBe(6)
+})
+
+test('everything works whatever parsers the application has set for all of its connections', async () => {
+  pg.types.setTypeParser(20, Number)
+  pg.types.setTypeParser(23, (text: string) => `int ${text}`)
+  pg.types.setTypeParser(114, (text: string) => text)
+  pg.types.setTypeParser(1184, () => 'never')
+  pg.types.setTypeParser(3802, (text: string) => text)
+  expect(await everythingOf()).toBe(6)
+})
+
+test('settings that the application asks for in its connection options stay', async () => {
+  await using app = appOn(database, [], { connection: { statement_timeout: 4321 } })
+  const shown = async (): Promise<unknown> =>
+    (
+      await app.transaction(async (tx) => {
+        const { rows } = await tx.query("select current_setting('statement_timeout') as timeout")
+        return rows[0]?.['timeout']
+      })
+    ).result
+  expect(await shown()).toBe('4321ms')
+  // The session has been cleaned in between.
+  expect(await shown()).toBe('4321ms')
+})
+
+test('a session of a given pool keeps what the application has set, and is closed when a transaction changes it', async () => {
+  const pool = new pg.Pool({ connectionString: database.url, max: 4 })
+  pool.on('connect', (client) => void client.query("set work_mem = '3MB'"))
+  const app = appOn(database, [], { pool })
+  const shown = async (change = 'select 1'): Promise<unknown> => {
+    const { result } = await app.transaction(async (tx) => {
+      const { rows } = await tx.query("select current_setting('work_mem') as memory")
+      await tx.query(change)
+      return rows[0]?.['memory']
+    })
+    return result
+  }
+  const changes = ["set work_mem = '1MB'", "select set_config('work_mem', '1MB', false)"]
+  const all: unknown[] = []
+  for (const change of [...changes, 'select pg_advisory_lock(4711)', 'select 1'])
+    all.push(await shown(change))
+  expect(all).toEqual(['3MB', '3MB', '3MB', '3MB'])
+  const { rows } = await pool.query(
+    "select count(*)::int as held from pg_locks where locktype = 'advisory' and objid = 4711",
+  )
+  expect(rows).toEqual([{ held: 0 }])
+  await app.close()
+  await pool.end()
+})
