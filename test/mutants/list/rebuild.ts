@@ -27,8 +27,8 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/rebuilt/reset.ts',
-          find: '  for (const table of projection.tables) {',
-          replace: '  for (const table of [] as string[]) {',
+          find: 'await emptyTables(executor, projection)',
+          replace: 'void emptyTables',
         },
       ],
       tests: {
@@ -92,8 +92,8 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/runtime/runner/sync-definitions.ts',
-          find: 'if (await raiseVersion(transaction, consumer, environment)) return false',
-          replace: 'void raiseVersion',
+          find: '    const raised = await raiseVersion(transaction, consumer, environment)',
+          replace: `    const raised = await (async (): ReturnType<typeof raiseVersion> => 'nothing')()`,
         },
       ],
       tests: {
@@ -110,8 +110,8 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/folded/table-projection.ts',
-          find: 'if (!lease.live) await useShadow(transaction, shadow)',
-          replace: 'if (lease.generation < 0) await useShadow(transaction, shadow)',
+          find: 'if (!lease.live) await useShadow(',
+          replace: 'if (lease.generation < 0) await useShadow(',
         },
       ],
       tests: {
