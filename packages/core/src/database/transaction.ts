@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream'
 import type pg from 'pg'
+import { connectionWasWell } from '../errors/blame.ts'
 import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
@@ -227,6 +228,8 @@ export async function inTransaction<T, L = undefined>(
     // A plan that is older than a change of its table stays with the connection.
     if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
+    // A server that ends a session says so by an SQLSTATE, and a socket that fails tells the client first.
+    if (broken === undefined && errorCodeOf(error)?.length !== 5) connectionWasWell(error)
     // "The transaction is aborted" says nothing; what aborted it does.
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
