@@ -140,6 +140,33 @@ test('an event whose handler always loses its connection is found out, and the o
   expect(runs.get('bad')).toBeLessThanOrEqual(13)
 })
 
+test.each([
+  ['itself', () => Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })],
+  [
+    'as the cause of another',
+    () =>
+      new TypeError('fetch failed', {
+        cause: Object.assign(new Error('x'), { code: 'ECONNREFUSED' }),
+      }),
+  ],
+])('a connection of the handler’s own that is lost is the event’s failure: %s', async (_, make) => {
+  const listener = defineListener('ledger', {
+    onFailure: 'skip',
+    retry: { attempts: 2, backoff: () => 1 },
+  }).on(noted, async (event, { tx }) => {
+    await recordEffect(tx, 'ledger', event)
+    if (event.payload.note === 'bad') throw make()
+  })
+  await using app = appOn(database, [listener])
+  await app.publish(['a', 'bad', 'b'].map((note) => noted({ note })))
+  const { sequence } = await app.publish(noted({ note: 'last' }))
+  await app.start(quick)
+  await app.waitFor('ledger', sequence, { timeout: 30_000 })
+  expect(await notesOf(database, 'ledger')).toEqual(['a', 'b', 'last'])
+  const [letter] = await app.deadLetters.list({ listener: 'ledger' })
+  expect(letter).toMatchObject({ attempts: 2, error: { code: 'TIDEMARK_HANDLER_FAILED' } })
+})
+
 describe('a process that is too old for an event leaves it to those who know it', () => {
   const old = defineEvent('test.placed', { payload: z.object({ id: z.string() }) })
   const young = defineEvent('test.placed', {

@@ -112,11 +112,19 @@ export class Workspace implements Disposable {
       // A group of its own: its workers and its server end with it.
       { cwd: this.#path, stdio: 'ignore', detached: true },
     )
-    const timer = setTimeout(() => {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
-    }, timeout)
+    const end = (): void => {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch (error) {
+        // Nobody of the group is left.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
+    }
+    const timer = setTimeout(end, timeout)
     await once(child, 'exit')
     clearTimeout(timer)
+    // A process that a test has frozen outlives a test that hung.
+    end()
     const report = existsSync(output)
       ? (JSON.parse(readFileSync(output, 'utf8')) as Report)
       : undefined

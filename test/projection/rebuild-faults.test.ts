@@ -111,7 +111,7 @@ test('a reducer that fails behind pages that were not written yet: nothing is fo
   expect(await contents(app, definitions)).toEqual(expected(1))
 })
 
-test('a full disk halts the rebuild and leaves the live generation alone; with room again it is resumed', async () => {
+test('a full disk holds the rebuild up and leaves the live generation alone; with room again it goes on', async () => {
   await makeTable()
   await using old = appOn(database, [deploy(1)])
   await old.start(runner)
@@ -143,18 +143,19 @@ test('a full disk halts the rebuild and leaves the live generation alone; with r
   const next = deploy(2)
   await using app = appOn(database, [next])
   await app.start(runner)
-  const states = async (): Promise<unknown> =>
-    (await Promise.all(names.map((name) => app.rebuilds.progress(name)))).map(
-      (progress) => progress?.state,
-    )
-  await expect.poll(states, { timeout: 30_000 }).toEqual(['halted', 'halted', 'halted'])
-  expect(JSON.stringify((await app.rebuilds.progress('notes'))?.error)).toContain('No space left')
+  // It is the server's trouble: visible, counted against nobody, and no reason to halt.
+  const waiting = async (): Promise<unknown> =>
+    (await Promise.all(names.map((name) => app.rebuilds.progress(name)))).map((progress) => [
+      progress?.state,
+      JSON.stringify(progress?.error).includes('No space left'),
+    ])
+  const held = names.map(() => ['running', true])
+  await expect.poll(waiting, { timeout: 30_000 }).toEqual(held)
   const [more] = await old.publish([noted({ note: '3' })])
   for (const name of names) await old.waitFor(name, more?.sequence as EventSequence)
   expect(await contents(old, deploy(1))).toEqual(expected(1, [...all, '3']))
 
   await database.query('update room set free = true')
-  for (const name of names) await app.rebuilds.resume(name)
   await rebuilt(app)
   expect(await contents(app, next)).toEqual(expected(2, [...all, '3']))
 })

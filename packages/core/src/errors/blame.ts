@@ -31,6 +31,16 @@ export const serverTroubles: Readonly<Record<string, string>> = {
   F0000: 'an error in the configuration of the server',
 }
 
+const ofOthers = new WeakSet<object>()
+
+/**
+ * Says of an error that looks like that of a lost connection (a `fetch` in a handler fails with ECONNRESET, too) that the
+ * database's connection was well: then it is the work's.
+ */
+export function connectionWasWell(error: unknown): void {
+  if (typeof error === 'object' && error !== null) ofOthers.add(error)
+}
+
 const conflicts = new Set(['40001', '40P01'])
 
 /** Whose fault a failure is. Never throws. */
@@ -50,7 +60,8 @@ export function blameOf(error: unknown): Blame {
   const code = errorCodeOf(error)
   if (conflicts.has(code ?? '') || isStalePlan(error)) return 'conflict'
   if (isServersTrouble(code, error)) return 'server'
-  return isConnectionError(error) ? 'connection' : 'work'
+  if (!isConnectionError(error)) return 'work'
+  return ofOthers.has(error as object) ? 'work' : 'connection'
 }
 
 function isServersTrouble(code: string | undefined, error: unknown): boolean {

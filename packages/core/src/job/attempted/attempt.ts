@@ -5,7 +5,7 @@ import {
   type QueryResult,
 } from '../../database/executor.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
-import type { OpenTransaction } from '../../database/transaction.ts'
+import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { currentCause } from '../../outbox/published/cause.ts'

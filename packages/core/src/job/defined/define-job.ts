@@ -5,13 +5,17 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Upcaster } from '../../event/define-event.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'
+import { priorityOf, type PriorityName } from '../declared/priority.ts'
+import {
+  declaredRetention,
+  type DeclaredRetention,
+  type JobRetention,
+} from '../declared/retention.ts'
+import { jobRetry, type JobRetry, type JobRetryOptions } from '../declared/retry-policy.ts'
 import { longestQueue, type QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
 import { lifecycleOf, type JobTransition } from './lifecycle.ts'
-import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
-import { priorityOf, type PriorityName } from './priority.ts'
-import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
-import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
 
 /** How {@link defineJob} describes a job. Exactly one of `run` and `transact` says what it does. */

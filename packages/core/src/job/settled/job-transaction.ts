@@ -1,6 +1,6 @@
-import { Guard } from '../../database/guard.ts'
 import { fenceJob } from '../../database/sql/job/job-settle.ts'
-import type { OpenTransaction } from '../../database/transaction.ts'
+import { Guard } from '../../database/transaction/guard.ts'
+import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'

@@ -55,6 +55,8 @@ export class Partitions {
   readonly #running = new Map<string, Running>()
   readonly #slots: Semaphore
   readonly #switching = new Set<string>()
+  /** Ends what waits for the next attempt to switch, when the partitions stop. */
+  #stopping = new AbortController()
   readonly #attempts = new Map<string, SwitchAttempts>()
 
   constructor(environment: PartitionsEnvironment) {
@@ -128,14 +130,14 @@ export class Partitions {
           if (runner.lease.listener === consumer.name) runner.lease.live = true
         }
       } else {
-        await wait(attempts.pauseAfter(outcome))
+        await wait(attempts.pauseAfter(outcome), this.#stopping.signal)
       }
     } catch (error) {
       logger.warn(
         { listener: consumer.name, err: error },
         `${consumer.name} could not be switched to its rebuilt generation`,
       )
-      await wait(failedSwitchInterval)
+      await wait(failedSwitchInterval, this.#stopping.signal)
     } finally {
       this.#switching.delete(consumer.name)
     }
@@ -227,6 +229,8 @@ export class Partitions {
    * @param drain - whether batches under way may finish; they may not when connections were lost.
    */
   async stop(drain: boolean): Promise<void> {
+    this.#stopping.abort()
+    this.#stopping = new AbortController()
     const running = [...this.#running.values()]
     for (const { drain: abort } of running) abort.abort()
     const all = Promise.all(running.map(({ done }) => done))

@@ -1,14 +1,15 @@
 import type { Writable } from 'node:stream'
 import type pg from 'pg'
-import { errorCodeOf, isRetryableConflict, isStalePlan } from '../errors/postgres-error.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { DbBinding } from './bound/db-binding.ts'
-import { dbOn } from './bound/db-on.ts'
-import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
-import { ownTypes } from './given/own-types.ts'
-import type { Database } from './pool.ts'
+import { connectionWasWell } from '../../errors/blame.ts'
+import { errorCodeOf, isRetryableConflict, isStalePlan } from '../../errors/postgres-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { DbBinding } from '../bound/db-binding.ts'
+import { dbOn } from '../bound/db-on.ts'
+import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
+import { ownTypes } from '../given/own-types.ts'
+import type { Database } from '../pool.ts'
+import { preparedName, textRows, type Statement } from '../statement.ts'
 import { cleanSession } from './session-traces.ts'
-import { preparedName, textRows, type Statement } from './statement.ts'
 
 /** The isolation levels that Postgres tells apart. */
 export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
@@ -227,6 +228,8 @@ export async function inTransaction<T, L = undefined>(
     // A plan that is older than a change of its table stays with the connection.
     if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
+    // A server that ends a session says so by an SQLSTATE, and a socket that fails tells the client first.
+    if (broken === undefined && errorCodeOf(error)?.length !== 5) connectionWasWell(error)
     // "The transaction is aborted" says nothing; what aborted it does.
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {
