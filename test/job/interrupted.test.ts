@@ -28,7 +28,7 @@ test('a job that is not resumable fails when the process that runs it stops, and
   await runner.stop()
   expect(await app.jobs.get(id)).toMatchObject({ status: 'failed', attempt: 1, error: { code } })
   latch.open()
-  await using _again = await app.start({ handleSignals: false })
+  await app.start({ handleSignals: false })
   await app.jobs.retry(id)
   await untilStatus(database, id, 'completed')
   expect(latch.count).toBe(2)
