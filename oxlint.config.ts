@@ -26,6 +26,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   listener: ['declared', 'leased', 'failed', 'read', 'handled', 'defined', 'steered'],
   projection: ['stored', 'shadow', 'folded', 'rebuilt'],
   job: [
+    'declared',
     'defined',
     'spawned',
     'outputs',

@@ -99,7 +99,9 @@ test('moving to another server by logical replication: sequences set, cursors go
     await app.waitFor(['ledger', 'total'], handled.sequence)
   }
   // What a migrated database has of its own would meet itself.
-  await target.query('truncate tidemark.migrations')
+  await target.query(
+    'truncate tidemark.migrations, tidemark.installation, tidemark.job_wait_cursor',
+  )
   // Partitions for what will come, and a way to find the rows of the table without a key.
   await target.query(`select setval('tidemark.events_sequence', 25000000)`)
   expect((await target.query('select tidemark.ensure_partitions() as made')).rows).toEqual([

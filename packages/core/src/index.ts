@@ -30,7 +30,7 @@ export {
 export { configOf, type ConnectionSource, type PoolLike } from './database/given/given-pool.ts'
 export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
-export type { IsolationLevel } from './database/transaction.ts'
+export type { IsolationLevel } from './database/transaction/transaction.ts'
 
 export {
   defineEvent,
@@ -120,7 +120,7 @@ export type {
   SpawnOptions,
   SpawnOutcome,
 } from './listener/declared/spawning.ts'
-export { priorities, type PriorityName } from './job/defined/priority.ts'
+export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
 export type { BulkResult, BulkSelection, JobBulk } from './job/steered/job-bulk.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
@@ -177,7 +177,7 @@ export {
   type JobTransition,
   type JobTransitionPayload,
 } from './job/defined/lifecycle.ts'
-export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/defined/limit.ts'
+export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/declared/limit.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
 export type {
   JobAdmin,
@@ -194,7 +194,7 @@ export type {
   JobVariables,
   StepSummary,
 } from './job/defined/job-context.ts'
-export type { StepOptions } from './job/defined/step-options.ts'
+export type { StepOptions } from './job/declared/step-options.ts'
 export {
   fileSchema,
   webhookOf,
@@ -208,8 +208,8 @@ export type { PublishedJobType } from './job/defined/job-registry.ts'
 export type { OutputsOptions, OutputStore } from './job/outputs/output-store.ts'
 export type { JobRunnerOptions } from './job/running/job-runner.ts'
 export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/steered/job-view.ts'
-export type { DeclaredRetention, JobRetention } from './job/defined/retention.ts'
-export type { JobRetryOptions } from './job/defined/retry-policy.ts'
+export type { DeclaredRetention, JobRetention } from './job/declared/retention.ts'
+export type { JobRetryOptions } from './job/declared/retry-policy.ts'
 export {
   unwrap,
   type JobResult,

@@ -40,7 +40,7 @@ export const publish: MutantGroup = {
       breaks: 'a transaction that throws is committed',
       edits: [
         {
-          file: 'packages/core/src/database/transaction.ts',
+          file: 'packages/core/src/database/transaction/transaction.ts',
           find: `if (broken === undefined) await client.query('ROLLBACK').catch(onError)`,
           replace: `if (broken === undefined) await client.query('COMMIT').catch(onError)`,
         },
@@ -56,7 +56,7 @@ export const publish: MutantGroup = {
       breaks: 'nobody reads that COMMIT was answered with ROLLBACK',
       edits: [
         {
-          file: 'packages/core/src/database/transaction.ts',
+          file: 'packages/core/src/database/transaction/transaction.ts',
           find: `if (committed.command === 'ROLLBACK') {`,
           replace: `if (committed.command === 'never') {`,
         },

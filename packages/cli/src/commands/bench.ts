@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import { durationArgument } from '../arguments.ts'
+import { durationArgument } from '../arguments/arguments.ts'
 import type { Finding } from '../bench/sample.ts'
 import { stages } from '../bench/stages.ts'
 import { liveInstalls, ThrowAwaySchema } from '../bench/throw-away-schema.ts'

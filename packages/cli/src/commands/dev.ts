@@ -1,6 +1,6 @@
 import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { collected, countArgument } from '../arguments.ts'
+import { collected, countArgument } from '../arguments/arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import type { CliIo } from '../io.ts'
 import { plural } from '../output/output.ts'

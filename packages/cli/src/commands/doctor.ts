@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import type { App, Repair } from 'tidemark'
-import { durationArgument } from '../arguments.ts'
+import { durationArgument } from '../arguments/arguments.ts'
 import { requireConfirmation } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
 import type { Check, Finding, Patient } from '../doctor/check.ts'

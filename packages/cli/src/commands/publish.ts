@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import { valueFromJson, type App, type EventSequence, type PublishOptions } from 'tidemark'
-import { expectedVersionArgument } from '../arguments.ts'
+import { expectedVersionArgument } from '../arguments/arguments.ts'
+import { parseJson } from '../arguments/json-argument.ts'
 import { usageError } from '../cli-error.ts'
 import { running, type Context } from '../command-run.ts'
-import { parseJson } from '../json-argument.ts'
 import { reading } from '../output/rows.ts'
 import type { Definitions } from '../session/definitions.ts'
 

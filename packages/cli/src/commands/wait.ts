@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import type { EventSequence } from 'tidemark'
-import { durationArgument, sequenceArgument } from '../arguments.ts'
+import { durationArgument, sequenceArgument } from '../arguments/arguments.ts'
 import { running, type Context } from '../command-run.ts'
 
 interface Options {

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Option, type Command } from 'commander'
 import { migrateUp, type Logger } from 'tidemark'
-import { durationArgument } from '../arguments.ts'
+import { durationArgument } from '../arguments/arguments.ts'
 import { running, type Context } from '../command-run.ts'
 import { workerLogger, type LogFormat } from '../output/log.ts'
 import type { Place } from '../session/session.ts'

@@ -12,8 +12,8 @@ import {
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
-import { furnishSession, settingsText } from './session-traces.ts'
 import { textRows, type Statement } from './statement.ts'
+import { furnishSession, settingsText } from './transaction/session-traces.ts'
 
 /** How Tidemark reaches the database. */
 export interface ConnectionOptions {

@@ -1,6 +1,6 @@
 import { run, type Executor } from '../database/executor.ts'
 import { advanceState } from '../database/sql/listener/cursors.ts'
-import { inTransaction } from '../database/transaction.ts'
+import { inTransaction } from '../database/transaction/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'

@@ -1,8 +1,13 @@
 import type { Command } from 'commander'
 import { TidemarkError, type EventSequence } from 'tidemark'
+import {
+  chosen,
+  countChosen,
+  withChoice,
+  type ChoiceOptions,
+} from '../../arguments/dead-letter-choice.ts'
 import { requireConfirmation } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
-import { chosen, countChosen, withChoice, type ChoiceOptions } from '../../dead-letter-choice.ts'
 import { plural } from '../../output/output.ts'
 
 interface Options extends ChoiceOptions {

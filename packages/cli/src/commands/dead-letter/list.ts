@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import type { DeadLetter } from 'tidemark'
-import { countArgument } from '../../arguments.ts'
+import { countArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 
 interface Options {

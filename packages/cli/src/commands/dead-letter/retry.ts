@@ -1,7 +1,12 @@
 import type { Command } from 'commander'
 import type { EventSequence } from 'tidemark'
+import {
+  chosen,
+  countChosen,
+  withChoice,
+  type ChoiceOptions,
+} from '../../arguments/dead-letter-choice.ts'
 import { running, type Context } from '../../command-run.ts'
-import { chosen, countChosen, withChoice, type ChoiceOptions } from '../../dead-letter-choice.ts'
 import { plural } from '../../output/output.ts'
 
 /** `tidemark dead-letter retry` */

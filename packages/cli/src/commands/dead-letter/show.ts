@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { TidemarkError, type EventSequence } from 'tidemark'
-import { sequenceArgument } from '../../arguments.ts'
+import { sequenceArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { streamOf } from '../../output/event-table.ts'
 import { toJson } from '../../output/output.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { sequenceZero, type EventSequence } from 'tidemark'
-import { collected, countArgument, sequenceArgument } from '../../arguments.ts'
+import { collected, countArgument, sequenceArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { eventColumns } from '../../output/event-table.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { sequenceZero, type EventSequence } from 'tidemark'
-import { collected, countArgument, sequenceArgument } from '../../arguments.ts'
+import { collected, countArgument, sequenceArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { eventLine } from '../../output/event-table.ts'
 import { cell } from '../../output/output.ts'

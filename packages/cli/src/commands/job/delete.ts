@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { running, type Context } from '../../command-run.ts'
 import {
   steerJobs,
   withJobChoice,
   type JobChoiceOptions,
   type JobSteering,
-} from '../../job-choice.ts'
+} from '../../arguments/job-choice.ts'
+import { running, type Context } from '../../command-run.ts'
 
 const remove: JobSteering = {
   verb: 'delete',

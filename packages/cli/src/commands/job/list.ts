@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import { jobStatuses, type JobStatus } from 'tidemark'
-import { countArgument, timeArgument, uuidArgument } from '../../arguments.ts'
+import { countArgument, timeArgument, uuidArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { jobColumns } from '../../output/job-table.ts'
 

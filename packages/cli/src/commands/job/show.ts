@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { JobAttempt, JobLogLine } from 'tidemark'
-import { uuidArgument } from '../../arguments.ts'
+import { uuidArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { followJob } from '../../follow-job.ts'
 import { millisecondsText, progressText, statusText } from '../../output/job-table.ts'

@@ -1,10 +1,15 @@
 import { Option, type Command } from 'commander'
 import type { App, SpawnOptions } from 'tidemark'
-import { durationArgument, priorityArgument, timeArgument, uuidArgument } from '../../arguments.ts'
+import {
+  durationArgument,
+  priorityArgument,
+  timeArgument,
+  uuidArgument,
+} from '../../arguments/arguments.ts'
+import { parseJson } from '../../arguments/json-argument.ts'
 import { usageError } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { followJob } from '../../follow-job.ts'
-import { parseJson } from '../../json-argument.ts'
 import { toJson } from '../../output/output.ts'
 import { reading } from '../../output/rows.ts'
 

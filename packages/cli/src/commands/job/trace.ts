@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander'
 import type { JobTraceNode } from 'tidemark'
-import { durationArgument, uuidArgument } from '../../arguments.ts'
+import { durationArgument, uuidArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { millisecondsText } from '../../output/job-table.ts'
 import { cell } from '../../output/output.ts'

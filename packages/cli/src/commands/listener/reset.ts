@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { sequenceZero, type EventSequence } from 'tidemark'
-import { sequenceArgument } from '../../arguments.ts'
+import { sequenceArgument } from '../../arguments/arguments.ts'
 import { requireConfirmation, usageError } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { getListener } from '../../output/listener-view.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { EventSequence, SkippedEvent } from 'tidemark'
-import { sequenceArgument } from '../../arguments.ts'
+import { sequenceArgument } from '../../arguments/arguments.ts'
 import { CliError, requireConfirmation } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { getListener } from '../../output/listener-view.ts'

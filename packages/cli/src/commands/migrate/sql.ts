@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { migrationSql } from 'tidemark'
-import { wholeArgument } from '../../arguments.ts'
+import { wholeArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 
 interface Options {

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { PruneCandidate, PruneOptions } from 'tidemark'
-import { ageArgument } from '../../arguments.ts'
+import { ageArgument } from '../../arguments/arguments.ts'
 import { requireConfirmation } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { plural } from '../../output/output.ts'

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { countArgument, wholeArgument } from '../../arguments.ts'
+import { countArgument, wholeArgument } from '../../arguments/arguments.ts'
 import { CliError } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
 import { eventColumns } from '../../output/event-table.ts'

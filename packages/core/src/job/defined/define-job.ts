@@ -5,13 +5,17 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Upcaster } from '../../event/define-event.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'
+import { priorityOf, type PriorityName } from '../declared/priority.ts'
+import {
+  declaredRetention,
+  type DeclaredRetention,
+  type JobRetention,
+} from '../declared/retention.ts'
+import { jobRetry, type JobRetry, type JobRetryOptions } from '../declared/retry-policy.ts'
 import { longestQueue, type QueueDefinition } from './define-queue.ts'
 import type { Job, JobContext } from './job-context.ts'
 import { lifecycleOf, type JobTransition } from './lifecycle.ts'
-import { declaredLimit, type DeclaredLimit, type JobLimit } from './limit.ts'
-import { priorityOf, type PriorityName } from './priority.ts'
-import { declaredRetention, type DeclaredRetention, type JobRetention } from './retention.ts'
-import { jobRetry, type JobRetry, type JobRetryOptions } from './retry-policy.ts'
 import type { TransactionalJobContext } from './transactional-context.ts'
 
 /** How {@link defineJob} describes a job. Exactly one of `run` and `transact` says what it does. */
@@ -52,6 +56,12 @@ export interface JobOptions<
   readonly retry?: JobRetryOptions
   /** How long one attempt may take before it is cut off. Defaults to 15 minutes. */
   readonly timeout?: Duration
+  /**
+   * Whether it may run again after an interruption: a process that ended, or was taken to have ended, in the middle of an
+   * attempt. One that may not fails with TIDEMARK_JOB_NOT_RESUMABLE; while it runs it is neither paused nor drained. Only
+   * for `run`: what `transact` has done is undone when it is interrupted. Defaults to true.
+   */
+  readonly resumable?: boolean
   /**
    * At most one unfinished job of the type has the same key. Undefined: none. Defaults to no limit.
    */
@@ -110,6 +120,7 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   readonly retry: JobRetry
   /** In milliseconds. */
   readonly timeout: number
+  readonly resumable: boolean
   readonly concurrency: number
   readonly limit: DeclaredLimit | undefined
   readonly retention: DeclaredRetention | undefined
@@ -150,6 +161,7 @@ const known = [
   'priority',
   'retry',
   'timeout',
+  'resumable',
   'uniqueKey',
   'concurrencyKey',
   'concurrency',
@@ -212,6 +224,7 @@ export function defineJob<
     )
   }
   const { uniqueKey, concurrencyKey, queue = 'default' } = options
+  const resumable = resumableOf(where, options)
   const queueName = typeof queue === 'string' ? queue : queue.name
   requireText(where, 'queue', queueName, { most: longestQueue })
   const limit =
@@ -228,6 +241,7 @@ export function defineJob<
     priority,
     retry: jobRetry(where, options.retry),
     timeout: milliseconds(options.timeout ?? '15m'),
+    resumable,
     concurrency,
     limit,
     retention:
@@ -256,6 +270,25 @@ export function defineJob<
 /** Whether `value` was made by {@link defineJob}. */
 export function isJobDefinition(value: unknown): value is JobDefinition {
   return typeof value === 'object' && value !== null && definitions.has(value)
+}
+
+function resumableOf(
+  where: string,
+  { resumable = true, transact }: { readonly resumable?: unknown; readonly transact?: unknown },
+): boolean {
+  if (typeof resumable !== 'boolean') {
+    throw invalid(
+      `${where}: \`resumable\` is neither true nor false`,
+      'False: it fails when it is interrupted.',
+    )
+  }
+  if (!resumable && transact !== undefined) {
+    throw invalid(
+      `${where} has \`transact\` and is not resumable`,
+      'What a transaction has done is undone when it is interrupted; leave `resumable` out.',
+    )
+  }
+  return resumable
 }
 
 function requireAliases(where: string, name: string, aliases: readonly string[]): void {

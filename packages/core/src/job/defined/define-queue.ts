@@ -1,5 +1,5 @@
 import { requireText } from '../../errors/checked-text.ts'
-import { declaredLimit, type DeclaredLimit, type QueueLimit } from './limit.ts'
+import { declaredLimit, type DeclaredLimit, type QueueLimit } from '../declared/limit.ts'
 
 /** The most bytes of a queue's name. */
 export const longestQueue = 200

@@ -1,7 +1,7 @@
 import { requireOneOf } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { parseCron } from './cron.ts'
+import { parseCron } from '../declared/cron.ts'
 import { isJobDefinition, type JobDefinition } from './define-job.ts'
 
 /** When a schedule fires, and what becomes of ticks that do not. */

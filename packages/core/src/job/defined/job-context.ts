@@ -1,7 +1,7 @@
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import type { Logger } from '../../telemetry/logger.ts'
-import type { StepOptions } from './step-options.ts'
+import type { StepOptions } from '../declared/step-options.ts'
 import type { JobTransaction } from './transactional-context.ts'
 import type { JobWaits } from './waits.ts'
 

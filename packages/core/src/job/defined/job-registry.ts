@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { closest } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { DeclaredLimit } from '../declared/limit.ts'
 import { isJobDefinition, type JobDefinition } from './define-job.ts'
 import type { QueueDefinition } from './define-queue.ts'
-import type { DeclaredLimit } from './limit.ts'
 
 /** A type of job as a process publishes it: for other processes, for a user interface, for an API. */
 export interface PublishedJobType {

@@ -8,9 +8,9 @@ import {
   lockRetention,
   sweepJobs,
 } from '../../database/sql/job/job-retention.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
+import type { DeclaredRetention } from '../declared/retention.ts'
 import type { JobRegistry } from '../defined/job-registry.ts'
-import type { DeclaredRetention } from '../defined/retention.ts'
 import { DataDirs } from '../remembered/data-dir.ts'
 
 // Small enough that a page is short work for vacuum and for who waits for a row.

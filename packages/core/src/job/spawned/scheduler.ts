@@ -8,7 +8,7 @@ import {
   readClock,
   recordTicks,
 } from '../../database/sql/job/job-schedule.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'

@@ -1,4 +1,4 @@
-import type { Guard } from '../../database/guard.ts'
+import type { Guard } from '../../database/transaction/guard.ts'
 import type { HandlerContext } from './handler-context.ts'
 import type { Spawn } from './spawning.ts'
 

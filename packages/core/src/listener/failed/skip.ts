@@ -1,6 +1,6 @@
 import { run } from '../../database/executor.ts'
 import { insertDeadLetters } from '../../database/sql/listener/dead-letters.ts'
-import type { OpenTransaction } from '../../database/transaction.ts'
+import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 

@@ -1,7 +1,7 @@
 import { run, type Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { rewindCursors } from '../../database/sql/listener/definitions.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { closest, rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'

@@ -1,5 +1,5 @@
 import type { Database } from '../../database/pool.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'

@@ -1,6 +1,6 @@
 import type { PreparingExecutor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 
 /**
  * Begins to change the number of a listener's partitions: they all go on to where the furthest of them is and stop

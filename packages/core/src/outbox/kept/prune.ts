@@ -1,6 +1,10 @@
 import type { Database } from '../../database/pool.ts'
 import { advisoryKey, requireSchemaName } from '../../database/schema.ts'
-import { brief, inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import {
+  brief,
+  inTransaction,
+  type OpenTransaction,
+} from '../../database/transaction/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { readHorizon } from '../ordered/horizon.ts'
 import { wait } from '../woken/wait.ts'

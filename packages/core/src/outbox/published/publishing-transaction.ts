@@ -3,7 +3,7 @@ import {
   inTransaction,
   type BeginOptions,
   type OpenTransaction,
-} from '../../database/transaction.ts'
+} from '../../database/transaction/transaction.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'

@@ -14,7 +14,7 @@ import {
   readTypedPage,
   settledPage,
 } from '../../database/sql/outbox/read-page.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { inTransaction } from '../../database/transaction/transaction.ts'
 import { TextEventRow, type EventRow } from '../../event/event-row.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { StoredEvent } from '../../event/stored-event.ts'

@@ -8,7 +8,7 @@ import {
 } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
-import { withoutControl } from '../../database/without-control.ts'
+import { withoutControl } from '../../database/transaction/without-control.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'

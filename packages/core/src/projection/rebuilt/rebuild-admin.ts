@@ -1,7 +1,7 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { lockGeneration, rebuildProgress } from '../../database/sql/projection/rebuild.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'

@@ -1,5 +1,5 @@
 import type { PreparingExecutor } from '../../database/executor.ts'
-import { inTransaction } from '../../database/transaction.ts'
+import { inTransaction } from '../../database/transaction/transaction.ts'
 import { settleDeadLetters, writeSetAside } from '../../listener/failed/dead-letters.ts'
 import type { Lease } from '../../listener/leased/lease.ts'
 import type { Batch, Environment } from '../../listener/read/consumer.ts'

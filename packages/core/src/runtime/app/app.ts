@@ -1,7 +1,7 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { storedTypesOf, type EventDraft } from '../../event/define-event.ts'

@@ -4,9 +4,9 @@ import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
-import { Guard } from '../../database/guard.ts'
 import type { Database } from '../../database/pool.ts'
-import type { IsolationLevel } from '../../database/transaction.ts'
+import { Guard } from '../../database/transaction/guard.ts'
+import type { IsolationLevel } from '../../database/transaction/transaction.ts'
 import { isRetryableConflict } from '../../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'

@@ -2,7 +2,7 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { ensurePartitions } from '../../database/sql/listener/processes.ts'
 import { sweepStates } from '../../database/sql/projection/rebuild.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { dropShadowTables, shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
 

@@ -1,5 +1,5 @@
 import type { ForeignTransaction } from '../../database/foreign/foreign-transaction.ts'
-import type { IsolationLevel } from '../../database/transaction.ts'
+import type { IsolationLevel } from '../../database/transaction/transaction.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import type { WaitOptions } from '../../listener/steered/wait-for.ts'

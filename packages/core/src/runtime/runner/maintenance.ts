@@ -4,7 +4,7 @@ import { ensurePartitions, sweepProcesses } from '../../database/sql/listener/pr
 import { sweepDoorbells } from '../../database/sql/outbox/doorbell.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
 import { sweepStates } from '../../database/sql/projection/rebuild.ts'
-import { brief, inTransaction } from '../../database/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import type { OutputSweep } from '../../job/outputs/output-sweep.ts'
 import type { JobKeeper } from '../../job/running/job-keeper.ts'

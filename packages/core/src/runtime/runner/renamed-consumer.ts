@@ -1,4 +1,4 @@
-import type { OpenTransaction } from '../../database/transaction.ts'
+import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
 import type { Logger } from '../../telemetry/logger.ts'

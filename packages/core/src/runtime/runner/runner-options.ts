@@ -1,6 +1,6 @@
 import { largestInteger } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import { declaredRetention } from '../../job/defined/retention.ts'
+import { declaredRetention } from '../../job/declared/retention.ts'
 import type { JobRunnerOptions } from '../../job/running/job-runner.ts'
 import type { DoorbellOptions } from '../../outbox/woken/doorbell.ts'
 

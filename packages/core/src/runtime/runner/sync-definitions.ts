@@ -2,7 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { createCursor, updateListener } from '../../database/sql/listener/definitions.ts'
-import { brief, inTransaction, type OpenTransaction } from '../../database/transaction.ts'
+import {
+  brief,
+  inTransaction,
+  type OpenTransaction,
+} from '../../database/transaction/transaction.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'

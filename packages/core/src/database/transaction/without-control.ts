@@ -1,9 +1,9 @@
 import type pg from 'pg'
-import type { DbBinding } from './bound/db-binding.ts'
-import { clientOn } from './bound/transaction-client.ts'
-import type { Executor, PreparingExecutor, QueryResult } from './executor.ts'
-import { ForeignExecutor } from './foreign/foreign-executor.ts'
-import { kyselyOn } from './kysely.ts'
+import type { DbBinding } from '../bound/db-binding.ts'
+import { clientOn } from '../bound/transaction-client.ts'
+import type { Executor, PreparingExecutor, QueryResult } from '../executor.ts'
+import { ForeignExecutor } from '../foreign/foreign-executor.ts'
+import { kyselyOn } from '../kysely.ts'
 import { controlError, verdictOn } from './transaction-control.ts'
 
 /** An executor on a transaction that may be somebody else's, for a handler that must not end it. */

@@ -1,4 +1,4 @@
-import { usageError } from './cli-error.ts'
+import { usageError } from '../cli-error.ts'
 
 /**
  * Reads a value that was given as JSON.

@@ -1,10 +1,10 @@
 import { Option, type Command } from 'commander'
 import { isTidemarkError, type App, type JobStatus, type JobView } from 'tidemark'
+import { requireConfirmation, usageError } from '../cli-error.ts'
+import type { ExitCode } from '../exit-code.ts'
+import { exitCode } from '../exit-code.ts'
+import { plural, type Output } from '../output/output.ts'
 import { countArgument, uuidArgument } from './arguments.ts'
-import { requireConfirmation, usageError } from './cli-error.ts'
-import type { ExitCode } from './exit-code.ts'
-import { exitCode } from './exit-code.ts'
-import { plural, type Output } from './output/output.ts'
 
 /** How jobs are chosen on the command line. */
 export interface JobChoiceOptions {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { App, DeadLetter, DeadLetterSelection, EventSequence } from 'tidemark'
+import { usageError } from '../cli-error.ts'
 import { countArgument, sequenceArgument } from './arguments.ts'
-import { usageError } from './cli-error.ts'
 
 /** How dead letters are chosen on the command line. */
 export interface ChoiceOptions {

@@ -1,4 +1,4 @@
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** The prefix of savepoints that are Tidemark's own. */
 export const ownSavepoint = 'tidemark_'

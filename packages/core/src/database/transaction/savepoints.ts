@@ -1,4 +1,4 @@
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { ownSavepoint } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
 
