@@ -38,7 +38,8 @@ test('an inline projection never lags, however much is published', async () => {
   const runner = await app.start({ doorbell: { enabled: false } })
   await runner.stop()
   await app.publish(noted({ note: 'one' }))
-  for (const id of ['2', '3', '4']) await database.query(`select tidemark.publish('foreign', $1)`, [id])
+  for (const id of ['2', '3', '4'])
+    await database.query(`select tidemark.publish('foreign', $1)`, [id])
   expect(await app.listeners.get('sequences')).toMatchObject({ lag: 0n, lagSeconds: 0 })
   // What a lag is otherwise: the same events, to a listener that nobody runs.
   expect((await app.listeners.get('behind')).lag).toBeGreaterThanOrEqual(3n)
