@@ -23,6 +23,8 @@ export class Attempt {
   readonly startedAt: number = performance.now()
   /** Whether it was completed in a transaction of its own that has committed. */
   completed = false
+  /** Whether it has stored something that the next attempt goes on from. */
+  progressed = false
   readonly #transactions = new Set<OpenTransaction>()
   #cut: PromiseWithResolvers<never> | undefined
   #controller: AbortController | undefined
@@ -91,6 +93,9 @@ export class Attempt {
   interrupt(interruption: Interruption): void {
     const before = this.#interruption
     if (this.#over || (before !== undefined && cutsOff(before))) return
+    // What could not be gone on with is not stopped half-way for something that can wait.
+    const canWait = interruption === 'drain' || interruption === 'pause'
+    if (canWait && !this.definition.resumable) return
     if (before !== undefined && before !== 'drain' && !cutsOff(interruption)) return
     this.#interruption = interruption
     if (interruption === 'drain') return

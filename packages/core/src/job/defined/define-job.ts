@@ -57,6 +57,12 @@ export interface JobOptions<
   /** How long one attempt may take before it is cut off. Defaults to 15 minutes. */
   readonly timeout?: Duration
   /**
+   * Whether it may run again after an interruption: a process that ended, or was taken to have ended, in the middle of an
+   * attempt. One that may not fails with TIDEMARK_JOB_NOT_RESUMABLE; while it runs it is neither paused nor drained. Only
+   * for `run`: what `transact` has done is undone when it is interrupted. Defaults to true.
+   */
+  readonly resumable?: boolean
+  /**
    * At most one unfinished job of the type has the same key. Undefined: none. Defaults to no limit.
    */
   readonly uniqueKey?: (input: z.output<Input>) => string | undefined
@@ -114,6 +120,7 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   readonly retry: JobRetry
   /** In milliseconds. */
   readonly timeout: number
+  readonly resumable: boolean
   readonly concurrency: number
   readonly limit: DeclaredLimit | undefined
   readonly retention: DeclaredRetention | undefined
@@ -154,6 +161,7 @@ const known = [
   'priority',
   'retry',
   'timeout',
+  'resumable',
   'uniqueKey',
   'concurrencyKey',
   'concurrency',
@@ -216,6 +224,7 @@ export function defineJob<
     )
   }
   const { uniqueKey, concurrencyKey, queue = 'default' } = options
+  const resumable = resumableOf(where, options)
   const queueName = typeof queue === 'string' ? queue : queue.name
   requireText(where, 'queue', queueName, { most: longestQueue })
   const limit =
@@ -232,6 +241,7 @@ export function defineJob<
     priority,
     retry: jobRetry(where, options.retry),
     timeout: milliseconds(options.timeout ?? '15m'),
+    resumable,
     concurrency,
     limit,
     retention:
@@ -260,6 +270,25 @@ export function defineJob<
 /** Whether `value` was made by {@link defineJob}. */
 export function isJobDefinition(value: unknown): value is JobDefinition {
   return typeof value === 'object' && value !== null && definitions.has(value)
+}
+
+function resumableOf(
+  where: string,
+  { resumable = true, transact }: { readonly resumable?: unknown; readonly transact?: unknown },
+): boolean {
+  if (typeof resumable !== 'boolean') {
+    throw invalid(
+      `${where}: \`resumable\` is neither true nor false`,
+      'False: it fails when it is interrupted.',
+    )
+  }
+  if (!resumable && transact !== undefined) {
+    throw invalid(
+      `${where} has \`transact\` and is not resumable`,
+      'What a transaction has done is undone when it is interrupted; leave `resumable` out.',
+    )
+  }
+  return resumable
 }
 
 function requireAliases(where: string, name: string, aliases: readonly string[]): void {

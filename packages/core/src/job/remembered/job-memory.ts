@@ -46,6 +46,8 @@ export class JobMemory {
   readonly steps: JobSteps
   readonly branches: Branches
   readonly #variables = new Map<string, unknown>()
+  /** The transactions that something is stored in which later attempts go on from. */
+  readonly #uncommitted = new WeakSet<object>()
   #state: unknown
   // From the server's clock to that of this process.
   #ahead: number = performance.now() - Date.now()
@@ -119,11 +121,22 @@ export class JobMemory {
     return Promise.race([outputs.read(database, job.id, row, cutSignal), cut])
   }
 
+  /** Notes that a transaction has committed: what was stored in it is progress by now. */
+  committed(executor: object): void {
+    if (this.#uncommitted.has(executor)) this.#attempt.progressed = true
+  }
+
+  #noteProgress(executor: object | undefined): void {
+    if (executor === undefined) this.#attempt.progressed = true
+    else this.#uncommitted.add(executor)
+  }
+
   /** Stores the state; with an executor, in its transaction. */
   async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
     const { definition } = this.#attempt
     const { json, meta } = encodeJobState(definition, state)
     await this.#attempt.write(writeState, [definition.version, json, meta], executor)
+    this.#noteProgress(executor)
     this.#state = copyOf(`the state of ${definition.name}`, state)
   }
 
@@ -156,6 +169,7 @@ export class JobMemory {
       await this.#attempt.write(writeLargeStep, [...values, key, value.json, value.meta], executor)
     }
     if (error !== undefined) this.branches.failed(id, error.thrown)
+    else this.#noteProgress(executor)
     this.noteEnd(step, position)
   }
 

@@ -128,7 +128,7 @@ export async function readContext(
 /**
  * The job as its function sees it.
  *
- * @throws TidemarkError TIDEMARK_INVALID_INPUT or TIDEMARK_JOB_KILLS.
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT, TIDEMARK_JOB_KILLS or TIDEMARK_JOB_NOT_RESUMABLE.
  */
 export function startedJob({ definition, job }: Attempt, context: unknown): Job<unknown, unknown> {
   const { name, retry } = definition
@@ -139,6 +139,7 @@ export function startedJob({ definition, job }: Attempt, context: unknown): Job<
       { details: { name, id: job.id, deaths: job.deaths } },
     )
   }
+  if (!definition.resumable && job.deaths > 0) throw notResumable({ definition, job })
   return {
     id: job.id,
     name,
@@ -150,6 +151,15 @@ export function startedJob({ definition, job }: Attempt, context: unknown): Job<
     parent: job.parent,
     context,
   }
+}
+
+function notResumable({ definition, job }: Pick<Attempt, 'definition' | 'job'>): TidemarkError {
+  const { name } = definition
+  return new TidemarkError(
+    'TIDEMARK_JOB_NOT_RESUMABLE',
+    `${name} ${job.id} was interrupted and is not resumable`,
+    { details: { name, id: job.id, deaths: job.deaths } },
+  )
 }
 
 /** What is published and spawned by the job has it as its cause. */
@@ -168,7 +178,9 @@ export function outcomeOf(
     case 'lost':
       return { kind: 'lost' }
     case 'shutdown':
-      return { kind: 'released' }
+      return attempt.definition.resumable
+        ? { kind: 'released' }
+        : { kind: 'failed', error: notResumable(attempt) }
     case 'timeout':
       return failedOrRetried(attempt, attempt.signal.reason)
     case 'pause':

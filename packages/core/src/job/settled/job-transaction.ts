@@ -38,12 +38,14 @@ export async function runJobTransaction<T>(
   attempt.throwIfInterrupted()
   const { transactions, outbox, spawner, leaseDuration } = attempt.environment
   const startedAt = new Date()
+  let used: OpenTransaction | undefined
   let completion: { readonly output: EncodedValue | null } | undefined
   const [result] = await publishingTransaction(
     transactions,
     outbox,
     { idleTimeout: leaseDuration, foreign: true },
     async (transaction, buffer) => {
+      used = transaction
       const stop = attempt.watch(transaction)
       const guard = guardOf(attempt, transaction)
       try {
@@ -69,6 +71,7 @@ export async function runJobTransaction<T>(
       }
     },
   )
+  if (used !== undefined) memory.committed(used)
   if (completion !== undefined) attempt.completed = true
   return result
 }

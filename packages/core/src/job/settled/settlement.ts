@@ -7,6 +7,7 @@ import { wait } from '../../outbox/woken/wait.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { Suspension } from '../attempted/suspension.ts'
 import type { PlacedOutput } from '../outputs/large-output.ts'
+import { renews } from './verdict.ts'
 
 /** How an attempt has ended. */
 export type Outcome =
@@ -108,5 +109,6 @@ function values(attempt: Attempt, outcome: Unfinished): unknown[] {
     attempt.environment.process,
     suspension === undefined ? null : JSON.stringify(suspension.waits),
     kind === 'failed' || kind === 'retried' ? (outcome.again ?? []) : [],
+    renews(attempt),
   ]
 }

@@ -17,9 +17,11 @@ const longestDelay: number = 365 * 86_400_000
  *
  * INVARIANT: it never throws, and a delay is a number from 0 to {@link longestDelay}.
  */
-export function failedOrRetried({ definition, job }: Attempt, error: unknown): Outcome {
-  const { name, retry } = definition
-  if (job.attempt >= retry.attempts || isQuarantined(error)) return { kind: 'failed', error }
+export function failedOrRetried(failed: Attempt, error: unknown): Outcome {
+  const { name, retry } = failed.definition
+  // One that got further counts as the first of a row.
+  const attempt = renews(failed) ? 1 : failed.job.attempt
+  if (attempt >= retry.attempts || isQuarantined(error)) return { kind: 'failed', error }
   const notes: string[] = []
   const note = (failure: TidemarkError): void => {
     notes.push(failure.message)
@@ -32,7 +34,7 @@ export function failedOrRetried({ definition, job }: Attempt, error: unknown): O
   )
   if (!retryable.ok) note(retryable.error)
   else if (!retryable.value) return { kind: 'failed', error }
-  const next = job.attempt + 1
+  const next = attempt + 1
   const delay = ask(
     `retry.backoff of ${name}`,
     () => retry.backoff(next),
@@ -42,6 +44,11 @@ export function failedOrRetried({ definition, job }: Attempt, error: unknown): O
   if (!delay.ok) note(delay.error)
   const wanted = delay.ok ? delay.value : usual(next)
   return { kind: 'retried', error, delay: Math.min(Math.max(wanted, 0), longestDelay), notes }
+}
+
+/** Whether the count of its job's attempts begins again with this one. */
+export function renews({ definition, progressed }: Attempt): boolean {
+  return progressed && definition.retry.renewedByProgress
 }
 
 // Trying again cannot change what is stored, or undo what the job has done before it answered nonsense.

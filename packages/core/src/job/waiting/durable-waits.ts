@@ -247,6 +247,7 @@ export class DurableWaits implements JobWaits {
     if (row === undefined) return undefined
     turn.position = position
     this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, position)
+    this.attempt.progressed = true
     return { payload: decodeValue(row['payload'], row['payload_meta']) }
   }
 

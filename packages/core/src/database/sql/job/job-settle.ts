@@ -21,7 +21,8 @@ WITH settled AS (
       THEN clock_timestamp() END,
     run_at = CASE WHEN $4::float8 IS NULL THEN j.run_at
       WHEN $4::float8 = 'infinity' THEN 'infinity' ELSE clock_timestamp() + $4::float8 * interval '1 ms' END,
-    attempt = j.attempt - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
+    -- $11: it got further, so it is the first of a row.
+    attempt = CASE WHEN $11::boolean THEN 1 ELSE j.attempt END - CASE WHEN $5::boolean THEN 0 ELSE 1 END,
     parked = CASE WHEN j.limited AND ${schema}.job_after('running', j.requested, $3::text) = 'queued'
       THEN 'new' ELSE j.parked END,
     -- It has come to an end of its own: whatever killed its processes, this attempt did not.
