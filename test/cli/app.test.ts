@@ -156,6 +156,7 @@ test('a paused listener waits until it is resumed; one that is sent back handles
   const refused = await call('listener', 'reset', 'letters')
   expect(refused.code).toBe(exitCode.usage)
   expect(refused.stderr).toContain(`from ${second} to 0: it handles 2 events of the outbox again`)
+  expect(refused.stderr).toContain('which publish, spawn and send again what they did')
   expect(refused.stderr).toContain('Add --yes')
   const before = await database.query('select text from letters order by text')
   expect(before.rows).toEqual([{ text: 'first' }, { text: 'second' }])

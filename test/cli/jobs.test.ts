@@ -216,6 +216,6 @@ test('schedules are listed, run, paused and resumed', async () => {
   expect((await project.call('schedule', 'resume', 'nightly')).code).toBe(0)
   expect(await list()).toMatchObject([{ status: 'active' }])
   const wrong = await project.call('schedule', 'run', 'nigthly')
-  expect(wrong.code).toBe(exitCode.usage)
+  expect(wrong.code).toBe(exitCode.failure)
   expect(wrong.stderr).toContain('Did you mean "nightly"?')
 })

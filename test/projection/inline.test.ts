@@ -1,6 +1,6 @@
 import { defineProjection } from 'tidemark'
 import { expect, test } from 'vitest'
-import { committedEvents, effectsOf, noted, recordEffect } from '../support/effects.ts'
+import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
@@ -31,6 +31,18 @@ test('an inline projection is up to date when its publisher has committed', asyn
   if (sequence !== null) await app.waitFor(sequences, sequence, { timeout: 0 })
   expect((await app.read(sequences)).seen).toEqual(await committedEvents(database))
   expect(await effectsOf(database, 'rows')).toEqual(await committedEvents(database))
+})
+
+test('an inline projection never lags, however much is published', async () => {
+  await using app = appOn(database, [sequences, recorder('behind')])
+  const runner = await app.start({ doorbell: { enabled: false } })
+  await runner.stop()
+  await app.publish(noted({ note: 'one' }))
+  for (const id of ['2', '3', '4'])
+    await database.query(`select tidemark.publish('foreign', $1)`, [id])
+  expect(await app.listeners.get('sequences')).toMatchObject({ lag: 0n, lagSeconds: 0 })
+  // What a lag is otherwise: the same events, to a listener that nobody runs.
+  expect((await app.listeners.get('behind')).lag).toBeGreaterThanOrEqual(3n)
 })
 
 test('an inline projection is rolled back with its publisher, whoever owns the transaction', async () => {

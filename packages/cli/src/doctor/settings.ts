@@ -18,7 +18,8 @@ export const settings: Check = {
       query<Settings>(
         `SELECT current_setting('max_locks_per_transaction')::integer AS locks, current_setting('fsync') AS fsync,
                 current_setting('synchronous_commit') AS synchronous,
-                current_setting('default_transaction_isolation') AS isolation,
+                -- What sessions begin with; Tidemark's own have set it since.
+                (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS isolation,
                 (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
                 current_setting('max_connections')::integer AS most`,
       ),

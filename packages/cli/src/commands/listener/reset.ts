@@ -17,7 +17,7 @@ export function addListenerReset(parent: Command, context: Context): void {
   parent
     .command('reset')
     .description(
-      'Send a listener to another sequence: it handles again, or passes over, what lies between. What its handlers wrote stays.',
+      'Send a listener to another sequence: it handles again, or passes over, what lies between. What its handlers wrote stays; what they published, spawned or sent they do again, unless they look at `replaying`.',
     )
     .argument('<name>', 'the listener')
     .option(
@@ -45,7 +45,7 @@ export function addListenerReset(parent: Command, context: Context): void {
         const events = await app.outbox.count(low, high)
         const effect =
           to < cursor
-            ? `it handles ${plural(events, 'event')} of the outbox again, where it has handlers for them`
+            ? `it handles ${plural(events, 'event')} of the outbox again, where it has handlers for them, which publish, spawn and send again what they did unless they look at \`replaying\``
             : `it never sees ${plural(events, 'event')} of the outbox that lie between`
         requireConfirmation(options.yes, `this sends ${name} from ${cursor} to ${to}: ${effect}`)
         await app.listeners.reset(name, to, { evenPruned: options.evenPruned ?? false })

@@ -35,7 +35,10 @@ export interface ListenerStatus {
   readonly status: 'active' | 'paused' | 'halted' | 'rebuilding'
   /** The lowest cursor of its partitions. */
   readonly cursor: EventSequence
-  /** How many sequences it is behind the last one drawn: an upper bound of the events left to do. */
+  /**
+   * How many sequences it is behind the last one drawn: an upper bound of the events left to do. 0 for inline projections,
+   * which are done with an event when its publisher commits.
+   */
   readonly lag: bigint
   /** The age of the oldest event after that cursor, in seconds; 0 when there is none, and for inline projections. */
   readonly lagSeconds: number
@@ -131,7 +134,9 @@ export class ListenerAdmin {
 
   /**
    * Sends a listener to another sequence; what it handled before is handled again, with `replaying` true. It does
-   * not undo what its handlers wrote: a projection has a `reset` of its own that does.
+   * not undo what its handlers wrote: a projection has a `reset` of its own that does. Nor does it take back what they
+   * published, spawned or sent elsewhere: **they publish and spawn again** what they did, unless they look at `replaying`.
+   * Ask whoever runs this first, as `tidemark listener reset` does.
    *
    * @param to - the sequence to go on after. Defaults to zero: everything again.
    * @throws TidemarkError TIDEMARK_EVENTS_PRUNED when events that it handles were pruned after that sequence, unless
@@ -238,8 +243,10 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
     (lowest, partition) => (partition.cursor < lowest ? partition.cursor : lowest),
     partitions[0]?.cursor ?? sequenceZero,
   )
-  // An intake reads no outbox: how far it is behind, its broker knows.
-  const lag = kind !== 'intake' && lastSequence > cursor ? lastSequence - cursor : 0n
+  // An intake reads no outbox: how far it is behind, its broker knows. An inline projection is done with an event when its
+  // publisher commits, and its cursor stays at the last one that it handles, whatever else is published.
+  const behind = kind !== 'intake' && mode === 'async' && lastSequence > cursor
+  const lag = behind ? lastSequence - cursor : 0n
   // The server's clock may go back.
   const lagSeconds = Math.max(0, age ?? 0)
   const resize = to === null || at === null ? null : { to, at: BigInt(at) as EventSequence }
