@@ -20,7 +20,9 @@ async function waiting(database: Awaited<ReturnType<typeof createTestDatabase>>)
 test('waits that are looked up one by one rest after a look, and no clock makes that long', async () => {
   await using database = await createTestDatabase()
   const look = async (): Promise<string | undefined> => {
-    const { rows } = await database.query<{ woken: string }>('SELECT tidemark.wake_jobs(0) AS woken')
+    const { rows } = await database.query<{ woken: string }>(
+      'SELECT tidemark.wake_jobs(0) AS woken',
+    )
     return rows[0]?.woken
   }
   const rest = (until: string): Promise<unknown> =>
