@@ -245,7 +245,8 @@ describe('problems are told as application/problem+json', () => {
 
   test('what is wrong here is logged, and not told', async () => {
     const logger = new LogBook()
-    await using broken = appOn(database, [sendEmail], { logger, schema: 'no_such_schema' })
+    await using broken = appOn(database, [sendEmail], { logger })
+    await database.query('alter table tidemark.jobs rename column run_at to ran_at')
     const api = new ApiClient(createJobApi(broken))
     const { status, body } = await api.get('/jobs')
     expect({ status, body }).toEqual({
@@ -253,7 +254,7 @@ describe('problems are told as application/problem+json', () => {
       body: { type: 'about:blank', title: 'Internal Server Error', status: 500 },
     })
     expect(logger.entries).toMatchObject([
-      { level: 'error', message: 'GET /jobs failed', fields: { err: { code: '42P01' } } },
+      { level: 'error', message: 'GET /jobs failed', fields: { err: { code: '42703' } } },
     ])
   })
 })

@@ -45,6 +45,7 @@ export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-cod
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
+export { brokenInvariants, type BrokenInvariant } from './outbox/ordered/invariants.ts'
 export type { OutboxAdmin, OutboxStats } from './outbox/kept/admin.ts'
 export type { PublishQueueOptions } from './outbox/published/coalescer.ts'
 export {

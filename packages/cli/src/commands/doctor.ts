@@ -6,6 +6,7 @@ import { running, type Context } from '../command-run.ts'
 import type { Check, Finding, Patient } from '../doctor/check.ts'
 import { cursors } from '../doctor/cursors.ts'
 import { deadLetters } from '../doctor/dead-letters.ts'
+import { invariants } from '../doctor/invariants.ts'
 import { jobs } from '../doctor/jobs.ts'
 import { listeners } from '../doctor/listeners.ts'
 import { migrations } from '../doctor/migrations.ts'
@@ -30,6 +31,7 @@ interface Options {
 /** The checks that make sense of any database, and those that need Tidemark's tables. */
 const ofServer: readonly Check[] = [server, settings, migrations]
 const ofTables: readonly Check[] = [
+  invariants,
   publishers,
   listeners,
   runners,
@@ -48,7 +50,7 @@ export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: with the server and its settings, migrations, publishers, listeners and who runs them, dead letters, jobs, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing without --fix; exit 3 if a check fails.',
+      'Look for what is wrong: with the server and its settings, migrations, invariants, publishers, listeners and who runs them, dead letters, jobs, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing without --fix; exit 3 if a check fails.',
     )
     .addOption(
       new Option(

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { statementError } from './statement-error.ts'
 import type { Statement } from './statement.ts'
 
 /** What a statement answers: the part of node-postgres' result that Tidemark reads. */
@@ -36,9 +37,9 @@ export function run(
   statement: Statement,
   values: unknown[],
 ): Promise<QueryResult> {
-  return 'run' in executor
-    ? executor.run(statement, values)
-    : executor.query(statement.text, values)
+  const answer =
+    'run' in executor ? executor.run(statement, values) : executor.query(statement.text, values)
+  return explained(answer, statement.text)
 }
 
 /** Fetches the rows of one of Tidemark's own statements as texts; of a plain executor, as what it made of them. */
@@ -47,9 +48,18 @@ export async function fetchRows(
   statement: Statement,
   values: unknown[],
 ): Promise<readonly TextRow[]> {
-  if ('fetch' in executor) return executor.fetch(statement, values)
-  const { rows } = await executor.query(statement.text, values)
+  if ('fetch' in executor) return explained(executor.fetch(statement, values), statement.text)
+  const { rows } = await explained(executor.query(statement.text, values), statement.text)
   return rows.map((row) =>
     Object.values(row).map((value) => (value === null ? null : String(value as string | number))),
   )
+}
+
+/** The answer; what it fails with says so when it is that Tidemark's tables are not there. */
+export async function explained<Answer>(answer: Promise<Answer>, text: string): Promise<Answer> {
+  try {
+    return await answer
+  } catch (error) {
+    throw statementError(error, text)
+  }
 }

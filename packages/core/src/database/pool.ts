@@ -2,7 +2,7 @@ import pg from 'pg'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
-import type { PreparingExecutor, QueryResult, TextRow } from './executor.ts'
+import { explained, type PreparingExecutor, type QueryResult, type TextRow } from './executor.ts'
 import {
   configOf,
   GivenPool,
@@ -110,7 +110,7 @@ export class Database implements PreparingExecutor {
   }
 
   query(text: string, values: unknown[] = []): Promise<QueryResult> {
-    return this.#pool.query({ text, values, types: ownTypes })
+    return explained(this.#pool.query({ text, values, types: ownTypes }), text)
   }
 
   ask(config: pg.QueryConfig): Promise<pg.QueryResult> {

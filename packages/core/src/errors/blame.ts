@@ -57,6 +57,8 @@ export function blameOf(error: unknown): Blame {
   }
   if (isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW')) return 'reader'
   if (isTidemarkError(error, 'TIDEMARK_NO_CONNECTION')) return 'server'
+  // A table or function that is not there (yet).
+  if (isTidemarkError(error, 'TIDEMARK_MIGRATION_REQUIRED')) return 'server'
   const code = errorCodeOf(error)
   if (conflicts.has(code ?? '') || isStalePlan(error)) return 'conflict'
   if (isServersTrouble(code, error)) return 'server'

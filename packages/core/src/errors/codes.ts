@@ -57,6 +57,12 @@ export const errorCodes = {
     remedy:
       'Deploy a version of Tidemark that knows the migration; this one refuses to start rather than damage data.',
   },
+  TIDEMARK_INVARIANT_BROKEN: {
+    summary:
+      "Something about Tidemark's tables was changed so that events could be skipped or lost: a sequence, a default, logging or a trigger.",
+    example: '"tidemark".events_sequence has CACHE 2 instead of 1',
+    remedy: 'Run `tidemark doctor`: it names each such change and the statement that mends it.',
+  },
   TIDEMARK_MIGRATION_CHANGED: {
     summary: 'A migration that was applied differs from the one that this version carries.',
     example:

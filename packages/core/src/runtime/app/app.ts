@@ -293,7 +293,8 @@ export class App implements AsyncDisposable {
    * Runs the listeners and projections in this process until the runner is stopped or disposed, or the process is
    * told to end.
    *
-   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
+   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW, TIDEMARK_INVARIANT_BROKEN or
+   * TIDEMARK_MODE_CHANGED.
    */
   async start(options: RunnerOptions = {}): Promise<Runner> {
     checkRunnerOptions(options)

@@ -16,6 +16,7 @@ import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import type { CursorSignals } from '../../listener/leased/cursor-signals.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'
+import { requireInvariants } from '../../outbox/ordered/invariants.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import { Tail } from '../../outbox/read/tail.ts'
 import { Doorbell } from '../../outbox/woken/doorbell.ts'
@@ -157,7 +158,8 @@ export class Runner implements AsyncDisposable {
   /**
    * Checks the schema, writes down the definitions and starts the loops.
    *
-   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MODE_CHANGED.
+   * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED, TIDEMARK_SCHEMA_TOO_NEW, TIDEMARK_INVARIANT_BROKEN or
+   * TIDEMARK_MODE_CHANGED.
    */
   static async start(environment: RunnerEnvironment, options: RunnerOptions): Promise<Runner> {
     const { connection, outbox, logger } = environment
@@ -176,6 +178,7 @@ export class Runner implements AsyncDisposable {
     )
     try {
       await requireMigrated(database, outbox.schema)
+      await requireInvariants(database, outbox.schema)
       const silence = options.leaseDuration ?? 10_000
       const waiting = await syncDefinitions({ ...environment, database, silence })
       if (options.jobs !== false) {
