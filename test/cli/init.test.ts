@@ -1,17 +1,22 @@
 import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { ProjectFolder, tidemark, TidemarkTask } from './tidemark.ts'
 
+const globalSetup = fileURLToPath(
+  new URL('../../packages/testing/src/vitest/global-setup.ts', import.meta.url),
+)
 const withSources = `
 import { mergeConfig } from 'vitest/config'
 import own from './vitest.config.ts'
 const source = '@tidemark/source'
 const conditions = [source, 'node', 'development|production']
+own.test = { ...own.test, globalSetup: ${JSON.stringify(globalSetup)} }
 export default mergeConfig(own, {
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: [source] } },
