@@ -6,9 +6,14 @@ import {
 } from '../../database/executor.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
-import { isContentRefused } from '../../errors/postgres-error.ts'
+import {
+  isConnectionError,
+  isContentRefused,
+  isRetryableConflict,
+} from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
+import { wait } from '../../outbox/woken/wait.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { notStorable } from '../defined/job-codec.ts'
@@ -156,6 +161,26 @@ export class Attempt {
     if (rowCount !== 0) return
     this.interrupt('lost')
     throw this.#error('lost')
+  }
+
+  /**
+   * The same for what has happened already and must not happen again for want of a connection: it is tried until the
+   * attempt is cut off. Only for what may be written twice; a transaction is not begun again here.
+   */
+  async persist(
+    statement: SchemaStatement,
+    values: readonly unknown[],
+    executor?: Executor | PreparingExecutor,
+  ): Promise<void> {
+    if (executor !== undefined) return this.write(statement, values, executor)
+    for (let pause = 50; ; pause = Math.min(pause * 2, 2_000)) {
+      try {
+        return await this.write(statement, values)
+      } catch (error) {
+        if (!isConnectionError(error) && !isRetryableConflict(error)) throw error
+        await wait(pause, this.cutSignal)
+      }
+    }
   }
 
   /** What the server does not take is the value's fault, and stays so: it is not tried again. */

@@ -1,4 +1,5 @@
 import { after, type Timer } from '../../database/timer.ts'
+import { isConnectionError } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { Deliveries } from './deliveries.ts'
 import type { JobWait, Suspension } from './suspension.ts'
@@ -6,6 +7,8 @@ import type { JobWait, Suspension } from './suspension.ts'
 /** The place of one end in the order of ends; undefined: it is not stored. */
 export interface Turn {
   position?: number
+  /** Its end is stored: whoever runs again learns the same. */
+  stored?: boolean
 }
 
 /** A wait that is stored, and not over. */
@@ -104,7 +107,12 @@ export class Branches {
     return this.#used.has(id)
   }
 
-  /** Hands out the answer of some work of ours, in its turn. */
+  /**
+   * Hands out the answer of some work of ours, in its turn.
+   *
+   * INVARIANT: that the database was away is not told to the code, which would take it for the end of a step or a wait
+   * and go another way than the next attempt does: it fails the attempt.
+   */
   give<T>(work: (turn: Turn) => Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     // Whoever awaits it late, or not at all, does not end the process.
@@ -127,7 +135,10 @@ export class Branches {
     }
     work(turn).then(
       (value) => tell(() => resolve(value)),
-      (error: unknown) => tell(() => reject(error)),
+      (error: unknown) => {
+        if (turn.stored !== true && isConnectionError(error)) this.#breakOff(turn, error)
+        else tell(() => reject(error))
+      },
     )
     return promise
   }
@@ -158,6 +169,14 @@ export class Branches {
     this.#ended.reject(error)
   }
 
+  /** Ends the attempt with an error that its code does not see, and that is tried again. */
+  #breakOff({ position }: Turn, error: unknown): void {
+    if (position !== undefined) this.deliveries.giveBack(position)
+    if (this.#state === 'open') this.#state = 'closed'
+    this.#ended.reject(error)
+    this.#leave()
+  }
+
   /** Ends the attempt: its job has been written already. */
   end(end: EarlyEnd): void {
     this.#state = 'closed'
@@ -182,12 +201,14 @@ export class Branches {
     this.#unhandled.clear()
   }
 
-  /** The steps that are to be tried again after the attempt has failed with `error`. */
-  toTryAgain(error: unknown): string[] {
+  /** The steps that are to be tried again after the attempt has failed with `error`, but for those with a final error. */
+  toTryAgain(error: unknown, isFinal: (failure: unknown) => boolean): string[] {
     const causes = within(error)
-    const steps = [...this.#unhandled.keys()]
-    for (const [id, failure] of this.#handled) if (causes.has(failure)) steps.push(id)
-    return steps
+    const failures = [
+      ...this.#unhandled,
+      ...[...this.#handled].filter(([, one]) => causes.has(one)),
+    ]
+    return failures.flatMap(([id, failure]) => (isFinal(failure) ? [] : [id]))
   }
 
   /** Whether anything is under way or waited for. */

@@ -20,6 +20,8 @@ export class Deliveries {
   #last = 0
   /** Taken, and being stored: in ascending order, as they were taken. */
   readonly #writing = new Set<number>()
+  /** Of those that earlier attempts have stored: asked for, and not read yet. */
+  readonly #asked = new Set<number>()
   /** Descending: the last is told next. */
   readonly #ready: Delivery[] = []
   #scheduled = false
@@ -41,7 +43,13 @@ export class Deliveries {
   /** Gives back a position that nothing was stored under. */
   giveBack(position: number): void {
     this.#writing.delete(position)
+    this.#asked.delete(position)
     this.#schedule()
+  }
+
+  /** The code asks for an end that is stored: what comes after it waits until that is read. */
+  ask(position: number): void {
+    this.#asked.add(position)
   }
 
   /** Tells of an end in its turn; without a position, in the next. */
@@ -51,6 +59,7 @@ export class Deliveries {
       return
     }
     this.#writing.delete(position)
+    this.#asked.delete(position)
     this.#insert({ position, deliver })
     this.#schedule()
   }
@@ -81,11 +90,17 @@ export class Deliveries {
     // The end before it is told when it is stored.
     const [writing] = this.#writing
     if (writing !== undefined && writing < first.position) return
-    const expected = this.#stored[this.#next]
-    if (expected !== undefined && expected < first.position && this.#missed < mostMissed) {
-      this.#missed += 1
-      this.#schedule()
-      return
+    for (;;) {
+      const expected = this.#stored[this.#next]
+      if (expected === undefined || expected >= first.position) break
+      // The code has asked for it: it is told when it is read, however long that takes.
+      if (this.#asked.has(expected)) return
+      if (this.#missed < mostMissed) {
+        this.#missed += 1
+        this.#schedule()
+        return
+      }
+      this.#next += 1
     }
     this.#missed = 0
     while ((this.#stored[this.#next] ?? Number.POSITIVE_INFINITY) <= first.position) this.#next += 1

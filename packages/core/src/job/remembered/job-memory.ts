@@ -109,9 +109,13 @@ export class JobMemory {
    * @throws what it failed with, as far as it is stored.
    */
   async replay(step: StoredStep, turn: Turn): Promise<unknown> {
-    if (step.position !== null) turn.position = step.position
+    if (step.position !== null) {
+      turn.position = step.position
+      this.branches.deliveries.ask(step.position)
+    }
     if (step.error !== null) {
       const error = errorOf(step.error)
+      turn.stored = true
       this.branches.failed(step.id, error)
       throw error
     }
@@ -135,7 +139,7 @@ export class JobMemory {
   async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
     const { definition } = this.#attempt
     const { json, meta } = encodeJobState(definition, state)
-    await this.#attempt.write(writeState, [definition.version, json, meta], executor)
+    await this.#attempt.persist(writeState, [definition.version, json, meta], executor)
     this.#noteProgress(executor)
     this.#state = copyOf(`the state of ${definition.name}`, state)
   }
@@ -143,7 +147,7 @@ export class JobMemory {
   async saveVariable(name: string, value: unknown): Promise<void> {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
     const { json, meta } = encodeStored(`the variable ${name}`, value)
-    await this.#attempt.write(writeVariable, [name, json, meta ?? 'null'])
+    await this.#attempt.persist(writeVariable, [name, json, meta ?? 'null'])
     this.#variables.set(name, copyOf(`the variable ${name}`, value))
   }
 
@@ -163,11 +167,16 @@ export class JobMemory {
     const described = error === undefined ? null : describeError(error.thrown)
     const stored = described === null ? null : JSON.stringify(described)
     const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, position, stored]
-    if (large === null) await this.#attempt.write(writeStep, values, executor)
+    if (large === null) await this.#attempt.persist(writeStep, values, executor)
     else {
       const { key, value } = large
-      await this.#attempt.write(writeLargeStep, [...values, key, value.json, value.meta], executor)
+      await this.#attempt.persist(
+        writeLargeStep,
+        [...values, key, value.json, value.meta],
+        executor,
+      )
     }
+    if (executor === undefined) turn.stored = true
     if (error !== undefined) this.branches.failed(id, error.thrown)
     else this.#noteProgress(executor)
     this.noteEnd(step, position)
@@ -186,7 +195,7 @@ export class JobMemory {
     const { id, kind, startedAt, error } = step
     const described = JSON.stringify(describeError(error?.thrown))
     const values = [id, kind, JSON.stringify(tries), null, startedAt, null, described]
-    await this.#attempt.write(writeStep, values)
+    await this.#attempt.persist(writeStep, values)
   }
 
   /** How many milliseconds are left until a time of the server's clock; infinity where there is no such time. */
@@ -202,7 +211,7 @@ export class JobMemory {
   /** Begins a wait that ends in `duration` milliseconds, by the server's clock, or never. */
   async beginWait(id: string, kind: string, what: object, duration: number): Promise<void> {
     const length = Number.isFinite(duration) ? duration : null
-    await this.#attempt.write(beginWait, [id, kind, JSON.stringify(what), length])
+    await this.#attempt.persist(beginWait, [id, kind, JSON.stringify(what), length])
   }
 
   /** Changes what is stored of a wait that is not over. */
@@ -213,7 +222,7 @@ export class JobMemory {
     executor?: Executor | PreparingExecutor,
   ): Promise<void> {
     const values = [id, kind, JSON.stringify(what), null, new Date(), null, null]
-    await this.#attempt.write(writeStep, values, executor)
+    await this.#attempt.persist(writeStep, values, executor)
   }
 
   #remember(row: MemoryRow): void {

@@ -11,7 +11,7 @@ import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.t
 import type { Job } from '../defined/job-context.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
-import { comesOf, failedOrRetried } from '../settled/verdict.ts'
+import { comesOf, failedOrRetried, isQuarantined } from '../settled/verdict.ts'
 import { watchForLife } from './lively.ts'
 import { RunContext } from './run-context.ts'
 
@@ -110,7 +110,10 @@ async function leaveBehind(attempt: Attempt, branches: Branches): Promise<void> 
 /** A failed attempt's steps that have failed with it are run again by the next one. */
 function tryingAgain(outcome: Outcome, branches: Branches | undefined, error: unknown): Outcome {
   if (outcome.kind !== 'failed' && outcome.kind !== 'retried') return outcome
-  const again = branches?.toTryAgain(error) ?? []
+  // A job that has failed may have other code when somebody retries it. Until then what could not be stored stays so:
+  // it has had its effects.
+  const isFinal = outcome.kind === 'retried' ? isQuarantined : () => false
+  const again = branches?.toTryAgain(error, isFinal) ?? []
   return again.length === 0 ? outcome : { ...outcome, again }
 }
 

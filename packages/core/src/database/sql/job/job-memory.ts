@@ -77,7 +77,8 @@ SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz, $8::inte
 ON CONFLICT (job, step) DO UPDATE
 SET output = excluded.output, output_meta = excluded.output_meta, position = excluded.position, error = excluded.error,
   completed_at = excluded.completed_at
-WHERE s.position IS NULL
+-- The same again: the answer to the first try was lost with its connection.
+WHERE s.position IS NULL OR s.position = excluded.position
 RETURNING job`,
 )
 

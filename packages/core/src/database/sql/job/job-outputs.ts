@@ -15,11 +15,13 @@ WITH written AS (
   ON CONFLICT (job, step) DO UPDATE
   SET output = excluded.output, output_meta = excluded.output_meta, position = excluded.position, error = excluded.error,
     completed_at = excluded.completed_at
-  WHERE s.position IS NULL
+  -- The same again: the answer to the first try was lost with its connection.
+  WHERE s.position IS NULL OR s.position = excluded.position
   RETURNING job
 ), kept AS (
   INSERT INTO ${schema}.job_outputs (job, key, output, output_meta)
   SELECT w.job, $10::text, $11::jsonb, $12::jsonb FROM written w
+  ON CONFLICT DO NOTHING
 )
 SELECT job FROM written`,
 )
