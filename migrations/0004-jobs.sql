@@ -141,7 +141,7 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
-CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
+CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
@@ -279,9 +279,12 @@ CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <>
 
 -- Up to where all waits together have looked at the events. Whoever looks holds the row.
 CREATE TABLE :"schema".job_wait_cursor (
-  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
-  sequence  bigint      NOT NULL DEFAULT 0,
-  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+  one         boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence    bigint      NOT NULL DEFAULT 0,
+  -- Until then nobody looks at the waits that are looked up one by one.
+  rests_until timestamptz NOT NULL DEFAULT '-infinity',
+  -- When waits of jobs that do not wait any more are looked for next.
+  forgets_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 
 INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;

@@ -279,10 +279,14 @@ $$;
 -- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
 -- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
 -- has missed. One process looks at a time, the others go on.
+--
+-- Waits for listeners, children and signals are looked up one by one. However many there are, that takes at most a
+-- twentieth of the time, of all processes together: after each look they rest for as long as that needs.
 CREATE FUNCTION :"schema".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   place  :"schema".job_wait_cursor%ROWTYPE;
+  began  timestamptz;
   upto   bigint;
   ready  uuid[] := '{}';
   woken  uuid[];
@@ -316,21 +320,26 @@ BEGIN
       SELECT FROM :"schema".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
   UPDATE :"schema".job_waits w SET fresh = false WHERE w.fresh;
-  ready := ready || ARRAY(
-    SELECT w.job FROM (
-      SELECT l.name, min(c.cursor) AS reached
-      FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
-      JOIN :"schema".listeners l ON l.name = t.target
-      JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-      GROUP BY l.name) r
-    JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
-    UNION ALL
-    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
-      SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    UNION ALL
-    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
-      SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
-  UPDATE :"schema".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  began := clock_timestamp();
+  -- A rest that is longer than any is from a clock that was ahead.
+  IF place.rests_until <= began OR place.rests_until > began + interval '5 s' THEN
+    ready := ready || ARRAY(
+      SELECT w.job FROM (
+        SELECT l.name, min(c.cursor) AS reached
+        FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
+        JOIN :"schema".listeners l ON l.name = t.target
+        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+        GROUP BY l.name) r
+      JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+      UNION ALL
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+        SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+      UNION ALL
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+        SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+    place.rests_until := clock_timestamp() + least(19 * (clock_timestamp() - began), interval '5 s');
+  END IF;
+  UPDATE :"schema".job_wait_cursor SET sequence = upto, rests_until = place.rests_until;
   IF ready = '{}' THEN RETURN 0; END IF;
   -- A job that somebody holds just now is woken next time: its waits look by themselves again.
   woken := ARRAY(
@@ -375,10 +384,20 @@ BEGIN
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
-CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE sql AS $$
+-- They only take room, so one process walks along them, and every two seconds at most; with many, once in as long as
+-- makes it a hundredth of the time.
+CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  PERFORM FROM :"schema".job_wait_cursor c
+  WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM :"schema".job_waits w WHERE NOT EXISTS (
-    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
-$$;
+    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL);
+  UPDATE :"schema".job_wait_cursor SET forgets_at = clock_timestamp()
+    + greatest(interval '1.9 s', least(99 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 

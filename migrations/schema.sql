@@ -256,7 +256,8 @@ CREATE TABLE tidemark.job_steps (
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
   sequence bigint NOT NULL DEFAULT 0,
-  looked_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  rests_until timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  forgets_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
   CONSTRAINT job_wait_cursor_pkey PRIMARY KEY (one),
   CONSTRAINT job_wait_cursor_one_check CHECK (one)
 ) WITH (fillfactor=50);
@@ -337,7 +338,7 @@ CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status 
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
 CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, name) WHERE (successor AND (status = ANY (ARRAY['scheduled'::text, 'paused'::text])));
-CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text]));
+CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
 CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
@@ -979,11 +980,19 @@ END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.forget_waits()
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
 AS $function$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  PERFORM FROM "tidemark".job_wait_cursor c
+  WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
-    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
-$function$;
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL);
+  UPDATE "tidemark".job_wait_cursor SET forgets_at = clock_timestamp()
+    + greatest(interval '1.9 s', least(99 * (clock_timestamp() - began), interval '1 minute'));
+END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
  RETURNS record
@@ -1425,6 +1434,7 @@ CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint, most integer DEFAU
 AS $function$
 DECLARE
   place  "tidemark".job_wait_cursor%ROWTYPE;
+  began  timestamptz;
   upto   bigint;
   ready  uuid[] := '{}';
   woken  uuid[];
@@ -1458,21 +1468,26 @@ BEGIN
       SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
   UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
-  ready := ready || ARRAY(
-    SELECT w.job FROM (
-      SELECT l.name, min(c.cursor) AS reached
-      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
-      JOIN "tidemark".listeners l ON l.name = t.target
-      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-      GROUP BY l.name) r
-    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
-    UNION ALL
-    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
-      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    UNION ALL
-    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
-      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
-  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  began := clock_timestamp();
+  -- A rest that is longer than any is from a clock that was ahead.
+  IF place.rests_until <= began OR place.rests_until > began + interval '5 s' THEN
+    ready := ready || ARRAY(
+      SELECT w.job FROM (
+        SELECT l.name, min(c.cursor) AS reached
+        FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+        JOIN "tidemark".listeners l ON l.name = t.target
+        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+        GROUP BY l.name) r
+      JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+      UNION ALL
+      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+        SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+      UNION ALL
+      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+        SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+    place.rests_until := clock_timestamp() + least(19 * (clock_timestamp() - began), interval '5 s');
+  END IF;
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, rests_until = place.rests_until;
   IF ready = '{}' THEN RETURN 0; END IF;
   -- A job that somebody holds just now is woken next time: its waits look by themselves again.
   woken := ARRAY(

@@ -1,6 +1,7 @@
 import { reporting, type Benchmark } from './benchmark.ts'
 import { claims } from './claims.ts'
 import { growth } from './growth.ts'
+import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
@@ -29,6 +30,11 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     'what a claim costs beside jobs that cannot be claimed, and how soon a job starts',
     2,
     claims,
+  ),
+  'job-history': reporting(
+    'what looks for waiting jobs, counts and lists cost beside a history that grows',
+    2,
+    jobHistory,
   ),
   soak,
 }

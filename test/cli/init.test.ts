@@ -7,6 +7,17 @@ import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { ProjectFolder, tidemark, TidemarkTask } from './tidemark.ts'
 
+const withSources = `
+import { mergeConfig } from 'vitest/config'
+import own from './vitest.config.ts'
+const source = '@tidemark/source'
+const conditions = [source, 'node', 'development|production']
+export default mergeConfig(own, {
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: [source] } },
+})
+`
+
 test('init writes a project that migrates, runs, publishes and projects as it says', async () => {
   await using database = await createTestDatabase({ migrate: false })
   await using folder = await ProjectFolder.create()
@@ -52,12 +63,14 @@ test('what init writes type-checks, and its tests pass', async () => {
   // Where the packages are their sources here, a project's own settings are not theirs.
   const types = await run(bin('tsc'), ['--customConditions', '@tidemark/source'])
   expect(types.stdout.split('\n').filter((line) => /^[^.\s].*error TS/u.test(line))).toEqual([])
+  // As its own configuration, with the packages' sources: nothing need be built here.
+  await folder.write('with-sources.config.ts', withSources)
   const tests = await run(process.execPath, [
     '--conditions=@tidemark/source',
     join(folder.path, 'node_modules/vitest/vitest.mjs'),
     'run',
     '--config',
-    'vitest.config.ts',
+    'with-sources.config.ts',
   ])
   expect(`${tests.stdout}${tests.stderr}`).toContain('3 passed')
 })

@@ -2,9 +2,9 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8
+-- migrated by 4 jobs 0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work 305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2
+-- migrated by 6 job-work 59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 
 BEGIN;
@@ -832,7 +832,7 @@ CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
-CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused');
+CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 CREATE INDEX jobs_parent ON "tidemark".jobs (parent) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
@@ -970,9 +970,12 @@ CREATE INDEX job_waits_other ON "tidemark".job_waits (kind, target) WHERE kind <
 
 -- Up to where all waits together have looked at the events. Whoever looks holds the row.
 CREATE TABLE "tidemark".job_wait_cursor (
-  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
-  sequence  bigint      NOT NULL DEFAULT 0,
-  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+  one         boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence    bigint      NOT NULL DEFAULT 0,
+  -- Until then nobody looks at the waits that are looked up one by one.
+  rests_until timestamptz NOT NULL DEFAULT '-infinity',
+  -- When waits of jobs that do not wait any more are looked for next.
+  forgets_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 
 INSERT INTO "tidemark".job_wait_cursor DEFAULT VALUES;
@@ -1035,7 +1038,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13');
 
 -- 5 job-turns
 -- breaking: no
@@ -1499,10 +1502,14 @@ $$;
 -- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
 -- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
 -- has missed. One process looks at a time, the others go on.
+--
+-- Waits for listeners, children and signals are looked up one by one. However many there are, that takes at most a
+-- twentieth of the time, of all processes together: after each look they rest for as long as that needs.
 CREATE FUNCTION "tidemark".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   place  "tidemark".job_wait_cursor%ROWTYPE;
+  began  timestamptz;
   upto   bigint;
   ready  uuid[] := '{}';
   woken  uuid[];
@@ -1536,21 +1543,26 @@ BEGIN
       SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
   UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
-  ready := ready || ARRAY(
-    SELECT w.job FROM (
-      SELECT l.name, min(c.cursor) AS reached
-      FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
-      JOIN "tidemark".listeners l ON l.name = t.target
-      JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-      GROUP BY l.name) r
-    JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
-    UNION ALL
-    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
-      SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    UNION ALL
-    SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
-      SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
-  UPDATE "tidemark".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  began := clock_timestamp();
+  -- A rest that is longer than any is from a clock that was ahead.
+  IF place.rests_until <= began OR place.rests_until > began + interval '5 s' THEN
+    ready := ready || ARRAY(
+      SELECT w.job FROM (
+        SELECT l.name, min(c.cursor) AS reached
+        FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
+        JOIN "tidemark".listeners l ON l.name = t.target
+        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
+        GROUP BY l.name) r
+      JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+      UNION ALL
+      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+        SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+      UNION ALL
+      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+        SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+    place.rests_until := clock_timestamp() + least(19 * (clock_timestamp() - began), interval '5 s');
+  END IF;
+  UPDATE "tidemark".job_wait_cursor SET sequence = upto, rests_until = place.rests_until;
   IF ready = '{}' THEN RETURN 0; END IF;
   -- A job that somebody holds just now is woken next time: its waits look by themselves again.
   woken := ARRAY(
@@ -1595,10 +1607,20 @@ BEGIN
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
-CREATE FUNCTION "tidemark".forget_waits() RETURNS void LANGUAGE sql AS $$
+-- They only take room, so one process walks along them, and every two seconds at most; with many, once in as long as
+-- makes it a hundredth of the time.
+CREATE FUNCTION "tidemark".forget_waits() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  PERFORM FROM "tidemark".job_wait_cursor c
+  WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
-    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
-$$;
+    SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL);
+  UPDATE "tidemark".job_wait_cursor SET forgets_at = clock_timestamp()
+    + greatest(interval '1.9 s', least(99 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 
@@ -1648,7 +1670,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a');
 
 -- 7 job-story
 -- breaking: no
@@ -1788,75 +1810,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('2d5d3b7c-4d41-4a8b-9686-e3429280d147', 'true', '2026-11-28 14:31:23.928799+00');
+('3012c54f-3829-44fd-b7f5-9921b639301c', 'true', '2026-11-28 14:50:59.628172+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 14:31:24.088807+00', '784', '1', '73824507-761e-42ac-90fa-7ac5de3cc9fb', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 14:31:24.177598+00', '787', '2', '501c5f88-9bb5-4a8a-9754-200b43489205', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 14:31:24.221532+00', '794', '3', 'f79d217e-e851-4c25-be8a-5abc3de6a2f2', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 14:31:24.239967+00', '798', NULL, '9b064985-5324-4a91-aa94-9bda134263c5', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 14:31:24.270215+00', '808', NULL, 'e27ccc36-addd-476f-a47a-0f1ece9dc1ed', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 14:31:24.304024+00', '816', NULL, 'ae62491f-9622-482b-ac66-876a020e5af3', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 14:31:24.396489+00', '835', NULL, 'a26fe34b-ced2-4217-b04b-1e4b9e65c721', '1', 'job.failed', NULL, '01a22291-67ac-7000-ab93-7c4cf02a4780', E'{"job": "01a22291-67ac-7000-ab93-7c4cf02a4780", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22291-67ac-7000-ab93-7c4cf02a4780', '01a22291-67ac-7000-ab93-7c4cf02a4780', NULL, NULL, NULL);
+('1', '2026-11-28 14:50:59.734632+00', '785', '1', '525d3cc1-8bef-439e-8869-259d2eca53ce', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 14:50:59.810033+00', '790', '2', '8c11221f-442a-495c-9747-90c3839e4177', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 14:50:59.861087+00', '791', '3', '1e33ed65-7441-4863-9843-d833a3646c4d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 14:50:59.894997+00', '793', NULL, '5d137107-74ce-4870-9e88-74fa3bc14724', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 14:50:59.942998+00', '799', NULL, 'e3faa689-1846-4ce8-8331-ba5f12cec612', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 14:50:59.966502+00', '800', NULL, '8f03c522-8889-43ec-bc9b-2889aadde03e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 14:51:00.320062+00', '824', NULL, '82672088-873a-4a5a-b36c-fcde83a56778', '1', 'job.failed', NULL, '01a222a3-5815-7000-b0fc-0b95691ab158', E'{"job": "01a222a3-5815-7000-b0fc-0b95691ab158", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a222a3-5815-7000-b0fc-0b95691ab158', '01a222a3-5815-7000-b0fc-0b95691ab158', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '1', '787:790:787,788', NULL, NULL, NULL, '2026-11-28 14:31:24.18244+00');
+('1', '0', '0', '785:788:785', NULL, NULL, NULL, '2026-11-28 14:50:59.780578+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 14:31:24.238676+00');
+('order b', '4', '2026-11-28 14:50:59.885097+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('7c2afb66-c7fb-4fe2-9831-65976f802410', 'true');
+('921b86d7-9d44-4cd6-9b5d-81e6152e83ee', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('2d5d3b7c-4d41-4a8b-9686-e3429280d147', 'true');
+('3012c54f-3829-44fd-b7f5-9921b639301c', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
-INSERT INTO tidemark.job_wait_cursor (one, sequence, looked_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '-infinity');
+INSERT INTO tidemark.job_wait_cursor (one, sequence, rests_until, forgets_at) OVERRIDING SYSTEM VALUE VALUES
+('true', '7', '2026-11-28 14:51:00.680129+00', '2026-11-28 14:51:01.691628+00');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-6794-7000-8b4c-37dbb6d38711', '2026-11-28 14:31:24.312794+00', '2026-11-28 14:31:24.312702+00', '2026-11-28 14:31:24.317092+00', '2026-11-28 14:31:24.323416+00', '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "54c626c0-7317-4b9e-9852-2df4f43d6b8b", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a22291-67ac-7000-ab93-7c4cf02a4780', '2026-11-28 14:31:24.332974+00', '2026-11-28 14:31:24.332865+00', '2026-11-28 14:31:24.369266+00', '2026-11-28 14:31:24.394553+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a22291-67b6-7000-b6bc-9457b13295c6', '2026-11-28 14:31:24.345665+00', 'infinity', '2026-11-28 14:31:24.369423+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a22291-67bd-7000-b72a-cdcc7ce9502b', '2026-11-28 14:31:24.354018+00', '2026-11-28 14:31:24.353951+00', '2026-11-28 14:31:24.369444+00', NULL, '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22291-680e-7000-a5f7-6e06ed8002f7', '2026-11-28 14:31:24.433623+00', '2026-11-28 14:31:24.433354+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22291-6817-7000-8392-f5adb38041cf', '2026-11-28 14:31:24.441586+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22291-6820-7000-9390-a00277ae3241', '2026-11-28 14:31:24.448792+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('87089541-f940-41ab-b00a-7d858b972ac4', '2026-11-28 14:31:24.478769+00', '2026-11-28 14:31:24.473386+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a222a3-580d-7000-beaf-8f562416cbfc', '2026-11-28 14:50:59.985076+00', '2026-11-28 14:50:59.984991+00', '2026-11-28 14:51:00.227216+00', '2026-11-28 14:51:00.300184+00', '1', '3012c54f-3829-44fd-b7f5-9921b639301c', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "32e42df1-3f9a-4b05-bb39-1406449d437a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a222a3-5815-7000-b0fc-0b95691ab158', '2026-11-28 14:50:59.99206+00', '2026-11-28 14:50:59.991986+00', '2026-11-28 14:51:00.235948+00', '2026-11-28 14:51:00.298186+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a222a3-581b-7000-a82a-04de5784ad3d', '2026-11-28 14:51:00.006365+00', 'infinity', '2026-11-28 14:51:00.240717+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a222a3-5828-7000-a810-245b61733961', '2026-11-28 14:51:00.009487+00', '2026-11-28 14:51:00.009428+00', '2026-11-28 14:51:00.241891+00', NULL, '1', '3012c54f-3829-44fd-b7f5-9921b639301c', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a222a3-59f3-7000-b28d-7f099915bc94', '2026-11-28 14:51:00.471029+00', '2026-11-28 14:51:00.470952+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a222a3-59fa-7000-8266-1e3dffc5a7f2', '2026-11-28 14:51:00.47786+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a222a3-5a01-7000-b334-58d933d7388a', '2026-11-28 14:51:00.485698+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('a231d2e0-db13-4758-a324-d1433fd453fd', '2026-11-28 14:51:00.516799+00', '2026-11-28 14:51:00.499018+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:31:23.67655+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:31:23.691758+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:31:24.29194+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:31:23.734236+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:31:23.751173+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:31:23.79716+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:50:59.316673+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:50:59.360817+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:51:00.078983+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:50:59.437224+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:50:59.457112+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:50:59.475449+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('2d5d3b7c-4d41-4a8b-9686-e3429280d147', 'host', '2772', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:31:23.817468+00', '2026-11-28 14:31:24.364038+00');
+('3012c54f-3829-44fd-b7f5-9921b639301c', 'host', '1242', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:50:59.502535+00', '2026-11-28 14:51:00.684615+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '7a2b4152-21ab-4b1e-bedd-02b45c5b8516', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:31:23.995055+00');
+('yearly', '1e14f322-46c3-4bde-992c-a26f8164cf01', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:50:59.7347+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -1871,49 +1893,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', '2026-11-28 14:31:26.365578+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:31:24.489121+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:31:24.306647+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:31:24.291861+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:31:24.291861+00'),
-('letters', '1', '0', '7', '0', '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', '2026-11-28 14:31:26.365598+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:31:24.48915+00'),
-('orders', '1', '0', '7', '0', '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', '2026-11-28 14:31:26.365603+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:31:24.489156+00'),
-('turnover', '1', '0', '7', '0', '1', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', '2026-11-28 14:31:26.365606+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:31:24.489159+00');
+('by-order', '1', '0', '7', '0', '1', '3012c54f-3829-44fd-b7f5-9921b639301c', '2026-11-28 14:51:02.685982+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:51:00.527547+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:50:59.976095+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:51:00.078784+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:51:00.078784+00'),
+('letters', '1', '0', '7', '0', '1', '3012c54f-3829-44fd-b7f5-9921b639301c', '2026-11-28 14:51:02.686009+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:51:00.532632+00'),
+('orders', '1', '0', '7', '0', '1', '3012c54f-3829-44fd-b7f5-9921b639301c', '2026-11-28 14:51:02.686014+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:51:00.532641+00'),
+('turnover', '1', '0', '7', '0', '1', '3012c54f-3829-44fd-b7f5-9921b639301c', '2026-11-28 14:51:02.686017+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:51:00.532647+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'e27ccc36-addd-476f-a47a-0f1ece9dc1ed', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:31:24.300505+00', '2026-11-28 14:31:24.300505+00');
+('letters', '1', '5', 'shop.placed', 'e3faa689-1846-4ce8-8331-ba5f12cec612', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:51:00.094203+00', '2026-11-28 14:51:00.094203+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-67ac-7000-ab93-7c4cf02a4780', '1', '1', 'failed', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', 'system', '2026-11-28 14:31:24.369266+00', '2026-11-28 14:31:24.394894+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a22291-67b6-7000-b6bc-9457b13295c6', '1', '1', 'suspended', '2d5d3b7c-4d41-4a8b-9686-e3429280d147', 'system', '2026-11-28 14:31:24.369423+00', '2026-11-28 14:31:24.466283+00', NULL);
+('01a222a3-5815-7000-b0fc-0b95691ab158', '1', '1', 'failed', '3012c54f-3829-44fd-b7f5-9921b639301c', 'system', '2026-11-28 14:51:00.235948+00', '2026-11-28 14:51:00.307634+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a222a3-581b-7000-a82a-04de5784ad3d', '1', '1', 'suspended', '3012c54f-3829-44fd-b7f5-9921b639301c', 'system', '2026-11-28 14:51:00.240717+00', '2026-11-28 14:51:00.453423+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a22291-67bd-7000-b72a-cdcc7ce9502b', '1', '2026-11-28 14:31:24.43+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a222a3-5828-7000-a810-245b61733961', '1', '2026-11-28 14:51:00.463+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-6794-7000-8b4c-37dbb6d38711', '54c626c0-7317-4b9e-9852-2df4f43d6b8b', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a222a3-580d-7000-beaf-8f562416cbfc', '32e42df1-3f9a-4b05-bb39-1406449d437a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-67bd-7000-b72a-cdcc7ce9502b', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:31:24.405105+00', NULL, '2026-11-28 14:31:24.410267+00');
+('01a222a3-5828-7000-a810-245b61733961', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:51:00.41471+00', NULL, '2026-11-28 14:51:00.452431+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-67b6-7000-b6bc-9457b13295c6', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:31:24.371+00', '2026-11-28 14:31:24.379351+00'),
-('01a22291-67b6-7000-b6bc-9457b13295c6', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 14:31:24.394238+00', NULL);
+('01a222a3-581b-7000-a82a-04de5784ad3d', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:51:00.277+00', '2026-11-28 14:51:00.295229+00'),
+('01a222a3-581b-7000-a82a-04de5784ad3d', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 14:51:00.370311+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, fresh) OVERRIDING SYSTEM VALUE VALUES
-('01a22291-67b6-7000-b6bc-9457b13295c6', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
+('01a222a3-581b-7000-a82a-04de5784ad3d', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'false');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

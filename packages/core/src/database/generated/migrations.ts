@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '56ea9dc3c42448523e68bd8288635f6c6f6bb72ce0219aaf91810a1f076402a8',
+    checksum: '0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -842,7 +842,7 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
-CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused');
+CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
@@ -980,9 +980,12 @@ CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <>
 
 -- Up to where all waits together have looked at the events. Whoever looks holds the row.
 CREATE TABLE :"schema".job_wait_cursor (
-  one       boolean     PRIMARY KEY DEFAULT true CHECK (one),
-  sequence  bigint      NOT NULL DEFAULT 0,
-  looked_at timestamptz NOT NULL DEFAULT '-infinity'
+  one         boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  sequence    bigint      NOT NULL DEFAULT 0,
+  -- Until then nobody looks at the waits that are looked up one by one.
+  rests_until timestamptz NOT NULL DEFAULT '-infinity',
+  -- When waits of jobs that do not wait any more are looked for next.
+  forgets_at  timestamptz NOT NULL DEFAULT '-infinity'
 ) WITH (fillfactor = 50);
 
 INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;
@@ -1233,7 +1236,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '305cb316063207c403c26eccb2bb93b2917c9f02caff99c5237afc695b9814a2',
+    checksum: '59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1515,10 +1518,14 @@ $$;
 -- Each event is looked at once for all waits: the cursor goes along the outbox, and the waits for the event's type and
 -- key are found by their index. A wait that was stored after the cursor had passed looks by itself, once, at what it
 -- has missed. One process looks at a time, the others go on.
+--
+-- Waits for listeners, children and signals are looked up one by one. However many there are, that takes at most a
+-- twentieth of the time, of all processes together: after each look they rest for as long as that needs.
 CREATE FUNCTION :"schema".wake_jobs(horizon bigint, most integer DEFAULT 20000) RETURNS bigint LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   place  :"schema".job_wait_cursor%ROWTYPE;
+  began  timestamptz;
   upto   bigint;
   ready  uuid[] := '{}';
   woken  uuid[];
@@ -1552,21 +1559,26 @@ BEGIN
       SELECT FROM :"schema".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
   UPDATE :"schema".job_waits w SET fresh = false WHERE w.fresh;
-  ready := ready || ARRAY(
-    SELECT w.job FROM (
-      SELECT l.name, min(c.cursor) AS reached
-      FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
-      JOIN :"schema".listeners l ON l.name = t.target
-      JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
-      GROUP BY l.name) r
-    JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
-    UNION ALL
-    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
-      SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-    UNION ALL
-    SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
-      SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
-  UPDATE :"schema".job_wait_cursor SET sequence = upto, looked_at = clock_timestamp();
+  began := clock_timestamp();
+  -- A rest that is longer than any is from a clock that was ahead.
+  IF place.rests_until <= began OR place.rests_until > began + interval '5 s' THEN
+    ready := ready || ARRAY(
+      SELECT w.job FROM (
+        SELECT l.name, min(c.cursor) AS reached
+        FROM (SELECT DISTINCT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor') t
+        JOIN :"schema".listeners l ON l.name = t.target
+        JOIN :"schema".cursors c ON c.listener = l.name AND c.generation = l.generation
+        GROUP BY l.name) r
+      JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
+      UNION ALL
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
+        SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+      UNION ALL
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'signal' AND EXISTS (
+        SELECT FROM :"schema".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
+    place.rests_until := clock_timestamp() + least(19 * (clock_timestamp() - began), interval '5 s');
+  END IF;
+  UPDATE :"schema".job_wait_cursor SET sequence = upto, rests_until = place.rests_until;
   IF ready = '{}' THEN RETURN 0; END IF;
   -- A job that somebody holds just now is woken next time: its waits look by themselves again.
   woken := ARRAY(
@@ -1611,10 +1623,20 @@ BEGIN
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.
-CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE sql AS $$
+-- They only take room, so one process walks along them, and every two seconds at most; with many, once in as long as
+-- makes it a hundredth of the time.
+CREATE FUNCTION :"schema".forget_waits() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  PERFORM FROM :"schema".job_wait_cursor c
+  WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
   DELETE FROM :"schema".job_waits w WHERE NOT EXISTS (
-    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL)
-$$;
+    SELECT FROM :"schema".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL);
+  UPDATE :"schema".job_wait_cursor SET forgets_at = clock_timestamp()
+    + greatest(interval '1.9 s', least(99 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 

@@ -1,0 +1,114 @@
+import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { quantile } from './measure.ts'
+import { whole, type Report } from './report.ts'
+import type { Bench } from './server.ts'
+
+interface Explained {
+  readonly 'QUERY PLAN': readonly [{ readonly 'Execution Time': number }]
+}
+
+const looks = 40
+const mostWaits = 10_000
+const look = 'SELECT tidemark.wake_jobs((SELECT max(sequence) FROM tidemark.events))'
+const forget = 'SELECT tidemark.forget_waits()'
+/** How it would be if each process looked at everything each time. */
+const restless = ', without rests'
+
+/** What is measured, beside a history that grows. */
+const questions = {
+  'a look for waiting jobs': look,
+  [`a look for waiting jobs${restless}`]: look,
+  'forgetting waits': forget,
+  [`forgetting waits${restless}`]: forget,
+  'counts()': 'SELECT name, status, count(*) FROM tidemark.jobs GROUP BY 1, 2',
+  'a list of failed jobs':
+    "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{failed}') ORDER BY j.id DESC LIMIT 100",
+  'a list of cancelled jobs':
+    "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{cancelled}') ORDER BY j.id DESC LIMIT 100",
+  'a list of a rare type':
+    "SELECT id FROM tidemark.jobs j WHERE j.name = 'rare' ORDER BY j.id DESC LIMIT 100",
+} as const
+
+/** What the looks of a runner and the questions of an operator cost beside events, waits and finished jobs. */
+export async function jobHistory({ options, server, progress }: Bench): Promise<Report> {
+  const jobs = options.events ?? 200_000
+  await using database = await createTestDatabase({ server })
+  const rows: string[][] = []
+  const measure = async (beside: string): Promise<void> => {
+    await database.query('VACUUM ANALYZE')
+    for (const [what, sql] of Object.entries(questions)) {
+      const times: number[] = []
+      for (let n = 0; n < looks; n++) {
+        // What an event of another type costs is part of a look.
+        await addEvents(database, 1)
+        if (what.endsWith(restless)) {
+          await database.query(
+            `UPDATE tidemark.job_wait_cursor SET rests_until = '-infinity', forgets_at = '-infinity'`,
+          )
+        }
+        const { rows: plans } = await database.query<Explained>(
+          `EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`,
+        )
+        times.push(plans[0]?.['QUERY PLAN'][0]['Execution Time'] ?? Number.NaN)
+      }
+      rows.push([what, beside, ...[0.5, 0.99].map((q) => quantile(times, q).toFixed(2))])
+      progress(rows.at(-1)?.join('  ') ?? '')
+    }
+  }
+  await addWaits(database, 'event', 1)
+  await measure('nothing')
+  await addEvents(database, 100_000)
+  await measure('100,000 events')
+  await addWaits(database, 'event', mostWaits)
+  await measure(`and ${whole(mostWaits)} waits for events`)
+  await addWaits(database, 'job', mostWaits)
+  await measure(`and ${whole(mostWaits)} waits for children`)
+  await database.query(
+    `INSERT INTO tidemark.jobs (id, name, input, status)
+     SELECT gen_random_uuid(), 'done', '{}', 'completed' FROM generate_series(1, $1::integer)`,
+    [jobs],
+  )
+  await measure(`and ${whole(jobs)} finished jobs`)
+  return {
+    name: 'job-history',
+    tables: [
+      {
+        title: 'job-history: milliseconds in the server beside a history that grows',
+        columns: ['what', 'beside', 'p50', 'p99'],
+        rows,
+      },
+    ],
+    results: rows,
+  }
+}
+
+async function addEvents(database: TestDatabase, count: number): Promise<void> {
+  await database.query(
+    `INSERT INTO tidemark.events (type, payload)
+     SELECT 'bench.other', '{}' FROM generate_series(1, $1::integer)`,
+    [count],
+  )
+}
+
+/** Jobs that wait for an event that never comes, or for a child that never ends. */
+async function addWaits(
+  database: TestDatabase,
+  kind: 'event' | 'job',
+  count: number,
+): Promise<void> {
+  await database.query(
+    `WITH child AS (
+       INSERT INTO tidemark.jobs (id, name, input, status, run_at)
+       VALUES (gen_random_uuid(), 'child', '{}', 'scheduled', 'infinity') RETURNING id
+     ), parents AS (
+       INSERT INTO tidemark.jobs (id, name, input, status, run_at, waiting)
+       SELECT gen_random_uuid(), 'parent', '{}', 'scheduled', 'infinity', '{}'
+       FROM generate_series(1, $2::integer) RETURNING id
+     )
+     INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child)
+     SELECT p.id, 'wait', $1::text, CASE $1::text WHEN 'event' THEN 'bench.awaited' END, p.id::text,
+       (SELECT coalesce(max(sequence), 0) FROM tidemark.events), CASE $1::text WHEN 'job' THEN c.id END
+     FROM parents p CROSS JOIN child c`,
+    [kind, count],
+  )
+}
