@@ -174,3 +174,32 @@ test('the jobs that ended last are kept, whatever their ids say', async () => {
   const left = (await app.jobs.list()).map(({ input }) => String(input))
   expect(new Set(left)).toEqual(new Set(['4', '5']))
 })
+
+test('a job that another waits for is spared by every way of deleting, whoever spawned it', async () => {
+  const shared = defineJob('shared', {
+    input: z.number(),
+    uniqueKey: () => 'one',
+    retention: { age: 0 },
+    run: () => {},
+  })
+  const waiting = defineJob('waiting', {
+    input: z.number(),
+    run: (_, ctx) => ctx.child('theirs', shared, 1),
+  })
+  await using app = appOn(database, [shared, waiting])
+  const { id } = await app.jobs.spawn(shared, 1, { delay: '1h' })
+  const runner = await app.start({ handleSignals: false })
+  await app.jobs.spawn(waiting, 1)
+  await until(database, 'select count(*)::int from tidemark.job_waits', 1)
+  await runner.stop()
+  // Ended, and nobody has woken the one that waits.
+  await database.query(
+    `update tidemark.jobs set status = 'completed', finished_at = now() - interval '1 day' where id = $1`,
+    [id],
+  )
+  await expect(app.jobs.delete(id)).rejects.toMatchObject({ code: 'TIDEMARK_JOB_STATUS' })
+  expect(await app.jobs.prune({ name: 'shared', olderThan: 0 })).toBe(0)
+  expect(await app.jobs.bulk.delete({ name: 'shared' })).toMatchObject({ done: 0 })
+  await database.query('delete from tidemark.job_waits')
+  expect(await app.jobs.prune({ name: 'shared', olderThan: 0 })).toBe(1)
+})

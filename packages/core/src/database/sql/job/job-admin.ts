@@ -1,4 +1,5 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
+import { isAwaited } from './awaited-job.ts'
 
 export const readJobResult: SchemaStatement = statement(
   'read_job_result',
@@ -97,8 +98,7 @@ export const deleteJob: SchemaStatement = statement(
   (schema) => `
 DELETE FROM ${schema}.jobs j
 WHERE j.id = $1::uuid AND j.status IN ('completed', 'failed', 'cancelled')
-  AND NOT EXISTS (SELECT FROM ${schema}.jobs p WHERE p.id = j.parent
-    AND p.status NOT IN ('completed', 'failed', 'cancelled'))
+  AND NOT ${isAwaited(schema, 'j')}
 RETURNING status`,
 )
 
@@ -113,7 +113,7 @@ export const deleteFinished: SchemaStatement = statement(
   'delete_finished_jobs',
   (schema) => `
 DELETE FROM ${schema}.jobs WHERE id = ANY (ARRAY(
-  SELECT id FROM ${schema}.jobs
-  WHERE name = $1::text AND status = ANY ($2::text[]) AND finished_at < clock_timestamp() - $3::float8 * interval '1 ms'
-  ORDER BY id LIMIT $4::integer FOR UPDATE SKIP LOCKED))`,
+  SELECT id FROM ${schema}.jobs j
+  WHERE NOT ${isAwaited(schema, 'j')} AND name = $1::text AND status = ANY ($2::text[]) AND finished_at < clock_timestamp() - $3::float8 * interval '1 ms'
+  ORDER BY id LIMIT $4::integer FOR UPDATE OF j SKIP LOCKED))`,
 )

@@ -1,4 +1,5 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
+import { isAwaited } from './awaited-job.ts'
 
 // One process at a time; the lock goes with the transaction. No concurrency key has its name.
 export const lockRetention: SchemaStatement = statement(
@@ -39,8 +40,7 @@ WITH seen AS (
         AND (s.finished_at < clock_timestamp() - u.age * interval '1 ms'
           OR ((extract(epoch FROM s.finished_at) * 1000000)::bigint, s.id) <= (u.ended, u.surplus)))
       OR (s.status = 'failed' AND s.finished_at < clock_timestamp() - u.failed * interval '1 ms'))
-      AND NOT EXISTS (SELECT FROM ${schema}.jobs p WHERE p.id = s.parent
-        AND p.status NOT IN ('completed', 'failed', 'cancelled'))))
+      AND NOT ${isAwaited(schema, 's')}))
     AND d.status IN ('completed', 'cancelled', 'failed')
   RETURNING d.id
 )
