@@ -35,5 +35,8 @@ export default defineConfig({
     teardownTimeout: 20_000,
     // A test waits for what it waits for, and then it has taken as long as it has.
     slowTestThreshold: 10_000,
+    // Where nobody looks on, a process that was not given the processor for a while fails nobody's landing; that a test
+    // passed only the second time is printed.
+    retry: process.env['CI'] === undefined ? 0 : 1,
   },
 })
