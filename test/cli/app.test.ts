@@ -135,6 +135,7 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
       'resizes',
       'cursors',
       'partitions',
+      'invariants',
     ]),
   )
 })

@@ -46,6 +46,7 @@ const settled = (outcome: string): unknown[] => [
   randomUUID(),
   '[{"step": "s", "kind": "event", "target": "x", "sequence": 1}]',
   ['s'],
+  false,
 ]
 
 const writes: readonly {

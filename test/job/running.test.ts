@@ -328,7 +328,7 @@ test('an attempt past its timeout is cut off and its late work does not count', 
   const handle = await app.jobs.spawn(stuck, null)
   expect(await handle.result()).toBe('second')
   latch.open()
-  expect(await late.promise).toMatchObject({ code: 'TIDEMARK_JOB_LOST' })
+  expect(await late.promise).toMatchObject({ code: 'TIDEMARK_JOB_TIMEOUT' })
   const [first] = await app.jobs.attempts(handle.id)
   expect(first).toMatchObject({ outcome: 'retried', error: { code: 'TIDEMARK_JOB_TIMEOUT' } })
   expect(await app.jobs.steps(handle.id)).toEqual([])

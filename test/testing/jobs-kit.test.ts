@@ -228,13 +228,7 @@ test.for(['checkpoint', 'step', 'after-step', 'completion'] as const)(
     expect(await handle.result()).toBe('moved')
     expect(await crash.hits()).toBeGreaterThan(1)
     expect(await effectsOf(database, 'moving')).toEqual([1n])
-    expect(ran).toEqual(
-      {
-        checkpoint: ['first', 'page', 'page', 'second'],
-        step: ['first', 'first', 'page', 'second'],
-        'after-step': ['first', 'page', 'second', 'second'],
-        completion: ['first', 'page', 'second'],
-      }[point],
-    )
+    // The connection is gone, the process is not: what has run is written on another one, and nothing runs twice.
+    expect(ran).toEqual(['first', 'page', 'second'])
   },
 )
