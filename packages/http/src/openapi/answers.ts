@@ -62,6 +62,7 @@ const job = z.object({
   runAt: time.nullable().describe('When it may run next; null: when what it waits for is there.'),
   startedAt: time.nullable(),
   finishedAt: time.nullable(),
+  checkpointAt: time.nullable().describe('When it last stored its state.'),
 })
 
 const schedule = z.object({
