@@ -2,6 +2,9 @@
 import { defineApp, defineEvent, defineJob, defineListener, defineProjection } from 'tidemark'
 import { z } from 'zod'
 
+// A test that is given up cannot end it: without a parent there is nobody to judge it.
+process.on('disconnect', () => process.exit())
+
 const noted = defineEvent('test.noted', { payload: z.object({ note: z.string() }) })
 const counted = defineEvent('test.counted', { payload: z.object({ note: z.string() }) })
 

@@ -2,6 +2,9 @@ import { once } from 'node:events'
 import { defineApp, defineJob, silentLogger } from 'tidemark'
 import { z } from 'zod'
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 /** What the worker is started with, as JSON. */
 export interface DeadlyOptions {
   readonly url: string

@@ -7,6 +7,9 @@ import { defineApp, defineJob } from 'tidemark'
 import { z } from 'zod'
 import { LogBook } from '../log-book.ts'
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 /** What a worker is told. */
 export interface JobWorkerOptions {
   readonly url: string

@@ -4,6 +4,9 @@ import { defineApp, defineJob } from 'tidemark'
 import { z } from 'zod'
 import { LogBook } from '../log-book.ts'
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 const url = process.argv[2] ?? ''
 
 const large = defineJob('large', {

@@ -5,6 +5,9 @@ import { z } from 'zod'
 import { directoryStore } from '../directory-store.ts'
 import { LogBook } from '../log-book.ts'
 
+// A test that is given up cannot end its workers: without a parent there is nobody to work for.
+process.on('disconnect', () => process.exit())
+
 const [, , url = '', directory = ''] = process.argv
 const store = directoryStore(directory)
 
