@@ -64,7 +64,8 @@ export function furnishSession(client: pg.ClientBase, text: string): void {
 }
 
 /**
- * Makes a session as it was before anybody used it. It costs the server about 20 us.
+ * Makes a session as it was before anybody used it. Without the settings it took 49 us where SELECT 1 took 31, once and
+ * on a busy machine.
  *
  * @throws when it cannot be done: then the connection is not to be used again.
  */
