@@ -6,6 +6,7 @@ import {
 import type { Database } from '../../database/pool.ts'
 import {
   cancelJob,
+  countOpenJobs,
   deleteJob,
   deleteFinished,
   pauseJob,
@@ -48,6 +49,7 @@ import {
   type JobView,
   type StepView,
 } from './job-view.ts'
+import { readJobGroups, type JobGroup } from './queue-admin.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
@@ -262,6 +264,21 @@ export class JobAdmin {
       `SELECT name, status, count(*)::integer AS jobs FROM "${this.#schema}".jobs GROUP BY 1, 2 ORDER BY 1, 2`,
     )
     return rows as unknown as { name: string; status: JobStatus; jobs: number }[]
+  }
+
+  /**
+   * How many jobs are in which status, without those that have completed or were cancelled, in the time of an index:
+   * `parked` are those that are queued and wait for their key, their type or a limit.
+   */
+  async openCounts(): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
+    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
+  }
+
+  /** The queues, or the types of jobs, that are limited, paused, known to a process or have something to do, by name. */
+  async groups(kind: 'queue' | 'type'): Promise<JobGroup[]> {
+    requireOneOf('jobs.groups', 'kind', kind, ['queue', 'type'])
+    return readJobGroups(this.#database, this.#schema, kind)
   }
 
   /** All attempts of a job, in order; the present one and the one that completed it included. */

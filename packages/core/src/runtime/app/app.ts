@@ -16,6 +16,7 @@ import type { Consumer } from '../../listener/read/consumer.ts'
 import { lockDefinition } from '../../listener/read/definition-row.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import { DeadLetterAdmin } from '../../listener/steered/dead-letter-admin.ts'
+import { ProcessAdmin } from '../../listener/steered/process-admin.ts'
 import {
   checkWaitOptions,
   waitForCursors,
@@ -40,6 +41,7 @@ import {
 } from '../../outbox/read/stored-types.ts'
 import { InlineProjections, type InlineProjection } from '../../projection/folded/inline.ts'
 import type { KeyedProjection } from '../../projection/folded/keyed-projection.ts'
+import { ProjectionAdmin } from '../../projection/folded/projection-admin.ts'
 import {
   listKeys,
   readKey,
@@ -54,6 +56,7 @@ import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
+import { Doctor } from '../doctor/doctor.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -81,6 +84,12 @@ export class App implements AsyncDisposable {
   readonly rebuilds: RebuildAdmin
   /** Looking at the outbox as a whole, and keeping it small. */
   readonly outbox: OutboxAdmin
+  /** Looking at what projections have stored, whether or not this application defines them. */
+  readonly projections: ProjectionAdmin
+  /** Looking at the processes that run listeners and jobs. */
+  readonly processes: ProcessAdmin
+  /** Looking for what is wrong, with a remedy for each. */
+  readonly doctor: Doctor
   /** Comparing what relays have sent with the outbox. */
   readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
@@ -121,7 +130,7 @@ export class App implements AsyncDisposable {
     )
     this.#outbox = new Outbox(this.schema, this.#inline)
     this.#coalescer = new Coalescer(this.#database, this.#outbox, options.publishQueue)
-    this.outbox = new OutboxAdmin(this.#database, this.schema)
+    this.outbox = new OutboxAdmin(this.#database, this.schema, this.#definitions.registry)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
@@ -142,6 +151,18 @@ export class App implements AsyncDisposable {
       this.#definitions.schedules,
     )
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
+    this.projections = new ProjectionAdmin(this.#database, this.schema)
+    this.processes = new ProcessAdmin(this.#database, this.schema)
+    this.doctor = new Doctor({
+      schema: this.schema,
+      database: this.#database,
+      registry: this.#definitions.registry,
+      consumers: [...this.#definitions.consumers.values()],
+      listeners: this.listeners,
+      deadLetters: this.deadLetters,
+      outbox: this.outbox,
+      rebuilds: this.rebuilds,
+    })
     this.relays = new RelayAdmin(
       this.#database,
       this.schema,
