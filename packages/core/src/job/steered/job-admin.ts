@@ -33,6 +33,9 @@ import type { ScheduleDefinition } from '../defined/define-schedule.ts'
 import { encodeStored } from '../defined/job-codec.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import { requireKey } from '../defined/stored-key.ts'
+import type { LockStore } from '../locked/lock-store.ts'
+import { postgresLocks } from '../locked/postgres-locks.ts'
+import { withLock, type HeldLock, type LockOptions, type LockResult } from '../locked/with-lock.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { JobBulk } from './job-bulk.ts'
@@ -50,7 +53,6 @@ import {
 } from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
-import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
 export interface JobSelection extends JobFilter {
@@ -111,6 +113,7 @@ export class JobAdmin {
   readonly #schema: string
   readonly #outputs: Outputs
   readonly #spawner: JobSpawner
+  readonly #locks: LockStore
 
   constructor(
     database: Database,
@@ -118,6 +121,7 @@ export class JobAdmin {
     spawner: JobSpawner,
     logger: Logger,
     schedules: readonly ScheduleDefinition[],
+    locks: LockStore | undefined,
   ) {
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
     this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
@@ -127,6 +131,7 @@ export class JobAdmin {
     this.#schema = outputs.schema
     this.#outputs = outputs
     this.#spawner = spawner
+    this.#locks = locks ?? postgresLocks(database, outputs.schema)
   }
 
   /**
@@ -181,23 +186,21 @@ export class JobAdmin {
     work: (context: RunJobContext) => Promise<T> | T,
     options?: RunJobOptions,
   ): Promise<JobResult<T>> {
-    return runJob(this.#logger, name, work, options)
+    return runJob(name, work, { logger: this.#logger, ...options })
   }
 
   /**
-   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped, and the result
-   * says so.
+   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped: the log has a
+   * warning, and the result says so.
    *
-   * @throws TidemarkError TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
    */
   async withLock<T>(
     key: string,
     options: LockOptions,
-    work: (lock: HeldLock) => Promise<T>,
+    work: (lock: HeldLock) => Promise<T> | T,
   ): Promise<LockResult<T>> {
-    const result = await withLock(this.#database, this.#schema, key, options, work)
-    if (!result.held) this.#logger.info({ lock: key }, `skipped: another holds the lock "${key}"`)
-    return result
+    return withLock(this.#locks, this.#logger, key, options, work)
   }
 
   /**

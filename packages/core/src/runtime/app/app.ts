@@ -140,6 +140,7 @@ export class App implements AsyncDisposable {
       this.#spawner,
       this.#logger,
       this.#definitions.schedules,
+      options.locks?.store,
     )
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
     this.relays = new RelayAdmin(
