@@ -180,14 +180,16 @@ export {
 } from './job/defined/lifecycle.ts'
 export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/declared/limit.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
+export type { JobAdmin, SpawnNowOptions } from './job/steered/job-admin.ts'
 export type {
-  JobAdmin,
   JobAttempt,
+  JobCount,
   JobLogLine,
+  JobLogPage,
   JobSelection,
   JobType,
-  SpawnNowOptions,
-} from './job/steered/job-admin.ts'
+} from './job/steered/job-reading.ts'
+export type { JobPruneOptions } from './job/steered/job-steering.ts'
 export type {
   Job,
   JobContext,

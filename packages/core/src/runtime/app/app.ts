@@ -1,10 +1,9 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
-import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
-import { storedTypesOf, type EventDraft } from '../../event/define-event.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { Outputs } from '../../job/outputs/outputs.ts'
@@ -12,15 +11,9 @@ import { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import { JobAdmin } from '../../job/steered/job-admin.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import { CursorSignals } from '../../listener/leased/cursor-signals.ts'
-import type { Consumer } from '../../listener/read/consumer.ts'
-import { lockDefinition } from '../../listener/read/definition-row.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import { DeadLetterAdmin } from '../../listener/steered/dead-letter-admin.ts'
-import {
-  checkWaitOptions,
-  waitForCursors,
-  type WaitOptions,
-} from '../../listener/steered/wait-for.ts'
+import { checkWaitOptions, type WaitOptions } from '../../listener/steered/wait-for.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
 import { loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
 import { OutboxAdmin } from '../../outbox/kept/admin.ts'
@@ -40,17 +33,9 @@ import {
 } from '../../outbox/read/stored-types.ts'
 import { InlineProjections, type InlineProjection } from '../../projection/folded/inline.ts'
 import type { KeyedProjection } from '../../projection/folded/keyed-projection.ts'
-import {
-  listKeys,
-  readKey,
-  readProjection,
-  type KeyedState,
-  type KeyPage,
-} from '../../projection/folded/read.ts'
-import { StateProjection } from '../../projection/folded/state-projection.ts'
+import { listKeys, type KeyedState, type KeyPage } from '../../projection/folded/read.ts'
+import type { StateProjection } from '../../projection/folded/state-projection.ts'
 import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
-import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
-import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
@@ -59,6 +44,7 @@ import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
 import { checkAppOptions, type AppOptions } from './app-options.ts'
 import { collectDefinitions, type Definitions } from './modules.ts'
+import { Projections } from './projections.ts'
 import { Publishing } from './publishing.ts'
 import { repair, type Repair } from './repair.ts'
 import type {
@@ -68,6 +54,7 @@ import type {
   Transaction,
   TransactionOptions,
 } from './transaction.ts'
+import { Waiting } from './waiting.ts'
 
 /** An application: its definitions, its outbox and its connections. Made by {@link defineApp}. */
 export class App implements AsyncDisposable {
@@ -96,6 +83,8 @@ export class App implements AsyncDisposable {
   readonly #publishing: Publishing
   readonly #spawner: JobSpawner
   readonly #outputs: Outputs
+  readonly #projections: Projections
+  readonly #waiting: Waiting
   readonly #signals = new CursorSignals()
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
@@ -142,12 +131,20 @@ export class App implements AsyncDisposable {
       this.#definitions.schedules,
       options.locks?.store,
     )
+    const { consumers } = this.#definitions
+    const found = { database: this.#database, schema: this.schema, consumers }
+    this.#projections = new Projections({
+      ...found,
+      inline: this.#inline,
+      listeners: this.listeners,
+    })
+    this.#waiting = new Waiting({ ...found, signals: this.#signals })
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
     this.relays = new RelayAdmin(
       this.#database,
       this.schema,
       this.#definitions.registry,
-      this.#definitions.consumers.values(),
+      consumers.values(),
     )
   }
 
@@ -185,7 +182,7 @@ export class App implements AsyncDisposable {
     checkWaitOptions('transaction', wait, ['isolation', 'waitFor'])
     this.#requireOpen()
     const [result, published] = await this.#publishing.transaction(work, isolation)
-    const caughtUp = await this.#waitAfterCommit(waitFor, published.sequence, wait)
+    const caughtUp = await this.#waiting.afterCommit(waitFor, published.sequence, wait)
     return { result, ...published, caughtUp }
   }
 
@@ -244,16 +241,8 @@ export class App implements AsyncDisposable {
     decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
     options: DecideOptions = {},
   ): Promise<Committed<LoadedEntity<State>>> {
-    const { attempts = 5, tx } = options
-    rejectUnknownOptions('decide', options, ['attempts', 'tx'])
-    requireWhole('decide', 'attempts', attempts, 1)
-    if (tx !== undefined && options.attempts !== undefined && attempts > 1) {
-      throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'decide: `attempts` cannot go with `tx`', {
-        hint: 'The transaction is yours: begin it again to decide again.',
-      })
-    }
     this.#requireOpen()
-    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts, tx)
+    const [result, published] = await this.#publishing.decide(entity, id, decide, options)
     return { result, ...published, caughtUp: true }
   }
 
@@ -274,11 +263,7 @@ export class App implements AsyncDisposable {
   events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
     rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
     const { registry } = this.#definitions
-    // By whatever name an event was stored.
-    const types = options.types?.flatMap((type) => {
-      const definition = registry.get(type)
-      return definition === undefined ? [type] : [...storedTypesOf([definition])]
-    })
+    const types = options.types?.flatMap((type) => registry.storedTypesOf(type))
     return outboxEvents(this.#database, this.schema, registry, {
       ...options,
       ...(types === undefined ? {} : { types }),
@@ -333,31 +318,7 @@ export class App implements AsyncDisposable {
     sequence: EventSequence | null,
     options: WaitOptions = {},
   ): Promise<boolean> {
-    checkWaitOptions('waitFor', options)
-    const consumers = [...this.#definitions.consumers.values()]
-    const names = namesOf(listeners)
-      .map((name) => consumers.find(({ aliases }) => aliases?.includes(name))?.name ?? name)
-      .filter((name) => this.#definitions.consumers.get(name)?.mode !== 'inline')
-    if (sequence === null || names.length === 0) return true
-    return waitForCursors(this.#database, this.schema, this.#signals, names, sequence, options)
-  }
-
-  /** What fails here does not undo the transaction, and must not look as if it did. */
-  async #waitAfterCommit(
-    listeners: ListenerReference | readonly ListenerReference[],
-    sequence: EventSequence | null,
-    options: WaitOptions,
-  ): Promise<boolean> {
-    try {
-      return await this.waitFor(listeners, sequence, options)
-    } catch (error) {
-      if (!isTidemarkError(error)) throw error
-      const reason = error.message.replace(`${error.code}: `, '')
-      throw new TidemarkError(error.code, `the transaction has committed, but ${reason}`, {
-        details: { ...error.details, committed: true },
-        cause: error,
-      })
-    }
+    return this.#waiting.waitFor(listeners, sequence, options)
   }
 
   /**
@@ -371,9 +332,7 @@ export class App implements AsyncDisposable {
     projection: StateProjection<State> | KeyedProjection<State>,
     key?: string,
   ): Promise<State> {
-    return projection instanceof StateProjection
-      ? readProjection(this.#database, this.schema, projection)
-      : readKey(this.#database, this.schema, projection, key as string)
+    return this.#projections.read(projection, key)
   }
 
   /** A page of a keyed projection's keys and their states, in the order of the keys. */
@@ -391,12 +350,7 @@ export class App implements AsyncDisposable {
    * events that it handles were pruned, unless `evenPruned` is true.
    */
   async reset(projection: { readonly name: string }, options: GoBackOptions = {}): Promise<void> {
-    rejectUnknownOptions('reset', options, ['evenPruned'])
-    const consumer = this.#projectionNamed(projection.name)
-    const environment = { schema: this.schema, inline: this.#inline }
-    await inTransaction(this.#database, brief, (transaction) =>
-      resetProjection(transaction, consumer, environment, options),
-    )
+    await this.#projections.reset(projection.name, options)
   }
 
   /**
@@ -407,25 +361,7 @@ export class App implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, or TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
   async rebuild(projection: { readonly name: string }): Promise<void> {
-    const consumer = this.#projectionNamed(projection.name)
-    if (consumer.mode === 'inline') {
-      throw new TidemarkError('TIDEMARK_CANNOT_REBUILD', `${consumer.name} is inline`, {
-        hint: 'Reset it: it is replayed in one transaction, while its publishers wait.',
-      })
-    }
-    const { version } = await this.listeners.get(consumer.name)
-    if (version !== consumer.version) {
-      throw new TidemarkError(
-        'TIDEMARK_CANNOT_REBUILD',
-        `${consumer.name} is at version ${version} in the database and ${consumer.version} here`,
-        { hint: 'A raised version is rebuilt when a process that has it starts.' },
-      )
-    }
-    await inTransaction(this.#database, brief, async (transaction) => {
-      await lockDefinition(transaction, this.schema, consumer)
-      const refusal = await startRebuild(transaction, this.schema, consumer)
-      if (refusal !== undefined) throw refusal.error
-    })
+    await this.#projections.rebuild(projection.name)
   }
 
   /**
@@ -466,26 +402,10 @@ export class App implements AsyncDisposable {
     await this.#database.close()
   }
 
-  #projectionNamed(name: string): Consumer {
-    const consumer = this.#definitions.consumers.get(name)
-    if (consumer?.kind === 'projection') return consumer
-    throw new TidemarkError(
-      'TIDEMARK_UNKNOWN_LISTENER',
-      `no projection of this application is named "${name}"`,
-    )
-  }
-
   #requireOpen(): void {
     if (this.#closed === undefined) return
     throw new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
   }
-}
-
-function namesOf(listeners: ListenerReference | readonly ListenerReference[]): string[] {
-  const list = Array.isArray(listeners)
-    ? (listeners as readonly ListenerReference[])
-    : [listeners as ListenerReference]
-  return list.map((listener) => (typeof listener === 'string' ? listener : listener.name))
 }
 
 /**
