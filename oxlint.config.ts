@@ -29,6 +29,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     'declared',
     'defined',
     'spawned',
+    'locked',
     'outputs',
     'claimed',
     'attempted',
@@ -38,7 +39,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     'running',
     'steered',
   ],
-  runtime: ['runner', 'doctor', 'app'],
+  runtime: ['upkeep', 'runner', 'doctor', 'app'],
 }
 
 const bannedModules = [{ name: 'node:test', message: 'Tests run on vitest: import from "vitest".' }]

@@ -199,14 +199,16 @@ export {
 } from './job/defined/lifecycle.ts'
 export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/declared/limit.ts'
 export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
+export type { JobAdmin, SpawnNowOptions } from './job/steered/job-admin.ts'
 export type {
-  JobAdmin,
   JobAttempt,
+  JobCount,
   JobLogLine,
+  JobLogPage,
   JobSelection,
   JobType,
-  SpawnNowOptions,
-} from './job/steered/job-admin.ts'
+} from './job/steered/job-reading.ts'
+export type { JobPruneOptions } from './job/steered/job-steering.ts'
 export type {
   Job,
   JobContext,
@@ -231,10 +233,13 @@ export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/
 export type { DeclaredRetention, JobRetention } from './job/declared/retention.ts'
 export type { JobRetryOptions } from './job/declared/retry-policy.ts'
 export {
+  runJob,
   unwrap,
+  type FailedRun,
   type JobResult,
   type RunJobContext,
   type RunJobOptions,
+  type SucceededRun,
 } from './job/steered/run-job.ts'
 export type {
   RuntimeSchedule,
@@ -243,7 +248,8 @@ export type {
   ScheduleTick,
   ScheduleView,
 } from './job/steered/schedule-admin.ts'
-export type { HeldLock, LockOptions, LockResult } from './job/steered/with-lock.ts'
+export type { LocksOptions, LockStore } from './job/locked/lock-store.ts'
+export type { HeldLock, LockOptions, LockResult } from './job/locked/with-lock.ts'
 export type {
   JobTransaction,
   TransactionalJobContext,

@@ -1,5 +1,5 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { EventDefinition } from './define-event.ts'
+import { storedTypesOf, type EventDefinition } from './define-event.ts'
 
 /** The event definitions of an application: one for each type, found by any name that it ever had. */
 export class EventRegistry {
@@ -21,6 +21,12 @@ export class EventRegistry {
   /** The definition that reads events of a stored type: of its name, or of one that it had before. */
   get(type: string): EventDefinition | undefined {
     return this.#byName.get(type)
+  }
+
+  /** Every name that events of a type are stored by; of a type that no definition has, the type itself. */
+  storedTypesOf(type: string): readonly string[] {
+    const definition = this.get(type)
+    return definition === undefined ? [type] : [...storedTypesOf([definition])]
   }
 
   [Symbol.iterator](): SetIterator<EventDefinition> {

@@ -1,4 +1,5 @@
 import type { Database } from '../../database/pool.ts'
+import { requireOneOf } from '../../errors/checked-values.ts'
 
 /** A limit as processes have written it down. */
 export interface StoredLimit {
@@ -24,7 +25,7 @@ export interface JobGroup {
   readonly oldestQueuedAt: Date | null
 }
 
-/** Counting stops here for each status: what is behind is a question of operation, not of size. */
+// Counting stops here for each status.
 const mostCounted = 100_000
 
 /** The queues, or the types of jobs, that are limited, paused, known to a process or have something to do. */
@@ -33,6 +34,7 @@ export async function readJobGroups(
   schema: string,
   kind: 'queue' | 'type',
 ): Promise<JobGroup[]> {
+  requireOneOf('jobs.groups', 'kind', kind, ['queue', 'type'])
   const column = kind === 'queue' ? 'queue' : 'name'
   const open = (status: string): string => `
     SELECT j.${column} AS name, '${status}' AS status, count(*)::integer AS jobs, min(j.run_at) AS oldest

@@ -1,10 +1,9 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
-import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
-import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
-import { storedTypesOf, type EventDraft } from '../../event/define-event.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { Outputs } from '../../job/outputs/outputs.ts'
@@ -12,16 +11,10 @@ import { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import { JobAdmin } from '../../job/steered/job-admin.ts'
 import type { Db } from '../../listener/declared/register.ts'
 import { CursorSignals } from '../../listener/leased/cursor-signals.ts'
-import type { Consumer } from '../../listener/read/consumer.ts'
-import { lockDefinition } from '../../listener/read/definition-row.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import { DeadLetterAdmin } from '../../listener/steered/dead-letter-admin.ts'
 import { ProcessAdmin } from '../../listener/steered/process-admin.ts'
-import {
-  checkWaitOptions,
-  waitForCursors,
-  type WaitOptions,
-} from '../../listener/steered/wait-for.ts'
+import { checkWaitOptions, type WaitOptions } from '../../listener/steered/wait-for.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
 import { loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
 import { OutboxAdmin } from '../../outbox/kept/admin.ts'
@@ -42,17 +35,9 @@ import {
 import { InlineProjections, type InlineProjection } from '../../projection/folded/inline.ts'
 import type { KeyedProjection } from '../../projection/folded/keyed-projection.ts'
 import { ProjectionAdmin } from '../../projection/folded/projection-admin.ts'
-import {
-  listKeys,
-  readKey,
-  readProjection,
-  type KeyedState,
-  type KeyPage,
-} from '../../projection/folded/read.ts'
-import { StateProjection } from '../../projection/folded/state-projection.ts'
+import { listKeys, type KeyedState, type KeyPage } from '../../projection/folded/read.ts'
+import type { StateProjection } from '../../projection/folded/state-projection.ts'
 import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
-import { startRebuild } from '../../projection/rebuilt/rebuild.ts'
-import { resetProjection } from '../../projection/rebuilt/reset.ts'
 import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
@@ -62,6 +47,7 @@ import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
 import { checkAppOptions, type AppOptions } from './app-options.ts'
 import { collectDefinitions, type Definitions } from './modules.ts'
+import { Projections } from './projections.ts'
 import { Publishing } from './publishing.ts'
 import { repair, type Repair } from './repair.ts'
 import type {
@@ -71,6 +57,7 @@ import type {
   Transaction,
   TransactionOptions,
 } from './transaction.ts'
+import { Waiting } from './waiting.ts'
 
 /** An application: its definitions, its outbox and its connections. Made by {@link defineApp}. */
 export class App implements AsyncDisposable {
@@ -105,6 +92,8 @@ export class App implements AsyncDisposable {
   readonly #publishing: Publishing
   readonly #spawner: JobSpawner
   readonly #outputs: Outputs
+  readonly #projections: Projections
+  readonly #waiting: Waiting
   readonly #signals = new CursorSignals()
   readonly #runners = new Set<Runner>()
   #closed: Promise<void> | undefined
@@ -149,7 +138,16 @@ export class App implements AsyncDisposable {
       this.#spawner,
       this.#logger,
       this.#definitions.schedules,
+      options.locks?.store,
     )
+    const { consumers } = this.#definitions
+    const found = { database: this.#database, schema: this.schema, consumers }
+    this.#projections = new Projections({
+      ...found,
+      inline: this.#inline,
+      listeners: this.listeners,
+    })
+    this.#waiting = new Waiting({ ...found, signals: this.#signals })
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
     this.projections = new ProjectionAdmin(this.#database, this.schema)
     this.processes = new ProcessAdmin(this.#database, this.schema)
@@ -167,7 +165,7 @@ export class App implements AsyncDisposable {
       this.#database,
       this.schema,
       this.#definitions.registry,
-      this.#definitions.consumers.values(),
+      consumers.values(),
     )
   }
 
@@ -205,7 +203,7 @@ export class App implements AsyncDisposable {
     checkWaitOptions('transaction', wait, ['isolation', 'waitFor'])
     this.#requireOpen()
     const [result, published] = await this.#publishing.transaction(work, isolation)
-    const caughtUp = await this.#waitAfterCommit(waitFor, published.sequence, wait)
+    const caughtUp = await this.#waiting.afterCommit(waitFor, published.sequence, wait)
     return { result, ...published, caughtUp }
   }
 
@@ -264,16 +262,8 @@ export class App implements AsyncDisposable {
     decide: (state: State, tx: Transaction) => Drafts | undefined | Promise<Drafts | undefined>,
     options: DecideOptions = {},
   ): Promise<Committed<LoadedEntity<State>>> {
-    const { attempts = 5, tx } = options
-    rejectUnknownOptions('decide', options, ['attempts', 'tx'])
-    requireWhole('decide', 'attempts', attempts, 1)
-    if (tx !== undefined && options.attempts !== undefined && attempts > 1) {
-      throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'decide: `attempts` cannot go with `tx`', {
-        hint: 'The transaction is yours: begin it again to decide again.',
-      })
-    }
     this.#requireOpen()
-    const [result, published] = await this.#publishing.decide(entity, id, decide, attempts, tx)
+    const [result, published] = await this.#publishing.decide(entity, id, decide, options)
     return { result, ...published, caughtUp: true }
   }
 
@@ -294,11 +284,7 @@ export class App implements AsyncDisposable {
   events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
     rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
     const { registry } = this.#definitions
-    // By whatever name an event was stored.
-    const types = options.types?.flatMap((type) => {
-      const definition = registry.get(type)
-      return definition === undefined ? [type] : [...storedTypesOf([definition])]
-    })
+    const types = options.types?.flatMap((type) => registry.storedTypesOf(type))
     return outboxEvents(this.#database, this.schema, registry, {
       ...options,
       ...(types === undefined ? {} : { types }),
@@ -353,31 +339,7 @@ export class App implements AsyncDisposable {
     sequence: EventSequence | null,
     options: WaitOptions = {},
   ): Promise<boolean> {
-    checkWaitOptions('waitFor', options)
-    const consumers = [...this.#definitions.consumers.values()]
-    const names = namesOf(listeners)
-      .map((name) => consumers.find(({ aliases }) => aliases?.includes(name))?.name ?? name)
-      .filter((name) => this.#definitions.consumers.get(name)?.mode !== 'inline')
-    if (sequence === null || names.length === 0) return true
-    return waitForCursors(this.#database, this.schema, this.#signals, names, sequence, options)
-  }
-
-  /** What fails here does not undo the transaction, and must not look as if it did. */
-  async #waitAfterCommit(
-    listeners: ListenerReference | readonly ListenerReference[],
-    sequence: EventSequence | null,
-    options: WaitOptions,
-  ): Promise<boolean> {
-    try {
-      return await this.waitFor(listeners, sequence, options)
-    } catch (error) {
-      if (!isTidemarkError(error)) throw error
-      const reason = error.message.replace(`${error.code}: `, '')
-      throw new TidemarkError(error.code, `the transaction has committed, but ${reason}`, {
-        details: { ...error.details, committed: true },
-        cause: error,
-      })
-    }
+    return this.#waiting.waitFor(listeners, sequence, options)
   }
 
   /**
@@ -391,9 +353,7 @@ export class App implements AsyncDisposable {
     projection: StateProjection<State> | KeyedProjection<State>,
     key?: string,
   ): Promise<State> {
-    return projection instanceof StateProjection
-      ? readProjection(this.#database, this.schema, projection)
-      : readKey(this.#database, this.schema, projection, key as string)
+    return this.#projections.read(projection, key)
   }
 
   /** A page of a keyed projection's keys and their states, in the order of the keys. */
@@ -411,12 +371,7 @@ export class App implements AsyncDisposable {
    * events that it handles were pruned, unless `evenPruned` is true.
    */
   async reset(projection: { readonly name: string }, options: GoBackOptions = {}): Promise<void> {
-    rejectUnknownOptions('reset', options, ['evenPruned'])
-    const consumer = this.#projectionNamed(projection.name)
-    const environment = { schema: this.schema, inline: this.#inline }
-    await inTransaction(this.#database, brief, (transaction) =>
-      resetProjection(transaction, consumer, environment, options),
-    )
+    await this.#projections.reset(projection.name, options)
   }
 
   /**
@@ -427,25 +382,7 @@ export class App implements AsyncDisposable {
    * @throws TidemarkError TIDEMARK_CANNOT_REBUILD, or TIDEMARK_UNKNOWN_LISTENER when no process has started it yet.
    */
   async rebuild(projection: { readonly name: string }): Promise<void> {
-    const consumer = this.#projectionNamed(projection.name)
-    if (consumer.mode === 'inline') {
-      throw new TidemarkError('TIDEMARK_CANNOT_REBUILD', `${consumer.name} is inline`, {
-        hint: 'Reset it: it is replayed in one transaction, while its publishers wait.',
-      })
-    }
-    const { version } = await this.listeners.get(consumer.name)
-    if (version !== consumer.version) {
-      throw new TidemarkError(
-        'TIDEMARK_CANNOT_REBUILD',
-        `${consumer.name} is at version ${version} in the database and ${consumer.version} here`,
-        { hint: 'A raised version is rebuilt when a process that has it starts.' },
-      )
-    }
-    await inTransaction(this.#database, brief, async (transaction) => {
-      await lockDefinition(transaction, this.schema, consumer)
-      const refusal = await startRebuild(transaction, this.schema, consumer)
-      if (refusal !== undefined) throw refusal.error
-    })
+    await this.#projections.rebuild(projection.name)
   }
 
   /**
@@ -486,26 +423,10 @@ export class App implements AsyncDisposable {
     await this.#database.close()
   }
 
-  #projectionNamed(name: string): Consumer {
-    const consumer = this.#definitions.consumers.get(name)
-    if (consumer?.kind === 'projection') return consumer
-    throw new TidemarkError(
-      'TIDEMARK_UNKNOWN_LISTENER',
-      `no projection of this application is named "${name}"`,
-    )
-  }
-
   #requireOpen(): void {
     if (this.#closed === undefined) return
     throw new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
   }
-}
-
-function namesOf(listeners: ListenerReference | readonly ListenerReference[]): string[] {
-  const list = Array.isArray(listeners)
-    ? (listeners as readonly ListenerReference[])
-    : [listeners as ListenerReference]
-  return list.map((listener) => (typeof listener === 'string' ? listener : listener.name))
 }
 
 /**

@@ -7,6 +7,7 @@ import {
 import type { Database } from '../../database/pool.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import type { IsolationLevel } from '../../database/transaction/transaction.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isRetryableConflict } from '../../errors/postgres-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
@@ -37,7 +38,7 @@ import {
 } from '../../outbox/published/publishing-transaction.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { PublishSpan } from '../../telemetry/publish-span.ts'
-import type { Transaction } from './transaction.ts'
+import type { DecideOptions, Transaction } from './transaction.ts'
 
 /** What an application publishes with. */
 export interface PublishingEnvironment {
@@ -139,9 +140,9 @@ export class Publishing {
     entity: Entity<State>,
     id: string,
     decide: Decide<State>,
-    attempts: number,
-    tx?: ForeignTransaction,
+    options: DecideOptions,
   ): Promise<readonly [LoadedEntity<State>, Published]> {
+    const { attempts, tx } = checkedDecideOptions(options)
     if (tx !== undefined) {
       return this.#within(tx, (transaction) => this.#decideOnce(transaction, entity, id, decide))
     }
@@ -220,6 +221,18 @@ export class Publishing {
       )
     }
   }
+}
+
+function checkedDecideOptions(options: DecideOptions) {
+  rejectUnknownOptions('decide', options, ['attempts', 'tx'])
+  const { attempts = 5, tx } = options
+  requireWhole('decide', 'attempts', attempts, 1)
+  if (tx !== undefined && options.attempts !== undefined && attempts > 1) {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'decide: `attempts` cannot go with `tx`', {
+      hint: 'The transaction is yours: begin it again to decide again.',
+    })
+  }
+  return { attempts, tx }
 }
 
 function listOf(drafts: Drafts): readonly EventDraft[] {

@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { hostname } from 'node:os'
-import { run } from '../../database/executor.ts'
 import { requireMigrated } from '../../database/migrator.ts'
 import { listenConfig, Database, type ConnectionOptions } from '../../database/pool.ts'
 import { channelOf } from '../../database/schema.ts'
-import { registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import { declaredRetention, type DeclaredRetention } from '../../job/declared/retention.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
@@ -25,12 +22,13 @@ import type { InlineProjections } from '../../projection/folded/inline.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { noticeMetering } from '../../telemetry/meter.ts'
 import { detached } from '../../telemetry/tracer.ts'
+import { Maintenance } from '../upkeep/maintenance.ts'
+import { observeRunner } from '../upkeep/observed-runner.ts'
+import { Presence } from '../upkeep/presence.ts'
+import { PublisherWatch } from '../upkeep/publisher-watch.ts'
 import { JobWork } from './job-work.ts'
-import { Maintenance } from './maintenance.ts'
-import { observeRunner } from './observed-runner.ts'
 import { Partitions } from './partitions.ts'
 import { poolShares } from './pool-shares.ts'
-import { PublisherWatch } from './publisher-watch.ts'
 import type { RunnerOptions } from './runner-options.ts'
 import { Session } from './session.ts'
 import { stopOnSignals } from './signals.ts'
@@ -71,6 +69,7 @@ export class Runner implements AsyncDisposable {
   readonly #maintenanceInterval: number
   readonly #publisherWatch: PublisherWatch
   readonly #jobs: JobWork | undefined
+  readonly #presence: Presence
   readonly #abort = new AbortController()
   readonly #removeSignals: () => void
   readonly #horizonWatch: HorizonWatch = new HorizonWatch()
@@ -150,6 +149,14 @@ export class Runner implements AsyncDisposable {
     const tail = this.#tail
     this.#publisherWatch = new PublisherWatch({ database, schema, tail, logger, patience })
     this.#jobs = this.#prepareJobs(options)
+    const { consumers, spawner, schedules } = environment
+    this.#presence = new Presence({
+      database,
+      schema,
+      process: this.id,
+      consumers,
+      jobs: this.#jobs && { registry: spawner.registry, schedules },
+    })
     if (doorbellOptions.enabled !== false) this.#notifications.start()
     this.#removeSignals =
       options.handleSignals === false ? () => {} : stopOnSignals(() => this.stop())
@@ -186,7 +193,7 @@ export class Runner implements AsyncDisposable {
       }
       const runner = detached(() => new Runner({ ...environment, database }, options))
       runner.#waiting = waiting
-      await runner.#register()
+      await runner.#presence.show()
       restart = () => runner.#restart?.()
       return detached(() => runner.#run())
     } catch (error) {
@@ -240,10 +247,10 @@ export class Runner implements AsyncDisposable {
     this.#stopObserving()
     await this.#loops
     await this.#notifications.close()
-    const { database, outbox, logger } = this.#environment
+    const { database, logger } = this.#environment
     try {
       await this.#doorbell.remove()
-      await run(database, removeProcess(outbox.schema), [this.id])
+      await this.#presence.end()
     } catch (error) {
       logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
     } finally {
@@ -258,7 +265,7 @@ export class Runner implements AsyncDisposable {
       process: this.id,
       leaseDuration: this.#leaseDuration,
       hears: () => this.#notifications.hears,
-      beat: () => this.#register(),
+      beat: () => this.#presence.show(),
     }
     const { drainTimeout } = options
     const connection = poolShares(environment.connection, options).jobs
@@ -312,32 +319,10 @@ export class Runner implements AsyncDisposable {
 
   async #beat(): Promise<void> {
     await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
-      await this.#register()
+      await this.#presence.show()
       await this.#partitions.renew()
       noticeMetering()
     })
-  }
-
-  async #register(): Promise<void> {
-    const { database, outbox, consumers } = this.#environment
-    const listeners = consumers.map(({ name, kind, version, types, events }) => {
-      return { name, kind, version, types: [...types], versions: versionsOf(events) }
-    })
-    const jobs = this.#jobs === undefined ? [] : this.#environment.spawner.registry.publish()
-    const schedules = this.#jobs === undefined ? [] : this.#environment.schedules
-    const planned = schedules.map(
-      ({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
-        return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
-      },
-    )
-    const definitions = [...listeners, ...jobs, ...planned]
-    await run(database, registerProcess(outbox.schema), [
-      this.id,
-      hostname(),
-      process.pid,
-      'tidemark',
-      JSON.stringify(definitions),
-    ])
   }
 
   async #maintain(): Promise<void> {
@@ -361,13 +346,4 @@ function retentionOf({ jobs }: RunnerOptions): DeclaredRetention | undefined {
  */
 function queryTimeoutOf(consumers: readonly Consumer[]): number {
   return 2 * Math.max(30_000, ...consumers.map((consumer) => consumer.handlerTimeout))
-}
-
-/** The version of each stored type that the definitions know. */
-function versionsOf(events: Consumer['events']): Record<string, number> {
-  return Object.fromEntries(
-    events.flatMap(({ type, aliases, version }) =>
-      [type, ...aliases].map((name) => [name, version]),
-    ),
-  )
 }

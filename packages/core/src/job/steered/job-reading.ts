@@ -1,0 +1,198 @@
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { countOpenJobs } from '../../database/sql/job/job-admin.ts'
+import { requireUuid } from '../../errors/checked-values.ts'
+import type { ErrorDescription } from '../../errors/describe-error.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import type { PublishedJobType } from '../defined/job-registry.ts'
+import type { Outputs } from '../outputs/outputs.ts'
+import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { requireJobId, unknownJob } from './job-handle.ts'
+import { jobColumns, jobView, type JobStatus, type JobView, type StepView } from './job-view.ts'
+
+/** Which jobs to list: all that match everything that is given, newest first. */
+export interface JobSelection extends JobFilter {
+  /** Only jobs before this one: the id of the last job of the page before. */
+  readonly after?: string
+  /** The most. Defaults to 100. */
+  readonly limit?: number
+}
+
+/** How many jobs of one name are in one status. */
+export interface JobCount {
+  readonly name: string
+  readonly status: JobStatus
+  readonly jobs: number
+}
+
+/** One attempt of a job. */
+export interface JobAttempt {
+  readonly token: bigint
+  readonly attempt: number
+  /** How it ended: `completed`, `failed`, `retried`, `suspended`, `paused`, `cancelled`, `released`, `lost`; or `running`. */
+  readonly outcome: string
+  readonly triggeredBy: string
+  readonly process: string | null
+  readonly startedAt: Date | null
+  readonly finishedAt: Date | null
+  /** In milliseconds. */
+  readonly duration: number | null
+  readonly error: ErrorDescription | null
+}
+
+/** A line of a job's log. */
+export interface JobLogLine {
+  /** Grows with every line: what to read on after. */
+  readonly number: bigint
+  readonly at: Date
+  readonly level: string
+  readonly message: string
+  readonly fields: unknown
+}
+
+/** Which lines of a job's log to read. */
+export interface JobLogPage {
+  /** Only lines after this one: the number of the last line of the page before. Defaults to the beginning. */
+  readonly after?: bigint
+  /** The most. Defaults to 1,000. */
+  readonly limit?: number
+}
+
+/** A type of job that some process has published, and how many processes run it now. */
+export interface JobType extends PublishedJobType {
+  readonly processes: number
+}
+
+/** Looking at jobs and at what has become of them. */
+export class JobReading {
+  readonly #database: Database
+  readonly #schema: string
+  readonly #outputs: Outputs
+
+  constructor(database: Database, outputs: Outputs) {
+    this.#database = database
+    this.#schema = outputs.schema
+    this.#outputs = outputs
+  }
+
+  async get(id: string, options: { readonly output?: boolean } = {}): Promise<JobView> {
+    rejectUnknownOptions('jobs.get', options, ['output'])
+    const { rows } = await this.#database.query(
+      `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
+       WHERE j.id = $1`,
+      [requireJobId(id)],
+    )
+    if (rows[0] === undefined) throw unknownJob(id)
+    const view = jobView(rows[0])
+    if (view.largeOutput === null || options.output === false) return view
+    const columns = { output: rows[0]['output'], meta: rows[0]['output_meta'] }
+    return { ...view, output: await this.#outputs.read(this.#database, id, columns) }
+  }
+
+  async list(selection: JobSelection = {}): Promise<JobView[]> {
+    const { limit = 100, after } = selection
+    checkSelection('jobs.list', selection)
+    requireWhole('jobs.list', 'limit', limit, 1)
+    const { values, conditions } = conditionsOf(selection)
+    if (after !== undefined) {
+      values.push(requireUuid('jobs.list', 'after', after))
+      conditions.push(`j.id < $${values.length}`)
+    }
+    values.push(limit)
+    const { rows } = await this.#database.query(
+      `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
+       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
+       ORDER BY j.id DESC LIMIT $${values.length}`,
+      values,
+    )
+    return rows.map(jobView)
+  }
+
+  async counts(): Promise<JobCount[]> {
+    const { rows } = await this.#database.query(
+      `SELECT name, status, count(*)::integer AS jobs FROM "${this.#schema}".jobs GROUP BY 1, 2 ORDER BY 1, 2`,
+    )
+    return rows as unknown as JobCount[]
+  }
+
+  async openCounts(): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
+    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
+  }
+
+  async attempts(id: string): Promise<JobAttempt[]> {
+    const { rows } = await this.#database.query(
+      `SELECT token, attempt, outcome, triggered_by, process, started_at, finished_at, error,
+         extract(epoch FROM finished_at - started_at)::float8 * 1000 AS duration
+       FROM (
+         SELECT token, attempt, outcome, triggered_by, process, started_at, finished_at, error
+         FROM "${this.#schema}".job_attempts WHERE job = $1
+         UNION ALL
+         SELECT j.token, j.attempt, j.status, j.triggered_by, j.process, j.started_at, j.finished_at, NULL
+         FROM "${this.#schema}".jobs j WHERE j.id = $1 AND j.status IN ('completed', 'running')
+       ) AS a ORDER BY token`,
+      [requireJobId(id)],
+    )
+    return rows.map((row) => ({
+      token: BigInt(row['token'] as string),
+      attempt: row['attempt'] as number,
+      outcome: row['outcome'] as string,
+      triggeredBy: row['triggered_by'] as string,
+      process: row['process'] as string | null,
+      startedAt: row['started_at'] as Date | null,
+      finishedAt: row['finished_at'] as Date | null,
+      duration: row['duration'] as number | null,
+      error: row['error'] as ErrorDescription | null,
+    }))
+  }
+
+  async steps(id: string): Promise<StepView[]> {
+    const { rows } = await this.#database.query(
+      `SELECT step, position, output, output_meta, error, started_at, completed_at FROM "${this.#schema}".job_steps
+       WHERE job = $1 AND kind = 'step' AND (position IS NOT NULL OR error IS NOT NULL) ORDER BY position, started_at, step`,
+      [requireJobId(id)],
+    )
+    const columns = rows.map((row) =>
+      row['error'] === null
+        ? { output: row['output'], meta: row['output_meta'] }
+        : { output: null, meta: null },
+    )
+    const outputs = await this.#outputs.readAll(this.#database, id, columns)
+    return rows.map((row, index) => ({
+      id: row['step'] as string,
+      status:
+        row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
+      output: outputs[index],
+      error: row['error'] as ErrorDescription | null,
+      startedAt: row['started_at'] as Date,
+      completedAt: row['completed_at'] as Date | null,
+    }))
+  }
+
+  async logs(id: string, options: JobLogPage = {}): Promise<JobLogLine[]> {
+    const { after = 0n, limit = 1000 } = options
+    requireWhole('jobs.logs', 'limit', limit, 1)
+    const { rows } = await this.#database.query(
+      `SELECT number, at, level, message, fields FROM "${this.#schema}".job_logs
+       WHERE job = $1 AND number > $2 ORDER BY number LIMIT $3`,
+      [requireJobId(id), after, limit],
+    )
+    return rows.map((row) => ({
+      ...(row as unknown as JobLogLine),
+      number: BigInt(row['number'] as string),
+    }))
+  }
+
+  async types(): Promise<JobType[]> {
+    const { rows } = await this.#database.query(
+      `SELECT (array_agg(d.definition ORDER BY (d.definition ->> 'version')::integer DESC))[1] AS definition,
+         count(DISTINCT p.id) FILTER (WHERE p.heartbeat_at > clock_timestamp() - interval '15 s')::integer AS processes
+       FROM "${this.#schema}".processes p CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+       WHERE d.definition ->> 'kind' = 'job' GROUP BY d.definition ->> 'name' ORDER BY d.definition ->> 'name'`,
+    )
+    return rows.map((row) => ({
+      ...(row['definition'] as PublishedJobType),
+      processes: row['processes'] as number,
+    }))
+  }
+}

@@ -1,0 +1,70 @@
+import { hostname } from 'node:os'
+import { run } from '../../database/executor.ts'
+import type { Database } from '../../database/pool.ts'
+import { registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
+import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
+import type { JobRegistry } from '../../job/defined/job-registry.ts'
+import type { Consumer } from '../../listener/read/consumer.ts'
+
+/** What a process says of itself to the others. */
+export interface PresenceEnvironment {
+  readonly database: Database
+  readonly schema: string
+  /** The identity of the process. */
+  readonly process: string
+  readonly consumers: readonly Consumer[]
+  /** The jobs and schedules that it runs; undefined when it runs none. */
+  readonly jobs:
+    | { readonly registry: JobRegistry; readonly schedules: readonly ScheduleDefinition[] }
+    | undefined
+}
+
+/** The row of a process among those that run the application: that it lives, and what it runs. */
+export class Presence {
+  readonly #environment: PresenceEnvironment
+
+  constructor(environment: PresenceEnvironment) {
+    this.#environment = environment
+  }
+
+  /** Says that the process lives, and what it runs. */
+  async show(): Promise<void> {
+    const { database, schema, process: id } = this.#environment
+    await run(database, registerProcess(schema), [
+      id,
+      hostname(),
+      process.pid,
+      'tidemark',
+      JSON.stringify(this.#definitions()),
+    ])
+  }
+
+  /** Signs off. */
+  async end(): Promise<void> {
+    const { database, schema, process: id } = this.#environment
+    await run(database, removeProcess(schema), [id])
+  }
+
+  #definitions(): object[] {
+    const { consumers, jobs } = this.#environment
+    const listeners = consumers.map(({ name, kind, version, types, events }) => {
+      return { name, kind, version, types: [...types], versions: versionsOf(events) }
+    })
+    if (jobs === undefined) return listeners
+    const schedules = jobs.schedules.map(
+      ({ name, kind, version, job, cron, timeZone, overlap, catchUp }) => {
+        return { name, kind, version, job: job.name, cron, timeZone, overlap, catchUp }
+      },
+    )
+    return [...listeners, ...jobs.registry.publish(), ...schedules]
+  }
+}
+
+/** The version of each stored type that the definitions know. */
+function versionsOf(events: Consumer['events']): Record<string, number> {
+  return Object.fromEntries(
+    events.flatMap(({ type, aliases, version }) =>
+      [type, ...aliases].map((name) => [name, version]),
+    ),
+  )
+}
