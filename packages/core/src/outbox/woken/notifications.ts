@@ -145,5 +145,8 @@ const settings = {
 /** The settings travel in the greeting; what the application asks for counts for more. */
 function withSettings(config: pg.ClientConfig): pg.ClientConfig {
   const ours = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)
-  return { ...config, options: [...ours, config.options ?? process.env['PGOPTIONS']].join(' ').trim() }
+  return {
+    ...config,
+    options: [...ours, config.options ?? process.env['PGOPTIONS']].join(' ').trim(),
+  }
 }
