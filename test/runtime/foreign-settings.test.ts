@@ -127,9 +127,9 @@ test('the connection that listens is not ended for being idle, and no session wa
     return rows
   }
   await expect.poll(listening).toHaveLength(1)
-  const before = await listening()
+  const first = await listening()
   await database.query('select pg_sleep(0.5)')
-  expect(await listening()).toEqual(before)
+  expect(await listening()).toEqual(first)
   const { result } = await app.transaction(async (tx) => {
     const names = ['tcp_keepalives_idle', 'tcp_user_timeout']
     const { rows } = await tx.query(

@@ -102,7 +102,7 @@ class BoundConnection implements DatabaseConnection {
     const prepares = 'run' in this.#executor && !(this.#executor instanceof ForeignExecutor)
     const name = prepares ? preparedName(query.sql) : undefined
     const result = prepares
-      ? await (this.#executor as PreparingExecutor).ask({
+      ? await this.#executor.ask({
           ...(name === undefined ? {} : { name }),
           text: query.sql,
           values,

@@ -71,7 +71,7 @@ export function settingsText(config: pg.ClientConfig): string {
   }
   return Object.entries(statements)
     .filter(([name]) => asked[name] === undefined && !words.includes(name))
-    .map(([, statement]) => statement)
+    .map(([, text]) => text)
     .join('; ')
 }
 
