@@ -135,9 +135,7 @@ async function othersGoOn({ others, values = [], ...frozen }: Case): Promise<'we
 // One for each way of being bounded; with TIDEMARK_RUNS, each transaction that there is.
 const few = new Set(['switch', 'sync', 'prune', 'transaction', 'inline', 'migrate'])
 const chosen =
-  process.env['TIDEMARK_RUNS'] === undefined
-    ? cases.filter(({ deed }) => few.has(deed))
-    : cases
+  process.env['TIDEMARK_RUNS'] === undefined ? cases.filter(({ deed }) => few.has(deed)) : cases
 
 test(
   'a process that is frozen in the middle of a transaction of ours keeps others waiting for seconds, not for as long as it sleeps',
