@@ -29,6 +29,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     'declared',
     'defined',
     'spawned',
+    'locked',
     'outputs',
     'claimed',
     'attempted',

@@ -1,9 +1,9 @@
-import { defineJob, defineSchedule, silentLogger, type ScheduleOptions } from 'tidemark'
+import { defineJob, defineSchedule, type ScheduleOptions } from 'tidemark'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { judge } from '../../packages/core/src/job/spawned/ticks.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { Latch, until } from '../support/jobs.ts'
+import { until } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -127,52 +127,4 @@ test('a schedule that cannot work is refused', () => {
   expect(() => schedule({ cron: 'every day' })).toThrow(/TIDEMARK_INVALID_OPTION/u)
   expect(() => schedule({ timeZone: 'Mars/Olympus' })).toThrow(/TIDEMARK_INVALID_OPTION/u)
   expect(() => schedule({ overlap: 'maybe' as never })).toThrow(/"overlap" cannot be "maybe"/u)
-})
-
-test('a lock has one holder, says when it skips, and hands out growing tokens', async () => {
-  const latch = new Latch()
-  await using one = appOn(database, [job])
-  await using two = appOn(database, [job], { logger: silentLogger })
-  const holding = one.jobs.withLock('report', { ttl: '30s' }, async ({ token }) => {
-    await latch.pass()
-    return token
-  })
-  await latch.reached
-  expect(await two.jobs.withLock('report', {}, async () => 'mine')).toEqual({ held: false })
-  latch.open()
-  const { value: first = 0n } = (await holding) as { value?: bigint }
-  expect(first).toBeGreaterThan(0n)
-  expect(await two.jobs.withLock('report', {}, async ({ token }) => token)).toEqual({
-    held: true,
-    value: first + 1n,
-  })
-})
-
-test('a lock that expired is taken over, and its late holder learns of it', async () => {
-  const latch = new Latch()
-  await using one = appOn(database, [job])
-  let first = 0n
-  const late = one.jobs.withLock('report', { ttl: 300 }, async ({ signal, token }) => {
-    first = token
-    await latch.pass()
-    await new Promise((resolve) => signal.addEventListener('abort', resolve))
-  })
-  await latch.reached
-  await database.query(`update tidemark.locks set held_until = now() - interval '1 s'`)
-  const taken = await one.jobs.withLock('report', { ttl: '30s' }, async ({ token }) => {
-    latch.open()
-    await expect(late).rejects.toMatchObject({ code: 'TIDEMARK_LOCK_LOST' })
-    return token
-  })
-  expect(taken).toEqual({ held: true, value: first + 1n })
-})
-
-test('a function that is run as a job answers how it went', async () => {
-  await using app = appOn(database, [job])
-  const good = await app.jobs.run('sums', () => 42, { triggeredBy: 'ada' })
-  expect(good).toMatchObject({ ok: true, value: 42, name: 'sums', triggeredBy: 'ada' })
-  const bad = await app.jobs.run('sums', () => {
-    throw new RangeError('too much')
-  })
-  expect(bad).toMatchObject({ ok: false, description: { message: 'too much' } })
 })

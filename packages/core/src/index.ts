@@ -214,10 +214,13 @@ export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/
 export type { DeclaredRetention, JobRetention } from './job/declared/retention.ts'
 export type { JobRetryOptions } from './job/declared/retry-policy.ts'
 export {
+  runJob,
   unwrap,
+  type FailedRun,
   type JobResult,
   type RunJobContext,
   type RunJobOptions,
+  type SucceededRun,
 } from './job/steered/run-job.ts'
 export type {
   RuntimeSchedule,
@@ -226,7 +229,8 @@ export type {
   ScheduleTick,
   ScheduleView,
 } from './job/steered/schedule-admin.ts'
-export type { HeldLock, LockOptions, LockResult } from './job/steered/with-lock.ts'
+export type { LocksOptions, LockStore } from './job/locked/lock-store.ts'
+export type { HeldLock, LockOptions, LockResult } from './job/locked/with-lock.ts'
 export type {
   JobTransaction,
   TransactionalJobContext,

@@ -109,7 +109,7 @@ export function beginAttempt(schema: string, job: ToldJob, name: string): Attemp
 
 function endSpan(span: Span | undefined, outcome: string, error: unknown): void {
   span?.setAttribute(attribute.jobOutcome, outcome)
-  if (error === undefined) span?.end()
+  if (outcome !== 'failed' && error === undefined) span?.end()
   else failSpan(span, error)
 }
 
@@ -139,6 +139,24 @@ export async function inStepSpan<T>(
     return result
   } catch (error) {
     failSpan(span, error)
+    throw error
+  }
+}
+
+/** Runs a function that is run as a job, inside of a span: a child of the active one, because whoever runs it waits for it. */
+export async function inRunSpan<T>(name: string, id: string, work: () => Promise<T>): Promise<T> {
+  const span = startSpan({
+    span: 'run',
+    of: name,
+    options: { attributes: { [convention.messageId]: id, [attribute.job]: name } },
+  })
+  if (span === undefined) return work()
+  try {
+    const output = await withSpan(span, work)
+    endSpan(span, 'completed', undefined)
+    return output
+  } catch (error) {
+    endSpan(span, 'failed', error)
     throw error
   }
 }

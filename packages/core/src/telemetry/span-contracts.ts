@@ -21,6 +21,7 @@ export type SpanName =
   | 'spawn'
   | 'job'
   | 'step'
+  | 'run'
 
 const { system, operationName, operationType, listener, partition, batchSize, errorType } =
   convention
@@ -143,6 +144,14 @@ export const spanContracts: Readonly<Record<SpanName, SpanContract>> = {
       attribute.schema,
       errorType,
     ],
+  },
+  run: {
+    name: 'run {name}',
+    kind: 'internal',
+    description:
+      '`runJob` and `jobs.run`: a function, run here and now with the logs and the timing of a job. What it publishes and spawns carries its context.',
+    context: 'Child of the active span.',
+    attributes: [convention.messageId, attribute.job, attribute.jobOutcome, errorType],
   },
   switch: {
     name: 'switch {projection}',

@@ -12,6 +12,9 @@ import type { PriorityName } from '../declared/priority.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
+import type { LockStore } from '../locked/lock-store.ts'
+import { postgresLocks } from '../locked/postgres-locks.ts'
+import { withLock, type HeldLock, type LockOptions, type LockResult } from '../locked/with-lock.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { JobBulk } from './job-bulk.ts'
@@ -31,7 +34,6 @@ import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import type { JobStatus, JobView, StepView } from './job-view.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
-import { withLock, type HeldLock, type LockOptions, type LockResult } from './with-lock.ts'
 
 /** How a job is spawned outside of a handler. */
 export interface SpawnNowOptions extends SpawnOptions {
@@ -54,6 +56,7 @@ export class JobAdmin {
   readonly #schema: string
   readonly #outputs: Outputs
   readonly #spawner: JobSpawner
+  readonly #locks: LockStore
 
   constructor(
     database: Database,
@@ -61,6 +64,7 @@ export class JobAdmin {
     spawner: JobSpawner,
     logger: Logger,
     schedules: readonly ScheduleDefinition[],
+    locks: LockStore | undefined,
   ) {
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
     this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
@@ -72,6 +76,7 @@ export class JobAdmin {
     this.#schema = outputs.schema
     this.#outputs = outputs
     this.#spawner = spawner
+    this.#locks = locks ?? postgresLocks(database, outputs.schema)
   }
 
   /**
@@ -126,23 +131,21 @@ export class JobAdmin {
     work: (context: RunJobContext) => Promise<T> | T,
     options?: RunJobOptions,
   ): Promise<JobResult<T>> {
-    return runJob(this.#logger, name, work, options)
+    return runJob(name, work, { logger: this.#logger, ...options })
   }
 
   /**
-   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped, and the result
-   * says so.
+   * Runs `work` while nobody else in the cluster holds the lock. When somebody does it is skipped: the log has a
+   * warning, and the result says so.
    *
-   * @throws TidemarkError TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
    */
   async withLock<T>(
     key: string,
     options: LockOptions,
-    work: (lock: HeldLock) => Promise<T>,
+    work: (lock: HeldLock) => Promise<T> | T,
   ): Promise<LockResult<T>> {
-    const result = await withLock(this.#database, this.#schema, key, options, work)
-    if (!result.held) this.#logger.info({ lock: key }, `skipped: another holds the lock "${key}"`)
-    return result
+    return withLock(this.#locks, this.#logger, key, options, work)
   }
 
   /**

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
-import type { Logger } from '../../telemetry/logger.ts'
-import { lineOf } from '../../telemetry/safe-logger.ts'
+import { inRunSpan } from '../../telemetry/job-span.ts'
+import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
+import { lineOf, safeLogger } from '../../telemetry/safe-logger.ts'
 
 /** How a function is run. */
 export interface RunJobOptions {
@@ -11,6 +12,8 @@ export interface RunJobOptions {
   readonly triggeredBy?: string
   /** Facts that every line of its log carries. */
   readonly fields?: object
+  /** Where it logs. Defaults to the logger of the application; without one, warnings and errors go to stderr. */
+  readonly logger?: Logger
 }
 
 /** What a function that is run as a job works with. */
@@ -26,53 +29,81 @@ interface Ran {
   readonly name: string
   readonly triggeredBy: string
   readonly startedAt: Date
-  /** In milliseconds. */
+  readonly finishedAt: Date
+  /** In milliseconds, by a clock that is never set. */
   readonly duration: number
 }
 
-/** How it went. A failure is not thrown: look at `ok`, or {@link unwrap} it. */
-export type JobResult<T> = Ran &
-  (
-    | { readonly ok: true; readonly value: T }
-    | { readonly ok: false; readonly error: unknown; readonly description: ErrorDescription }
-  )
+/** A run that answered. */
+export interface SucceededRun<T> extends Ran {
+  readonly ok: true
+  readonly status: 'succeeded'
+  readonly output: T
+}
 
-/** Runs any function with the logs, the timing and the causation of a job; never throws. */
+/** A run that threw. */
+export interface FailedRun extends Ran {
+  readonly ok: false
+  readonly status: 'failed'
+  /** What was thrown, as it is. */
+  readonly error: unknown
+  /** The same in plain values, for a log or a table. */
+  readonly description: ErrorDescription
+}
+
+/** How it went. A failure is not thrown: look at `ok` or `status`, or {@link unwrap} it. */
+export type JobResult<T> = SucceededRun<T> | FailedRun
+
+/**
+ * Runs any function with the logs, the timing, the span and the causation of a job. Never throws: the result says how it
+ * went. It is not stored and not repeated; that is what a job of `defineJob` is for.
+ *
+ * @example
+ * ```ts
+ * import { runJob, unwrap } from 'tidemark'
+ *
+ * const result = await runJob('fetch_rates', async ({ log }) => {
+ *   log.info({ source: 'ecb' }, 'fetching')
+ *   return fetchRates()
+ * })
+ * console.log(result.status, Math.round(result.duration))
+ * const rates = unwrap(result)
+ * declare function fetchRates(): Promise<Map<string, number>>
+ * ```
+ */
 export async function runJob<T>(
-  logger: Logger,
   name: string,
   work: (context: RunJobContext) => Promise<T> | T,
-  { triggeredBy = 'system', fields = {} }: RunJobOptions = {},
+  options?: RunJobOptions,
 ): Promise<JobResult<T>> {
+  const { triggeredBy = 'system', fields, logger = stderrLogger } = options ?? {}
   const id = randomUUID()
-  const log = withFields(logger, { ...fields, job: id, name, triggeredBy })
+  const log = withFields(safeLogger(logger), fields, { job: id, name, triggeredBy })
   const startedAt = new Date()
   const started = performance.now()
-  log.info({}, `${name} begins`)
+  log.info({}, `${name} started`)
   const correlationId = currentCause.getStore()?.correlationId ?? id
-  const ran = (): Ran => ({
-    id,
-    name,
-    triggeredBy,
-    startedAt,
-    duration: performance.now() - started,
-  })
+  const ran = (): Ran => {
+    const finishedAt = new Date()
+    return { id, name, triggeredBy, startedAt, finishedAt, duration: performance.now() - started }
+  }
   try {
-    const value = await currentCause.run({ causationId: id, correlationId }, async () =>
-      work({ id, name, log }),
+    const output = await inRunSpan(name, id, () =>
+      currentCause.run({ causationId: id, correlationId }, async () => work({ id, name, log })),
     )
-    const result = { ...ran(), ok: true, value } as const
-    log.info({ duration: Math.round(result.duration) }, `${name} has completed`)
+    const result = { ...ran(), ok: true, status: 'succeeded', output } as const
+    log.info({ duration: Math.round(result.duration) }, `${name} succeeded`)
     return result
   } catch (error) {
-    const result = { ...ran(), ok: false, error, description: describeError(error) } as const
-    log.error({ duration: Math.round(result.duration), err: error }, `${name} has failed`)
+    const description = describeError(error)
+    const result = { ...ran(), ok: false, status: 'failed', error, description } as const
+    log.error({ duration: Math.round(result.duration), err: error }, `${name} failed`)
     return result
   }
 }
 
 /**
- * The value of a result.
+ * The output of a run.
  *
  * @throws TidemarkError TIDEMARK_JOB_FAILED, with what the function threw as its cause.
  *
@@ -86,7 +117,7 @@ export async function runJob<T>(
  * ```
  */
 export function unwrap<T>(result: JobResult<T>): T {
-  if (result.ok) return result.value
+  if (result.ok) return result.output
   const { name, id, error, description } = result
   throw new TidemarkError('TIDEMARK_JOB_FAILED', `${name} has failed: ${description.message}`, {
     cause: error,
@@ -94,12 +125,14 @@ export function unwrap<T>(result: JobResult<T>): T {
   })
 }
 
-function withFields(logger: Logger, fields: object): Logger {
+function withFields(logger: Logger, given: object | undefined, own: object): Logger {
+  // Read once and without trust: they are the caller's, and nothing here may throw.
+  const fields = { ...lineOf(given ?? {}, '').fields, ...own }
   const add =
     (level: keyof Logger) =>
-    (given: object, text: string): void => {
-      const line = lineOf(given, text)
-      logger[level]({ ...fields, ...line.fields }, line.message)
+    (line: object, text: string): void => {
+      const { fields: more, message } = lineOf(line, text)
+      logger[level]({ ...fields, ...more }, message)
     }
   return { debug: add('debug'), info: add('info'), warn: add('warn'), error: add('error') }
 }

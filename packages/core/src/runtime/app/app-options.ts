@@ -2,6 +2,7 @@ import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkLocksOptions, type LocksOptions } from '../../job/locked/lock-store.ts'
 import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
 import type { RegisteredDb } from '../../listener/declared/register.ts'
 import type { PublishQueueOptions } from '../../outbox/published/coalescer.ts'
@@ -20,6 +21,8 @@ export interface AppOptions extends ConnectionOptions, RegisteredDb {
   readonly publishQueue?: PublishQueueOptions
   /** Where large outputs of jobs and steps are kept, and from which size on. */
   readonly outputs?: OutputsOptions
+  /** Where the locks of `jobs.withLock` are kept. */
+  readonly locks?: LocksOptions
 }
 
 const appOptions = [
@@ -34,6 +37,7 @@ const appOptions = [
   'preparedStatements',
   'publishQueue',
   'outputs',
+  'locks',
   'db',
   'pool',
 ]
@@ -78,4 +82,5 @@ export function checkAppOptions(options: AppOptions): void {
     })
   }
   if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
+  if (options.locks !== undefined) checkLocksOptions(options.locks)
 }

@@ -129,6 +129,7 @@ export class App implements AsyncDisposable {
       this.#spawner,
       this.#logger,
       this.#definitions.schedules,
+      options.locks?.store,
     )
     const { consumers } = this.#definitions
     const found = { database: this.#database, schema: this.schema, consumers }
