@@ -178,7 +178,9 @@ test('a look reads no wait and no job that it has seen, however many there are',
     return rows[0]?.read ?? Number.NaN
   }
   const cost = async (): Promise<number> => {
-    await client.query(`INSERT INTO tidemark.events (type, key, payload) VALUES ('other', 'k', '{}')`)
+    await client.query(
+      `INSERT INTO tidemark.events (type, key, payload) VALUES ('other', 'k', '{}')`,
+    )
     await client.query('BEGIN')
     const before = await read()
     expect(await look(client)).toBe(0)
@@ -217,7 +219,12 @@ test('a wait that is far behind is looked at a page at a time, and holds nobody 
   const early = await waiting(database, { kind: 'event', target: 'test.first', sequence: '0' })
   await look()
   const sequence = String(BigInt(rows[0]?.sequence ?? 0) - 1n)
-  const behind = await waiting(database, { kind: 'event', target: 'test.page', key: '95', sequence })
+  const behind = await waiting(database, {
+    kind: 'event',
+    target: 'test.page',
+    key: '95',
+    sequence,
+  })
   await database.query(`INSERT INTO tidemark.events (type, payload) VALUES ('test.first', '{}')`)
   await pageOf()
   expect(await isWoken(early)).toBe(true)
@@ -250,10 +257,9 @@ test('waits of jobs that do not wait any more are forgotten, a page at a time, b
     return rows[0]?.waits
   }
   const next = (at: string): Promise<unknown> =>
-    own.query(
-      `UPDATE tidemark.job_wait_cursor SET forgets_at = clock_timestamp() + $1::interval`,
-      [at],
-    )
+    own.query(`UPDATE tidemark.job_wait_cursor SET forgets_at = clock_timestamp() + $1::interval`, [
+      at,
+    ])
   for (let n = 0; n < 4; n++) await waiting(own, { kind: 'signal', target: 'go' })
   await own.query(`UPDATE tidemark.jobs SET waiting = NULL`)
   await waiting(own, { kind: 'signal', target: 'go' }, 'ffffffff-ffff-4fff-8fff-ffffffffffff')
