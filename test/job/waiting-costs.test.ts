@@ -130,7 +130,6 @@ test.each(Object.keys(kinds) as (keyof typeof kinds)[])(
       // A look in each subset of the gaps.
       for (let gaps = 0; gaps < 2 ** (order.length - 1); gaps++) {
         const job = randomUUID()
-        // oxlint-disable-next-line no-await-in-loop -- one situation after the other
         const { wait, fulfil } = await kinds[kind](job)
         const acts: Record<string, () => Promise<unknown>> = {
           store: () => waiting(waiter, wait, job),
