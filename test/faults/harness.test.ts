@@ -23,7 +23,8 @@ test('a ledger under killed and frozen workers and terminated backends breaks no
   const result = await playRound({
     server,
     seed: 7,
-    duration: 3_000,
+    duration: 1_000,
+    workers: 2,
     kinds,
     note: (line) => lines.push(line),
   })

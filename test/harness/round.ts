@@ -24,6 +24,8 @@ export interface RoundOptions {
   /** How long faults are played, in milliseconds. */
   readonly duration: number
   readonly kinds: readonly FaultKind[]
+  /** How many workers there are. Defaults to 2 to 4, as drawn. */
+  readonly workers?: number
   /** Told what happens, a line each. */
   readonly note: (line: string) => void
 }
@@ -144,7 +146,9 @@ class Round implements AsyncDisposable {
         return client
       },
     }
-    await Promise.all(Array.from({ length: random.whole(2, 4) }, () => stage.startWorker()))
+    await Promise.all(
+      Array.from({ length: options.workers ?? random.whole(2, 4) }, () => stage.startWorker()),
+    )
     const round = new Round(options, random, stage, deskPool, [
       app,
       second,
@@ -213,8 +217,10 @@ class Round implements AsyncDisposable {
     const op = `probe-${++this.#probes}`
     try {
       await this.#follow(op, left)
-      const handle = await insist(left, () => app.jobs.spawn(settle, { op }))
-      await insist(left, () => handle.result({ timeout: Math.max(1, left()) }))
+      const began = performance.now()
+      const leftForJob = (): number => began + bound - performance.now()
+      const handle = await insist(leftForJob, () => app.jobs.spawn(settle, { op }))
+      await insist(leftForJob, () => handle.result({ timeout: Math.max(1, leftForJob()) }))
     } catch (error) {
       const states = await this.#pool.query(
         `SELECT l.name, l.status, c.partition, c.cursor, c.attempts, c.crashes, c.owner, c.lease_until,
