@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import type { JobApi } from './job-api.ts'
+import type { JobApi } from './jobs/job-api.ts'
 
 /**
  * Makes a listener for `node:http`, and for frameworks that take one, Express among them: mount it before anything

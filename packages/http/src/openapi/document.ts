@@ -1,6 +1,6 @@
 import type { PublishedJobType } from 'tidemark'
 import { z } from 'zod'
-import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../requests.ts'
+import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../jobs/requests.ts'
 import { answers } from './answers.ts'
 import {
   answer,

@@ -1,9 +1,9 @@
 import type { Hono } from 'hono'
 import { isTidemarkError, type App, type JobSelection, type JobView } from 'tidemark'
-import type { ApiEnv, Gate } from './gate.ts'
-import { checked } from './json-body.ts'
-import { jsonResponse, withoutStacks } from './json.ts'
-import { openApiDocument } from './openapi/document.ts'
+import type { ApiEnv, Gate } from '../access/gate.ts'
+import { checked } from '../answers/json-body.ts'
+import { jsonResponse, withoutStacks } from '../answers/json.ts'
+import { openApiDocument } from '../openapi/document.ts'
 import type { ProgressStreams } from './progress-streams.ts'
 import { logQuery, listQuery, resultQuery } from './requests.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { JobHandle, JobReport } from 'tidemark'
-import { toJson } from './json.ts'
-import { invalidRequest } from './problem.ts'
+import { toJson } from '../answers/json.ts'
+import { invalidRequest } from '../answers/problem.ts'
 
 /** How many streams there may be, and how they live. */
 export interface ProgressStreamOptions {

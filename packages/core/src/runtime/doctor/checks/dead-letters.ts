@@ -1,5 +1,5 @@
-import { count, plural } from '../output/output.ts'
-import { findings, type Check } from './check.ts'
+import { count, findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 /** Events that listeners have set aside and nobody has decided about. */
 export const deadLetters: Check = {
@@ -15,9 +15,11 @@ export const deadLetters: Check = {
       const waiting = of('waiting')
       const behind = waiting === 0 ? '' : `, and ${count(waiting)} more behind a held key`
       return warning(
+        'dead-letters',
         `${listener} has set aside ${plural(of('parked'), 'event')}${behind}`,
         `Look at \`tidemark dead-letter list --listener ${listener}\`, then \`retry\` or \`discard\` them.`,
         { listener, parked: of('parked'), waiting },
+        { kind: 'listener', name: listener },
       )
     })
   },

@@ -1,5 +1,5 @@
-import { reading } from '../output/rows.ts'
-import { findings, type Check, type Finding } from './check.ts'
+import { type Finding, findings } from '../finding.ts'
+import { type Check, reading } from '../patient.ts'
 
 interface Settings {
   readonly locks: number
@@ -35,6 +35,7 @@ function judge(found: Settings): readonly Finding[] {
   if (found.locks < 64) {
     problems.push(
       failed(
+        'too-few-locks',
         `max_locks_per_transaction is ${found.locks}: publishers and queries over many partitions may run out of locks`,
         'Set it to 64, the default, or more, and restart the server.',
         found,
@@ -44,6 +45,7 @@ function judge(found: Settings): readonly Finding[] {
   if (found.fsync === 'off') {
     problems.push(
       warning(
+        'fsync-off',
         'fsync is off: when the machine crashes, data can be lost or damaged',
         'Turn it on, except where the data are worth nothing.',
         found,
@@ -53,6 +55,7 @@ function judge(found: Settings): readonly Finding[] {
   if (found.synchronous === 'off') {
     problems.push(
       warning(
+        'synchronous-commit-off',
         'synchronous_commit is off: a crash can lose the last events, though their publishers were told of the commit',
         'Turn it on for this database unless that is acceptable.',
         found,
@@ -62,6 +65,7 @@ function judge(found: Settings): readonly Finding[] {
   if (found.isolation !== 'read committed') {
     problems.push(
       warning(
+        'isolation-not-read-committed',
         `default_transaction_isolation is ${found.isolation}: each publisher rings the doorbell, which serialises commits`,
         'Publish under READ COMMITTED where you can.',
         found,
@@ -71,6 +75,7 @@ function judge(found: Settings): readonly Finding[] {
   if (found.connections > found.most * 0.9) {
     problems.push(
       warning(
+        'connections-nearly-used-up',
         `${found.connections} of ${found.most} connections are in use`,
         'Lower maxConnections of the applications, raise max_connections, or put a pooler in between.',
         found,

@@ -1,13 +1,10 @@
-import type { App } from 'tidemark'
-import { listListeners } from '../output/listener-view.ts'
-import { count, plural } from '../output/output.ts'
-import { reading } from '../output/rows.ts'
-import { findings, type Check, type Finding } from './check.ts'
+import { count, type Finding, findings, plural } from '../finding.ts'
+import { reading, type Check, type ExaminedApp } from '../patient.ts'
 
 const { ok, warning, failed } = findings('runners')
 
 /** A generation with partitions to run that no live process has the definition for. */
-interface Orphan {
+export interface Orphan {
   readonly listener: string
   readonly version: number
   /** False: it is being built. */
@@ -40,18 +37,20 @@ function nobodyCan(orphan: Orphan): Finding {
       ? 'no live process defines it'
       : `live processes have version ${others.join(', ')}`
   return failed(
+    'listener-without-process',
     `nobody can run ${what} (version ${version}, ${plural(partitions, 'partition')}), which is ${lag} behind: ${has}`,
     others.length === 0
       ? 'Start a worker with its definition: `tidemark worker`.'
       : `Start a worker with version ${version} of its definition.`,
     orphan,
+    { kind: 'listener', name: listener },
   )
 }
 
 /** Partitions that some live process could run, and none does. That is so for a moment while owners change. */
-async function idle(app: App, orphans: readonly Orphan[]): Promise<Finding[]> {
+async function idle(app: ExaminedApp, orphans: readonly Orphan[]): Promise<Finding[]> {
   const known = new Set(orphans.filter(({ live }) => live).map(({ listener }) => listener))
-  return (await listListeners(app))
+  return (await app.listeners.list())
     .filter(({ name, mode, status }) => mode === 'async' && status !== 'paused' && !known.has(name))
     .flatMap(({ name, partitions, resize, lag }) => {
       const free = partitions.filter(
@@ -61,9 +60,11 @@ async function idle(app: App, orphans: readonly Orphan[]): Promise<Finding[]> {
       if (free.length === 0) return []
       return [
         warning(
+          'listener-not-run',
           `no process runs ${free.length === partitions.length ? name : `${plural(free.length, 'partition')} of ${name}`} at this moment, ${count(lag)} behind`,
           'Look again: a process that defines it should take it within seconds.',
           { name, partitions: free },
+          { kind: 'listener', name },
         ),
       ]
     })
@@ -71,7 +72,7 @@ async function idle(app: App, orphans: readonly Orphan[]): Promise<Finding[]> {
 
 /** The generations that no live process can run, and how many processes are alive. */
 export function readOrphans(
-  app: App,
+  app: ExaminedApp,
 ): Promise<{ readonly orphans: readonly Orphan[]; readonly processes: number }> {
   const { schema } = app
   return reading(app, async (query) => {

@@ -1,6 +1,6 @@
-import { plural } from '../output/output.ts'
-import { rebuildText } from '../output/rebuild-view.ts'
-import { findings, type Check } from './check.ts'
+import type { RebuildProgress } from '../../../projection/rebuilt/rebuild-admin.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 const { ok, warning, failed } = findings('rebuilds')
 
@@ -11,20 +11,39 @@ export const rebuilds: Check = {
     const all = await app.rebuilds.list()
     const problems = all.flatMap((rebuild) => {
       const { projection, state, error } = rebuild
-      const how = `the rebuild of ${projection} is ${rebuildText(rebuild)}`
+      const subject = { kind: 'projection', name: projection } as const
+      const how = `the rebuild of ${projection} is ${howFar(rebuild)}`
       if (state === 'paused') {
-        return [warning(how, `Run \`tidemark projection resume ${projection}\`.`, rebuild)]
+        return [
+          warning(
+            'rebuild-paused',
+            how,
+            `Run \`tidemark projection resume ${projection}\`.`,
+            rebuild,
+            subject,
+          ),
+        ]
       }
       if (state === 'running') {
         if (error === null) return []
         const remedy = `It is tried again by itself; \`tidemark projection show ${projection}\` has the error. The live one is untouched.`
-        return [warning(`${how} and keeps failing: ${error.message}`, remedy, rebuild)]
+        return [
+          warning(
+            'rebuild-failing',
+            `${how} and keeps failing: ${error.message}`,
+            remedy,
+            rebuild,
+            subject,
+          ),
+        ]
       }
       return [
         failed(
+          'rebuild-halted',
           error === null ? how : `${how}: ${error.message}`,
           `Deploy a fix, then run \`tidemark projection resume ${projection}\`; or \`tidemark projection cancel ${projection}\`. The live one is untouched.`,
           rebuild,
+          subject,
         ),
       ]
     })
@@ -33,4 +52,9 @@ export const rebuilds: Check = {
       ok(all.length === 0 ? 'none is under way' : `${plural(all.length, 'rebuild')} under way`),
     ]
   },
+}
+
+function howFar({ state, fraction }: RebuildProgress): string {
+  const percent = `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`
+  return state === 'running' ? `at ${percent}` : `${state} at ${percent}`
 }

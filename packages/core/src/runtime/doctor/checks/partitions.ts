@@ -1,6 +1,5 @@
-import { plural } from '../output/output.ts'
-import { reading } from '../output/rows.ts'
-import { findings, type Check } from './check.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check, reading } from '../patient.ts'
 
 /** Events in the default partition: no partition was made for them in time. */
 export const partitions: Check = {
@@ -24,6 +23,7 @@ export const partitions: Check = {
     ]
     return [
       failed(
+        'default-partition-used',
         `the default partition holds ${plural(rows, 'event')}, and no partition can be made for their range`,
         `Keep a worker running: it makes partitions ahead of need. Move the events now, while publishers wait: ${move.join('; ')};`,
         { rows, move },

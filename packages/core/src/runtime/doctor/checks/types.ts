@@ -1,15 +1,20 @@
-import { plural } from '../output/output.ts'
-import { findings, type Check } from './check.ts'
+import { readStoredTypes } from '../../../outbox/read/stored-types.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 /** Stored types and versions that no definition of the application reads. */
 export const types: Check = {
   name: 'types',
-  look: async ({ app, definitions }) => {
+  look: async ({ app }) => {
     const { ok, warning, failed } = findings('types')
-    if (definitions === undefined) {
-      return [ok('without a config there are no definitions to compare the stored types with')]
+    if ([...app.registry].length === 0) {
+      return [ok('this application defines no events to compare the stored types with')]
     }
-    const { types: stored, complete } = await app.storedTypes()
+    const { types: stored, complete } = await readStoredTypes(
+      app.database,
+      app.schema,
+      app.registry,
+    )
     const looked = complete ? '' : ' (in a sample: rare types may be missing)'
     const unread = stored.filter(({ readable }) => !readable)
     if (unread.length === 0) {
@@ -19,14 +24,18 @@ export const types: Check = {
       const events = plural(type.events, 'event')
       return type.readAs === null
         ? warning(
+            'event-type-unread',
             `no definition reads ${type.type}: ${events}${looked}`,
             `Nothing here handles them. If it was renamed, say so: defineEvent(new name, { aliases: ['${type.type}'] }).`,
             type,
+            { kind: 'event type', name: type.type },
           )
         : failed(
+            'event-version-unread',
             `${type.type} is stored in version ${type.version}, which is newer than its definition: ${events}${looked}`,
             'Deploy the version of the application that publishes them: listeners of this one stop at such an event.',
             type,
+            { kind: 'event type', name: type.type },
           )
     })
   },

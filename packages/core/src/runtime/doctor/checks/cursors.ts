@@ -1,5 +1,5 @@
-import { reading } from '../output/rows.ts'
-import { findings, type Check } from './check.ts'
+import { findings } from '../finding.ts'
+import { type Check, reading } from '../patient.ts'
 
 /** Cursors beyond the last sequence: the sign of a restored or rewound database. */
 export const cursors: Check = {
@@ -18,11 +18,13 @@ export const cursors: Check = {
     if (ahead.length === 0) return [ok('none is beyond the last sequence')]
     return ahead.map((row) =>
       failed(
+        'cursor-ahead',
         `${row.listener} is at ${row.cursor}, but the last sequence is ${row.last}: the database was restored or rewound`,
         row.kind === 'projection'
           ? `Find out what was lost, then run \`tidemark projection reset ${row.listener}\`.`
           : `Find out what was lost, then run \`tidemark listener reset ${row.listener} --to ${row.last}\`.`,
         row,
+        { kind: row.kind === 'projection' ? 'projection' : 'listener', name: row.listener },
       ),
     )
   },

@@ -1,6 +1,6 @@
-import { describePublisher, type Publisher } from 'tidemark'
-import { plural } from '../output/output.ts'
-import { findings, type Check } from './check.ts'
+import { describePublisher, type Publisher } from '../../../outbox/ordered/publishers.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 /** The transactions that hold the horizon back, when they have done so for long. */
 export const publishers: Check = {
@@ -21,7 +21,7 @@ export const publishers: Check = {
       ]
     }
     return long.map((publisher) =>
-      failed(describePublisher(publisher), remedy(publisher), publisher),
+      failed('publisher-stuck', describePublisher(publisher), remedy(publisher), publisher),
     )
   },
 }

@@ -1,5 +1,5 @@
-import { plural } from '../output/output.ts'
-import { findings, type Check } from './check.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 /** Events that turned up behind the readers: the proof that the order holds, or that it was broken. */
 export const skips: Check = {
@@ -19,6 +19,7 @@ export const skips: Check = {
     }
     return found.map((skip) =>
       failed(
+        'event-skipped',
         `event ${skip.sequence} turned up after the horizon ${skip.horizon} had passed it, on ${skip.sampledAt.toISOString()}: listeners may have skipped it`,
         `Something gives events a sequence of its own instead of the column's default, which registers publishers: find it. Let listeners handle the event with \`tidemark listener reset\`, projections with a rebuild. Then: DELETE FROM "${app.schema}".horizon_samples WHERE late = ${skip.sequence}`,
         skip,

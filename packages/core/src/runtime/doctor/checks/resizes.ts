@@ -1,13 +1,12 @@
-import { listListeners } from '../output/listener-view.ts'
-import { plural } from '../output/output.ts'
-import { findings, type Check } from './check.ts'
+import { findings, plural } from '../finding.ts'
+import { type Check } from '../patient.ts'
 
 /** Listeners whose number of partitions is to change, and who keep themselves from it. */
 export const resizes: Check = {
   name: 'resizes',
   look: async ({ app }) => {
     const { ok, warning } = findings('resizes')
-    const problems = (await listListeners(app)).flatMap((listener) => {
+    const problems = (await app.listeners.list()).flatMap((listener) => {
       const { name, resize, partitions } = listener
       if (resize === null) return []
       const before = partitions.filter(({ cursor }) => cursor < resize.at)
@@ -15,11 +14,13 @@ export const resizes: Check = {
       const which = stuck.map(({ partition }) => partition).join(', ')
       return [
         warning(
+          'resize-under-way',
           `${name} goes from ${plural(partitions.length, 'partition')} to ${resize.to} once all have come to ${resize.at}: ${before.length} have not`,
           stuck.length === 0
             ? 'Nothing: they are on their way.'
             : `Partition ${which} does not move: \`tidemark listener show ${name}\` says why.`,
           { name, resize, behind: before, stuck },
+          { kind: 'listener', name },
         ),
       ]
     })

@@ -1,5 +1,5 @@
-import { reading } from '../output/rows.ts'
-import { findings, type Check } from './check.ts'
+import { findings } from '../finding.ts'
+import { type Check, reading } from '../patient.ts'
 
 const oldestSupported = 140_000
 
@@ -22,6 +22,8 @@ export const server: Check = {
     }
     const summary = `PostgreSQL ${version}, database "${database}", user "${user}"`
     if (number >= oldestSupported) return [ok(summary, row)]
-    return [failed(`${summary}: older than 14`, 'Move to PostgreSQL 14 or newer.', row)]
+    return [
+      failed('server-too-old', `${summary}: older than 14`, 'Move to PostgreSQL 14 or newer.', row),
+    ]
   },
 }

@@ -1,7 +1,10 @@
-import type { MigrationStatus } from 'tidemark'
+import type { MigrationStatus } from './migrator.ts'
 
-/** What is wrong with a migration, and what to do; what a newer version added without breaking anything is fine. */
-export function problemOf({ state, breaking }: MigrationStatus): string | undefined {
+/**
+ * What is wrong with a migration, and what to do; undefined when nothing is. What a newer version added without breaking
+ * anything is fine.
+ */
+export function migrationProblem({ state, breaking }: MigrationStatus): string | undefined {
   if (state === 'pending') return 'is not applied yet; run `tidemark migrate up`'
   if (state === 'changed') {
     return 'was applied with another text than this version carries; restore the released package, or find out who changed the recorded checksum'

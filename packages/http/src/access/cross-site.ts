@@ -1,5 +1,5 @@
+import { invalidRequest } from '../answers/problem.ts'
 import { denied } from './access.ts'
-import { invalidRequest } from './problem.ts'
 
 /**
  * Refuses what a foreign page could make somebody's browser send. A browser sends JSON to another origin only after it

@@ -1,8 +1,8 @@
 import type { Hono } from 'hono'
 import type { RuntimeSchedule, ScheduleTick } from 'tidemark'
-import type { ApiEnv } from './gate.ts'
-import { checked, readBody } from './json-body.ts'
-import { jsonResponse, withoutStacks } from './json.ts'
+import type { ApiEnv } from '../access/gate.ts'
+import { checked, readBody } from '../answers/json-body.ts'
+import { jsonResponse, withoutStacks } from '../answers/json.ts'
 import { emptyBody, scheduleBody, ticksQuery } from './requests.ts'
 import type { Steering } from './steering.ts'
 

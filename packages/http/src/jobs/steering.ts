@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Hono, MiddlewareHandler } from 'hono'
 import type { App, BulkResult, BulkSelection, Duration, JobStatus, SpawnOptions } from 'tidemark'
-import type { JobAction } from './access.ts'
-import type { ApiEnv, Gate } from './gate.ts'
-import { readBody } from './json-body.ts'
-import { jsonResponse } from './json.ts'
-import { invalidRequest } from './problem.ts'
+import type { JobAction } from '../access/access.ts'
+import type { ApiEnv, Gate } from '../access/gate.ts'
+import { readBody } from '../answers/json-body.ts'
+import { jsonResponse } from '../answers/json.ts'
+import { invalidRequest } from '../answers/problem.ts'
 import { bulkBody, emptyBody, patchBody, spawnBody, type SpawnBody } from './requests.ts'
 
 /** What the routes that change something work with. */

@@ -1,5 +1,5 @@
 import { rejectUnknownOptions, TidemarkError } from 'tidemark'
-import type { Authorize } from './access.ts'
+import type { Authorize } from '../access/access.ts'
 
 /** How {@link createJobApi} serves. */
 export interface JobApiOptions {

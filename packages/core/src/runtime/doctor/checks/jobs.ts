@@ -1,7 +1,5 @@
-import type { App } from 'tidemark'
-import { plural } from '../output/output.ts'
-import { reading } from '../output/rows.ts'
-import { findings, type Check } from './check.ts'
+import { findings, plural } from '../finding.ts'
+import { reading, type Check, type ExaminedApp } from '../patient.ts'
 
 const { ok, warning, failed } = findings('jobs')
 
@@ -51,30 +49,38 @@ export const jobs: Check = {
     const problems = [
       ...waiting.map((one) =>
         failed(
+          'job-type-without-process',
           `no live process runs jobs of the type "${one.name}"${one.known === null ? '' : ` in version ${one.version}, the newest has ${one.known}`}: ${plural(one.jobs, 'job')} waiting, the oldest since ${one.oldest.toISOString()}`,
           'Start a worker with its definition: `tidemark worker`. If it was renamed, give the definition the old name among its `aliases`.',
           one,
+          { kind: 'job type', name: one.name },
         ),
       ),
       ...schedules.map((one) =>
         failed(
+          'schedule-without-process',
           `no live process defines the schedule "${one.name}" in version ${one.version}: its ticks are not fired`,
           'Start a worker with that version of its definition, or a later one.',
           one,
+          { kind: 'schedule', name: one.name },
         ),
       ),
       ...paused.map((one) =>
         warning(
+          `${one.kind === 'queue' ? 'queue' : 'job-type'}-paused`,
           `the ${one.kind} "${one.name}" is paused by ${one.by} since ${one.since.toISOString()}: ${plural(one.jobs, 'job')} waiting`,
           `Resume it when it may go on: \`tidemark queue resume${one.kind === 'type' ? ' --type' : ''} ${one.name}\`.`,
           one,
+          { kind: one.kind === 'queue' ? 'queue' : 'job type', name: one.name },
         ),
       ),
       ...quarantined.map((one) =>
         warning(
+          'jobs-unreadable',
           `${plural(one.jobs, 'job')} of the type "${one.name}" failed with ${one.code}: what is stored stays as it is`,
           'Deploy a definition that reads it, then retry them: `tidemark job retry`.',
           one,
+          { kind: 'job type', name: one.name },
         ),
       ),
     ]
@@ -84,7 +90,7 @@ export const jobs: Check = {
   },
 }
 
-async function readTrouble(app: App): Promise<Trouble> {
+async function readTrouble(app: ExaminedApp): Promise<Trouble> {
   const schema = `"${app.schema}"`
   return reading(app, async (query) => {
     const waiting = await query<Waiting>(
