@@ -24,7 +24,7 @@ export interface JobApiOptions {
   readonly signal?: AbortSignal
 }
 
-const known = [
+export const jobApiOptionNames: readonly string[] = [
   'authorize',
   'basePath',
   'allowedOrigins',
@@ -36,19 +36,23 @@ const known = [
 ]
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
-export function checkJobApiOptions(options: JobApiOptions): void {
-  rejectUnknownOptions('createJobApi', options, known)
+export function checkJobApiOptions(
+  where: string,
+  options: Omit<JobApiOptions, 'authorize'>,
+  known: readonly string[] = jobApiOptionNames,
+): void {
+  rejectUnknownOptions(where, options, known)
   const { basePath = '', allowedOrigins = [] } = options
   if (!/^(?:\/[\w.~-]+)*$/u.test(basePath)) {
     throw invalid(
-      `createJobApi: "basePath" cannot be ${JSON.stringify(basePath)}`,
+      `${where}: "basePath" cannot be ${JSON.stringify(basePath)}`,
       "It begins with a slash and does not end with one: '/api/jobs'.",
     )
   }
   for (const origin of allowedOrigins) {
     if (URL.parse(origin)?.origin === origin) continue
     throw invalid(
-      `createJobApi: "allowedOrigins" cannot have ${JSON.stringify(origin)}`,
+      `${where}: "allowedOrigins" cannot have ${JSON.stringify(origin)}`,
       "An origin is a scheme, a host and perhaps a port: 'https://admin.example'.",
     )
   }
@@ -56,7 +60,7 @@ export function checkJobApiOptions(options: JobApiOptions): void {
     const value = options[option]
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue
     throw invalid(
-      `createJobApi: "${option}" must be a whole number of at least 1, not ${String(value)}`,
+      `${where}: "${option}" must be a whole number of at least 1, not ${String(value)}`,
     )
   }
 }

@@ -40,9 +40,13 @@ export class ProgressStreams {
   }
 
   /** @throws TidemarkError TIDEMARK_REQUEST_INVALID, 429, when there are too many already. */
-  async respond(request: Request, handle: JobHandle): Promise<Response> {
+  async respond(
+    request: Request,
+    handle: JobHandle,
+    shown: (report: JobReport) => JobReport,
+  ): Promise<Response> {
     const seen = request.headers.get('last-event-id')
-    const report = await handle.report()
+    const report = shown(await handle.report())
     // Nothing follows: what an EventSource takes as the word to stop connecting again.
     if (isFinished(report) && eventId(report) === seen) return new Response(null, { status: 204 })
     if (request.method === 'HEAD') return new Response(null, { headers })
@@ -61,7 +65,7 @@ export class ProgressStreams {
       ...(signal === undefined ? [] : [signal]),
     ])
     const encoder = new TextEncoder()
-    const chunks = this.#chunks(handle, seen, ended)
+    const chunks = this.#chunks(handle, shown, seen, ended)
     // Some servers only abort the request of a client that goes, and read no further.
     ended.addEventListener('abort', () => void chunks.return(undefined), { once: true })
     const body = new ReadableStream<Uint8Array>(
@@ -89,6 +93,7 @@ export class ProgressStreams {
 
   async *#chunks(
     handle: JobHandle,
+    shown: (report: JobReport) => JobReport,
     seen: string | null,
     signal: AbortSignal,
   ): AsyncGenerator<string, undefined> {
@@ -104,9 +109,10 @@ export class ProgressStreams {
           continue
         }
         if (result.done === true) return
-        const id = eventId(result.value)
+        const report = shown(result.value)
+        const id = eventId(report)
         // A client that comes back has this one already.
-        if (id !== seen) yield `id: ${id}\nevent: progress\ndata: ${toJson(result.value)}\n\n`
+        if (id !== seen) yield `id: ${id}\nevent: progress\ndata: ${toJson(report)}\n\n`
         next = reports.next()
       }
     } finally {

@@ -58,9 +58,9 @@ export interface DeadLetterGroup {
   readonly group: string
   readonly listener: string
   readonly type: string
-  /** Of the error; null when it has none. */
+  /** Of what was thrown; null when it has none. */
   readonly code: string | null
-  /** Of the newest of them. */
+  /** What was thrown for the newest of them. */
   readonly error: ErrorDescription | null
   readonly events: number
   /** How many of them are in which state. */
@@ -75,10 +75,15 @@ export interface DeadLetterGroup {
 
 // The way in which it failed: with another id or number in its message it is the same.
 const numbers = String.raw`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+`
+// What the handler threw, rather than that it threw.
+const thrownIn = (
+  d: string,
+): string => `(CASE WHEN ${d}.error ->> 'code' = 'TIDEMARK_HANDLER_FAILED'
+  THEN coalesce(${d}.error -> 'cause', ${d}.error) ELSE ${d}.error END)`
 const groupOf = (
   d: string,
-): string => `md5(concat_ws(E'\n', ${d}.listener, ${d}.type, ${d}.error ->> 'name',
-  ${d}.error ->> 'code', regexp_replace(left(${d}.error ->> 'message', 200), '${numbers}', '#', 'gi')))`
+): string => `md5(concat_ws(E'\n', ${d}.listener, ${d}.type, ${thrownIn(d)} ->> 'name',
+  ${thrownIn(d)} ->> 'code', regexp_replace(left(${thrownIn(d)} ->> 'message', 200), '${numbers}', '#', 'gi')))`
 const groupId = /^[\da-f]{32}$/u
 
 function valuesOf(selection: Partial<DeadLetterSelection>): unknown[] {
@@ -164,8 +169,8 @@ export class DeadLetterAdmin {
       `SELECT g.*, (SELECT jsonb_object_agg(s.state, s.events) FROM (
            SELECT u.state, count(*) AS events FROM unnest(g.all_states) AS u (state) GROUP BY 1) AS s) AS states
        FROM (
-         SELECT ${groupOf('d')} AS group, d.listener, d.type, d.error ->> 'code' AS code,
-           (array_agg(d.error ORDER BY d.sequence DESC))[1] AS error, count(*)::integer AS events,
+         SELECT ${groupOf('d')} AS group, d.listener, d.type, ${thrownIn('d')} ->> 'code' AS code,
+           (array_agg(${thrownIn('d')} ORDER BY d.sequence DESC))[1] AS error, count(*)::integer AS events,
            array_agg(d.state) AS all_states,
            count(DISTINCT d.key) FILTER (WHERE d.holds_key)::integer AS "heldKeys",
            min(d.sequence) AS first_sequence, max(d.sequence) AS last_sequence,

@@ -1,5 +1,5 @@
 import type { Database } from '../../database/pool.ts'
-import { inTransaction } from '../../database/transaction/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import type { ListenerAdmin } from '../../listener/steered/admin.ts'
@@ -41,7 +41,7 @@ export async function reading<T>(
   { database }: Pick<ExaminedApp, 'database'>,
   work: (query: Query) => Promise<T>,
 ): Promise<T> {
-  const [result] = await inTransaction(database, { isolation: 'read committed' }, (tx) =>
+  const [result] = await inTransaction(database, brief, (tx) =>
     work(async <Row>(text: string, values: readonly unknown[] = []) => {
       const { rows } = await tx.query(text, [...values])
       return rows as unknown as readonly Row[]
