@@ -9,7 +9,7 @@ export const opened = defineEvent('accounts.opened', {
     1: ({ id, name }: { id: string; name: string }) => ({ id, owner: { name, email: '' } }),
   },
 })
-export const welcomed = defineEvent('accounts.welcomed', { payload: z.object({ id: z.string() }) })
+const welcomed = defineEvent('accounts.welcomed', { payload: z.object({ id: z.string() }) })
 
 export const greet = defineJob('greet', {
   input: z.object({ id: z.string(), secret: z.string() }),
@@ -22,12 +22,12 @@ export const greet = defineJob('greet', {
 })
 
 /** Greets. */
-export const greeter = defineListener('greeter').on(opened, async (event, ctx) => {
-  ctx.spawn(greet, { id: event.payload.id, secret: `letter to ${event.payload.owner.email}` })
+const greeter = defineListener('greeter').on(opened, async (event, ctx) => {
+  await ctx.spawn(greet, { id: event.payload.id, secret: `letter to ${event.payload.owner.email}` })
 })
 
 /** Sets aside whom it does not like, in two ways. */
-export const picky = defineListener('picky', {
+const picky = defineListener('picky', {
   onFailure: 'park',
   retry: { attempts: 1 },
 }).on(opened, (event) => {
@@ -37,7 +37,7 @@ export const picky = defineListener('picky', {
 })
 
 /** Halts at the account that is named halt. */
-export const strict = defineListener('strict', {
+const strict = defineListener('strict', {
   onFailure: 'halt',
   retry: { attempts: 1 },
 }).on(opened, (event) => {

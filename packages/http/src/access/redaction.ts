@@ -19,7 +19,7 @@ export interface Redaction {
 export type PayloadKind = 'event' | 'job' | 'projection'
 
 /** What stands in the place of what is hidden. */
-export const redacted = '[redacted]'
+const redacted = '[redacted]'
 
 const kinds: readonly PayloadKind[] = ['event', 'job', 'projection']
 

@@ -21,9 +21,9 @@ const texts = z.preprocess(
 
 /** The sequence that a path names. */
 export function sequenceIn(path: Readonly<Record<string, string>>): bigint {
-  const given = path['sequence'] ?? ''
-  if (digits.test(given)) return BigInt(given)
-  throw invalidRequest(400, `"${given.slice(0, 100)}" is not a sequence`)
+  const named = path['sequence'] ?? ''
+  if (digits.test(named)) return BigInt(named)
+  throw invalidRequest(400, `"${named.slice(0, 100)}" is not a sequence`)
 }
 
 /** What events are looked for by. */

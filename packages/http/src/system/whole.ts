@@ -93,7 +93,7 @@ export const wholeRoutes: readonly Route[] = [
 ]
 
 /** What the doctor has found, as a request may see it. The facts may hold statements and errors of others. */
-export function examination(findings: readonly Finding[], veil: Veil): object {
+function examination(findings: readonly Finding[], veil: Veil): object {
   return {
     ok: findings.every(({ status }) => status !== 'failed'),
     findings: findings.map((finding) => ({
