@@ -19,7 +19,10 @@ test('console prints a link that opens it once, on this machine, until it is sto
   const page = await fetch(origin, { headers: { cookie } })
   expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
   const access = await fetch(`${origin}/api/access`, { headers: { cookie } })
-  expect(await access.json()).toMatchObject({ readOnly: true, allowed: { list: true, cancel: false } })
+  expect(await access.json()).toMatchObject({
+    readOnly: true,
+    allowed: { list: true, cancel: false },
+  })
   expect((await fetch(link, { redirect: 'manual' })).status).toBe(401)
   shown.child.kill('SIGTERM')
   expect((await shown.answer()).code).toBe(exitCode.ok)

@@ -9,15 +9,15 @@ import {
 } from 'tidemark'
 import { z } from 'zod'
 
-export const accountOpened = defineEvent('accounts.opened', {
+const accountOpened = defineEvent('accounts.opened', {
   payload: z.object({ accountId: z.string(), owner: z.string(), email: z.string() }),
 })
-export const deposited = defineEvent('deposits.received', {
+const deposited = defineEvent('deposits.received', {
   payload: z.object({ accountId: z.string(), cents: z.bigint(), reference: z.string() }),
 })
-export const letterSent = defineEvent('letters.sent', { payload: z.object({ to: z.string() }) })
+const letterSent = defineEvent('letters.sent', { payload: z.object({ to: z.string() }) })
 
-export const sendLetter = defineJob('send_letter', {
+const sendLetter = defineJob('send_letter', {
   description: 'Writes a letter and hands it to the post.',
   input: z.object({
     to: z.string().describe('Whom it is for.'),
@@ -37,7 +37,7 @@ export const sendLetter = defineJob('send_letter', {
 })
 
 /** It fails until the clearing house answers, which it never does. */
-export const settle = defineJob('settle_payments', {
+const settle = defineJob('settle_payments', {
   description: 'Settles the payments of a day with the clearing house.',
   queue: 'clearing',
   input: z.object({ day: z.string() }),
@@ -49,7 +49,7 @@ export const settle = defineJob('settle_payments', {
 })
 
 /** It waits for somebody, with some of it done. */
-export const approve = defineJob('approve_credit', {
+const approve = defineJob('approve_credit', {
   description: 'Waits until a clerk has decided.',
   queue: 'clerks',
   input: z.object({ proposal: z.string() }),
@@ -61,7 +61,7 @@ export const approve = defineJob('approve_credit', {
   },
 })
 
-export const statements = defineSchedule('nightly_statements', {
+const statements = defineSchedule('nightly_statements', {
   cron: '0 3 * * *',
   timeZone: 'Europe/Berlin',
   job: sendLetter,
@@ -69,15 +69,12 @@ export const statements = defineSchedule('nightly_statements', {
 })
 
 /** Greets whoever opens an account. */
-export const welcome = defineListener('notifications.welcome').on(
-  accountOpened,
-  async (event, ctx) => {
-    await ctx.spawn(sendLetter, { to: event.payload.owner, template: 'welcome' })
-  },
-)
+const welcome = defineListener('notifications.welcome').on(accountOpened, async (event, ctx) => {
+  await ctx.spawn(sendLetter, { to: event.payload.owner, template: 'welcome' })
+})
 
 /** Sets aside what it cannot book. */
-export const booking = defineListener('ledger.booking', {
+const booking = defineListener('ledger.booking', {
   onFailure: 'park',
   retry: { attempts: 1 },
 }).on(deposited, (event) => {
@@ -85,7 +82,7 @@ export const booking = defineListener('ledger.booking', {
 })
 
 /** Halts at what the authority would not take. */
-export const reporting = defineListener('authority.reporting', {
+const reporting = defineListener('authority.reporting', {
   onFailure: 'halt',
   retry: { attempts: 1 },
 }).on(deposited, (event) => {
@@ -96,7 +93,7 @@ const byAccount = {
   key: (event: { readonly payload: { readonly accountId: string } }) => event.payload.accountId,
 }
 
-export const balances = defineProjection('balances', {
+const balances = defineProjection('balances', {
   version: 1,
   keyed: true,
   initial: () => ({ owner: '', cents: 0n }),
@@ -108,7 +105,7 @@ export const balances = defineProjection('balances', {
     byAccount,
   )
 
-export const dashboard = defineProjection('dashboard', {
+const dashboard = defineProjection('dashboard', {
   version: 1,
   initial: () => ({ accounts: 0, deposits: 0, cents: 0n }),
 })

@@ -23,7 +23,7 @@ export interface Action {
 const asked = signal<Action | undefined>(undefined)
 
 /** Asks whether it shall be done, and does it. */
-export function ask(action: Action): void {
+function ask(action: Action): void {
   asked.value = action
 }
 

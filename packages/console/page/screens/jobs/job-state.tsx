@@ -3,7 +3,7 @@ import type { Job } from '../../data/types.ts'
 import { Badge, type Tone } from '../../parts/badge.tsx'
 
 /** How a job stands, in more words than its status: one that has failed and is tried again is no ordinary scheduled one. */
-export function stateOf(job: Job): {
+function stateOf(job: Job): {
   readonly state: string
   readonly tone: Tone
   readonly why?: string
