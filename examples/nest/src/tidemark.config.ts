@@ -1,5 +1,5 @@
 import { NestFactory } from '@nestjs/core'
-import { tidemarkOf } from '@tidemark/nestjs/testing'
+import { tidemarkOf } from '@tidemark/nestjs'
 import { AppModule } from './app.module.ts'
 
 process.env['TIDEMARK_START'] = 'no'

@@ -80,6 +80,24 @@ export class TidemarkHost implements OnApplicationBootstrap, OnApplicationShutdo
   }
 }
 
+/**
+ * The application that a Nest application has made, itself: for a `tidemark.config` that the command line loads, and for
+ * tests.
+ *
+ * @example
+ * ```ts
+ * import { NestFactory } from '@nestjs/core'
+ * import { tidemarkOf } from '@tidemark/nestjs'
+ *
+ * declare const AppModule: new () => object
+ *
+ * export default tidemarkOf(await NestFactory.createApplicationContext(AppModule))
+ * ```
+ */
+export function tidemarkOf(nest: { get(token: typeof TidemarkHost): TidemarkHost }): App {
+  return nest.get(TidemarkHost).app
+}
+
 function tooEarly(): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_TOO_EARLY',

@@ -5,6 +5,7 @@ export type {
   TidemarkOptionsFactory,
 } from './options.ts'
 export { Tidemark } from './tidemark.ts'
+export { tidemarkOf } from './host.ts'
 export { provideDefinitions, type DefinitionsFactory } from './features.ts'
 
 export { Listener, On } from './listener.ts'

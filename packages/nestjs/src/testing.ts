@@ -1,5 +1,3 @@
-import type { App } from 'tidemark'
-import { TidemarkHost } from './host.ts'
 import { tidemarkOverrides, type TidemarkModuleOptions } from './options.ts'
 
 /** What Nest's `Test.createTestingModule` answers, as far as it is needed here. */
@@ -40,12 +38,4 @@ export function onTestDatabase<Builder extends TestingBuilder>(
   const overrides = { connectionString, schema, start: false, migrate: false, ...options }
   builder.overrideProvider(tidemarkOverrides).useValue(overrides)
   return builder
-}
-
-/**
- * The application that a Nest application has made, itself: for `tidemark.config.js`, which the command line loads, and for
- * tests.
- */
-export function tidemarkOf(nest: { get(token: typeof TidemarkHost): TidemarkHost }): App {
-  return nest.get(TidemarkHost).app
 }

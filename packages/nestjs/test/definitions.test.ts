@@ -11,8 +11,8 @@ import {
   type JobRunnable,
   type TidemarkModuleOptions,
   type TidemarkOptionsFactory,
+  tidemarkOf,
 } from '@tidemark/nestjs'
-import { tidemarkOf } from '@tidemark/nestjs/testing'
 import { drain, drainJobs } from '@tidemark/testing'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import {

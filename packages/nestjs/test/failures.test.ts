@@ -9,8 +9,7 @@ import {
   type OnModuleDestroy,
 } from '@nestjs/common'
 import { APP_FILTER } from '@nestjs/core'
-import { Job, Listener, On, Scheduled } from '@tidemark/nestjs'
-import { tidemarkOf } from '@tidemark/nestjs/testing'
+import { Job, Listener, On, Scheduled, tidemarkOf } from '@tidemark/nestjs'
 import { drainJobs } from '@tidemark/testing'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import { defineEvent, type JobResult } from 'tidemark'

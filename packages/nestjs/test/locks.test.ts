@@ -1,7 +1,6 @@
 import { Inject, Injectable, Scope } from '@nestjs/common'
 import { REQUEST } from '@nestjs/core'
-import { DistributedLock, heldLock, Job, Scheduled } from '@tidemark/nestjs'
-import { tidemarkOf } from '@tidemark/nestjs/testing'
+import { DistributedLock, heldLock, Job, Scheduled, tidemarkOf } from '@tidemark/nestjs'
 import { drainJobs } from '@tidemark/testing'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import type { LockStore } from 'tidemark'
