@@ -6,6 +6,7 @@
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
 -- migrated by 6 job-work 59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
+-- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 
 BEGIN;
 
@@ -1775,6 +1776,122 @@ END $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685');
 
+-- 8 states
+-- breaking: no
+--
+-- States of the package @tidemark/stores in Postgres. Nothing of Tidemark's own reads or writes them.
+
+-- A row per key, live or remembered.
+--
+-- INVARIANT: version and token never fall, not over a deletion or an expiry either, until the row is forgotten.
+CREATE TABLE "tidemark".states (
+  store      text        NOT NULL,
+  key        text        COLLATE "C" NOT NULL,
+  created_at timestamptz NOT NULL,
+  updated_at timestamptz NOT NULL,
+  expires_at timestamptz,
+  -- From when on the row may be removed: a while after its end, so that a late write is still recognised.
+  forget_at  timestamptz,
+  version    bigint      NOT NULL,
+  token      bigint      NOT NULL,
+  -- Of the write that made it: one that is repeated because its answer was lost finds itself.
+  write_id   text        NOT NULL,
+  name       text,
+  status     text,
+  fields     jsonb       NOT NULL,
+  -- The value as its codec wrote it. NULL: deleted.
+  body       text,
+  PRIMARY KEY (store, key)
+);
+
+CREATE INDEX states_created ON "tidemark".states (store, created_at DESC, key DESC);
+CREATE INDEX states_status ON "tidemark".states (store, status, created_at DESC, key DESC) WHERE status IS NOT NULL;
+CREATE INDEX states_fields ON "tidemark".states USING gin (fields jsonb_path_ops);
+CREATE INDEX states_forget ON "tidemark".states (forget_at) WHERE forget_at IS NOT NULL;
+
+-- Judges a write and makes it, under the lock of its row. What is kept under the key afterwards, and what became of the
+-- write: written, fenced, exists, missing or conflict, in the order of StateBackend. `changes` names what is given: what
+-- an update does not name stays, what another write does not name is empty. No row: missing, and nothing is kept.
+CREATE FUNCTION "tidemark".write_state(in_store text, in_key text, op text, in_write_id text, in_token bigint,
+  if_version bigint, changes text[], in_body text, in_name text, in_status text, in_fields jsonb, ttl double precision,
+  remember double precision)
+RETURNS TABLE (outcome text, state "tidemark".states, live boolean) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  at      timestamptz;
+  current "tidemark".states%ROWTYPE;
+  next    "tidemark".states%ROWTYPE;
+  there   boolean;
+  lives   boolean;
+  keeps   boolean;
+BEGIN
+  LOOP
+    SELECT s.* INTO current FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key FOR UPDATE;
+    there := FOUND;
+    -- After the lock: whoever held it may have written at a later time than this call began. Milliseconds, so that
+    -- what is read compares with what is stored.
+    at := date_trunc('milliseconds', clock_timestamp());
+    IF there AND current.forget_at <= at THEN
+      DELETE FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key;
+      there := false;
+    END IF;
+    lives := there AND current.body IS NOT NULL AND (current.expires_at IS NULL OR current.expires_at > at);
+    IF there AND current.write_id = in_write_id THEN
+      RETURN QUERY SELECT 'written', current, lives;
+      RETURN;
+    END IF;
+    outcome := CASE
+      WHEN there AND in_token < current.token THEN 'fenced'
+      WHEN lives AND op = 'create' THEN 'exists'
+      WHEN NOT lives AND op IN ('update', 'delete') THEN 'missing'
+      WHEN if_version IS NULL OR if_version = CASE WHEN there THEN current.version ELSE 0 END THEN 'written'
+      WHEN there THEN 'conflict'
+      ELSE 'missing'
+    END;
+    IF outcome <> 'written' THEN
+      IF there THEN RETURN QUERY SELECT outcome, current, lives; END IF;
+      RETURN;
+    END IF;
+
+    keeps := lives AND op = 'update';
+    next.store := in_store;
+    next.key := in_key;
+    next.write_id := in_write_id;
+    next.token := in_token;
+    next.version := CASE WHEN there THEN current.version ELSE 0 END + 1;
+    -- A clock that was set back must not make it younger than it was.
+    next.updated_at := CASE WHEN there THEN greatest(at, current.updated_at) ELSE at END;
+    next.created_at := CASE WHEN lives THEN current.created_at ELSE next.updated_at END;
+    IF op = 'delete' THEN
+      next.fields := '{}';
+      next.expires_at := at;
+    ELSE
+      next.body := CASE WHEN 'value' = ANY (changes) OR NOT keeps THEN in_body ELSE current.body END;
+      next.name := CASE WHEN 'name' = ANY (changes) OR NOT keeps THEN in_name ELSE current.name END;
+      next.status := CASE WHEN 'status' = ANY (changes) OR NOT keeps THEN in_status ELSE current.status END;
+      next.fields := CASE WHEN 'fields' = ANY (changes) OR NOT keeps THEN coalesce(in_fields, '{}') ELSE current.fields END;
+      next.expires_at := CASE WHEN 'ttl' = ANY (changes) OR NOT keeps THEN at + ttl * interval '1 ms'
+        ELSE current.expires_at END;
+    END IF;
+    next.forget_at := next.expires_at + remember * interval '1 ms';
+
+    IF there THEN
+      UPDATE "tidemark".states s SET created_at = next.created_at, updated_at = next.updated_at,
+        expires_at = next.expires_at, forget_at = next.forget_at, version = next.version, token = next.token,
+        write_id = next.write_id, name = next.name, status = next.status, fields = next.fields, body = next.body
+      WHERE s.store = in_store AND s.key = in_key;
+    ELSE
+      INSERT INTO "tidemark".states SELECT next.* ON CONFLICT DO NOTHING;
+      -- Somebody else has made the row since it was looked for: it is judged by what that one wrote.
+      CONTINUE WHEN NOT FOUND;
+    END IF;
+    RETURN QUERY SELECT 'written', next, next.body IS NOT NULL;
+    RETURN;
+  END LOOP;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'states', false, '1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc');
+
 COMMIT;
 
 
@@ -1810,75 +1927,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'true', '2026-11-28 14:58:37.985791+00');
+('d738f197-e883-4dfe-9718-8a3cdf63c0ba', 'true', '2026-11-28 16:37:30.421699+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 14:58:37.989313+00', '784', '1', '2f751130-62be-4cbb-a59e-d7268b97558d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 14:58:38.05776+00', '790', '2', '1bba4e40-f12b-42c7-8b78-6781c46d6dfd', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 14:58:38.100171+00', '796', '3', '0e13036f-1743-4e3a-a736-255fcdc2e9fe', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 14:58:38.14196+00', '803', NULL, '8057b05b-bcd7-4c1b-aeba-c28b49ad0f0f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 14:58:38.161971+00', '814', NULL, 'e4740d1c-13c2-4274-995a-fe1c727fdb14', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 14:58:38.185716+00', '818', NULL, '269c2b1f-9b47-4c9f-a056-70b532b80a7f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 14:58:38.278504+00', '836', NULL, 'c889336c-e473-4fbf-aa32-c87a7c5ab517', '1', 'job.failed', NULL, '01a222aa-560d-7000-b0a6-b86896332687', E'{"job": "01a222aa-560d-7000-b0a6-b86896332687", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a222aa-560d-7000-b0a6-b86896332687', '01a222aa-560d-7000-b0a6-b86896332687', NULL, NULL, NULL);
+('1', '2026-11-28 16:37:30.39846+00', '786', '1', '7fdff5b4-28c1-42fd-b303-a37d295ce1d9', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 16:37:30.62912+00', '791', '2', '4b541d4b-9544-4459-9cff-6d3d332e3ad3', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 16:37:30.948066+00', '794', '3', '4cf273b3-ee27-444d-8895-2a8291d7f778', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 16:37:31.105937+00', '807', NULL, '31cfa767-a084-4f1e-a80e-ed74579d8f67', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 16:37:31.163816+00', '808', NULL, '28d98317-1b65-49c4-86af-89f570498c2e', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 16:37:31.287101+00', '814', NULL, '22110559-e8cf-457f-b5fe-18771b65f398', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 16:37:31.421298+00', '834', NULL, '894e19eb-733d-42ee-a9ac-4474cfae1243', '1', 'job.failed', NULL, '01a22304-de2d-7000-ba72-b79f041db9fb', E'{"job": "01a22304-de2d-7000-ba72-b79f041db9fb", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22304-de2d-7000-ba72-b79f041db9fb', '01a22304-de2d-7000-ba72-b79f041db9fb', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '0', '784:788:784', NULL, NULL, NULL, '2026-11-28 14:58:38.008645+00');
+('1', '0', '1', '791:791:', NULL, NULL, NULL, '2026-11-28 16:37:30.665092+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 14:58:38.138884+00');
+('order b', '4', '2026-11-28 16:37:31.098677+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('2bda496f-8837-4a07-89a3-d211fdef3706', 'true');
+('2474af79-5d1f-41f3-a9e7-206f1aaa4fb8', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'true');
+('d738f197-e883-4dfe-9718-8a3cdf63c0ba', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, rests_until, forgets_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '-infinity', '2026-11-28 14:58:39.924558+00');
+('true', '7', '2026-11-28 16:37:31.928974+00', '2026-11-28 16:37:32.405225+00');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-55fa-7000-ab9e-6bdfd3150b34', '2026-11-28 14:58:38.204972+00', '2026-11-28 14:58:38.204881+00', '2026-11-28 14:58:38.220528+00', '2026-11-28 14:58:38.235495+00', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "5585ae37-f02d-4b47-a998-0e7c7f6dbbae", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a222aa-560d-7000-b0a6-b86896332687', '2026-11-28 14:58:38.223881+00', '2026-11-28 14:58:38.223195+00', '2026-11-28 14:58:38.257422+00', '2026-11-28 14:58:38.274569+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a222aa-561d-7000-86ae-60f6f8740126', '2026-11-28 14:58:38.238529+00', 'infinity', '2026-11-28 14:58:38.257925+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a222aa-5624-7000-ad24-8e5178baaa65', '2026-11-28 14:58:38.245484+00', '2026-11-28 14:58:38.245415+00', '2026-11-28 14:58:38.257943+00', NULL, '1', 'bcdf45e0-48df-4999-8933-eea02e725026', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-5651-7000-8118-978d98086070', '2026-11-28 14:58:38.294503+00', '2026-11-28 14:58:38.294418+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-565b-7000-989a-c6cf2b21ca73', '2026-11-28 14:58:38.302836+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-5669-7000-9af4-62008ebd7ae9', '2026-11-28 14:58:38.314182+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('eec15a65-9abe-4df2-9880-e403160dfad9', '2026-11-28 14:58:38.33329+00', '2026-11-28 14:58:38.32378+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22304-de27-7000-a25b-19d37c80b3f3', '2026-11-28 16:37:31.307194+00', '2026-11-28 16:37:31.307115+00', '2026-11-28 16:37:31.323248+00', '2026-11-28 16:37:31.349675+00', '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "c7e299e3-d394-442f-a738-455ab64e8f27", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22304-de2d-7000-ba72-b79f041db9fb', '2026-11-28 16:37:31.353049+00', '2026-11-28 16:37:31.352972+00', '2026-11-28 16:37:31.366287+00', '2026-11-28 16:37:31.414786+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22304-de5d-7000-b709-003d9c32a519', '2026-11-28 16:37:31.368024+00', 'infinity', '2026-11-28 16:37:31.413655+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22304-de79-7000-9682-45ae465b9764', '2026-11-28 16:37:31.390142+00', '2026-11-28 16:37:31.390066+00', '2026-11-28 16:37:31.414221+00', NULL, '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22304-dea2-7000-ad74-7a14000ea997', '2026-11-28 16:37:31.428013+00', '2026-11-28 16:37:31.427939+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22304-dea5-7000-9dde-b126a8ce207a', '2026-11-28 16:37:31.434003+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22304-deaa-7000-ba36-5b6725d5203a', '2026-11-28 16:37:31.441136+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('0ac3ea3a-49c6-4739-a0e5-d265cfe97ae0', '2026-11-28 16:37:31.467014+00', '2026-11-28 16:37:31.458045+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'type', NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.666473+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.679318+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:38.186919+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.717888+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:58:37.725658+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.773916+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:37:29.956054+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:37:29.971744+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:37:31.337171+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:37:30.003221+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:37:30.011535+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:37:30.03481+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'host', '9622', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:58:37.801335+00', '2026-11-28 14:58:38.445113+00');
+('d738f197-e883-4dfe-9718-8a3cdf63c0ba', 'host', '26228', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:37:30.114184+00', '2026-11-28 16:37:31.468412+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'cf24e74c-124f-4fff-adf2-14b4dabd6797', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:58:37.930396+00');
+('yearly', '6cab7222-4bcc-4d76-a97d-5dc4de43d5cd', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:37:30.329459+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -1893,49 +2010,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.45013+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341159+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:58:38.197372+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:58:38.186636+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:58:38.186636+00'),
-('letters', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450155+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341157+00'),
-('orders', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450163+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341153+00'),
-('turnover', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450167+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:58:38.341127+00');
+('by-order', '1', '0', '7', '0', '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', '2026-11-28 16:37:33.475988+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:37:31.482494+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:37:31.295294+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:37:31.336956+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:37:31.336956+00'),
+('letters', '1', '0', '7', '0', '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', '2026-11-28 16:37:33.476011+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:37:31.482523+00'),
+('orders', '1', '0', '7', '0', '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', '2026-11-28 16:37:33.476024+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:37:31.482528+00'),
+('turnover', '1', '0', '7', '0', '1', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', '2026-11-28 16:37:33.476027+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:37:31.48253+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'e4740d1c-13c2-4274-995a-fe1c727fdb14', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:58:38.193472+00', '2026-11-28 14:58:38.193472+00');
+('letters', '1', '5', 'shop.placed', '28d98317-1b65-49c4-86af-89f570498c2e', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:37:31.348703+00', '2026-11-28 16:37:31.348703+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-560d-7000-b0a6-b86896332687', '1', '1', 'failed', 'bcdf45e0-48df-4999-8933-eea02e725026', 'system', '2026-11-28 14:58:38.257422+00', '2026-11-28 14:58:38.275179+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a222aa-561d-7000-86ae-60f6f8740126', '1', '1', 'suspended', 'bcdf45e0-48df-4999-8933-eea02e725026', 'system', '2026-11-28 14:58:38.257925+00', '2026-11-28 14:58:38.353819+00', NULL);
+('01a22304-de2d-7000-ba72-b79f041db9fb', '1', '1', 'failed', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', 'system', '2026-11-28 16:37:31.366287+00', '2026-11-28 16:37:31.415624+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22304-de5d-7000-b709-003d9c32a519', '1', '1', 'suspended', 'd738f197-e883-4dfe-9718-8a3cdf63c0ba', 'system', '2026-11-28 16:37:31.413655+00', '2026-11-28 16:37:31.542404+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a222aa-5624-7000-ad24-8e5178baaa65', '1', '2026-11-28 14:58:38.288+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22304-de79-7000-9682-45ae465b9764', '1', '2026-11-28 16:37:31.426+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-55fa-7000-ab9e-6bdfd3150b34', '5585ae37-f02d-4b47-a998-0e7c7f6dbbae', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22304-de27-7000-a25b-19d37c80b3f3', 'c7e299e3-d394-442f-a738-455ab64e8f27', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-5624-7000-ad24-8e5178baaa65', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:58:38.271758+00', NULL, '2026-11-28 14:58:38.281076+00');
+('01a22304-de79-7000-9682-45ae465b9764', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:37:31.418805+00', NULL, '2026-11-28 16:37:31.424757+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-561d-7000-86ae-60f6f8740126', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:58:38.263+00', '2026-11-28 14:58:38.27017+00'),
-('01a222aa-561d-7000-86ae-60f6f8740126', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 14:58:38.296135+00', NULL);
+('01a22304-de5d-7000-b709-003d9c32a519', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:37:31.415+00', '2026-11-28 16:37:31.425865+00'),
+('01a22304-de5d-7000-b709-003d9c32a519', 'paid', 'event', NULL, '{"after": "7", "until": null}', NULL, NULL, '2026-11-28 16:37:31.452171+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, fresh) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-561d-7000-86ae-60f6f8740126', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
+('01a22304-de5d-7000-b709-003d9c32a519', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'false');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
