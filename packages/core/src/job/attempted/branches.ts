@@ -56,6 +56,8 @@ export class Branches {
   readonly deliveries: Deliveries = new Deliveries()
   patience: number = defaultPatience
   fatal: { readonly error: unknown } | undefined
+  /** Whether the attempt ends because the database was away: nothing that its code did has failed. */
+  brokenOff = false
   /** Called when code of a suspended attempt shows up. */
   onLively: () => void = () => {}
   readonly #waits = new Map<string, Pending>()
@@ -173,6 +175,7 @@ export class Branches {
   #breakOff({ position }: Turn, error: unknown): void {
     if (position !== undefined) this.deliveries.giveBack(position)
     if (this.#state === 'open') this.#state = 'closed'
+    this.brokenOff = true
     this.#ended.reject(error)
     this.#leave()
   }
