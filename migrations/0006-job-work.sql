@@ -332,6 +332,10 @@ BEGIN
         GROUP BY l.name) r
       JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
       UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it.
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND NOT EXISTS (
+        SELECT FROM :"schema".listeners l WHERE l.name = w.target)
+      UNION ALL
       SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
         SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
       UNION ALL
@@ -349,6 +353,17 @@ BEGIN
   UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION :"schema".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || :'schema', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM :"schema".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.

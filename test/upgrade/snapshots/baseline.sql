@@ -2,9 +2,9 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13
+-- migrated by 4 jobs afd96c988d9827a7c68452e93408a1e66e74a13f18bc3922470a5c6cd9964c2e
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work 59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a
+-- migrated by 6 job-work 75fe5fa056b46d1c6904372f96ed41a324a46137871d15b86008d047b412408e
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 
 BEGIN;
@@ -872,6 +872,12 @@ CREATE TABLE "tidemark".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON "tidemark".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON "tidemark".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+
 -- What was said to a job, kept until it asks.
 CREATE TABLE "tidemark".job_signals (
   job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
@@ -1038,7 +1044,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'afd96c988d9827a7c68452e93408a1e66e74a13f18bc3922470a5c6cd9964c2e');
 
 -- 5 job-turns
 -- breaking: no
@@ -1555,6 +1561,10 @@ BEGIN
         GROUP BY l.name) r
       JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
       UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it.
+      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND NOT EXISTS (
+        SELECT FROM "tidemark".listeners l WHERE l.name = w.target)
+      UNION ALL
       SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
         SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
       UNION ALL
@@ -1572,6 +1582,17 @@ BEGIN
   UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION "tidemark".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
@@ -1670,7 +1691,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '75fe5fa056b46d1c6904372f96ed41a324a46137871d15b86008d047b412408e');
 
 -- 7 job-story
 -- breaking: no
@@ -1810,75 +1831,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'true', '2026-11-28 14:58:37.985791+00');
+('140b31f4-8801-4d11-9cb1-f511fa9a2ac7', 'true', '2026-11-28 16:35:13.327515+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 14:58:37.989313+00', '784', '1', '2f751130-62be-4cbb-a59e-d7268b97558d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 14:58:38.05776+00', '790', '2', '1bba4e40-f12b-42c7-8b78-6781c46d6dfd', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 14:58:38.100171+00', '796', '3', '0e13036f-1743-4e3a-a736-255fcdc2e9fe', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 14:58:38.14196+00', '803', NULL, '8057b05b-bcd7-4c1b-aeba-c28b49ad0f0f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 14:58:38.161971+00', '814', NULL, 'e4740d1c-13c2-4274-995a-fe1c727fdb14', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 14:58:38.185716+00', '818', NULL, '269c2b1f-9b47-4c9f-a056-70b532b80a7f', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 14:58:38.278504+00', '836', NULL, 'c889336c-e473-4fbf-aa32-c87a7c5ab517', '1', 'job.failed', NULL, '01a222aa-560d-7000-b0a6-b86896332687', E'{"job": "01a222aa-560d-7000-b0a6-b86896332687", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a222aa-560d-7000-b0a6-b86896332687', '01a222aa-560d-7000-b0a6-b86896332687', NULL, NULL, NULL);
+('1', '2026-11-28 16:35:13.335115+00', '782', '1', '08e6fdc7-2478-48ed-9dff-ee3c1a45b314', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 16:35:13.415023+00', '790', '2', '155317a3-c7e7-42ed-aa3d-4e0702a9826e', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 16:35:13.510994+00', '796', '3', '8601b46c-1e16-472a-870a-22b7b04406e3', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 16:35:13.562831+00', '801', NULL, '98186e61-287a-41ac-b393-4a60255c2c0a', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 16:35:13.655131+00', '807', NULL, '4350f7b7-0668-4505-995c-bce65cd55a78', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 16:35:13.74423+00', '813', NULL, '58b501bf-d19e-4c25-ab4d-4284329dc041', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 16:35:13.978913+00', '833', NULL, 'a67dd23d-ea2e-459d-a61d-8dbe324dc362', '1', 'job.failed', NULL, '01a22302-c554-7000-aa52-d0c8522daaa4', E'{"job": "01a22302-c554-7000-aa52-d0c8522daaa4", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22302-c554-7000-aa52-d0c8522daaa4', '01a22302-c554-7000-aa52-d0c8522daaa4', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '0', '784:788:784', NULL, NULL, NULL, '2026-11-28 14:58:38.008645+00');
+('1', '0', '1', '789:789:', NULL, NULL, NULL, '2026-11-28 16:35:13.387983+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 14:58:38.138884+00');
+('order b', '4', '2026-11-28 16:35:13.561674+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('2bda496f-8837-4a07-89a3-d211fdef3706', 'true');
+('938b5a98-8f62-46b1-900c-344036c3452a', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'true');
+('140b31f4-8801-4d11-9cb1-f511fa9a2ac7', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, rests_until, forgets_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '-infinity', '2026-11-28 14:58:39.924558+00');
+('true', '0', '-infinity', '2026-11-28 16:35:15.255562+00');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-55fa-7000-ab9e-6bdfd3150b34', '2026-11-28 14:58:38.204972+00', '2026-11-28 14:58:38.204881+00', '2026-11-28 14:58:38.220528+00', '2026-11-28 14:58:38.235495+00', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "5585ae37-f02d-4b47-a998-0e7c7f6dbbae", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a222aa-560d-7000-b0a6-b86896332687', '2026-11-28 14:58:38.223881+00', '2026-11-28 14:58:38.223195+00', '2026-11-28 14:58:38.257422+00', '2026-11-28 14:58:38.274569+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a222aa-561d-7000-86ae-60f6f8740126', '2026-11-28 14:58:38.238529+00', 'infinity', '2026-11-28 14:58:38.257925+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a222aa-5624-7000-ad24-8e5178baaa65', '2026-11-28 14:58:38.245484+00', '2026-11-28 14:58:38.245415+00', '2026-11-28 14:58:38.257943+00', NULL, '1', 'bcdf45e0-48df-4999-8933-eea02e725026', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-5651-7000-8118-978d98086070', '2026-11-28 14:58:38.294503+00', '2026-11-28 14:58:38.294418+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-565b-7000-989a-c6cf2b21ca73', '2026-11-28 14:58:38.302836+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222aa-5669-7000-9af4-62008ebd7ae9', '2026-11-28 14:58:38.314182+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('eec15a65-9abe-4df2-9880-e403160dfad9', '2026-11-28 14:58:38.33329+00', '2026-11-28 14:58:38.32378+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22302-c529-7000-8a2c-3b0496d9bf93', '2026-11-28 16:35:13.835528+00', '2026-11-28 16:35:13.835436+00', '2026-11-28 16:35:13.863158+00', '2026-11-28 16:35:13.910783+00', '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "5e922d6e-ae8a-4f19-9979-b2255de4704a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22302-c554-7000-aa52-d0c8522daaa4', '2026-11-28 16:35:13.87737+00', '2026-11-28 16:35:13.877255+00', '2026-11-28 16:35:13.939673+00', '2026-11-28 16:35:13.954381+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22302-c57c-7000-b39c-6d485a33f128', '2026-11-28 16:35:13.928101+00', 'infinity', '2026-11-28 16:35:13.939823+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22302-c58f-7000-b648-d83348edab7a', '2026-11-28 16:35:13.949181+00', '2026-11-28 16:35:13.949097+00', '2026-11-28 16:35:13.993359+00', NULL, '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22302-c5e2-7000-8fe6-01fc740c78b6', '2026-11-28 16:35:14.021061+00', '2026-11-28 16:35:14.020828+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22302-c5f1-7000-bcef-85f6f2e6e758', '2026-11-28 16:35:14.036103+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22302-c5fd-7000-9222-2a293a439cb8', '2026-11-28 16:35:14.047851+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('b827bc20-f81d-4483-8c41-2e38690ba6b8', '2026-11-28 16:35:14.070444+00', '2026-11-28 16:35:14.067675+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.666473+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.679318+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:38.186919+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.717888+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 14:58:37.725658+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 14:58:37.773916+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:35:12.301256+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:35:12.337482+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:35:13.826887+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:35:12.425818+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:35:12.521125+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:35:12.617808+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('bcdf45e0-48df-4999-8933-eea02e725026', 'host', '9622', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 14:58:37.801335+00', '2026-11-28 14:58:38.445113+00');
+('140b31f4-8801-4d11-9cb1-f511fa9a2ac7', 'host', '21563', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:35:12.795755+00', '2026-11-28 16:35:13.874579+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'cf24e74c-124f-4fff-adf2-14b4dabd6797', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 14:58:37.930396+00');
+('yearly', 'f7ac0148-3591-4e7e-bc37-16edd4f0f9a8', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:35:13.314634+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -1893,49 +1914,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.45013+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341159+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 14:58:38.197372+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 14:58:38.186636+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 14:58:38.186636+00'),
-('letters', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450155+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341157+00'),
-('orders', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450163+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 14:58:38.341153+00'),
-('turnover', '1', '0', '7', '0', '1', 'bcdf45e0-48df-4999-8933-eea02e725026', '2026-11-28 14:58:40.450167+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 14:58:38.341127+00');
+('by-order', '1', '0', '7', '0', '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', '2026-11-28 16:35:15.901171+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:35:14.104522+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:35:13.763919+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:35:13.826741+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:35:13.826741+00'),
+('letters', '1', '0', '7', '0', '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', '2026-11-28 16:35:15.956759+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:35:14.104528+00'),
+('orders', '1', '0', '7', '0', '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', '2026-11-28 16:35:15.902572+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:35:14.104526+00'),
+('turnover', '1', '0', '7', '0', '1', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', '2026-11-28 16:35:15.899982+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:35:14.104489+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'e4740d1c-13c2-4274-995a-fe1c727fdb14', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 14:58:38.193472+00', '2026-11-28 14:58:38.193472+00');
+('letters', '1', '5', 'shop.placed', '4350f7b7-0668-4505-995c-bce65cd55a78', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:35:13.848809+00', '2026-11-28 16:35:13.848809+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-560d-7000-b0a6-b86896332687', '1', '1', 'failed', 'bcdf45e0-48df-4999-8933-eea02e725026', 'system', '2026-11-28 14:58:38.257422+00', '2026-11-28 14:58:38.275179+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a222aa-561d-7000-86ae-60f6f8740126', '1', '1', 'suspended', 'bcdf45e0-48df-4999-8933-eea02e725026', 'system', '2026-11-28 14:58:38.257925+00', '2026-11-28 14:58:38.353819+00', NULL);
+('01a22302-c554-7000-aa52-d0c8522daaa4', '1', '1', 'failed', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', 'system', '2026-11-28 16:35:13.939673+00', '2026-11-28 16:35:13.954726+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22302-c57c-7000-b39c-6d485a33f128', '1', '1', 'suspended', '140b31f4-8801-4d11-9cb1-f511fa9a2ac7', 'system', '2026-11-28 16:35:13.939823+00', '2026-11-28 16:35:14.088724+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a222aa-5624-7000-ad24-8e5178baaa65', '1', '2026-11-28 14:58:38.288+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22302-c58f-7000-b648-d83348edab7a', '1', '2026-11-28 16:35:14.017+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-55fa-7000-ab9e-6bdfd3150b34', '5585ae37-f02d-4b47-a998-0e7c7f6dbbae', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22302-c529-7000-8a2c-3b0496d9bf93', '5e922d6e-ae8a-4f19-9979-b2255de4704a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-5624-7000-ad24-8e5178baaa65', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 14:58:38.271758+00', NULL, '2026-11-28 14:58:38.281076+00');
+('01a22302-c58f-7000-b648-d83348edab7a', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:35:14.006606+00', NULL, '2026-11-28 16:35:14.016099+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-561d-7000-86ae-60f6f8740126', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 14:58:38.263+00', '2026-11-28 14:58:38.27017+00'),
-('01a222aa-561d-7000-86ae-60f6f8740126', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 14:58:38.296135+00', NULL);
+('01a22302-c57c-7000-b39c-6d485a33f128', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:35:13.943+00', '2026-11-28 16:35:13.959124+00'),
+('01a22302-c57c-7000-b39c-6d485a33f128', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 16:35:13.995301+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, fresh) OVERRIDING SYSTEM VALUE VALUES
-('01a222aa-561d-7000-86ae-60f6f8740126', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
+('01a22302-c57c-7000-b39c-6d485a33f128', 'paid', 'event', 'shop.paid', 'a', '7', NULL, 'true');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '0ffbb1937d725c4cd293325c5b58efd637efd3a41e602b6cc6e7b2827b442e13',
+    checksum: 'afd96c988d9827a7c68452e93408a1e66e74a13f18bc3922470a5c6cd9964c2e',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -881,6 +881,12 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
@@ -1236,7 +1242,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '59a6ad2c030ba8af36e553a2ce3ed857257d2c6fd4a711d9367c585e4395be9a',
+    checksum: '75fe5fa056b46d1c6904372f96ed41a324a46137871d15b86008d047b412408e',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1571,6 +1577,10 @@ BEGIN
         GROUP BY l.name) r
       JOIN :"schema".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
       UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it.
+      SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND NOT EXISTS (
+        SELECT FROM :"schema".listeners l WHERE l.name = w.target)
+      UNION ALL
       SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
         SELECT FROM :"schema".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
       UNION ALL
@@ -1588,6 +1598,17 @@ BEGIN
   UPDATE :"schema".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION :"schema".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || :'schema', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM :"schema".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.

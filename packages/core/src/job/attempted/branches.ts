@@ -19,7 +19,7 @@ export interface OpenWait {
   /** In how many milliseconds it is over at the latest; infinity: never. */
   readonly left: number
   /** What it waits for besides the time; read when the attempt is suspended. */
-  readonly wait?: () => JobWait
+  readonly wait?: () => JobWait | readonly JobWait[]
   /** Looks whether it is over, in an attempt that goes on meanwhile. */
   readonly look?: () => Promise<boolean>
 }
