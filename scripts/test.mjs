@@ -3,7 +3,14 @@
  * up: `N passed, N failed` or `N passed, N failed, N skipped`. Arguments go to vitest:
  * `npm test -- test/outbox`, `npm test -- --project core -t "late commit"`.
  */
+import { fileURLToPath } from 'node:url'
 import { parseCLI, startVitest } from 'vitest/node'
+
+// Hundreds of processes are started from the same sources: what the first compiled, the others read. It takes half a
+// second of work off each.
+process.env['NODE_COMPILE_CACHE'] ??= fileURLToPath(
+  new URL('../node_modules/.cache/compile', import.meta.url),
+)
 
 /**
  * Counts tests; a file or a `describe` block that fails outside of its tests (it can't be loaded, its

@@ -1,13 +1,6 @@
-import {
-  checkLeaks,
-  createTestDatabase,
-  leakBaseline,
-  type DatabaseTemplate,
-  type LeakBaseline,
-  type TestDatabase,
-} from '@tidemark/testing'
+import type { DatabaseTemplate, TestDatabase } from '@tidemark/testing'
+import { useTestDatabase } from '@tidemark/testing/vitest'
 import pg from 'pg'
-import { afterEach, beforeEach } from 'vitest'
 
 /** What the guarantee tests write to: a row for each effect, with nothing that would hide a second one. */
 export const effectsTemplate: DatabaseTemplate = {
@@ -31,31 +24,5 @@ export const effectsTemplate: DatabaseTemplate = {
  * this process. Sequences, doorbells and cursors are the subject here: no test may see those of another.
  */
 export function useFreshDatabase(): TestDatabase {
-  let current: { database: TestDatabase; baseline: LeakBaseline } | undefined
-
-  beforeEach(async () => {
-    const database = await createTestDatabase({ template: effectsTemplate })
-    current = { database, baseline: await leakBaseline(database) }
-  })
-
-  afterEach(async ({ task }) => {
-    if (current === undefined) return
-    const { database, baseline } = current
-    current = undefined
-    try {
-      // What a failed test leaves behind would only hide why it failed.
-      if (task.result?.state !== 'fail') await checkLeaks(database, { baseline })
-    } finally {
-      await database[Symbol.asyncDispose]()
-    }
-  })
-
-  return new Proxy({} as TestDatabase, {
-    get(_, name) {
-      if (current === undefined) throw new Error('the database is there inside of tests only')
-      const { database } = current
-      const value: unknown = Reflect.get(database, name)
-      return typeof value === 'function' ? value.bind(database) : value
-    },
-  })
+  return useTestDatabase({ scope: 'test', template: effectsTemplate })
 }

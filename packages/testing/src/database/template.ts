@@ -16,14 +16,12 @@ export interface DatabaseTemplate {
  *
  * Any number of processes may ask at once: one makes it, the others wait. It gets its name when it is
  * complete, and then accepts no connections, since one would stop it from being cloned.
- *
- * @returns its name, which depends on the migrations: other migrations, another template.
  */
 export async function ensureTemplate(
   serverUrl: string,
   schema: string,
   template: DatabaseTemplate | undefined,
-): Promise<string> {
+): Promise<void> {
   const name = templateName(schema, template)
   await onServer(serverUrl, async (client) => {
     // A session lock: CREATE DATABASE can't run in a transaction.
@@ -35,10 +33,10 @@ export async function ensureTemplate(
       await client.query('select pg_advisory_unlock(hashtextextended($1, 0))', [name])
     }
   })
-  return name
 }
 
-function templateName(schema: string, template: DatabaseTemplate | undefined): string {
+/** The name of the database that a template is made as: it depends on the migrations and on the template's key. */
+export function templateName(schema: string, template: DatabaseTemplate | undefined): string {
   const hash = createHash('sha256')
   for (const part of [migrationSql({ schema }), template?.key ?? '']) {
     hash.update(`${part.length}:${part}`)

@@ -3,7 +3,8 @@ import pg from 'pg'
 import { rejectUnknownOptions } from '../testing-error.ts'
 import { onServer } from './on-server.ts'
 import { sharedServerUrl } from './shared-server.ts'
-import { type DatabaseTemplate, databaseUrl, ensureTemplate } from './template.ts'
+import { askForSpares, takeSpare } from './spares.ts'
+import { type DatabaseTemplate, databaseUrl, ensureTemplate, templateName } from './template.ts'
 
 /** What a test database is made from. */
 export interface TestDatabaseOptions {
@@ -114,14 +115,7 @@ export class Database implements TestDatabase {
           ? server
           : server.url()
     const name = `tidemark_test_${randomBytes(8).toString('hex')}`
-    const template =
-      options.migrate === false
-        ? undefined
-        : await ensureTemplate(serverUrl, options.schema ?? 'tidemark', options.template)
-    await onServer(serverUrl, async (client) => {
-      const from = template === undefined ? '' : ` template ${template}`
-      await client.query(`create database ${name}${from}`)
-    })
+    await onServer(serverUrl, (client) => make(client, serverUrl, name, options))
     const database = new Database(serverUrl, name, options)
     if (options.migrate === false) await options.template?.prepare(database.url)
     return database
@@ -173,6 +167,25 @@ export class Database implements TestDatabase {
       await client.query(`drop database if exists ${this.name} with (force)`)
     })
   }
+}
+
+/** Makes the database: one that was cloned ahead, or else a new one. */
+async function make(
+  client: pg.Client,
+  serverUrl: string,
+  name: string,
+  { schema = 'tidemark', migrate, template }: TestDatabaseOptions,
+): Promise<void> {
+  if (migrate === false) {
+    await client.query(`create database ${name}`)
+    return
+  }
+  const source = templateName(schema, template)
+  if (!(await takeSpare(client, source, name))) {
+    await ensureTemplate(serverUrl, schema, template)
+    await client.query(`create database ${name} template ${source}`)
+  }
+  await askForSpares(client, source)
 }
 
 /** The id that the server gave the connection; node-postgres has it, its types do not. */

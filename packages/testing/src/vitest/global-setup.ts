@@ -1,8 +1,9 @@
 import { startSharedServer } from '../database/shared-server.ts'
+import { SpareDatabases } from '../database/spares.ts'
 
 /**
- * Vitest's `globalSetup`: starts the one server of the test run before the first test file, and stops
- * it after the last one.
+ * Vitest's `globalSetup`: starts the one server of the test run before the first test file, keeps a few databases
+ * cloned ahead of whoever asks for one, and stops it after the last test file.
  *
  * @example
  * ```ts
@@ -14,5 +15,9 @@ import { startSharedServer } from '../database/shared-server.ts'
  */
 export async function setup(): Promise<() => Promise<void>> {
   const server = await startSharedServer()
-  return async () => server[Symbol.asyncDispose]()
+  const spares = await SpareDatabases.keep(server.url())
+  return async () => {
+    await spares[Symbol.asyncDispose]()
+    await server[Symbol.asyncDispose]()
+  }
 }

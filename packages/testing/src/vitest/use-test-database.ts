@@ -18,10 +18,15 @@ export interface UseTestDatabaseOptions
    * concurrently in one file can't tell whose leak it is: set it to false for them.
    */
   readonly leakCheck?: boolean
+  /**
+   * Whether all tests of the file share the database, or each has its own. Defaults to `'file'`. Tests that run
+   * concurrently in one file can only share one.
+   */
+  readonly scope?: 'file' | 'test'
 }
 
 /**
- * Gives the tests of the file (or of the `describe` block) it is called in a database of their own,
+ * Gives the tests of the file (or of the `describe` block) it is called in a database of their own, or one to each,
  * and fails each test that leaves something behind. Call it before other hooks, so that its check
  * comes after theirs.
  *
@@ -38,17 +43,32 @@ export interface UseTestDatabaseOptions
  */
 export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatabase {
   const lent = new LentDatabase()
-  const { leakCheck = true, grace, allowedApplications, ...databaseOptions } = options
+  const {
+    leakCheck = true,
+    scope = 'file',
+    grace,
+    allowedApplications,
+    ...databaseOptions
+  } = options
+  requireScope(scope)
   const checkOptions = {
     ...(grace === undefined ? {} : { grace }),
     ...(allowedApplications === undefined ? {} : { allowedApplications }),
   }
 
-  beforeAll(async () => {
-    lent.lend(await createTestDatabase(databaseOptions))
-  })
+  const open = async (): Promise<void> => lent.lend(await createTestDatabase(databaseOptions))
+  const close = (): Promise<void> => lent[Symbol.asyncDispose]()
+
+  if (scope === 'file') {
+    beforeAll(open)
+    afterAll(close)
+  }
 
   beforeEach(async ({ task, onTestFinished }) => {
+    if (scope === 'test') {
+      await open()
+      onTestFinished(close)
+    }
     if (!leakCheck) return
     const baseline = await leakBaseline(lent.database)
     // These run after the afterEach hooks and in reverse order: the first one sees what all the others left.
@@ -59,11 +79,16 @@ export function useTestDatabase(options: UseTestDatabaseOptions = {}): TestDatab
     })
   })
 
-  afterAll(async () => {
-    await lent[Symbol.asyncDispose]()
-  })
-
   return lent
+}
+
+function requireScope(scope: string): void {
+  if (scope === 'file' || scope === 'test') return
+  throw new TestingError(
+    'TIDEMARK_TESTING_UNSUPPORTED',
+    `useTestDatabase: scope is ${JSON.stringify(scope)}`,
+    "Use 'file' or 'test'.",
+  )
 }
 
 /** Stands for a database that is made later, when the hooks run. */

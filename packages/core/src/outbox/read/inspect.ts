@@ -1,7 +1,7 @@
 import type { Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { eventColumns } from '../../database/sql/outbox/read-page.ts'
-import { inTransaction } from '../../database/transaction/transaction.ts'
+import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import type { EventRow } from '../../event/event-row.ts'
 import { sequenceZero, toEventSequence, type EventSequence } from '../../event/sequence.ts'
@@ -58,7 +58,7 @@ export interface InspectedStream {
  * snapshot is newer than the horizon.
  */
 async function reading<T>(database: Database, work: (tx: Executor) => Promise<T>): Promise<T> {
-  const [result] = await inTransaction(database, { isolation: 'read committed' }, work)
+  const [result] = await inTransaction(database, brief, work)
   return result
 }
 

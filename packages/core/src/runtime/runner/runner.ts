@@ -18,6 +18,7 @@ import type { Outbox } from '../../outbox/published/outbox.ts'
 import { Tail } from '../../outbox/read/tail.ts'
 import { Doorbell } from '../../outbox/woken/doorbell.ts'
 import { Notifications } from '../../outbox/woken/notifications.ts'
+import { wait } from '../../outbox/woken/wait.ts'
 import type { InlineProjections } from '../../projection/folded/inline.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { noticeMetering } from '../../telemetry/meter.ts'
@@ -50,6 +51,7 @@ export interface RunnerEnvironment {
 }
 
 const watchInterval = 1_000
+const maintenanceDelay = 1_000
 
 /**
  * Runs the listeners and projections of an application in this process, until it is stopped. Start it with
@@ -318,6 +320,8 @@ export class Runner implements AsyncDisposable {
   }
 
   async #beat(): Promise<void> {
+    // It has just said that it is there.
+    await wait(this.#leaseDuration / 4, this.#abort.signal)
     await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
       await this.#presence.show()
       await this.#partitions.renew()
@@ -326,6 +330,8 @@ export class Runner implements AsyncDisposable {
   }
 
   async #maintain(): Promise<void> {
+    // Not at once: whoever runs for a moment, as tests do, has other things to do.
+    await wait(Math.min(this.#maintenanceInterval, maintenanceDelay), this.#abort.signal)
     await every(this.#maintenanceInterval, this.#abort.signal, () => this.#maintenance.run())
   }
 
