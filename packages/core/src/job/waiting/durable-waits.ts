@@ -10,6 +10,7 @@ import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { OpenWait, Turn } from '../attempted/branches.ts'
+import type { JobWait } from '../attempted/suspension.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type {
   ChildOptions,
@@ -18,7 +19,6 @@ import type {
   JobWaitOptions,
   JobWaits,
 } from '../defined/waits.ts'
-import type { JobWait } from '../attempted/suspension.ts'
 import type { EventQuest, JobMemory } from '../remembered/job-memory.ts'
 import type { StoredStep } from '../remembered/job-steps.ts'
 import { Child } from './child.ts'
