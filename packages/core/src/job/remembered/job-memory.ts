@@ -232,8 +232,8 @@ export class JobMemory {
     const length = Number.isFinite(duration) ? duration : null
     const values = [id, 'event', JSON.stringify(what), length, what.types, what.after]
     const [row] = await this.#attempt.persist(beginEventWait, values)
-    const { pruned } = row?.['output'] as { readonly pruned: string | null }
-    return pruned === null ? null : BigInt(pruned)
+    const output = row?.['output'] as { readonly pruned: string | null } | undefined
+    return output?.pruned == null ? null : BigInt(output.pruned)
   }
 
   /** Changes what is stored of a wait that is not over. */
