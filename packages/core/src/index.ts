@@ -33,6 +33,7 @@ export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction/transaction.ts'
 
+export { decodeValue, encodeValue, type EncodedValue } from './event/codec.ts'
 export {
   defineEvent,
   type EventDefinition,
