@@ -32,7 +32,7 @@ class Viewer implements AsyncDisposable {
   #text = ''
 
   constructor(response: Response) {
-    expect(response.headers.get('content-type')).toBe('text/event-stream')
+    if (response.headers.get('content-type') !== 'text/event-stream') throw new Error('no stream')
     this.#reader = (response.body as ReadableStream<Uint8Array>).getReader()
   }
 

@@ -108,14 +108,9 @@ export function overviewBody(snapshot: Snapshot, before: Snapshot | undefined, v
     publishRate: rate(lastSequence, before?.lastSequence),
     // A statement may hold values.
     publishers: publishers.slice(0, 10).map((one) => (veil.open ? one : { ...one, query: null })),
-    listeners: listeners.map(({ partitions, types: _, ...listener }) => ({
-      ...listener,
-      rate: rate(listener.cursor, cursors.get(listener.name)),
-      partitions: partitions.length,
-      owned: partitions.filter(({ owner }) => owner !== null).length,
-      halted: partitions.filter(({ haltedAt }) => haltedAt !== null).length,
-      failing: partitions.filter(({ attempts, haltedAt }) => attempts > 0 && haltedAt === null)
-        .length,
+    listeners: listeners.map((one) => ({
+      ...briefly(one),
+      rate: rate(one.cursor, cursors.get(one.name)),
     })),
     rebuilds: rebuilds.map((rebuild) => rebuildBody(rebuild, veil)),
     processes: processes.map(({ definitions, leases, ...one }) => ({
@@ -128,5 +123,18 @@ export function overviewBody(snapshot: Snapshot, before: Snapshot | undefined, v
     findings: findings
       .filter(({ status }) => status !== 'ok')
       .map((finding) => findingBody(finding, veil)),
+  }
+}
+
+/** A listener in a line: its partitions are counted. */
+function briefly(listener: ListenerStatus): object {
+  const { partitions, types: _, ...rest } = listener
+  return {
+    ...rest,
+    partitions: partitions.length,
+    owned: partitions.filter(({ owner }) => owner !== null).length,
+    halted: partitions.filter(({ haltedAt }) => haltedAt !== null).length,
+    failing: partitions.filter(({ attempts, haltedAt }) => attempts > 0 && haltedAt === null)
+      .length,
   }
 }
