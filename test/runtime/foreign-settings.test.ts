@@ -113,3 +113,33 @@ test('a session of a given pool keeps what the application has set, and is close
   await app.close()
   await pool.end()
 })
+
+test('the connection that listens is not ended for being idle, and no session waits for hours for a host that vanished', async () => {
+  for (const setting of ["idle_session_timeout = '100ms'", 'tcp_user_timeout = 0']) {
+    await database.query(`alter database ${database.name} set ${setting}`, [])
+  }
+  await using app = appOn(database, [recorder('settings')])
+  await app.start({ handleSignals: false })
+  const listening = async (): Promise<unknown[]> => {
+    const { rows } = await database.query(
+      `select pid from pg_stat_activity where datname = current_database() and query ~* '^(listen|notify|select pg_notify)'`,
+    )
+    return rows
+  }
+  await expect.poll(listening).toHaveLength(1)
+  const first = await listening()
+  await database.query('select pg_sleep(0.5)')
+  expect(await listening()).toEqual(first)
+  const { result } = await app.transaction(async (tx) => {
+    const names = ['tcp_keepalives_idle', 'tcp_user_timeout']
+    const { rows } = await tx.query(
+      'select name, setting from pg_settings where name = any ($1) order by name',
+      [names],
+    )
+    return rows
+  })
+  expect(result).toEqual([
+    { name: 'tcp_keepalives_idle', setting: '10' },
+    { name: 'tcp_user_timeout', setting: '30000' },
+  ])
+})

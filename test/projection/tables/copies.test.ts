@@ -117,6 +117,22 @@ async function rebuild(
   return replacement
 }
 
+// What a copy cannot have, or what refers to the table by identity: its rows are exchanged.
+const slow = [
+  'an identity',
+  'an index of an expression',
+  'statistics of an expression',
+  'a view',
+  'a materialized view',
+  'a foreign key of another table',
+  'a function of its rows',
+  'a column of its type',
+  'a heir',
+  'a parent',
+  'a publication',
+  'a type',
+]
+
 // Some sixty rebuilds of tables: on a busy machine that takes its time.
 const patience = { timeout: 300_000 }
 
@@ -128,7 +144,9 @@ test(
     try {
       const exchanged = []
       let number = 0
-      for (const feature of await setUp(client)) {
+      const features = await setUp(client)
+      const tried = new Set(features.map(({ name }) => name))
+      for (const feature of features) {
         number += 1
         const replacement = await rebuild(client, number, 'Some "notes"', [feature]).catch(
           (error: unknown) => {
@@ -138,22 +156,7 @@ test(
         if (replacement.how === 'exchanged') exchanged.push([feature.name, replacement.because])
       }
       // Whatever is swapped takes no longer for many rows than for few; these are the ones that need more.
-      expect(exchanged.map(([name]) => name)).toMatchInlineSnapshot(`
-      [
-        "an identity",
-        "an index of an expression",
-        "statistics of an expression",
-        "a view",
-        "a materialized view",
-        "a foreign key of another table",
-        "a function of its rows",
-        "a column of its type",
-        "a heir",
-        "a parent",
-        "a publication",
-        "a type",
-      ]
-    `)
+      expect(exchanged.map(([name]) => name)).toEqual(slow.filter((name) => tried.has(name)))
     } finally {
       await client.end()
     }

@@ -22,7 +22,10 @@ export interface Executor {
 /** An executor that can also run a statement under its name, so that the server plans it once. */
 export interface PreparingExecutor extends Executor {
   run(statement: Statement, values: unknown[]): Promise<QueryResult>
-  /** Runs a statement as an ORM asks for it: rows as arrays, parsers of its own. */
+  /**
+   * Runs a statement of the application's: rows as arrays where an ORM asks for them, and parsers of its own. What `query`
+   * runs is Tidemark's, and is answered alike whatever parsers the application has set for its driver.
+   */
   ask(config: pg.QueryConfig): Promise<pg.QueryResult>
   /** Runs a statement of which many rows are read, and leaves them as the server sent them. */
   fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]>

@@ -101,10 +101,13 @@ class BoundConnection implements DatabaseConnection {
     // On somebody else's connection, statements are run as they come.
     const prepares = 'run' in this.#executor && !(this.#executor instanceof ForeignExecutor)
     const name = prepares ? preparedName(query.sql) : undefined
-    const result =
-      name === undefined
-        ? await this.#executor.query(query.sql, values)
-        : await (this.#executor as PreparingExecutor).ask({ name, text: query.sql, values })
+    const result = prepares
+      ? await this.#executor.ask({
+          ...(name === undefined ? {} : { name }),
+          text: query.sql,
+          values,
+        })
+      : await this.#executor.query(query.sql, values)
     return {
       rows: result.rows as (Row & R)[],
       ...(result.rowCount === null ? {} : { numAffectedRows: BigInt(result.rowCount) }),

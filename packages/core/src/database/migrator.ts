@@ -3,8 +3,13 @@ import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Executor } from './executor.ts'
 import { migrations, type Migration } from './generated/migrations.ts'
+import { ownTypes } from './given/own-types.ts'
 import { clientConfig, type ConnectionOptions } from './pool.ts'
 import { advisoryKey, defaultSchema, requireSchemaName, substituteSchema } from './schema.ts'
+import { furnishSession, settingsText } from './transaction/session-traces.ts'
+
+// After how many milliseconds of silence the server ends the transaction of a migration.
+const idleTimeout = 5_000
 
 /** Where to migrate, and who wants to hear of it. */
 export interface MigrateOptions extends ConnectionOptions {
@@ -124,7 +129,8 @@ async function applyNext(
   schema: string,
   onProgress: MigrateOptions['onProgress'],
 ): Promise<MigrationStatus | undefined> {
-  await client.query('BEGIN')
+  // A process that is frozen in the middle keeps no locks.
+  await client.query(`BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${idleTimeout}`)
   try {
     // Held to the end of the transaction, so that it also works through a transaction pooler.
     await client.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, [
@@ -167,7 +173,11 @@ async function chooseNamespace(client: pg.Client, schema: string): Promise<void>
   }
 }
 
-async function readStatus(executor: Executor, schema: string): Promise<readonly MigrationStatus[]> {
+/** The state of every migration that this version or the database knows. */
+export async function readStatus(
+  executor: Executor,
+  schema: string,
+): Promise<readonly MigrationStatus[]> {
   const recorded = await readRecorded(executor, schema)
   const known = migrations.map((migration): MigrationStatus => {
     const row = recorded.get(migration.version)
@@ -252,10 +262,12 @@ async function withClient<T>(
   options: MigrateOptions,
   work: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
-  const client = new pg.Client(clientConfig(options, 'tidemark migrate'))
+  const config = clientConfig(options, 'tidemark migrate')
+  const client = new pg.Client({ ...config, types: ownTypes })
   client.on('error', () => {}) // the statement under way reports it
   try {
     await client.connect()
+    furnishSession(client, settingsText(config))
     return await work(client)
   } catch (error) {
     throw explain(error)

@@ -44,12 +44,16 @@ export interface ConnectionOptions {
 
 // How long to wait for a connection, in milliseconds.
 const connectTimeout = 10_000
+// After how many idle milliseconds a connection is asked whether its server is still there.
+const keepAliveDelay = 10_000
 
 /** node-postgres' client configuration for these options. */
 export function clientConfig(options: ConnectionOptions, applicationName: string): pg.ClientConfig {
   return {
     application_name: applicationName,
     keepAlive: true,
+    // The first probe of an idle connection: what the system waits for otherwise is two hours.
+    keepAliveInitialDelayMillis: keepAliveDelay,
     connectionTimeoutMillis: connectTimeout,
     ...withoutSecrets({ ...configOf(options.pool), ...options.connection }),
     ...readConnectionString(options.connectionString ?? ''),

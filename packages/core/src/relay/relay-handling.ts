@@ -1,6 +1,6 @@
 import { run, type Executor } from '../database/executor.ts'
 import { advanceState } from '../database/sql/listener/cursors.ts'
-import { inTransaction } from '../database/transaction/transaction.ts'
+import { brief, inTransaction } from '../database/transaction/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
@@ -126,7 +126,7 @@ export class RelayHandling implements Handling {
       const request = { after, upTo, limit: batchSize, types: [...types] }
       const page = await readPage(database, schema, request)
       if (page.events.length > 0 && count === 0) {
-        await inTransaction(database, {}, (transaction) =>
+        await inTransaction(database, brief, (transaction) =>
           requireUnprunedAfter(transaction, schema, this.#relay, writing.sequence),
         )
       }

@@ -146,8 +146,10 @@ export class Guard {
   }
 
   #query(text: string, values?: unknown[]): Promise<QueryResult> {
-    return this.#answer(text, ({ single }) =>
-      single ? this.#transaction.queryOne(text, values) : this.#transaction.query(text, values),
+    return this.#answer<QueryResult>(text, ({ single }) =>
+      single
+        ? this.#transaction.queryOne(text, values)
+        : this.#transaction.ask(values === undefined ? { text } : { text, values }),
     )
   }
 

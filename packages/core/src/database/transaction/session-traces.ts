@@ -32,12 +32,28 @@ const settings = {
   standard_conforming_strings: 'on',
   bytea_output: 'hex',
   xmloption: 'content',
+  quote_all_identifiers: 'off',
+  transform_null_equals: 'off',
+  array_nulls: 'on',
+  row_security: 'on',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
   statement_timeout: '0',
   lock_timeout: '0',
   idle_session_timeout: '0',
   idle_in_transaction_session_timeout: '0',
+  // A client whose host has vanished is found out while it is awaited, and while an answer is on its way to it: whatever
+  // its session holds is free half a minute later. Sockets of the same machine have no use for them, and no objection.
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '4',
+  tcp_user_timeout: '30000',
+}
+
+// A limit on whole transactions came with Postgres 17: an older server does not know it.
+const conditional = {
+  transaction_timeout: `SELECT set_config('transaction_timeout', '0', false)
+    WHERE current_setting('transaction_timeout', true) IS NOT NULL`,
 }
 
 /**
@@ -47,9 +63,15 @@ const settings = {
 export function settingsText(config: pg.ClientConfig): string {
   const asked = { ...config } as Readonly<Record<string, unknown>>
   const words = [config.connectionString, config.options].join(' ').toLowerCase()
-  return Object.entries(settings)
+  const statements = {
+    ...Object.fromEntries(
+      Object.entries(settings).map(([name, value]) => [name, `SET ${name} = '${value}'`]),
+    ),
+    ...conditional,
+  }
+  return Object.entries(statements)
     .filter(([name]) => asked[name] === undefined && !words.includes(name))
-    .map(([name, value]) => `SET ${name} = '${value}'`)
+    .map(([, text]) => text)
     .join('; ')
 }
 

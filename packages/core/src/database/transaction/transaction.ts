@@ -31,7 +31,10 @@ export interface BeginOptions {
  * wait for nothing but the server, so one that is silent for so long belongs to a process that is frozen or gone: the
  * server ends it, and nobody waits for longer.
  */
-export const brief: BeginOptions = { isolation: 'read committed', idleTimeout: 5_000 }
+export const brief: BeginOptions & { readonly idleTimeout: number } = {
+  isolation: 'read committed',
+  idleTimeout: 5_000,
+}
 
 /**
  * A transaction on a connection of its own. It refuses to run anything once it has ended: a statement that
@@ -61,6 +64,7 @@ export class OpenTransaction implements PreparingExecutor {
     return (this.#db ??= dbOn(this, this.bind))
   }
 
+  /** Runs a statement of the application's, answered as its parsers have it. */
   async ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
     this.#requireOpen()
     this.cork()
@@ -68,10 +72,11 @@ export class OpenTransaction implements PreparingExecutor {
     return this.#note(this.#client.query(mine))
   }
 
+  /** Runs a statement of Tidemark's: its answer is read as {@link ownTypes} have it. */
   async query(text: string, values: unknown[] = []): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()
-    return this.#note(this.#client.query(text, values))
+    return this.#note(this.#client.query({ text, values, types: ownTypes }))
   }
 
   /**
@@ -89,7 +94,7 @@ export class OpenTransaction implements PreparingExecutor {
     return name === undefined ? this.query(text, values) : this.run({ name, text }, values)
   }
 
-  /** Runs a text that the server refuses when it is more than one statement. */
+  /** Runs a text of the application's that the server refuses when it is more than one statement. */
   async queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
     this.#requireOpen()
     this.cork()

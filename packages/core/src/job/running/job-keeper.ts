@@ -8,7 +8,11 @@ import {
   lockRetention,
   sweepJobs,
 } from '../../database/sql/job/job-retention.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
+import {
+  brief,
+  inTransaction,
+  type OpenTransaction,
+} from '../../database/transaction/transaction.ts'
 import type { DeclaredRetention } from '../declared/retention.ts'
 import type { JobRegistry } from '../defined/job-registry.ts'
 import { DataDirs } from '../remembered/data-dir.ts'
@@ -85,7 +89,7 @@ export class JobKeeper {
 
   /** Runs `work` while no other process does; undefined when one does. */
   async #alone<T>(work: (transaction: OpenTransaction) => Promise<T>): Promise<T | undefined> {
-    const [result] = await inTransaction(this.#database, {}, async (transaction) => {
+    const [result] = await inTransaction(this.#database, brief, async (transaction) => {
       const { rows } = await run(transaction, lockRetention(this.#schema), [])
       return rows[0]?.['held'] === true ? work(transaction) : undefined
     })

@@ -8,7 +8,11 @@ import {
   readClock,
   recordTicks,
 } from '../../database/sql/job/job-schedule.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
+import {
+  brief,
+  inTransaction,
+  type OpenTransaction,
+} from '../../database/transaction/transaction.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
@@ -130,7 +134,7 @@ export class Scheduler {
     const times = definition ?? timesOf(row)
     const { ticks, next } = judge(times, row)
     const fired = ticks.map((tick) => this.#jobOf(row, definition, tick))
-    const [spawned] = await inTransaction(database, {}, (transaction) =>
+    const [spawned] = await inTransaction(database, brief, (transaction) =>
       this.#commit(transaction, row, next, fired),
     )
     if (spawned === undefined) return 0

@@ -1,4 +1,6 @@
+import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
+import { countOpenJobs } from '../../database/sql/job/job-admin.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
@@ -111,6 +113,11 @@ export class JobReading {
       `SELECT name, status, count(*)::integer AS jobs FROM "${this.#schema}".jobs GROUP BY 1, 2 ORDER BY 1, 2`,
     )
     return rows as unknown as JobCount[]
+  }
+
+  async openCounts(): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
+    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
   }
 
   async attempts(id: string): Promise<JobAttempt[]> {

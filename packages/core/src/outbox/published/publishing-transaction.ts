@@ -1,5 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import {
+  brief,
   inTransaction,
   type BeginOptions,
   type OpenTransaction,
@@ -14,6 +15,8 @@ export interface Published {
   /** The sequence of the last event, to wait for; null when nothing was published. */
   readonly sequence: EventSequence | null
 }
+
+const limitSilence = `SET LOCAL idle_in_transaction_session_timeout = ${brief.idleTimeout}`
 
 /**
  * Runs `work` in a transaction and inserts what it put into `buffer` just before COMMIT: between drawing a
@@ -32,7 +35,11 @@ export async function publishingTransaction<T>(
     options,
     async (transaction) => {
       const value = await work(transaction, buffer)
-      if (!outbox.isPlain(buffer)) inserted = await outbox.insert(transaction, buffer)
+      if (!outbox.isPlain(buffer)) {
+        // From here on it holds streams, keys and readers: no longer than a process is silent that is well.
+        transaction.send(limitSilence)
+        inserted = await outbox.insert(transaction, buffer)
+      }
       return value
     },
     (transaction) =>

@@ -37,6 +37,8 @@ export class Notifications {
   #backoff = firstBackoff
   #done: Promise<void> | undefined
   #hears = false
+  /** Whether a pooler on the way has refused settings in the greeting. */
+  #plain = false
 
   constructor(options: NotificationOptions) {
     this.#options = options
@@ -61,6 +63,8 @@ export class Notifications {
     const { signal } = this.#abort
     while (!signal.aborted) {
       const failure = await this.#listen(signal).catch((error: unknown) => error)
+      // Tried again without them, like after any other trouble.
+      if (/startup parameter/u.test(String(failure))) this.#plain = true
       if (this.#hears) this.#options.onDeaf()
       this.#hears = false
       if (signal.aborted) break
@@ -80,7 +84,7 @@ export class Notifications {
     const socket = new Socket()
     const subscriber = pgListen.default(
       {
-        ...this.#options.config,
+        ...(this.#plain ? this.#options.config : withSettings(this.#options.config)),
         stream: () => socket,
         connectionTimeoutMillis: timeout,
         query_timeout: timeout,
@@ -125,4 +129,23 @@ export class Notifications {
       socket.destroy()
     }
   }
+}
+
+// It is idle for as long as nothing happens, whatever a role, a database or the server allows others; and the server
+// notices when this host has vanished.
+const settings = {
+  idle_session_timeout: '0',
+  statement_timeout: '0',
+  tcp_keepalives_idle: '10',
+  tcp_keepalives_interval: '5',
+  tcp_keepalives_count: '4',
+  tcp_user_timeout: '30000',
+}
+
+/** The settings travel in the greeting; what the application asks for counts for more. */
+function withSettings(config: pg.ClientConfig): pg.ClientConfig {
+  const ours = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)
+  // oxlint-disable-next-line node/no-process-env -- what the driver reads where there are no options
+  const asked = config.options ?? process.env['PGOPTIONS']
+  return { ...config, options: [...ours, asked].join(' ').trim() }
 }

@@ -8,6 +8,7 @@ import {
 } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
+import { brief, OpenTransaction } from '../../database/transaction/transaction.ts'
 import { withoutControl } from '../../database/transaction/without-control.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
@@ -28,6 +29,8 @@ import { StateProjection } from './state-projection.ts'
 import type { TableHandler, TableProjection } from './table-projection.ts'
 
 const pageSize = 1000
+// In milliseconds.
+const pulseInterval = brief.idleTimeout / 3
 
 /** A projection that can run inline. */
 export type InlineProjection = StateProjection<unknown> | TableProjection
@@ -141,7 +144,6 @@ export class InlineProjections implements InlineConsumers {
     projection: TableProjection,
     events: readonly RecordedEvent[],
   ): Promise<void> {
-    const handlers = byType<TableHandler>(projection.handlers)
     const sent: Promise<unknown>[] = []
     const guarded = withoutControl(transaction, `projection ${projection.name}`)
     const { executor } = guarded
@@ -163,6 +165,26 @@ export class InlineProjections implements InlineConsumers {
       replaying: false,
       logger: this.#logger,
     }
+    // While the handler waits for something else, the server must not take this process for one that is frozen.
+    const pulse =
+      transaction instanceof OpenTransaction
+        ? setInterval(() => void transaction.query('SELECT 1').catch(() => {}), pulseInterval)
+        : undefined
+    try {
+      await this.#handle(projection, events, context)
+    } finally {
+      clearInterval(pulse)
+    }
+    await Promise.all(sent)
+    guarded.verify()
+  }
+
+  async #handle(
+    projection: TableProjection,
+    events: readonly RecordedEvent[],
+    context: unknown,
+  ): Promise<void> {
+    const handlers = byType<TableHandler>(projection.handlers)
     if (projection.batchHandler === undefined) {
       for (const event of events) {
         const handler = handlers.get(event.type) as unknown as (
@@ -177,8 +199,6 @@ export class InlineProjections implements InlineConsumers {
         context,
       )
     }
-    await Promise.all(sent)
-    guarded.verify()
   }
 
   /**

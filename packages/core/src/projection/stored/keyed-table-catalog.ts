@@ -116,7 +116,7 @@ async function readColumns(
   table: string,
 ): Promise<readonly CatalogColumn[] | undefined> {
   const { rows } = await executor.query(
-    `SELECT a.attname AS name, format_type(t.oid, NULL) AS type, t.typcategory AS category,
+    `SELECT a.attname AS name, trim('"' FROM format_type(t.oid, NULL)) AS type, t.typcategory AS category,
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required,
        a.attgenerated <> '' OR a.attidentity = 'a' AS generated
      FROM pg_class c

@@ -2,7 +2,11 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { ensurePartitions } from '../../database/sql/listener/processes.ts'
 import { sweepStates } from '../../database/sql/projection/rebuild.ts'
-import { inTransaction, type OpenTransaction } from '../../database/transaction/transaction.ts'
+import {
+  brief,
+  inTransaction,
+  type OpenTransaction,
+} from '../../database/transaction/transaction.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { dropShadowTables, shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
 
@@ -53,7 +57,7 @@ export async function repair(
   for (const { name, find, mend } of remedies) {
     let found: string[] = []
     try {
-      await inTransaction(database, { isolation: 'read committed' }, async (transaction) => {
+      await inTransaction(database, brief, async (transaction) => {
         await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
           String(lockTimeout),
         ])
