@@ -234,6 +234,7 @@ export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/
 export type { DeclaredRetention, JobRetention } from './job/declared/retention.ts'
 export type { JobRetryOptions } from './job/declared/retry-policy.ts'
 export {
+  isJobResult,
   runJob,
   unwrap,
   type FailedRun,
