@@ -253,6 +253,8 @@ CREATE TABLE tidemark.job_steps (
   CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
+CREATE INDEX job_steps_children ON tidemark.job_steps USING btree (((output ->> 'child'::text))) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
+CREATE INDEX job_steps_events ON tidemark.job_steps USING btree (job) WHERE (kind = 'event'::text);
 
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
@@ -1279,6 +1281,17 @@ AS $function$
   WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.pruned_after(types text[], after bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid(), payload_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1586,7 +1599,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (

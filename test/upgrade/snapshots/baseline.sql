@@ -2,9 +2,9 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a
+-- migrated by 4 jobs e5c8f6920a758a1b915f0f41487c6b5ed48bca4c0024e812580755e85f5a19e1
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8
+-- migrated by 6 job-work fb9b64a1237e62cb86f83a49417cf63ecb07b4ad37fc9d3aaaf7762b790cb64d
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 
@@ -875,6 +875,12 @@ CREATE TABLE "tidemark".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON "tidemark".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON "tidemark".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+
 -- What was said to a job, kept until it asks.
 CREATE TABLE "tidemark".job_signals (
   job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
@@ -1053,7 +1059,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'e5c8f6920a758a1b915f0f41487c6b5ed48bca4c0024e812580755e85f5a19e1');
 
 -- 5 job-turns
 -- breaking: no
@@ -1641,7 +1647,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1680,6 +1698,17 @@ BEGIN
   UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION "tidemark".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
@@ -1783,7 +1812,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'fb9b64a1237e62cb86f83a49417cf63ecb07b4ad37fc9d3aaaf7762b790cb64d');
 
 -- 7 job-story
 -- breaking: no
@@ -2039,75 +2068,75 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'true', '2026-11-28 16:48:29.94133+00');
+('f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', 'true', '2026-11-28 16:58:01.151478+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 16:48:30.034761+00', '787', '1', 'bfde4f11-55fc-43cf-beec-b316c050d854', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 16:48:30.098921+00', '790', '2', '71183d72-abd2-4f5d-ac75-b891f16f3071', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 16:48:30.20026+00', '801', '3', '27952e6e-5d5b-4abc-b8fe-b784590ae544', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 16:48:30.314405+00', '803', NULL, '8acb20e2-316c-4601-801e-26501c51dd1c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 16:48:30.421129+00', '811', NULL, '123c374e-9434-4eb8-96c2-70c200a0b6ef', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 16:48:30.487127+00', '817', NULL, 'b62d28d7-4c07-42bf-a13e-532631dcc107', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 16:48:30.675273+00', '835', NULL, '7b871ded-0dee-403c-9ed7-481fa819ae07', '1', 'job.failed', NULL, '01a2230e-ed3d-7000-bb3c-95f046765705', E'{"job": "01a2230e-ed3d-7000-bb3c-95f046765705", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2230e-ed3d-7000-bb3c-95f046765705', '01a2230e-ed3d-7000-bb3c-95f046765705', NULL, NULL, NULL);
+('1', '2026-11-28 16:58:01.205451+00', '787', '1', '2d7286c1-9c33-44ce-a4d2-e71cb5ead581', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 16:58:01.329655+00', '790', '2', 'c5ba9578-cf83-431a-8c3a-abc950334efc', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 16:58:01.581449+00', '794', '3', '5dda8779-1993-45c5-af3b-6d3c148e3e45', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 16:58:01.652209+00', '802', NULL, '1b7ea3cb-bbab-4614-ae97-7dc04586c750', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 16:58:01.724947+00', '809', NULL, '54942d0a-f119-4e08-8e2a-7e58013950a0', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 16:58:01.78035+00', '815', NULL, '0339d399-3947-4d52-9954-0353016efefb', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 16:58:01.927319+00', '829', NULL, '657c30e3-d43f-4b93-80d5-7d11b7790d6b', '1', 'job.failed', NULL, '01a22317-a509-7000-b23a-97c821ea06ba', E'{"job": "01a22317-a509-7000-b23a-97c821ea06ba", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22317-a509-7000-b23a-97c821ea06ba', '01a22317-a509-7000-b23a-97c821ea06ba', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '852:852:', NULL, NULL, NULL, '2026-11-28 16:48:30.949571+00');
+('1', '0', '7', '846:848:846', NULL, NULL, NULL, '2026-11-28 16:58:02.103328+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 16:48:30.313304+00');
+('order b', '4', '2026-11-28 16:58:01.65103+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('21e88989-1016-4cd3-9f04-9c967d3d9db8', 'true');
+('9918dbca-45de-4ac1-94f8-485f26b8082f', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'true');
+('f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '854:854:', '2026-11-28 16:48:31.92557+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '853:853:', '2026-11-28 16:58:03.097948+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed29-7000-902e-cfa88b81304a', '2026-11-28 16:48:30.507188+00', '2026-11-28 16:48:30.507097+00', '2026-11-28 16:48:30.598962+00', '2026-11-28 16:48:30.940356+00', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "f53ab5a5-439f-42ee-9fe6-eaffc113857b", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2230e-ed3d-7000-bb3c-95f046765705', '2026-11-28 16:48:30.525774+00', '2026-11-28 16:48:30.525568+00', '2026-11-28 16:48:30.614761+00', '2026-11-28 16:48:30.671619+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', '2026-11-28 16:48:30.56647+00', 'infinity', '2026-11-28 16:48:30.614994+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2230e-edb2-7000-a840-6eae1974eec3', '2026-11-28 16:48:30.644569+00', '2026-11-28 16:48:30.644484+00', '2026-11-28 16:48:30.706903+00', NULL, '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-ee5a-7000-963a-85c8e6f0f36a', '2026-11-28 16:48:30.811145+00', '2026-11-28 16:48:30.811059+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-ee7b-7000-be11-fae4484c214c', '2026-11-28 16:48:30.864145+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-eea6-7000-a04a-77c0231a2e60', '2026-11-28 16:48:30.887002+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('cf38edfd-4d2b-4654-81c9-224f0cdbf5d7', '2026-11-28 16:48:30.942004+00', '2026-11-28 16:48:30.927625+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'type', NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22317-a4d3-7000-be4b-185e25f77e22', '2026-11-28 16:58:01.820811+00', '2026-11-28 16:58:01.820706+00', '2026-11-28 16:58:01.869362+00', '2026-11-28 16:58:01.94437+00', '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "e53bf52f-4ce8-479c-90fb-294f34ec2a99", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22317-a509-7000-b23a-97c821ea06ba', '2026-11-28 16:58:01.865991+00', '2026-11-28 16:58:01.865866+00', '2026-11-28 16:58:01.869748+00', '2026-11-28 16:58:01.913566+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22317-a543-7000-b838-91da5d50d3e3', '2026-11-28 16:58:01.928603+00', 'infinity', '2026-11-28 16:58:01.970402+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22317-a57a-7000-9242-f3ae23461f64', '2026-11-28 16:58:01.980751+00', '2026-11-28 16:58:01.980649+00', '2026-11-28 16:58:02.043286+00', NULL, '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22317-a5d0-7000-8fd0-d424ed7b7213', '2026-11-28 16:58:02.070077+00', '2026-11-28 16:58:02.069998+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22317-a5e0-7000-ba28-c916a55489c3', '2026-11-28 16:58:02.085969+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22317-a5ea-7000-8d96-d504bcc59500', '2026-11-28 16:58:02.091867+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('850a91d8-98ec-438e-b28a-6170588081b2', '2026-11-28 16:58:02.109573+00', '2026-11-28 16:58:02.107172+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.552051+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.571134+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:30.520546+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.610321+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:48:29.640515+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.707779+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:58:00.776401+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:58:00.860226+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:58:01.853568+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:58:00.930554+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:58:00.940154+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:58:00.997589+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'host', '15246', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:48:29.800409+00', '2026-11-28 16:48:30.875738+00');
+('f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', 'host', '1506', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:58:01.018847+00', '2026-11-28 16:58:02.105319+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '99c1c0c8-0aaa-4651-a45b-ca8e6629b7ac', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:48:29.953895+00');
+('yearly', '61a50c38-e16f-4016-9d18-e81f5dd494a5', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:58:01.114989+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2122,49 +2151,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.887999+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910804+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:48:30.488891+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:48:30.520423+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:48:30.520424+00'),
-('letters', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888021+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910843+00'),
-('orders', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888026+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910847+00'),
-('turnover', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888029+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:48:30.910849+00');
+('by-order', '1', '0', '7', '0', '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', '2026-11-28 16:58:04.119785+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:58:02.08848+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:58:01.801902+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:58:01.853479+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:58:01.853479+00'),
+('letters', '1', '0', '7', '0', '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', '2026-11-28 16:58:04.119812+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:58:02.027634+00'),
+('orders', '1', '0', '7', '0', '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', '2026-11-28 16:58:04.119818+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:58:02.088483+00'),
+('turnover', '1', '0', '7', '0', '1', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', '2026-11-28 16:58:04.119821+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:58:02.088447+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '123c374e-9434-4eb8-96c2-70c200a0b6ef', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:48:30.546412+00', '2026-11-28 16:48:30.546412+00');
+('letters', '1', '5', 'shop.placed', '54942d0a-f119-4e08-8e2a-7e58013950a0', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:58:01.885104+00', '2026-11-28 16:58:01.885104+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed3d-7000-bb3c-95f046765705', '1', '1', 'failed', '36ab8e08-b87c-4515-b4e9-a668849bc53b', 'system', '2026-11-28 16:48:30.614761+00', '2026-11-28 16:48:30.671987+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', '1', '1', 'suspended', '36ab8e08-b87c-4515-b4e9-a668849bc53b', 'system', '2026-11-28 16:48:30.614994+00', '2026-11-28 16:48:30.877056+00', NULL);
+('01a22317-a509-7000-b23a-97c821ea06ba', '1', '1', 'failed', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', 'system', '2026-11-28 16:58:01.869748+00', '2026-11-28 16:58:01.913907+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22317-a543-7000-b838-91da5d50d3e3', '1', '1', 'suspended', 'f1b10186-2d3f-4ec4-b5dd-cf90ae5c1127', 'system', '2026-11-28 16:58:01.970402+00', '2026-11-28 16:58:02.116298+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2230e-edb2-7000-a840-6eae1974eec3', '1', '2026-11-28 16:48:30.81+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22317-a57a-7000-9242-f3ae23461f64', '1', '2026-11-28 16:58:02.063+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed29-7000-902e-cfa88b81304a', 'f53ab5a5-439f-42ee-9fe6-eaffc113857b', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22317-a4d3-7000-be4b-185e25f77e22', 'e53bf52f-4ce8-479c-90fb-294f34ec2a99', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-edb2-7000-a840-6eae1974eec3', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:48:30.755215+00', NULL, '2026-11-28 16:48:30.800351+00');
+('01a22317-a57a-7000-9242-f3ae23461f64', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:58:02.057129+00', NULL, '2026-11-28 16:58:02.062043+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:48:30.645+00', '2026-11-28 16:48:30.665437+00'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'paid', 'event', NULL, '{"after": "7", "until": null}', NULL, NULL, '2026-11-28 16:48:30.773+00', NULL);
+('01a22317-a543-7000-b838-91da5d50d3e3', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:58:01.999+00', '2026-11-28 16:58:02.018752+00'),
+('01a22317-a543-7000-b838-91da5d50d3e3', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 16:58:02.061351+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '844');
+('01a22317-a543-7000-b838-91da5d50d3e3', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '846');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

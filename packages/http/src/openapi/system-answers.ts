@@ -290,6 +290,7 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
   Processes: z.object({ processes: z.array(process) }),
   Queues: z.object({ queues: z.array(group) }),
   JobTypes: z.object({ types: z.array(group) }),
+  BulkCount: z.object({ jobs: whole }),
   JobCounts: z.object({
     counts: z.partialRecord(z.enum([...jobStatuses, 'parked']), whole),
   }),

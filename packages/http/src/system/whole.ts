@@ -1,7 +1,7 @@
 import type { Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
-import { doctorQuery } from './queries.ts'
+import { bulkVerbIn, doctorQuery, given, jobCountQuery, type JobCountQuery } from './queries.ts'
 import { route, type Route } from './route.ts'
 
 /** Looking at the system as a whole: what is wrong, the outbox, processes, queues and types of jobs. */
@@ -72,6 +72,23 @@ export const wholeRoutes: readonly Route[] = [
     action: 'list',
     answer: 'JobCounts',
     handle: async ({ app }) => ({ counts: await app.jobs.openCounts() }),
+  }),
+  route<JobCountQuery>({
+    method: 'get',
+    path: '/bulk-counts/{verb}',
+    id: 'countBulk',
+    summary: 'To how many of the selected jobs something can be done now: exactly',
+    action: 'list',
+    query: jobCountQuery,
+    answer: 'BulkCount',
+    handle: async ({ app, path, query: { since, ...query } }) => ({
+      jobs: await app.jobs.bulk.count(bulkVerbIn(path), {
+        ...given(query),
+        ...(since === undefined ? {} : { since: new Date(since) }),
+        // Nothing is done here, so nothing has to be named.
+        all: true,
+      }),
+    }),
   }),
 ]
 

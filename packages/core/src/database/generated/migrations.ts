@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a',
+    checksum: 'e5c8f6920a758a1b915f0f41487c6b5ed48bca4c0024e812580755e85f5a19e1',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -883,6 +883,12 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
@@ -1250,7 +1256,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8',
+    checksum: 'fb9b64a1237e62cb86f83a49417cf63ecb07b4ad37fc9d3aaaf7762b790cb64d',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1656,7 +1662,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM :"schema".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM :"schema".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM :"schema".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1695,6 +1713,17 @@ BEGIN
   UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION :"schema".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || :'schema', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM :"schema".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
