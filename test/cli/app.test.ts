@@ -98,6 +98,24 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
   },
 )
 
+test('a worker serves its health while it runs, and on no port when it is not asked to', async () => {
+  await using worker = await startWorker('--health-port', '0', '--health-host', '127.0.0.1')
+  const port = /"port":(\d+)/u.exec(worker.stderr)?.[1]
+  const ask = async (path: string, method = 'GET'): Promise<[number, string]> => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method })
+    return [response.status, await response.text()]
+  }
+  expect(await ask('/healthz')).toEqual([200, '{"alive":true}'])
+  expect(await ask('/readyz')).toEqual([200, '{"ready":true,"reasons":[]}'])
+  expect((await ask('/readyz', 'POST'))[0]).toBe(405)
+  expect((await ask('/listeners'))[0]).toBe(404)
+  worker.stop()
+  expect((await worker.answer()).code).toBe(0)
+  await expect(ask('/healthz')).rejects.toThrow('fetch failed')
+  const wrong = await call('worker', '--health-port', '70000')
+  expect(wrong.code).toBe(exitCode.usage)
+})
+
 test('a halted listener is shown with its error, fails the doctor, and goes on when it is resumed', async () => {
   await using worker = await startWorker('--log', 'pretty')
   const sequence = await publishNote('bad')

@@ -80,6 +80,11 @@ export type { Pruned } from './outbox/kept/prune.ts'
 export type { GoBackOptions } from './outbox/kept/pruned.ts'
 export { describePublisher, type Publisher } from './outbox/ordered/publishers.ts'
 export type { Skip, SkipReport } from './outbox/ordered/skip-detector.ts'
+export {
+  withRequest,
+  type RequestContextOptions,
+  type RequestHeaders,
+} from './outbox/published/with-request.ts'
 export type { Published } from './outbox/published/publishing-transaction.ts'
 export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/read/stored-types.ts'
 
@@ -263,6 +268,12 @@ export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'
 export { discover, type DiscoverOptions } from './runtime/app/discover.ts'
+export {
+  createHealth,
+  type Health,
+  type HealthOptions,
+  type HealthReason,
+} from './runtime/app/health.ts'
 export type { Module } from './runtime/app/modules.ts'
 export type { Repair, RepairName } from './runtime/app/repair.ts'
 export type { RunnerOptions } from './runtime/runner/runner-options.ts'

@@ -66,6 +66,12 @@ export function uuidArgument(text: string): string {
   throw new InvalidArgumentError('It must be an id, a UUID.')
 }
 
+/** Reads a port. */
+export function portArgument(text: string): number {
+  if (/^\d{1,5}$/u.test(text) && Number(text) <= 65_535) return Number(text)
+  throw new InvalidArgumentError('It must be a port: a whole number up to 65535.')
+}
+
 /** Reads a moment. */
 export function timeArgument(text: string): Date {
   const time = new Date(text)

@@ -1,8 +1,16 @@
 import { once } from 'node:events'
 import { Option, type Command } from 'commander'
-import { migrateUp, type Logger } from 'tidemark'
-import { durationArgument } from '../arguments/arguments.ts'
+import {
+  createHealth,
+  migrateUp,
+  type App,
+  type HealthOptions,
+  type Logger,
+  type Runner,
+} from 'tidemark'
+import { durationArgument, portArgument } from '../arguments/arguments.ts'
 import { running, type Context } from '../command-run.ts'
+import { HealthServer } from '../health-server.ts'
 import { workerLogger, type LogFormat } from '../output/log.ts'
 import type { Place } from '../session/session.ts'
 import { startTelemetry } from '../telemetry.ts'
@@ -11,6 +19,8 @@ interface Options {
   readonly migrate?: boolean
   readonly log: LogFormat
   readonly drainTimeout: number
+  readonly healthPort?: number
+  readonly healthHost: string
 }
 
 /** `tidemark worker` */
@@ -31,6 +41,12 @@ export function addWorker(parent: Command, context: Context): void {
         .argParser(durationArgument)
         .default(30_000, '30s'),
     )
+    .option(
+      '--health-port <port>',
+      'serve GET /healthz (it lives) and GET /readyz (it can work, or why it cannot) over HTTP; 0 chooses a port',
+      portArgument,
+    )
+    .option('--health-host <host>', 'the address to serve them on', '0.0.0.0')
     .action(
       running<Options, []>(context, async ({ options, session, io }) => {
         const logger = workerLogger(io, options.log)
@@ -38,18 +54,36 @@ export function addWorker(parent: Command, context: Context): void {
         await using _ = await startTelemetry(process.env, logger)
         const app = await session.configuredApp(logger)
         const stopped = io.stopSignal()
+        let runner: Runner | undefined
+        // Before the worker: it lives while it migrates and starts.
+        await using health = await serveHealth(options, {
+          app,
+          runner: () => runner,
+          signal: stopped,
+        })
+        if (health !== undefined) logger.info({ port: health.port }, 'its health is served')
         if (options.migrate === true) await migrate(await session.place(), logger)
         const { drainTimeout } = options
-        await using runner = await app.start({ handleSignals: false, drainTimeout })
-        const fields = { process: runner.id, pid: process.pid, schema: app.schema }
+        await using started = await app.start({ handleSignals: false, drainTimeout })
+        runner = started
+        const fields = { process: started.id, pid: process.pid, schema: app.schema }
         logger.info(fields, 'the worker runs')
         io.ready?.()
         if (!stopped.aborted) await once(stopped, 'abort')
-        logger.info({ process: runner.id }, 'the worker stops: batches under way may finish')
-        await runner.stop()
-        logger.info({ process: runner.id }, 'the worker has stopped')
+        logger.info({ process: started.id }, 'the worker stops: batches under way may finish')
+        await started.stop()
+        logger.info({ process: started.id }, 'the worker has stopped')
       }),
     )
+}
+
+/** Serves the health of the process, if that is wanted. */
+async function serveHealth(
+  { healthPort, healthHost }: Options,
+  { app, ...of }: { readonly app: App } & Required<Pick<HealthOptions, 'runner' | 'signal'>>,
+): Promise<HealthServer | undefined> {
+  if (healthPort === undefined) return undefined
+  return HealthServer.listen(createHealth(app, of), healthPort, healthHost)
 }
 
 async function migrate(place: Place, logger: Logger): Promise<void> {

@@ -4,8 +4,7 @@ import { rejectUnknownOptions } from '../../errors/options.ts'
 import { ask } from '../../errors/user-code.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import type { SpawnOptions, SpawnOrigin } from '../../listener/declared/spawning.ts'
-import { currentCause } from '../../outbox/published/cause.ts'
-import { activeTraceContext } from '../../telemetry/trace-context.ts'
+import { currentCause, currentTrace } from '../../outbox/published/cause.ts'
 import { priorityOf } from '../declared/priority.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { longestQueue } from '../defined/define-queue.ts'
@@ -122,7 +121,7 @@ export function outgoingJob(
         ? null
         : (derivedKey(name, 'limit.rate.key', () => definition.rateKey(input), 0) ?? ''),
     lifecycle: definition.lifecycle?.join(',') ?? null,
-    ...activeTraceContext(),
+    ...currentTrace(),
   }
 }
 

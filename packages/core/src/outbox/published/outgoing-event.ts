@@ -6,8 +6,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { encodedPayload, type EventDraft } from '../../event/define-event.ts'
 import { encodeMetadata } from '../../event/metadata.ts'
 import type { EventSequence } from '../../event/sequence.ts'
-import { activeTraceContext } from '../../telemetry/trace-context.ts'
-import { currentCause } from './cause.ts'
+import { currentCause, currentTrace } from './cause.ts'
 
 /** How an event is published. */
 export interface PublishOptions {
@@ -103,7 +102,7 @@ export function outgoingEvents(
   if (options !== noOptions) requireTexts(options)
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
-  const { traceparent, tracestate } = activeTraceContext()
+  const { traceparent, tracestate } = currentTrace()
   const marked = cause?.step === undefined ? metadata : { ...metadata, 'tidemark.step': cause.step }
   const metadataJson = marked === undefined ? null : encodeMetadata(marked)
   return list.map((draft, index): OutgoingEvent => {

@@ -1,0 +1,48 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import type { FetchHandler } from './fetch-handler.ts'
+
+/**
+ * Makes a listener for `node:http`, and for frameworks that take one, Express among them: before or after
+ * `express.json()`. It passes the address of the socket along.
+ *
+ * @param api - what `createApi`, `createJobApi` or `createHealth` answers.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from 'node:http'
+ * import { createApi } from '@tidemark/http'
+ * import { toNodeListener } from '@tidemark/http/node'
+ *
+ * createServer(toNodeListener(createApi(tidemark))).listen(8080, 'localhost')
+ * ```
+ */
+export function toNodeListener(
+  api: FetchHandler,
+): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
+  const listener = getRequestListener(
+    (request, { incoming }) => api(request, { address: incoming.socket?.remoteAddress }),
+    { overrideGlobalObjects: false },
+  )
+  return (incoming, outgoing) => {
+    const framed = incoming as Framed
+    // Express takes the path that it mounts at off `url`; the API knows its whole path by `basePath`.
+    if (framed.originalUrl !== undefined) incoming.url = framed.originalUrl
+    if (incoming.readableEnded && framed.rawBody === undefined) framed.rawBody = bodyOf(framed)
+    void listener(incoming, outgoing)
+  }
+}
+
+/** A request as a framework leaves it. */
+interface Framed extends IncomingMessage {
+  readonly originalUrl?: string
+  /** What a parser has made of the body, which can be read only once. */
+  readonly body?: unknown
+  rawBody?: Buffer
+}
+
+/** The body again, of what a parser has made of it. */
+function bodyOf({ body }: Framed): Buffer {
+  if (Buffer.isBuffer(body)) return body
+  return Buffer.from(typeof body === 'string' ? body : (JSON.stringify(body) ?? ''))
+}
