@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
 import { serve } from '@hono/node-server'
 import { createApi, type ApiOptions } from '@tidemark/http'
 import { toFastify } from '@tidemark/http/fastify'
@@ -33,6 +34,8 @@ afterEach(async () => {
 /** Something that listens, and how it is shut down. */
 interface Listening extends AsyncDisposable {
   readonly url: string
+  /** Ends the streams and takes no more requests. */
+  stop(): void
 }
 
 const options = (): ApiOptions => ({ basePath, signal: closing.signal, overviewInterval: 10 })
@@ -45,14 +48,22 @@ async function until(server: Server): Promise<Listening> {
   if (!server.listening) await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async [Symbol.asyncDispose]() {
-      // What a shutdown does: the streams end, then the server has nothing to wait for.
+    stop() {
       closing.abort()
       server.close()
+    },
+    async [Symbol.asyncDispose]() {
+      // What is kept alive and idle is not waited for.
       server.closeIdleConnections()
-      await once(server, 'close')
+      if (server.listening) server.close()
+      if (await connected(server)) await once(server, 'close')
     },
   }
+}
+
+async function connected(server: Server): Promise<boolean> {
+  const count = promisify(server.getConnections.bind(server))
+  return (await count()) > 0
 }
 
 const frameworks: Readonly<Record<string, () => Promise<Listening>>> = {
@@ -137,9 +148,10 @@ describe.each(Object.entries(frameworks))('%s', (name, start) => {
     while (!text.includes('event: overview')) {
       text += new TextDecoder().decode((await reader.read()).value)
     }
-    await server[Symbol.asyncDispose]()
+    server.stop()
     let ended = false
     while (!ended) ({ done: ended } = await reader.read())
+    await server[Symbol.asyncDispose]()
   })
 })
 

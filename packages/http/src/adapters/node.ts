@@ -29,8 +29,16 @@ export function toNodeListener(
     // Express takes the path that it mounts at off `url`; the API knows its whole path by `basePath`.
     if (framed.originalUrl !== undefined) incoming.url = framed.originalUrl
     if (incoming.readableEnded && framed.rawBody === undefined) framed.rawBody = bodyOf(framed)
+    outgoing.once('finish', () => {
+      if (isStream(outgoing) && incoming.httpVersionMajor === 1) incoming.socket.end()
+    })
     void listener(incoming, outgoing)
   }
+}
+
+/** A stream that has ended leaves a connection that a server which closes would wait for until nobody keeps it alive. */
+function isStream(outgoing: ServerResponse): boolean {
+  return outgoing.getHeader('content-type') === 'text/event-stream'
 }
 
 /** A request as a framework leaves it. */
