@@ -74,7 +74,6 @@ test('a mail server that takes each mail for a new one is found out, and the rep
     () => undefined,
     (error: unknown) => error as Error & { readonly code: string },
   )
-  if (process.env["SHOW"]) console.log(found?.message)
   expect(found?.code).toBe('TIDEMARK_TESTING_INVARIANT')
   expect(found?.message).toMatch(/1\. the process dies (?:before|after)|1\. it loses/u)
   expect(found?.message).toContain('schedule: [')

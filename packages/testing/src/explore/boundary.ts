@@ -1,11 +1,15 @@
 /** What happens at a statement: to the connection that it goes over, or to the whole process. */
-export type FaultKind = 'dies before' | 'dies after' | 'loses the connection before' | 'loses the answer to'
+export type FaultKind =
+  | 'dies before'
+  | 'dies after'
+  | 'loses the connection before'
+  | 'loses the answer to'
 
 /** All kinds, the likeliest to matter first. */
 export const faultKinds: readonly FaultKind[] = [
-  'dies after',
   'dies before',
   'loses the answer to',
+  'dies after',
   'loses the connection before',
 ]
 
@@ -43,6 +47,20 @@ export class StatementNames {
     this.#last = short
     return short
   }
+}
+
+const writes = /^(?:insert|update|delete|with|commit)\b|^select [^*]*\(/iu
+
+/**
+ * Puts faults into the order in which they are worth trying: the first of the statements with a text before the second,
+ * those that write before those that read, and kinds by how likely they matter.
+ */
+export function byPromise(one: ExploredFault, other: ExploredFault): number {
+  return rank(one) - rank(other)
+}
+
+function rank({ kind, statement, nth }: ExploredFault): number {
+  return nth * 100 + (writes.test(statement) ? 0 : 10) + faultKinds.indexOf(kind)
 }
 
 function shorten(text: string): string {

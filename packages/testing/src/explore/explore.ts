@@ -1,6 +1,6 @@
 import type { App } from 'tidemark'
 import { rejectUnknownOptions, TestingError } from '../testing-error.ts'
-import { faultKinds, type ExploredFault } from './boundary.ts'
+import { byPromise, faultKinds, type ExploredFault } from './boundary.ts'
 import { Draw } from './draw.ts'
 import type { Scenario } from './scenario.ts'
 import { tell } from './telling.ts'
@@ -69,7 +69,6 @@ export async function explore(
 ): Promise<Exploration> {
   rejectUnknownOptions('explore', options, knownOptions)
   const { seed = 1, budget = 30_000, patience = 20_000, schedule } = options
-  const deadline = Date.now() + budget
   let tried = 0
   const holds = async (faults: readonly ExploredFault[]): Promise<unknown> => {
     tried += 1
@@ -91,11 +90,14 @@ export async function explore(
       : Array.from({ length: Math.min(times, 3) }, (_, n) => ({ statement, nth: n + 1 })),
   )
   const draw = new Draw(seed)
-  const singles = draw.shuffled(
-    faultKinds.flatMap((kind) => points.map((point): ExploredFault => ({ kind, ...point }))),
-  )
+  const deadline = Date.now() + budget
+  const singles = draw
+    .shuffled(
+      faultKinds.flatMap((kind) => points.map((point): ExploredFault => ({ kind, ...point }))),
+    )
+    .toSorted(byPromise)
   for (const fault of singles) {
-    if (Date.now() > deadline) break
+    if (tried > 0 && Date.now() > deadline) break
     const error = await holds([fault])
     if (error !== undefined) throw broken([fault], error, seed)
   }

@@ -7,9 +7,9 @@ export interface Scenario {
   /** Tables and rows of the application that each telling begins with. Defaults to none. */
   readonly template?: DatabaseTemplate
   /** Called before each telling: empties what the test keeps in memory. */
-  readonly before?: () => Promise<void> | void
+  readonly before?: () => unknown
   /** What happens, on connections that are never cut: publishes, spawns, calls commands. */
-  readonly when: (app: App) => Promise<unknown>
+  readonly when: (app: App) => unknown
   /** Throws when something is not as it must be. Everything has come to rest by then. */
-  readonly invariant: (app: App, database: TestDatabase) => Promise<unknown>
+  readonly invariant: (app: App, database: TestDatabase) => unknown
 }

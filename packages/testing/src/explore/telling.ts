@@ -98,15 +98,23 @@ async function work(
 }
 
 /** Lets the time pass after which a dead process is known to be dead. */
-async function bury({ schema, query }: TestDatabase): Promise<void> {
-  await query(`UPDATE "${schema}".processes SET heartbeat_at = heartbeat_at - interval '1 day'`)
-  await query(
+async function bury(database: TestDatabase): Promise<void> {
+  const { schema } = database
+  await database.query(
+    `UPDATE "${schema}".processes SET heartbeat_at = heartbeat_at - interval '1 day'`,
+  )
+  await database.query(
     `UPDATE "${schema}".cursors SET lease_until = clock_timestamp() WHERE owner IS NOT NULL`,
   )
 }
 
 function appAt({ options }: App, connectionString: string): App {
-  const { pool: _pool, connection: _connection, listenConnectionString: _, ...rest } = options as AppOptions & {
+  const {
+    pool: _pool,
+    connection: _connection,
+    listenConnectionString: _,
+    ...rest
+  } = options as AppOptions & {
     readonly [name: string]: unknown
   }
   return defineApp({ ...rest, connectionString, logger: silentLogger, maxConnections: 6 })

@@ -115,6 +115,8 @@ class Connection {
       for (const message of answered.read(chunk)) this.#answer(message)
     })
     for (const socket of [client, server]) {
+      // Messages go on one by one: none waits until the one before is acknowledged.
+      socket.setNoDelay(true)
       socket.on('error', () => this.end())
       socket.on('close', () => this.end())
     }

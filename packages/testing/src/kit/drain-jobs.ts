@@ -42,7 +42,10 @@ export async function waitForRest(app: App, deadline: number): Promise<void> {
     if (Date.now() > deadline) {
       throw new TestingError(
         'TIDEMARK_TESTING_NOT_IDLE',
-        [`there are jobs left after ${Date.now() - started} ms`, ...left.map((one) => `  - ${one}`)].join('\n'),
+        [
+          `there are jobs left after ${Date.now() - started} ms`,
+          ...left.map((one) => `  - ${one}`),
+        ].join('\n'),
         'A job that never ends needs a shorter timeout; one whose type nobody runs, its module.',
       )
     }
