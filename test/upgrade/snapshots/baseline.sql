@@ -2,10 +2,11 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a
+-- migrated by 4 jobs 915238673f40de366c576b385a91f90f4bb69dbcb013ad98d232c7ac1dd421bd
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8
+-- migrated by 6 job-work ab7468a8394cbb1da48a463a9fcd9166ccf41a1fef2a1d69102477628b27e458
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
+-- migrated by 8 job-counts a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c
 
 BEGIN;
 
@@ -835,7 +836,15 @@ CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
 CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
-CREATE INDEX jobs_parent ON "tidemark".jobs (parent) WHERE parent IS NOT NULL;
+
+-- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
+CREATE INDEX jobs_by_type ON "tidemark".jobs ((name || ''), status, id);
+CREATE INDEX jobs_by_queue ON "tidemark".jobs ((queue || ''), id) WHERE queue <> 'default';
+CREATE INDEX jobs_by_unique_key ON "tidemark".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_by_concurrency_key ON "tidemark".jobs ((concurrency_key || ''), id)
+  WHERE concurrency_key IS NOT NULL;
+CREATE INDEX jobs_parent ON "tidemark".jobs (parent, id) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
 
@@ -1052,7 +1061,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '915238673f40de366c576b385a91f90f4bb69dbcb013ad98d232c7ac1dd421bd');
 
 -- 5 job-turns
 -- breaking: no
@@ -1736,39 +1745,6 @@ END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 
--- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
--- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
--- planned while the table was small would read all of it, later, until it is analysed.
---
--- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
--- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
--- one" first, then compares each running job with each given one. The first five executions on each connection were
--- planned so.
---
--- INVARIANT: the ids come in order, as from everybody who locks several.
-CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN
-  IF outputs IS NULL THEN
-    RETURN QUERY
-      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-      FROM unnest(ids, tokens) AS u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  ELSE
-    RETURN QUERY
-      UPDATE "tidemark".jobs j
-      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-        requested = NULL
-      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  END IF;
-END $$;
-
 -- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
 -- and only then locked.
 CREATE FUNCTION "tidemark".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
@@ -1782,7 +1758,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'ab7468a8394cbb1da48a463a9fcd9166ccf41a1fef2a1d69102477628b27e458');
 
 -- 7 job-story
 -- breaking: no
@@ -1887,6 +1863,184 @@ END $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685');
 
+-- 8 job-counts
+-- breaking: no
+--
+-- How many jobs of each type are in each status, without reading them.
+
+-- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
+-- a claim has nothing to count.
+CREATE TABLE "tidemark".job_counts (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL,
+  PRIMARY KEY (name, status)
+) WITH (fillfactor = 50);
+
+-- What has changed since. Whoever spawns, settles or deletes jobs adds rows, in the same transaction, and waits for
+-- nobody: as rows of job_counts that are changed in place, a long transaction that completes a job would hold up all
+-- others that do.
+CREATE TABLE "tidemark".job_count_changes (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL
+);
+
+-- When changes are folded next. Whoever folds holds the row.
+CREATE TABLE "tidemark".job_count_turn (
+  one      boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  folds_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO "tidemark".job_count_turn DEFAULT VALUES;
+
+CREATE FUNCTION "tidemark".count_spawned_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT a.name, CASE a.status WHEN 'running' THEN 'queued' ELSE a.status END, count(*) FROM added a GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".count_deleted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT d.name, CASE d.status WHEN 'running' THEN 'queued' ELSE d.status END, -count(*) FROM deleted d GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM "tidemark".job_counts;
+  DELETE FROM "tidemark".job_count_changes;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER count_spawned_jobs AFTER INSERT ON "tidemark".jobs REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_spawned_jobs();
+CREATE TRIGGER count_deleted_jobs AFTER DELETE ON "tidemark".jobs REFERENCING OLD TABLE AS deleted
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_deleted_jobs();
+-- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
+-- complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER count_changed_job AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
+  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
+          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
+        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
+  EXECUTE FUNCTION "tidemark".count_changed_job();
+CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON "tidemark".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".forget_job_counts();
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET tidemark.jobs_counted = 'yes'
+AS $$
+DECLARE
+  completed uuid[];
+  names     text[];
+BEGIN
+  IF outputs IS NULL THEN
+    WITH done AS (
+      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  ELSE
+    WITH done AS (
+      UPDATE "tidemark".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  END IF;
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
+      (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
+  RETURN QUERY SELECT unnest(completed);
+END $$;
+
+-- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.
+CREATE FUNCTION "tidemark".counted_jobs() RETURNS TABLE (name text, status text, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT c.name, c.status, sum(c.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT r.name, s.status, s.sign * r.jobs FROM (
+      SELECT j.name, count(*) AS jobs FROM "tidemark".jobs j
+      WHERE j.status = 'running' AND j.process IS NOT NULL GROUP BY 1) AS r,
+      (VALUES ('running', 1), ('queued', -1)) AS s (status, sign)) AS c
+  GROUP BY 1, 2 HAVING sum(c.jobs) <> 0
+$$;
+
+-- Folds what has changed. One process does so at a time, and, where a snapshot that is held elsewhere keeps what was
+-- folded in its way, once in as long as makes it a fiftieth of the time.
+CREATE FUNCTION "tidemark".fold_job_counts(most integer DEFAULT 20000) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  -- A time that far ahead is from a clock that was.
+  PERFORM FROM "tidemark".job_count_turn t
+    WHERE t.folds_at <= began OR t.folds_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH folded AS (
+    DELETE FROM "tidemark".job_count_changes h
+    WHERE h.ctid = ANY (ARRAY(SELECT i.ctid FROM "tidemark".job_count_changes i LIMIT most))
+    RETURNING h.name, h.status, h.jobs)
+  INSERT INTO "tidemark".job_counts AS k (name, status, jobs)
+    SELECT f.name, f.status, sum(f.jobs) FROM folded f GROUP BY 1, 2 HAVING sum(f.jobs) <> 0
+    ON CONFLICT (name, status) DO UPDATE SET jobs = k.jobs + excluded.jobs;
+  DELETE FROM "tidemark".job_counts k WHERE k.jobs = 0;
+  UPDATE "tidemark".job_count_turn SET folds_at = clock_timestamp()
+    + greatest(interval '1 s', least(49 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
+
+-- Types and statuses whose count is not what it should be, and by how much: somebody has changed jobs with triggers
+-- disabled. Reads all jobs.
+CREATE FUNCTION "tidemark".miscounted_jobs() RETURNS TABLE (name text, status text, counted bigint, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT a.name, a.status, sum(a.counted)::bigint, sum(a.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs AS counted, 0 AS jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs, 0 FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT j.name, CASE j.status WHEN 'running' THEN 'queued' ELSE j.status END, 0, count(*)
+    FROM "tidemark".jobs j GROUP BY 1, 2) AS a
+  GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
+$$;
+
+-- Makes the counts agree with the jobs again, while others work: the difference is that of one snapshot, in which
+-- changes and what they count are together.
+CREATE FUNCTION "tidemark".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
+  WITH added AS (
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT m.name, m.status, m.jobs - m.counted FROM "tidemark".miscounted_jobs() m RETURNING 1)
+  SELECT count(*) FROM added
+$$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'job-counts', false, 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c');
+
 COMMIT;
 
 
@@ -1922,75 +2076,95 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('8081327a-7cce-4e6c-b6de-96fcec14dfac', 'true', '2026-11-28 16:24:01.24659+00');
+('c53ed570-a342-48c7-a532-4ce7e03c1897', 'true', '2026-11-28 17:05:13.238718+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 16:24:01.259078+00', '785', '1', '4507f5f0-451d-4317-b926-2038df200faf', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 16:24:01.460773+00', '793', '2', '3eca0068-0a14-4da5-8575-8e3e0eb2638a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 16:24:01.630581+00', '801', '3', 'a3c25116-7088-45e0-ae81-72b4abae0125', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 16:24:01.663173+00', '803', NULL, 'ac552e86-1c87-4c54-b1ac-2343bd5dd9b6', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 16:24:01.749881+00', '811', NULL, '297ada0d-159e-436c-a051-060c52deca66', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 16:24:01.802657+00', '817', NULL, 'c74139f9-7fcc-4044-b45e-83e5d95756f2', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 16:24:02.056082+00', '836', NULL, 'e2349f92-94d8-4583-92ce-9f1c2b7c5259', '1', 'job.failed', NULL, '01a222f8-8458-7000-8d3e-6a6d0949596b', E'{"job": "01a222f8-8458-7000-8d3e-6a6d0949596b", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a222f8-8458-7000-8d3e-6a6d0949596b', '01a222f8-8458-7000-8d3e-6a6d0949596b', NULL, NULL, NULL);
+('1', '2026-11-28 17:05:13.273111+00', '789', '1', '5e40b717-3076-4814-9fed-077cb04b5cd5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 17:05:13.339915+00', '791', '2', '5fe35ec8-b8bf-4719-a670-8ce66ff2e604', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 17:05:13.418537+00', '797', '3', '1aa71836-af98-47c2-abc1-b51d522cc0bf', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 17:05:13.432092+00', '801', NULL, 'd593bc83-fb99-4720-90de-7cffa849fd3e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 17:05:13.450288+00', '805', NULL, '88c20563-ad68-46d4-9a56-99185a950ec9', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 17:05:13.476056+00', '811', NULL, '1bfd5055-7fdd-401f-9b20-92d8a44a085b', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 17:05:13.665144+00', '827', NULL, 'a5de3f64-6c73-458b-8e4b-7785ba58f7a7', '1', 'job.failed', NULL, '01a2231e-3b3c-7000-8945-22b6fdb20b5d', E'{"job": "01a2231e-3b3c-7000-8945-22b6fdb20b5d", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2231e-3b3c-7000-8945-22b6fdb20b5d', '01a2231e-3b3c-7000-8945-22b6fdb20b5d', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
-ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.horizon_samples;
-INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '1', '790:790:', NULL, NULL, NULL, '2026-11-28 16:24:01.458601+00');
-ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 16:24:01.662203+00');
+('order b', '4', '2026-11-28 17:05:13.431037+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('8770936f-ef25-4e51-9819-6f32a6e58a36', 'true');
+('31849ef9-fdcc-4354-bc7b-a434c63acb0c', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_count_changes;
+INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('broken', 'queued', '-1'),
+('broken', 'queued', '1'),
+('import', 'queued', '1'),
+('import', 'queued', '1'),
+('invoice', 'queued', '-1'),
+('invoice', 'queued', '1'),
+('invoice', 'scheduled', '1'),
+('later', 'paused', '1'),
+('later', 'scheduled', '-1'),
+('later', 'scheduled', '1'),
+('later', 'scheduled', '1'),
+('report', 'completed', '1'),
+('report', 'queued', '-1'),
+('report', 'queued', '1'),
+('retired', 'queued', '1');
+ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_count_turn;
+INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
+('true', '2026-11-28 17:05:14.231047+00');
+ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('8081327a-7cce-4e6c-b6de-96fcec14dfac', 'true');
+('c53ed570-a342-48c7-a532-4ce7e03c1897', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '768:768:', '2026-11-28 16:24:03.214245+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '846:846:', '2026-11-28 17:05:15.124815+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-8433-7000-bc21-83635363a1f6', '2026-11-28 16:24:01.857651+00', '2026-11-28 16:24:01.857562+00', '2026-11-28 16:24:01.933942+00', '2026-11-28 16:24:02.006396+00', '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "68d72386-cb96-4ff7-a718-075f30728ee1", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a222f8-8458-7000-8d3e-6a6d0949596b', '2026-11-28 16:24:01.88325+00', '2026-11-28 16:24:01.883152+00', '2026-11-28 16:24:01.934472+00', '2026-11-28 16:24:02.010376+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a222f8-8468-7000-85a1-7e6623103aa9', '2026-11-28 16:24:01.90004+00', 'infinity', '2026-11-28 16:24:01.934494+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a222f8-848a-7000-9435-a7b4ed3030c1', '2026-11-28 16:24:01.934611+00', '2026-11-28 16:24:01.934533+00', '2026-11-28 16:24:02.044719+00', NULL, '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222f8-8512-7000-a8b5-340f79fafc7c', '2026-11-28 16:24:02.074763+00', '2026-11-28 16:24:02.074684+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222f8-851c-7000-a583-795dcb8f4456', '2026-11-28 16:24:02.077374+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a222f8-8529-7000-9062-b55741ae89f7', '2026-11-28 16:24:02.090926+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('70ab0ee3-74fd-4aea-ad39-a3b76c1b02d9', '2026-11-28 16:24:02.118904+00', '2026-11-28 16:24:02.116279+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2231e-3b23-7000-b7cc-87ec066ba243', '2026-11-28 17:05:13.508875+00', '2026-11-28 17:05:13.508766+00', '2026-11-28 17:05:13.552245+00', '2026-11-28 17:05:13.63103+00', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "018862ac-fad9-42cc-9a86-5fba88cca5d4", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2231e-3b3c-7000-8945-22b6fdb20b5d', '2026-11-28 17:05:13.539972+00', '2026-11-28 17:05:13.539871+00', '2026-11-28 17:05:13.552667+00', '2026-11-28 17:05:13.61057+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2231e-3b55-7000-8251-2426aa1a88c9', '2026-11-28 17:05:13.571911+00', 'infinity', '2026-11-28 17:05:13.630522+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2231e-3b95-7000-8798-b74f26ebac92', '2026-11-28 17:05:13.623059+00', '2026-11-28 17:05:13.62297+00', '2026-11-28 17:05:13.630676+00', NULL, '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2231e-3bb6-7000-9f9e-05ca206c3ece', '2026-11-28 17:05:13.655382+00', '2026-11-28 17:05:13.655304+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2231e-3bc6-7000-a4c0-bc613f2fc6de', '2026-11-28 17:05:13.671632+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2231e-3bcb-7000-ab2f-977e2cf66b14', '2026-11-28 17:05:13.67634+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('21667c6f-5460-4275-a514-59bfa114d4a1', '2026-11-28 17:05:13.720203+00', '2026-11-28 17:05:13.713554+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:24:01.023961+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:24:01.037053+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:24:01.839379+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:24:01.06469+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:24:01.072668+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:24:01.082587+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.027755+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.039942+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.494815+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.071019+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 17:05:13.100454+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.135513+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('8081327a-7cce-4e6c-b6de-96fcec14dfac', 'host', '20547', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:24:01.1062+00', '2026-11-28 16:24:02.241909+00');
+('c53ed570-a342-48c7-a532-4ce7e03c1897', 'host', '21222', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 17:05:13.15701+00', '2026-11-28 17:05:13.660415+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '464592aa-9b3a-4963-a79d-b404c8f7b2c1', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:24:01.199825+00');
+('yearly', 'f3c68334-8d9f-4d79-8d01-9e4562d00b77', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 17:05:13.191054+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2005,49 +2179,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', '2026-11-28 16:24:04.242849+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:24:02.14662+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:24:01.823695+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:24:01.839264+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:24:01.839264+00'),
-('letters', '1', '0', '7', '0', '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', '2026-11-28 16:24:04.242895+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:24:02.146627+00'),
-('orders', '1', '0', '7', '0', '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', '2026-11-28 16:24:04.242901+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:24:02.146582+00'),
-('turnover', '1', '0', '7', '0', '1', '8081327a-7cce-4e6c-b6de-96fcec14dfac', '2026-11-28 16:24:04.242904+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:24:02.146624+00');
+('by-order', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669669+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759012+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 17:05:13.499081+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 17:05:13.494682+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 17:05:13.494682+00'),
+('letters', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669688+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759052+00'),
+('orders', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669693+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759058+00'),
+('turnover', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669697+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 17:05:13.75906+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '297ada0d-159e-436c-a051-060c52deca66', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:24:01.858419+00', '2026-11-28 16:24:01.858419+00');
+('letters', '1', '5', 'shop.placed', '88c20563-ad68-46d4-9a56-99185a950ec9', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 17:05:13.50003+00', '2026-11-28 17:05:13.50003+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-8458-7000-8d3e-6a6d0949596b', '1', '1', 'failed', '8081327a-7cce-4e6c-b6de-96fcec14dfac', 'system', '2026-11-28 16:24:01.934472+00', '2026-11-28 16:24:02.010706+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a222f8-8468-7000-85a1-7e6623103aa9', '1', '1', 'suspended', '8081327a-7cce-4e6c-b6de-96fcec14dfac', 'system', '2026-11-28 16:24:01.934494+00', '2026-11-28 16:24:02.126265+00', NULL);
+('01a2231e-3b3c-7000-8945-22b6fdb20b5d', '1', '1', 'failed', 'c53ed570-a342-48c7-a532-4ce7e03c1897', 'system', '2026-11-28 17:05:13.552667+00', '2026-11-28 17:05:13.611002+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2231e-3b55-7000-8251-2426aa1a88c9', '1', '1', 'suspended', 'c53ed570-a342-48c7-a532-4ce7e03c1897', 'system', '2026-11-28 17:05:13.630522+00', '2026-11-28 17:05:13.77095+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a222f8-848a-7000-9435-a7b4ed3030c1', '1', '2026-11-28 16:24:02.065+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2231e-3b95-7000-8798-b74f26ebac92', '1', '2026-11-28 17:05:13.654+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-8433-7000-bc21-83635363a1f6', '68d72386-cb96-4ff7-a718-075f30728ee1', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2231e-3b23-7000-b7cc-87ec066ba243', '018862ac-fad9-42cc-9a86-5fba88cca5d4', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-848a-7000-9435-a7b4ed3030c1', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:24:02.053337+00', NULL, '2026-11-28 16:24:02.064092+00');
+('01a2231e-3b95-7000-8798-b74f26ebac92', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 17:05:13.638453+00', NULL, '2026-11-28 17:05:13.653533+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-8468-7000-85a1-7e6623103aa9', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:24:01.958+00', '2026-11-28 16:24:02.006466+00'),
-('01a222f8-8468-7000-85a1-7e6623103aa9', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 16:24:02.047897+00', NULL);
+('01a2231e-3b55-7000-8251-2426aa1a88c9', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 17:05:13.632+00', '2026-11-28 17:05:13.653784+00'),
+('01a2231e-3b55-7000-8251-2426aa1a88c9', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 17:05:13.697061+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a222f8-8468-7000-85a1-7e6623103aa9', 'paid', 'event', 'shop.paid', 'a', '6', NULL, '848');
+('01a2231e-3b55-7000-8251-2426aa1a88c9', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '845');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2059,5 +2233,4 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
-SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);
