@@ -191,6 +191,12 @@ CREATE TABLE :"schema".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
   job          uuid        NOT NULL REFERENCES :"schema".jobs (id) ON DELETE CASCADE,

@@ -273,6 +273,8 @@ CREATE TABLE tidemark.job_steps (
   CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
+CREATE INDEX job_steps_children ON tidemark.job_steps USING btree (((output ->> 'child'::text))) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
+CREATE INDEX job_steps_events ON tidemark.job_steps USING btree (job) WHERE (kind = 'event'::text);
 
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
@@ -507,6 +509,27 @@ CREATE TABLE tidemark.snapshots (
   state_meta jsonb,
   CONSTRAINT snapshots_pkey PRIMARY KEY (stream)
 ) WITH (fillfactor=70);
+
+CREATE TABLE tidemark.states (
+  store text NOT NULL,
+  key text NOT NULL,
+  created_at timestamp with time zone NOT NULL,
+  updated_at timestamp with time zone NOT NULL,
+  expires_at timestamp with time zone,
+  forget_at timestamp with time zone,
+  version bigint NOT NULL,
+  token bigint NOT NULL,
+  write_id text NOT NULL,
+  name text,
+  status text,
+  fields jsonb NOT NULL,
+  body text,
+  CONSTRAINT states_pkey PRIMARY KEY (store, key)
+);
+CREATE INDEX states_created ON tidemark.states USING btree (store, created_at DESC, key DESC);
+CREATE INDEX states_fields ON tidemark.states USING gin (fields jsonb_path_ops);
+CREATE INDEX states_forget ON tidemark.states USING btree (forget_at) WHERE (forget_at IS NOT NULL);
+CREATE INDEX states_status ON tidemark.states USING btree (store, status, created_at DESC, key DESC) WHERE (status IS NOT NULL);
 
 CREATE TABLE tidemark.streams (
   stream text NOT NULL,
@@ -1392,6 +1415,17 @@ AS $function$
   WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.pruned_after(types text[], after bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid(), payload_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1709,7 +1743,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1748,4 +1794,82 @@ BEGIN
   UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.write_state(in_store text, in_key text, op text, in_write_id text, in_token bigint, if_version bigint, changes text[], in_body text, in_name text, in_status text, in_fields jsonb, ttl double precision, remember double precision)
+ RETURNS TABLE(outcome text, state tidemark.states, live boolean)
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_column
+DECLARE
+  at      timestamptz;
+  current "tidemark".states%ROWTYPE;
+  next    "tidemark".states%ROWTYPE;
+  there   boolean;
+  lives   boolean;
+  keeps   boolean;
+BEGIN
+  LOOP
+    SELECT s.* INTO current FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key FOR UPDATE;
+    there := FOUND;
+    -- After the lock: whoever held it may have written at a later time than this call began. Milliseconds, so that
+    -- what is read compares with what is stored.
+    at := date_trunc('milliseconds', clock_timestamp());
+    IF there AND current.forget_at <= at THEN
+      DELETE FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key;
+      there := false;
+    END IF;
+    lives := there AND current.body IS NOT NULL AND (current.expires_at IS NULL OR current.expires_at > at);
+    IF there AND current.write_id = in_write_id THEN
+      RETURN QUERY SELECT 'written', current, lives;
+      RETURN;
+    END IF;
+    outcome := CASE
+      WHEN there AND in_token < current.token THEN 'fenced'
+      WHEN lives AND op = 'create' THEN 'exists'
+      WHEN NOT lives AND op IN ('update', 'delete') THEN 'missing'
+      WHEN if_version IS NULL OR if_version = CASE WHEN there THEN current.version ELSE 0 END THEN 'written'
+      WHEN there THEN 'conflict'
+      ELSE 'missing'
+    END;
+    IF outcome <> 'written' THEN
+      IF there THEN RETURN QUERY SELECT outcome, current, lives; END IF;
+      RETURN;
+    END IF;
+
+    keeps := lives AND op = 'update';
+    next.store := in_store;
+    next.key := in_key;
+    next.write_id := in_write_id;
+    next.token := in_token;
+    next.version := CASE WHEN there THEN current.version ELSE 0 END + 1;
+    -- A clock that was set back must not make it younger than it was.
+    next.updated_at := CASE WHEN there THEN greatest(at, current.updated_at) ELSE at END;
+    next.created_at := CASE WHEN lives THEN current.created_at ELSE next.updated_at END;
+    IF op = 'delete' THEN
+      next.fields := '{}';
+      next.expires_at := at;
+    ELSE
+      next.body := CASE WHEN 'value' = ANY (changes) OR NOT keeps THEN in_body ELSE current.body END;
+      next.name := CASE WHEN 'name' = ANY (changes) OR NOT keeps THEN in_name ELSE current.name END;
+      next.status := CASE WHEN 'status' = ANY (changes) OR NOT keeps THEN in_status ELSE current.status END;
+      next.fields := CASE WHEN 'fields' = ANY (changes) OR NOT keeps THEN coalesce(in_fields, '{}') ELSE current.fields END;
+      next.expires_at := CASE WHEN 'ttl' = ANY (changes) OR NOT keeps THEN at + ttl * interval '1 ms'
+        ELSE current.expires_at END;
+    END IF;
+    next.forget_at := next.expires_at + remember * interval '1 ms';
+
+    IF there THEN
+      UPDATE "tidemark".states s SET created_at = next.created_at, updated_at = next.updated_at,
+        expires_at = next.expires_at, forget_at = next.forget_at, version = next.version, token = next.token,
+        write_id = next.write_id, name = next.name, status = next.status, fields = next.fields, body = next.body
+      WHERE s.store = in_store AND s.key = in_key;
+    ELSE
+      INSERT INTO "tidemark".states SELECT next.* ON CONFLICT DO NOTHING;
+      -- Somebody else has made the row since it was looked for: it is judged by what that one wrote.
+      CONTINUE WHEN NOT FOUND;
+    END IF;
+    RETURN QUERY SELECT 'written', next, next.body IS NOT NULL;
+    RETURN;
+  END LOOP;
 END $function$;

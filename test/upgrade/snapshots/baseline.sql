@@ -2,11 +2,12 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 915238673f40de366c576b385a91f90f4bb69dbcb013ad98d232c7ac1dd421bd
+-- migrated by 4 jobs acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work ab7468a8394cbb1da48a463a9fcd9166ccf41a1fef2a1d69102477628b27e458
+-- migrated by 6 job-work 35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
--- migrated by 8 job-counts a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c
+-- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
+-- migrated by 9 job-counts a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c
 
 BEGIN;
 
@@ -883,6 +884,12 @@ CREATE TABLE "tidemark".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON "tidemark".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON "tidemark".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+
 -- What was said to a job, kept until it asks.
 CREATE TABLE "tidemark".job_signals (
   job          uuid        NOT NULL REFERENCES "tidemark".jobs (id) ON DELETE CASCADE,
@@ -1061,7 +1068,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '915238673f40de366c576b385a91f90f4bb69dbcb013ad98d232c7ac1dd421bd');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174');
 
 -- 5 job-turns
 -- breaking: no
@@ -1649,7 +1656,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1688,6 +1707,17 @@ BEGIN
   UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION "tidemark".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
@@ -1758,7 +1788,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'ab7468a8394cbb1da48a463a9fcd9166ccf41a1fef2a1d69102477628b27e458');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27');
 
 -- 7 job-story
 -- breaking: no
@@ -1863,7 +1893,123 @@ END $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685');
 
--- 8 job-counts
+-- 8 states
+-- breaking: no
+--
+-- States of the package @tidemark/stores in Postgres. Nothing of Tidemark's own reads or writes them.
+
+-- A row per key, live or remembered.
+--
+-- INVARIANT: version and token never fall, not over a deletion or an expiry either, until the row is forgotten.
+CREATE TABLE "tidemark".states (
+  store      text        NOT NULL,
+  key        text        COLLATE "C" NOT NULL,
+  created_at timestamptz NOT NULL,
+  updated_at timestamptz NOT NULL,
+  expires_at timestamptz,
+  -- From when on the row may be removed: a while after its end, so that a late write is still recognised.
+  forget_at  timestamptz,
+  version    bigint      NOT NULL,
+  token      bigint      NOT NULL,
+  -- Of the write that made it: one that is repeated because its answer was lost finds itself.
+  write_id   text        NOT NULL,
+  name       text,
+  status     text,
+  fields     jsonb       NOT NULL,
+  -- The value as its codec wrote it. NULL: deleted.
+  body       text,
+  PRIMARY KEY (store, key)
+);
+
+CREATE INDEX states_created ON "tidemark".states (store, created_at DESC, key DESC);
+CREATE INDEX states_status ON "tidemark".states (store, status, created_at DESC, key DESC) WHERE status IS NOT NULL;
+CREATE INDEX states_fields ON "tidemark".states USING gin (fields jsonb_path_ops);
+CREATE INDEX states_forget ON "tidemark".states (forget_at) WHERE forget_at IS NOT NULL;
+
+-- Judges a write and makes it, under the lock of its row. What is kept under the key afterwards, and what became of the
+-- write: written, fenced, exists, missing or conflict, in the order of StateBackend. `changes` names what is given: what
+-- an update does not name stays, what another write does not name is empty. No row: missing, and nothing is kept.
+CREATE FUNCTION "tidemark".write_state(in_store text, in_key text, op text, in_write_id text, in_token bigint,
+  if_version bigint, changes text[], in_body text, in_name text, in_status text, in_fields jsonb, ttl double precision,
+  remember double precision)
+RETURNS TABLE (outcome text, state "tidemark".states, live boolean) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  at      timestamptz;
+  current "tidemark".states%ROWTYPE;
+  next    "tidemark".states%ROWTYPE;
+  there   boolean;
+  lives   boolean;
+  keeps   boolean;
+BEGIN
+  LOOP
+    SELECT s.* INTO current FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key FOR UPDATE;
+    there := FOUND;
+    -- After the lock: whoever held it may have written at a later time than this call began. Milliseconds, so that
+    -- what is read compares with what is stored.
+    at := date_trunc('milliseconds', clock_timestamp());
+    IF there AND current.forget_at <= at THEN
+      DELETE FROM "tidemark".states s WHERE s.store = in_store AND s.key = in_key;
+      there := false;
+    END IF;
+    lives := there AND current.body IS NOT NULL AND (current.expires_at IS NULL OR current.expires_at > at);
+    IF there AND current.write_id = in_write_id THEN
+      RETURN QUERY SELECT 'written', current, lives;
+      RETURN;
+    END IF;
+    outcome := CASE
+      WHEN there AND in_token < current.token THEN 'fenced'
+      WHEN lives AND op = 'create' THEN 'exists'
+      WHEN NOT lives AND op IN ('update', 'delete') THEN 'missing'
+      WHEN if_version IS NULL OR if_version = CASE WHEN there THEN current.version ELSE 0 END THEN 'written'
+      WHEN there THEN 'conflict'
+      ELSE 'missing'
+    END;
+    IF outcome <> 'written' THEN
+      IF there THEN RETURN QUERY SELECT outcome, current, lives; END IF;
+      RETURN;
+    END IF;
+
+    keeps := lives AND op = 'update';
+    next.store := in_store;
+    next.key := in_key;
+    next.write_id := in_write_id;
+    next.token := in_token;
+    next.version := CASE WHEN there THEN current.version ELSE 0 END + 1;
+    -- A clock that was set back must not make it younger than it was.
+    next.updated_at := CASE WHEN there THEN greatest(at, current.updated_at) ELSE at END;
+    next.created_at := CASE WHEN lives THEN current.created_at ELSE next.updated_at END;
+    IF op = 'delete' THEN
+      next.fields := '{}';
+      next.expires_at := at;
+    ELSE
+      next.body := CASE WHEN 'value' = ANY (changes) OR NOT keeps THEN in_body ELSE current.body END;
+      next.name := CASE WHEN 'name' = ANY (changes) OR NOT keeps THEN in_name ELSE current.name END;
+      next.status := CASE WHEN 'status' = ANY (changes) OR NOT keeps THEN in_status ELSE current.status END;
+      next.fields := CASE WHEN 'fields' = ANY (changes) OR NOT keeps THEN coalesce(in_fields, '{}') ELSE current.fields END;
+      next.expires_at := CASE WHEN 'ttl' = ANY (changes) OR NOT keeps THEN at + ttl * interval '1 ms'
+        ELSE current.expires_at END;
+    END IF;
+    next.forget_at := next.expires_at + remember * interval '1 ms';
+
+    IF there THEN
+      UPDATE "tidemark".states s SET created_at = next.created_at, updated_at = next.updated_at,
+        expires_at = next.expires_at, forget_at = next.forget_at, version = next.version, token = next.token,
+        write_id = next.write_id, name = next.name, status = next.status, fields = next.fields, body = next.body
+      WHERE s.store = in_store AND s.key = in_key;
+    ELSE
+      INSERT INTO "tidemark".states SELECT next.* ON CONFLICT DO NOTHING;
+      -- Somebody else has made the row since it was looked for: it is judged by what that one wrote.
+      CONTINUE WHEN NOT FOUND;
+    END IF;
+    RETURN QUERY SELECT 'written', next, next.body IS NOT NULL;
+    RETURN;
+  END LOOP;
+END $$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'states', false, '1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc');
+
+-- 9 job-counts
 -- breaking: no
 --
 -- How many jobs of each type are in each status, without reading them.
@@ -2039,7 +2185,7 @@ CREATE FUNCTION "tidemark".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM added
 $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'job-counts', false, 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-counts', false, 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c');
 
 COMMIT;
 
@@ -2076,95 +2222,100 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('c53ed570-a342-48c7-a532-4ce7e03c1897', 'true', '2026-11-28 17:05:13.238718+00');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'true', '2026-11-28 17:15:08.382822+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 17:05:13.273111+00', '789', '1', '5e40b717-3076-4814-9fed-077cb04b5cd5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 17:05:13.339915+00', '791', '2', '5fe35ec8-b8bf-4719-a670-8ce66ff2e604', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 17:05:13.418537+00', '797', '3', '1aa71836-af98-47c2-abc1-b51d522cc0bf', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 17:05:13.432092+00', '801', NULL, 'd593bc83-fb99-4720-90de-7cffa849fd3e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 17:05:13.450288+00', '805', NULL, '88c20563-ad68-46d4-9a56-99185a950ec9', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 17:05:13.476056+00', '811', NULL, '1bfd5055-7fdd-401f-9b20-92d8a44a085b', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 17:05:13.665144+00', '827', NULL, 'a5de3f64-6c73-458b-8e4b-7785ba58f7a7', '1', 'job.failed', NULL, '01a2231e-3b3c-7000-8945-22b6fdb20b5d', E'{"job": "01a2231e-3b3c-7000-8945-22b6fdb20b5d", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2231e-3b3c-7000-8945-22b6fdb20b5d', '01a2231e-3b3c-7000-8945-22b6fdb20b5d', NULL, NULL, NULL);
+('1', '2026-11-28 17:15:08.573635+00', '789', '1', '0f6d8659-45bb-4691-9e26-ef002858ab32', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 17:15:08.943931+00', '795', '2', 'e7b11c7e-2daf-4ea5-99eb-c3a115cb5f7a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 17:15:09.353087+00', '801', '3', '3f644e6c-0b4d-46f2-89be-0bc74214d591', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 17:15:09.616843+00', '810', NULL, 'b982b482-147f-4c73-a565-d58b3aaeb7f6', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 17:15:09.830904+00', '817', NULL, '84379bd5-367f-46a3-9ca3-19eccf3c945e', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 17:15:10.004016+00', '824', NULL, 'f6694601-2bf6-4552-92f2-dcd860bc395e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 17:15:10.462123+00', '840', NULL, 'da0850b4-cc23-497e-ac5c-48074c3c51f6', '1', 'job.failed', NULL, '01a22327-568a-7000-aef2-887919364116', E'{"job": "01a22327-568a-7000-aef2-887919364116", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22327-568a-7000-aef2-887919364116', '01a22327-568a-7000-aef2-887919364116', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
+ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
+DELETE FROM tidemark.horizon_samples;
+INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
+('1', '0', '3', '810:815:810', NULL, NULL, NULL, '2026-11-28 17:15:09.771385+00');
+ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 17:05:13.431037+00');
+('order b', '4', '2026-11-28 17:15:09.615692+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('31849ef9-fdcc-4354-bc7b-a434c63acb0c', 'true');
+('c9ad8216-a8bf-450f-bf04-797db78ce7a0', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
 INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
-('broken', 'failed', '1'),
-('broken', 'queued', '-1'),
-('broken', 'queued', '1'),
-('import', 'queued', '1'),
 ('import', 'queued', '1'),
 ('invoice', 'queued', '-1'),
-('invoice', 'queued', '1'),
 ('invoice', 'scheduled', '1'),
 ('later', 'paused', '1'),
 ('later', 'scheduled', '-1'),
 ('later', 'scheduled', '1'),
 ('later', 'scheduled', '1'),
-('report', 'completed', '1'),
-('report', 'queued', '-1'),
-('report', 'queued', '1'),
 ('retired', 'queued', '1');
 ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 17:05:14.231047+00');
+('true', '2026-11-28 17:15:11.505246+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_counts;
+INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('import', 'queued', '1'),
+('invoice', 'queued', '1'),
+('report', 'completed', '1');
+ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('c53ed570-a342-48c7-a532-4ce7e03c1897', 'true');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '846:846:', '2026-11-28 17:05:15.124815+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '863:863:', '2026-11-28 17:15:10.565476+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b23-7000-b7cc-87ec066ba243', '2026-11-28 17:05:13.508875+00', '2026-11-28 17:05:13.508766+00', '2026-11-28 17:05:13.552245+00', '2026-11-28 17:05:13.63103+00', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "018862ac-fad9-42cc-9a86-5fba88cca5d4", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2231e-3b3c-7000-8945-22b6fdb20b5d', '2026-11-28 17:05:13.539972+00', '2026-11-28 17:05:13.539871+00', '2026-11-28 17:05:13.552667+00', '2026-11-28 17:05:13.61057+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2231e-3b55-7000-8251-2426aa1a88c9', '2026-11-28 17:05:13.571911+00', 'infinity', '2026-11-28 17:05:13.630522+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2231e-3b95-7000-8798-b74f26ebac92', '2026-11-28 17:05:13.623059+00', '2026-11-28 17:05:13.62297+00', '2026-11-28 17:05:13.630676+00', NULL, '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2231e-3bb6-7000-9f9e-05ca206c3ece', '2026-11-28 17:05:13.655382+00', '2026-11-28 17:05:13.655304+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2231e-3bc6-7000-a4c0-bc613f2fc6de', '2026-11-28 17:05:13.671632+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2231e-3bcb-7000-ab2f-977e2cf66b14', '2026-11-28 17:05:13.67634+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('21667c6f-5460-4275-a514-59bfa114d4a1', '2026-11-28 17:05:13.720203+00', '2026-11-28 17:05:13.713554+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22327-5618-7000-a499-852b52df0f6c', '2026-11-28 17:15:10.240118+00', '2026-11-28 17:15:10.236844+00', '2026-11-28 17:15:10.349009+00', '2026-11-28 17:15:10.479021+00', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "6c716476-5882-4bcd-aa98-e36c4abe3a1a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22327-568a-7000-aef2-887919364116', '2026-11-28 17:15:10.347505+00', '2026-11-28 17:15:10.347396+00', '2026-11-28 17:15:10.349481+00', '2026-11-28 17:15:10.460301+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', '2026-11-28 17:15:10.428088+00', 'infinity', '2026-11-28 17:15:10.502787+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22327-570b-7000-9c3a-799398d54434', '2026-11-28 17:15:10.497662+00', '2026-11-28 17:15:10.497581+00', '2026-11-28 17:15:10.502993+00', NULL, '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-5809-7000-8622-3fe7d339dbbb', '2026-11-28 17:15:10.73537+00', '2026-11-28 17:15:10.735282+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-583d-7000-a725-f47b3cab4bec', '2026-11-28 17:15:10.786879+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-5845-7000-831e-9364036de716', '2026-11-28 17:15:10.793918+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('f192f90d-6cfa-4fb6-9b29-9ebe7dbbaf55', '2026-11-28 17:15:10.863659+00', '2026-11-28 17:15:10.855024+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.027755+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.039942+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.494815+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.071019+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 17:05:13.100454+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:05:13.135513+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:07.984035+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.006997+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:10.329526+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.102888+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 17:15:08.123497+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.155919+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('c53ed570-a342-48c7-a532-4ce7e03c1897', 'host', '21222', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 17:05:13.15701+00', '2026-11-28 17:05:13.660415+00');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'host', '18008', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 17:15:08.275656+00', '2026-11-28 17:15:11.234211+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'f3c68334-8d9f-4d79-8d01-9e4562d00b77', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 17:05:13.191054+00');
+('yearly', '2d666ad8-a540-4ca6-8b33-54821812769d', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 17:15:08.38076+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2179,49 +2330,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669669+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759012+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 17:05:13.499081+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 17:05:13.494682+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 17:05:13.494682+00'),
-('letters', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669688+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759052+00'),
-('orders', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669693+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:05:13.759058+00'),
-('turnover', '1', '0', '7', '0', '1', 'c53ed570-a342-48c7-a532-4ce7e03c1897', '2026-11-28 17:05:15.669697+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 17:05:13.75906+00');
+('by-order', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235463+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.708137+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 17:15:10.136182+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 17:15:10.329399+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 17:15:10.329399+00'),
+('letters', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235549+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.881924+00'),
+('orders', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235555+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.708164+00'),
+('turnover', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235607+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 17:15:10.708169+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '88c20563-ad68-46d4-9a56-99185a950ec9', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 17:05:13.50003+00', '2026-11-28 17:05:13.50003+00');
+('letters', '1', '5', 'shop.placed', '84379bd5-367f-46a3-9ca3-19eccf3c945e', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 17:15:10.412273+00', '2026-11-28 17:15:10.412273+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b3c-7000-8945-22b6fdb20b5d', '1', '1', 'failed', 'c53ed570-a342-48c7-a532-4ce7e03c1897', 'system', '2026-11-28 17:05:13.552667+00', '2026-11-28 17:05:13.611002+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2231e-3b55-7000-8251-2426aa1a88c9', '1', '1', 'suspended', 'c53ed570-a342-48c7-a532-4ce7e03c1897', 'system', '2026-11-28 17:05:13.630522+00', '2026-11-28 17:05:13.77095+00', NULL);
+('01a22327-568a-7000-aef2-887919364116', '1', '1', 'failed', '7b3dc591-441b-4eb4-898e-6ff9a0954505', 'system', '2026-11-28 17:15:10.349481+00', '2026-11-28 17:15:10.460755+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', '1', '1', 'suspended', '7b3dc591-441b-4eb4-898e-6ff9a0954505', 'system', '2026-11-28 17:15:10.502787+00', '2026-11-28 17:15:10.946058+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2231e-3b95-7000-8798-b74f26ebac92', '1', '2026-11-28 17:05:13.654+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22327-570b-7000-9c3a-799398d54434', '1', '2026-11-28 17:15:10.728+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b23-7000-b7cc-87ec066ba243', '018862ac-fad9-42cc-9a86-5fba88cca5d4', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22327-5618-7000-a499-852b52df0f6c', '6c716476-5882-4bcd-aa98-e36c4abe3a1a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b95-7000-8798-b74f26ebac92', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 17:05:13.638453+00', NULL, '2026-11-28 17:05:13.653533+00');
+('01a22327-570b-7000-9c3a-799398d54434', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 17:15:10.536862+00', NULL, '2026-11-28 17:15:10.65019+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b55-7000-8251-2426aa1a88c9', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 17:05:13.632+00', '2026-11-28 17:05:13.653784+00'),
-('01a2231e-3b55-7000-8251-2426aa1a88c9', 'paid', 'event', NULL, '{"after": "6", "until": null}', NULL, NULL, '2026-11-28 17:05:13.697061+00', NULL);
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 17:15:10.516+00', '2026-11-28 17:15:10.587215+00'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 17:15:10.780595+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2231e-3b55-7000-8251-2426aa1a88c9', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '845');
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '861');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2233,4 +2384,5 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
+SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);

@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '915238673f40de366c576b385a91f90f4bb69dbcb013ad98d232c7ac1dd421bd',
+    checksum: 'acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -891,6 +891,12 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
@@ -1258,7 +1264,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'ab7468a8394cbb1da48a463a9fcd9166ccf41a1fef2a1d69102477628b27e458',
+    checksum: '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1664,7 +1670,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM :"schema".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM :"schema".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM :"schema".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1703,6 +1721,17 @@ BEGIN
   UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION :"schema".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || :'schema', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM :"schema".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
@@ -1882,6 +1911,125 @@ END $$;
   }),
   Object.freeze({
     version: 8,
+    name: 'states',
+    breaking: false,
+    checksum: '1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc',
+    sql: `-- breaking: no
+--
+-- States of the package @tidemark/stores in Postgres. Nothing of Tidemark's own reads or writes them.
+
+-- A row per key, live or remembered.
+--
+-- INVARIANT: version and token never fall, not over a deletion or an expiry either, until the row is forgotten.
+CREATE TABLE :"schema".states (
+  store      text        NOT NULL,
+  key        text        COLLATE "C" NOT NULL,
+  created_at timestamptz NOT NULL,
+  updated_at timestamptz NOT NULL,
+  expires_at timestamptz,
+  -- From when on the row may be removed: a while after its end, so that a late write is still recognised.
+  forget_at  timestamptz,
+  version    bigint      NOT NULL,
+  token      bigint      NOT NULL,
+  -- Of the write that made it: one that is repeated because its answer was lost finds itself.
+  write_id   text        NOT NULL,
+  name       text,
+  status     text,
+  fields     jsonb       NOT NULL,
+  -- The value as its codec wrote it. NULL: deleted.
+  body       text,
+  PRIMARY KEY (store, key)
+);
+
+CREATE INDEX states_created ON :"schema".states (store, created_at DESC, key DESC);
+CREATE INDEX states_status ON :"schema".states (store, status, created_at DESC, key DESC) WHERE status IS NOT NULL;
+CREATE INDEX states_fields ON :"schema".states USING gin (fields jsonb_path_ops);
+CREATE INDEX states_forget ON :"schema".states (forget_at) WHERE forget_at IS NOT NULL;
+
+-- Judges a write and makes it, under the lock of its row. What is kept under the key afterwards, and what became of the
+-- write: written, fenced, exists, missing or conflict, in the order of StateBackend. \`changes\` names what is given: what
+-- an update does not name stays, what another write does not name is empty. No row: missing, and nothing is kept.
+CREATE FUNCTION :"schema".write_state(in_store text, in_key text, op text, in_write_id text, in_token bigint,
+  if_version bigint, changes text[], in_body text, in_name text, in_status text, in_fields jsonb, ttl double precision,
+  remember double precision)
+RETURNS TABLE (outcome text, state :"schema".states, live boolean) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+  at      timestamptz;
+  current :"schema".states%ROWTYPE;
+  next    :"schema".states%ROWTYPE;
+  there   boolean;
+  lives   boolean;
+  keeps   boolean;
+BEGIN
+  LOOP
+    SELECT s.* INTO current FROM :"schema".states s WHERE s.store = in_store AND s.key = in_key FOR UPDATE;
+    there := FOUND;
+    -- After the lock: whoever held it may have written at a later time than this call began. Milliseconds, so that
+    -- what is read compares with what is stored.
+    at := date_trunc('milliseconds', clock_timestamp());
+    IF there AND current.forget_at <= at THEN
+      DELETE FROM :"schema".states s WHERE s.store = in_store AND s.key = in_key;
+      there := false;
+    END IF;
+    lives := there AND current.body IS NOT NULL AND (current.expires_at IS NULL OR current.expires_at > at);
+    IF there AND current.write_id = in_write_id THEN
+      RETURN QUERY SELECT 'written', current, lives;
+      RETURN;
+    END IF;
+    outcome := CASE
+      WHEN there AND in_token < current.token THEN 'fenced'
+      WHEN lives AND op = 'create' THEN 'exists'
+      WHEN NOT lives AND op IN ('update', 'delete') THEN 'missing'
+      WHEN if_version IS NULL OR if_version = CASE WHEN there THEN current.version ELSE 0 END THEN 'written'
+      WHEN there THEN 'conflict'
+      ELSE 'missing'
+    END;
+    IF outcome <> 'written' THEN
+      IF there THEN RETURN QUERY SELECT outcome, current, lives; END IF;
+      RETURN;
+    END IF;
+
+    keeps := lives AND op = 'update';
+    next.store := in_store;
+    next.key := in_key;
+    next.write_id := in_write_id;
+    next.token := in_token;
+    next.version := CASE WHEN there THEN current.version ELSE 0 END + 1;
+    -- A clock that was set back must not make it younger than it was.
+    next.updated_at := CASE WHEN there THEN greatest(at, current.updated_at) ELSE at END;
+    next.created_at := CASE WHEN lives THEN current.created_at ELSE next.updated_at END;
+    IF op = 'delete' THEN
+      next.fields := '{}';
+      next.expires_at := at;
+    ELSE
+      next.body := CASE WHEN 'value' = ANY (changes) OR NOT keeps THEN in_body ELSE current.body END;
+      next.name := CASE WHEN 'name' = ANY (changes) OR NOT keeps THEN in_name ELSE current.name END;
+      next.status := CASE WHEN 'status' = ANY (changes) OR NOT keeps THEN in_status ELSE current.status END;
+      next.fields := CASE WHEN 'fields' = ANY (changes) OR NOT keeps THEN coalesce(in_fields, '{}') ELSE current.fields END;
+      next.expires_at := CASE WHEN 'ttl' = ANY (changes) OR NOT keeps THEN at + ttl * interval '1 ms'
+        ELSE current.expires_at END;
+    END IF;
+    next.forget_at := next.expires_at + remember * interval '1 ms';
+
+    IF there THEN
+      UPDATE :"schema".states s SET created_at = next.created_at, updated_at = next.updated_at,
+        expires_at = next.expires_at, forget_at = next.forget_at, version = next.version, token = next.token,
+        write_id = next.write_id, name = next.name, status = next.status, fields = next.fields, body = next.body
+      WHERE s.store = in_store AND s.key = in_key;
+    ELSE
+      INSERT INTO :"schema".states SELECT next.* ON CONFLICT DO NOTHING;
+      -- Somebody else has made the row since it was looked for: it is judged by what that one wrote.
+      CONTINUE WHEN NOT FOUND;
+    END IF;
+    RETURN QUERY SELECT 'written', next, next.body IS NOT NULL;
+    RETURN;
+  END LOOP;
+END $$;
+`,
+  }),
+  Object.freeze({
+    version: 9,
     name: 'job-counts',
     breaking: false,
     checksum: 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c',

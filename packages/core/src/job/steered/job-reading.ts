@@ -1,6 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { readJobCounts } from '../../database/sql/job/job-counts.ts'
+import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
@@ -107,6 +107,11 @@ export class JobReading {
   async counts(): Promise<JobCount[]> {
     const { rows } = await run(this.#database, readJobCounts(this.#schema), [])
     return rows as unknown as JobCount[]
+  }
+
+  async openCounts(): Promise<Readonly<Record<string, number>>> {
+    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
+    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
   }
 
   async attempts(id: string): Promise<JobAttempt[]> {
