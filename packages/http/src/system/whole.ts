@@ -6,6 +6,25 @@ import { route, type Route } from './route.ts'
 
 /** Looking at the system as a whole: what is wrong, the outbox, processes, queues and types of jobs. */
 export const wholeRoutes: readonly Route[] = [
+  route({
+    method: 'get',
+    path: '/overview',
+    id: 'getOverview',
+    summary: 'How things stand: rates, lags, who holds what up, and what is wrong',
+    action: 'overview',
+    answer: 'Overview',
+    handle: async ({ feed, veil }) => feed.now(await veil()),
+  }),
+  route({
+    method: 'get',
+    path: '/overview/stream',
+    id: 'followOverview',
+    summary: 'How things stand, again and again, as server-sent events named `overview`',
+    action: 'overview',
+    answer: 'Overview',
+    streams: true,
+    handle: async ({ feed, veil, request, still }) => feed.respond(request, await veil(), still),
+  }),
   route<{ publisherAge?: number | undefined }>({
     method: 'get',
     path: '/doctor',
@@ -96,9 +115,11 @@ export const wholeRoutes: readonly Route[] = [
 function examination(findings: readonly Finding[], veil: Veil): object {
   return {
     ok: findings.every(({ status }) => status !== 'failed'),
-    findings: findings.map((finding) => ({
-      ...finding,
-      details: veil.open ? withoutStacks(finding.details) : null,
-    })),
+    findings: findings.map((finding) => findingBody(finding, veil)),
   }
+}
+
+/** A finding as a request may see it. */
+export function findingBody(finding: Finding, veil: Veil): object {
+  return { ...finding, details: veil.open ? withoutStacks(finding.details) : null }
 }
