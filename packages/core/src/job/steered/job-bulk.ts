@@ -3,6 +3,7 @@ import { requireOneOf } from '../../errors/checked-values.ts'
 import { requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { jobPage } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** Which jobs are steered: those that match everything that is given. */
@@ -119,19 +120,18 @@ export class JobBulk {
     checkBulk(`jobs.bulk.${verb}`, selection)
     const { limit = Number.POSITIVE_INFINITY } = selection
     const status = statusesOf(selection, statusesFor[verb])
-    const { values, conditions } = conditionsOf({ ...selection, status })
-    const from = `($${values.length + 1}::uuid IS NULL OR j.id > $${values.length + 1})`
     const result = { done: 0, asked: 0, refused: 0 }
-    let after: string | null = null
+    let after: string | undefined
     for (let left = limit; left > 0; left -= pageSize) {
       const page: number = Math.min(left, pageSize)
-      const { rows } = await this.#database.query(
-        `SELECT j.id FROM "${this.#schema}".jobs j WHERE ${[...conditions, from].join(' AND ')}
-         ORDER BY j.id LIMIT $${values.length + 2}`,
-        [...values, after, page],
+      const query = jobPage(
+        this.#schema,
+        { ...selection, status },
+        { order: 'oldest first', after, limit: page },
       )
+      const { rows } = await this.#database.query(query.text, query.values)
       const ids = rows.map((row) => row['id'] as string)
-      after = ids.at(-1) ?? null
+      after = ids.at(-1)
       const work = async (): Promise<void> => {
         for (let id = ids.shift(); id !== undefined; id = ids.shift()) {
           const outcome = await outcomeOf(steer, id)
