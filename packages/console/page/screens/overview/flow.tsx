@@ -4,7 +4,7 @@ import uPlot from 'uplot'
 import type { Outbox } from '../../data/types.ts'
 import { theme } from '../../theme.ts'
 
-const shownSeconds = 300
+const shownSeconds = 120
 // At a sample a second: a page that is left open for a day keeps no more.
 const most = shownSeconds
 
