@@ -402,10 +402,10 @@ test('the outbox, the doctor, processes, queues and types', async () => {
 })
 
 test('to how many jobs something can be done is said before it is done: exactly, and only of those that are meant', async () => {
-  const ids: string[] = []
+  const spawned: string[] = []
   for (const id of ['x', 'y', 'z']) {
     const job = await app.jobs.spawn('greet', { id, secret: '' }, { delay: '1d', uniqueKey: id })
-    ids.push(job.id)
+    spawned.push(job.id)
   }
   const count = async (verb: string, query: string): Promise<unknown> =>
     (await get(`/bulk-counts/${verb}?${query}`, '/bulk-counts/{verb}'))['jobs']
@@ -420,5 +420,5 @@ test('to how many jobs something can be done is said before it is done: exactly,
   expect(await count('retry', 'name=greet')).toBe(3)
   expect((await client.get('/bulk-counts/rename')).status).toBe(404)
   expect((await client.get('/bulk-counts/cancel?limit=1')).status).toBe(400)
-  for (const id of ids) await app.jobs.delete(id)
+  for (const id of spawned) await app.jobs.delete(id)
 })
