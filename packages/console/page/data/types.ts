@@ -157,3 +157,154 @@ export interface Bulk {
   readonly asked: number
   readonly refused: number
 }
+
+export interface Rebuild {
+  readonly projection: string
+  readonly version: number
+  readonly state: 'running' | 'paused' | 'halted'
+  readonly cursor: string
+  readonly liveCursor: string
+  readonly fraction: number
+  readonly rate: number
+  readonly secondsLeft: number | null
+  readonly startedAt: string
+  readonly error: ErrorView | null
+}
+
+export interface Partition {
+  readonly partition: number
+  readonly cursor: string
+  readonly lag: string
+  readonly owner: string | null
+  readonly process: string | null
+  readonly attempts: number
+  readonly failedSequence: string | null
+  readonly nextAttemptAt: string | null
+  readonly haltedAt: string | null
+  readonly lastError: ErrorView | null
+  readonly awaits: { readonly type: string; readonly version: number } | null
+}
+
+export interface Listener {
+  readonly name: string
+  readonly kind: 'listener' | 'projection' | 'relay' | 'intake'
+  readonly mode: 'async' | 'inline'
+  readonly version: number
+  readonly status: 'active' | 'paused' | 'halted' | 'rebuilding'
+  readonly cursor: string
+  readonly lag: string
+  readonly lagSeconds: number
+  readonly types: readonly string[]
+  readonly deadLetters: number
+  readonly resize: { readonly to: number; readonly at: string } | null
+  readonly rebuild: Rebuild | null
+  readonly partitions: readonly Partition[]
+}
+
+export interface StoredState {
+  readonly key: string | null
+  readonly state: unknown
+  readonly sequence: string
+  readonly bytes: number
+  readonly cut: boolean
+  readonly stateHidden: boolean
+}
+
+export interface StoredEvent {
+  readonly sequence: string
+  readonly id: string
+  readonly type: string
+  readonly version: number
+  readonly stream: string | null
+  readonly streamVersion: string | null
+  readonly key: string | null
+  readonly payload: unknown
+  readonly payloadBytes: number
+  readonly payloadCut: boolean
+  readonly payloadHidden: boolean
+  readonly correlationId: string | null
+  readonly causationId: string | null
+  readonly traceparent: string | null
+  readonly metadata: unknown
+  readonly recordedAt: string
+}
+
+export interface Received {
+  readonly listener: string
+  readonly kind: string
+  readonly state: string
+  readonly attempts: number
+  readonly error: ErrorView | null
+}
+
+export interface DeadLetter {
+  readonly listener: string
+  readonly sequence: string
+  readonly type: string
+  readonly eventId: string
+  readonly key: string | null
+  readonly holdsKey: boolean
+  readonly state: 'parked' | 'behind' | 'retry' | 'skipped'
+  readonly attempts: number
+  readonly error: ErrorView | null
+  readonly createdAt: string
+}
+
+export interface DeadLetterGroup {
+  readonly group: string
+  readonly listener: string
+  readonly type: string
+  readonly code: string | null
+  readonly error: ErrorView | null
+  readonly events: number
+  readonly states: Readonly<Partial<Record<DeadLetter['state'], number>>>
+  readonly heldKeys: number
+  readonly firstSequence: string
+  readonly lastSequence: string
+  readonly firstAt: string
+  readonly lastAt: string
+}
+
+export interface Finding {
+  readonly check: string
+  readonly code: string
+  readonly status: 'ok' | 'warning' | 'failed'
+  readonly summary: string
+  readonly remedy: string | null
+  readonly subject: { readonly kind: string; readonly name: string } | null
+}
+
+export interface Publisher {
+  readonly floor: string
+  readonly pid: number | null
+  readonly prepared: string | null
+  readonly application: string | null
+  readonly state: string | null
+  readonly ageSeconds: number | null
+  readonly query: string | null
+}
+
+export interface Outbox {
+  readonly lastSequence: string
+  readonly horizon: string
+  readonly lowestCursor: { readonly listener: string; readonly sequence: string } | null
+  readonly publishers: readonly Publisher[]
+}
+
+export interface Process {
+  readonly id: string
+  readonly hostname: string
+  readonly pid: number
+  readonly library: string
+  readonly startedAt: string
+  readonly heartbeatAt: string
+  readonly silentSeconds: number
+  readonly alive: boolean
+  readonly definitions: readonly {
+    readonly kind: string
+    readonly name: string
+    readonly version: number
+  }[]
+  readonly leases: readonly { readonly listener: string; readonly partition: number }[]
+  readonly jobs: number
+}

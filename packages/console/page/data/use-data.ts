@@ -37,19 +37,20 @@ export function useData<T>(url: string | null, every: number | null = 2_000): Da
       clearTimeout(timer)
       if (busy) return
       busy = true
+      let pause = every ?? 0
       try {
         const value = await read<T>(url, gone.signal)
         if (!gone.signal.aborted) setState({ url, value })
       } catch (error) {
         if (gone.signal.aborted) return
         setState((old) => ({ ...(old.url === url ? old : {}), url, error: error as Error }))
-        // Nothing becomes right by asking again.
-        if (error instanceof Problem && error.status < 500) return
+        // What is not there, or may not be seen, mostly stays so.
+        if (error instanceof Problem && error.status < 500) pause *= 5
       } finally {
         busy = false
       }
       if (every !== null && !gone.signal.aborted && !document.hidden) {
-        timer = setTimeout(() => void look(), every)
+        timer = setTimeout(() => void look(), pause)
       }
     }
     const again = (): void => void look()

@@ -11,23 +11,29 @@ export function ErrorNotice({
   readonly error: ErrorView
   readonly title?: string
 }): JSX.Element {
+  const stack = error.cause?.stack ?? error.stack
   return (
     <div class="notice bad">
       {title !== undefined && <span class="quiet">{title}</span>}
-      <strong>{cut(error.message, 2_000)}</strong>
+      <strong>{cut((error.cause ?? error).message, 2_000)}</strong>
+      {error.cause !== undefined && <p class="quiet">{cut(plainly(error), 1_000)}</p>}
       <span class="quiet mono">{error.code ?? error.name}</span>
       {error.hint !== undefined && <p class="hint">{error.hint}</p>}
-      {error.cause !== undefined && (
-        <p class="hint">caused by: {cut(error.cause.message, 1_000)}</p>
-      )}
-      {error.stack !== undefined && (
+      {stack !== undefined && (
         <details>
           <summary>Stack</summary>
-          <pre class="code">{cut(error.stack, 8_000)}</pre>
+          <pre class="code">{cut(stack, 8_000)}</pre>
         </details>
       )}
     </div>
   )
+}
+
+/** Its message without its code, which stands beside it. */
+function plainly({ code, message }: ErrorView): string {
+  return code !== undefined && message.startsWith(`${code}: `)
+    ? message.slice(code.length + 2)
+    : message
 }
 
 /** A look that failed. */

@@ -6,6 +6,17 @@ export function Name({ of: name }: { readonly of: string | null | undefined }): 
   return <bdi>{cut(name, 500)}</bdi>
 }
 
+/** A text in which commands stand between backticks. */
+export function WithCode({ text }: { readonly text: string }): JSX.Element {
+  return (
+    <>
+      {text
+        .split('`')
+        .map((part, index) => (index % 2 === 0 ? part : <code key={part}>{part}</code>))}
+    </>
+  )
+}
+
 /** The beginning of a text that is too long. */
 export function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most)}…`
