@@ -212,6 +212,16 @@ test('an event is shown upcast, and one that cannot be read with the reason', as
   await app.listeners.resume('strict')
 })
 
+test.each(['0', '999999999999999999', '1.5', '-1', 'x'])(
+  'there is no event %s',
+  async (sequence) => {
+    for (const what of ['', '/decoded', '/trace']) {
+      const { status } = await client.get(`/events/${sequence}${what}`)
+      expect([what, status]).toEqual([what, /^\d+$/u.test(sequence) ? 404 : 400])
+    }
+  },
+)
+
 test('large payloads are cut, and said to be', async () => {
   const { sequence } = await app.publish(
     opened({ id: 'large', owner: { name: 'x'.repeat(300_000), email: 'l@example.com' } }),

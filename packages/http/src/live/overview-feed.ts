@@ -21,6 +21,8 @@ type News =
   | { readonly number: number; readonly snapshot: Snapshot; readonly before: Snapshot | undefined }
   | { readonly number: number; readonly error: unknown }
 
+// With a longer pause between two looks, in milliseconds, a rate would say nothing of now.
+const longestPause = 10_000
 // A page may stay open for longer than its user may look.
 const askAgainEvery = 60_000
 
@@ -124,8 +126,8 @@ export class OverviewFeed {
     const number = this.#number + 1
     try {
       const snapshot = await this.#observer.look()
-      // Rates over a pause in which nobody looked would say nothing of now.
-      const recent = this.#before !== undefined && snapshot.tick - this.#before.tick < 10 * interval
+      const recent =
+        this.#before !== undefined && snapshot.tick - this.#before.tick < interval + longestPause
       this.#latest = { number, snapshot, before: recent ? this.#before : undefined }
       this.#before = snapshot
     } catch (error) {

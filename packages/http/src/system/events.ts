@@ -173,6 +173,8 @@ async function find(
   outbox: { search: (search: EventSearch) => Promise<{ events: readonly FoundEvent[] }> },
   sequence: bigint,
 ): Promise<FoundEvent> {
+  // Sequences begin with one.
+  if (sequence < 1n) throw noEvent(sequence)
   const { events } = await outbox.search({
     after: (sequence - 1n) as EventSequence,
     before: (sequence + 1n) as EventSequence,
