@@ -11,18 +11,33 @@ import { readPartitions, type OutboxPartition } from './partitions.ts'
  * - `horizon`: publishers may still commit into it;
  * - `unread`: a listener has not come past it, or there is no listener at all;
  * - `dead-letters`: an event of it was set aside and waits for a decision;
+ * - `jobs`: a job waits for an event, and one of these may be it;
+ * - `relays`: a relay sends events of it, and a broker that loses what it had last is sent them again;
  * - `age`: its events are not as old as was asked for;
  * - `projections`: a projection handles events of it, and could not be derived from zero any more;
  * - `streams`: it holds events of streams, which are loaded from their first event.
  *
- * Only the last two can be given up.
+ * Only the last two can be given up, and the margin of relays can be another.
  */
-export type PruneReason = 'horizon' | 'unread' | 'dead-letters' | 'age' | 'projections' | 'streams'
+export type PruneReason =
+  | 'horizon'
+  | 'unread'
+  | 'dead-letters'
+  | 'jobs'
+  | 'relays'
+  | 'age'
+  | 'projections'
+  | 'streams'
 
 /** What is pruned, and what is given up for it. */
 export interface PruneOptions {
   /** Only partitions whose newest event is at least this old, in milliseconds. Defaults to 0: any age. */
   readonly olderThan?: number
+  /**
+   * How old the newest event must be of a partition whose events a relay sends, in milliseconds: a broker that was
+   * restored to an earlier state is sent again what it lost. Defaults to a day.
+   */
+  readonly relayMargin?: number
   /** Whether projections may lose what they would be rebuilt from. Defaults to false. */
   readonly evenProjections?: boolean
   /** Whether streams may lose events, so that they can no longer be loaded from them. Defaults to false. */
@@ -52,6 +67,7 @@ export interface PartitionContent {
   readonly newest: Date | null
 }
 
+const day = 86_400_000
 const undefinedTable = '42P01'
 
 /**
@@ -97,14 +113,29 @@ export async function judge(
       `${letter.listener} has set event ${letter.sequence} aside: retry or discard it`,
     )
   }
+  const { olderThan = 0, relayMargin = day, evenProjections = false, evenStreams = false } = options
+  // Without reading all of it: a policy asks again and again.
+  const latest = await latestOf(executor, schema, name)
+  if (latest !== undefined && Date.now() - latest.getTime() < olderThan) {
+    return stays('age', `its newest event is of ${latest.toISOString()}`)
+  }
   const content = await readContent(executor, schema, name).catch((error: unknown) => {
     if (errorCodeOf(error) === undefinedTable) return undefined
     throw error
   })
   if (content === undefined) return undefined
   const { events, types, streams, newest } = content
-  const { olderThan = 0, evenProjections = false, evenStreams = false } = options
-  if (newest !== null && Date.now() - newest.getTime() < olderThan) {
+  const waiting = await waitingJob(executor, schema, name)
+  if (waiting !== undefined) {
+    return stays('jobs', `job ${waiting} waits for an event, and may be given one of it`, events)
+  }
+  const age = newest === null ? Number.POSITIVE_INFINITY : Date.now() - newest.getTime()
+  const relays = age < relayMargin ? await relaysOf(executor, schema, types) : []
+  if (relays.length > 0) {
+    return stays('relays', `${relays.join(', ')} may have to send events of it again`, events)
+  }
+  // The last of its numbers need not be the last in time.
+  if (newest !== null && age < olderThan) {
     return stays('age', `its newest event is of ${newest.toISOString()}`, events)
   }
   const projections = evenProjections ? [] : await projectionsOf(executor, schema, types)
@@ -165,17 +196,68 @@ export async function readContent(
   return { ...row, events: BigInt(row.events) }
 }
 
+/** When the event with the highest number of a partition was recorded; undefined: it has none, or is gone. */
+async function latestOf(
+  executor: Executor,
+  schema: string,
+  name: string,
+): Promise<Date | undefined> {
+  try {
+    const { rows } = await executor.query(
+      `SELECT recorded_at FROM "${schema}"."${name}" ORDER BY sequence DESC LIMIT 1`,
+    )
+    return rows[0]?.['recorded_at'] as Date | undefined
+  } catch (error) {
+    if (errorCodeOf(error) === undefinedTable) return undefined
+    throw error
+  }
+}
+
+/** A job that waits for an event which a partition may hold. */
+export async function waitingJob(
+  executor: Executor,
+  schema: string,
+  name: string,
+): Promise<string | undefined> {
+  const { rows } = await executor.query(
+    `SELECT w.job FROM "${schema}".job_waits w
+     WHERE w.kind = 'event' AND EXISTS (
+       SELECT FROM "${schema}"."${name}" e
+       WHERE e.sequence > coalesce(w.sequence, 0) AND e.type = w.target
+         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
+     LIMIT 1`,
+  )
+  return rows[0]?.['job'] as string | undefined
+}
+
 async function projectionsOf(
   executor: Executor,
   schema: string,
   types: readonly string[],
 ): Promise<string[]> {
+  return consumersOf(executor, schema, 'projection', types)
+}
+
+async function relaysOf(
+  executor: Executor,
+  schema: string,
+  types: readonly string[],
+): Promise<string[]> {
+  return consumersOf(executor, schema, 'relay', types)
+}
+
+/** The names of those of a kind that handle any of these types. */
+async function consumersOf(
+  executor: Executor,
+  schema: string,
+  kind: string,
+  types: readonly string[],
+): Promise<string[]> {
   const { rows } = await executor.query(
     `SELECT name FROM "${schema}".listeners
-     WHERE kind = 'projection'
-       AND (definition -> 'types' IS NULL OR definition -> 'types' ?| $1::text[])
+     WHERE kind = $2 AND (definition -> 'types' IS NULL OR definition -> 'types' ?| $1::text[])
      ORDER BY name`,
-    [types],
+    [types, kind],
   )
   return rows.map((row) => row['name'] as string)
 }

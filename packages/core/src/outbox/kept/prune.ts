@@ -14,6 +14,7 @@ import {
   hindmost,
   judge,
   readContent,
+  waitingJob,
   type PruneCandidate,
   type PruneOptions,
 } from './prune-plan.ts'
@@ -96,6 +97,7 @@ async function detachNow(
   if (!present || reader === undefined || reader.cursor < to - 1n || letter !== undefined) {
     return false
   }
+  if ((await waitingJob(transaction, schema, name)) !== undefined) return false
   const { events, types } = await readContent(transaction, schema, name)
   await transaction.query(`ALTER TABLE "${schema}".events DETACH PARTITION "${schema}"."${name}"`)
   if (archive === undefined) {
