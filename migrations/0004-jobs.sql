@@ -54,6 +54,8 @@ CREATE TABLE :"schema".jobs (
   -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
   -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
   successor         boolean     NOT NULL DEFAULT false,
+  -- A job that did not spawn it waits for it: its end is noted down, as that of every job with a parent is.
+  awaited           boolean     NOT NULL DEFAULT false,
   -- A digest of the request that spawned it, where that is to be safe to repeat.
   request           text,
   -- Who spawned it: 'system', 'schedule:…', 'listener:…', 'job:…', or whatever the application says.
@@ -268,23 +270,35 @@ CREATE TABLE :"schema".job_waits (
   -- The last event that the job has looked at itself, or the sequence that the listener has to reach.
   sequence bigint,
   child    uuid,
-  -- Nobody has looked since the job was suspended: what happened between its own look and that is looked for.
-  fresh    boolean NOT NULL DEFAULT true,
+  -- The transaction that has stored it: a wait that no look has seen yet is found by this, and never written again.
+  born     xid8    NOT NULL DEFAULT pg_current_xact_id(),
   PRIMARY KEY (job, step)
 );
 
-CREATE INDEX job_waits_event ON :"schema".job_waits (target, key) WHERE kind = 'event' AND NOT fresh;
-CREATE INDEX job_waits_fresh ON :"schema".job_waits (job) WHERE fresh;
-CREATE INDEX job_waits_other ON :"schema".job_waits (kind, target) WHERE kind <> 'event';
+CREATE INDEX job_waits_event ON :"schema".job_waits (target, key) WHERE kind = 'event';
+CREATE INDEX job_waits_cursor ON :"schema".job_waits (target, sequence) WHERE kind = 'cursor';
+CREATE INDEX job_waits_child ON :"schema".job_waits (child) WHERE kind = 'job';
+CREATE INDEX job_waits_born ON :"schema".job_waits (born) WHERE kind <> 'cursor';
 
--- Up to where all waits together have looked at the events. Whoever looks holds the row.
+-- What may have ended a wait. Whoever does that notes it down in the same transaction, and the next look reads it.
+CREATE TABLE :"schema".job_wakes (
+  -- A job that has ended, or is gone.
+  child  uuid,
+  -- A job that was told something, and what; without that: one that was to be woken while somebody held it.
+  job    uuid,
+  signal text
+);
+
+-- Up to where all waits together have looked. Whoever looks holds the row.
 CREATE TABLE :"schema".job_wait_cursor (
-  one         boolean     PRIMARY KEY DEFAULT true CHECK (one),
-  sequence    bigint      NOT NULL DEFAULT 0,
-  -- Until then nobody looks at the waits that are looked up one by one.
-  rests_until timestamptz NOT NULL DEFAULT '-infinity',
-  -- When waits of jobs that do not wait any more are looked for next.
-  forgets_at  timestamptz NOT NULL DEFAULT '-infinity'
+  one        boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  -- The last event that was looked at.
+  sequence   bigint      NOT NULL DEFAULT 0,
+  -- The waits that were looked at: those that this saw.
+  seen       pg_snapshot NOT NULL DEFAULT pg_current_snapshot(),
+  -- When waits of jobs that do not wait any more are looked for next, and after which job.
+  forgets_at timestamptz NOT NULL DEFAULT '-infinity',
+  forgotten  uuid        NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'
 ) WITH (fillfactor = 50);
 
 INSERT INTO :"schema".job_wait_cursor DEFAULT VALUES;

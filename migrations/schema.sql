@@ -223,6 +223,7 @@ CREATE TABLE tidemark.job_signals (
   CONSTRAINT job_signals_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 CREATE INDEX job_signals_untaken ON tidemark.job_signals USING btree (job, name, number) WHERE (step IS NULL);
+CREATE TRIGGER note_signal AFTER INSERT ON tidemark.job_signals FOR EACH ROW EXECUTE FUNCTION tidemark.note_signal();
 
 CREATE TABLE tidemark.job_states (
   job uuid NOT NULL,
@@ -256,8 +257,9 @@ CREATE TABLE tidemark.job_steps (
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
   sequence bigint NOT NULL DEFAULT 0,
-  rests_until timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  seen pg_snapshot NOT NULL DEFAULT pg_current_snapshot(),
   forgets_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  forgotten uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
   CONSTRAINT job_wait_cursor_pkey PRIMARY KEY (one),
   CONSTRAINT job_wait_cursor_one_check CHECK (one)
 ) WITH (fillfactor=50);
@@ -270,14 +272,21 @@ CREATE TABLE tidemark.job_waits (
   key text,
   sequence bigint,
   child uuid,
-  fresh boolean NOT NULL DEFAULT true,
+  born xid8 NOT NULL DEFAULT pg_current_xact_id(),
   CONSTRAINT job_waits_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_waits_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE,
   CONSTRAINT job_waits_kind_check CHECK ((kind = ANY (ARRAY['event'::text, 'cursor'::text, 'job'::text, 'signal'::text])))
 );
-CREATE INDEX job_waits_event ON tidemark.job_waits USING btree (target, key) WHERE ((kind = 'event'::text) AND (NOT fresh));
-CREATE INDEX job_waits_fresh ON tidemark.job_waits USING btree (job) WHERE fresh;
-CREATE INDEX job_waits_other ON tidemark.job_waits USING btree (kind, target) WHERE (kind <> 'event'::text);
+CREATE INDEX job_waits_born ON tidemark.job_waits USING btree (born) WHERE (kind <> 'cursor'::text);
+CREATE INDEX job_waits_child ON tidemark.job_waits USING btree (child) WHERE (kind = 'job'::text);
+CREATE INDEX job_waits_cursor ON tidemark.job_waits USING btree (target, sequence) WHERE (kind = 'cursor'::text);
+CREATE INDEX job_waits_event ON tidemark.job_waits USING btree (target, key) WHERE (kind = 'event'::text);
+
+CREATE TABLE tidemark.job_wakes (
+  child uuid,
+  job uuid,
+  signal text
+);
 
 CREATE TABLE tidemark.jobs (
   id uuid NOT NULL,
@@ -305,6 +314,7 @@ CREATE TABLE tidemark.jobs (
   rate_key text,
   unique_key text,
   successor boolean NOT NULL DEFAULT false,
+  awaited boolean NOT NULL DEFAULT false,
   request text,
   triggered_by text NOT NULL DEFAULT 'sql'::text,
   correlation_id text,
@@ -342,6 +352,8 @@ CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (statu
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
 CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
+CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
+CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
@@ -978,20 +990,29 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.forget_waits()
+CREATE OR REPLACE FUNCTION tidemark.forget_waits(most integer DEFAULT 1000)
  RETURNS void
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 DECLARE
   began timestamptz := clock_timestamp();
+  after uuid;
+  page  uuid[];
 BEGIN
-  PERFORM FROM "tidemark".job_wait_cursor c
-  WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  -- A time that far ahead is from a clock that was.
+  SELECT c.forgotten INTO after FROM "tidemark".job_wait_cursor c
+    WHERE c.forgets_at <= began OR c.forgets_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
-  DELETE FROM "tidemark".job_waits w WHERE NOT EXISTS (
+  page := ARRAY(SELECT w.job FROM "tidemark".job_waits w WHERE w.job > after ORDER BY w.job LIMIT most);
+  DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (page) AND NOT EXISTS (
     SELECT FROM "tidemark".jobs j WHERE j.id = w.job AND j.status IN ('scheduled', 'paused') AND j.waiting IS NOT NULL);
-  UPDATE "tidemark".job_wait_cursor SET forgets_at = clock_timestamp()
-    + greatest(interval '1.9 s', least(99 * (clock_timestamp() - began), interval '1 minute'));
+  UPDATE "tidemark".job_wait_cursor SET forgets_at = clock_timestamp() + interval '1.9 s',
+    forgotten = coalesce(page[most], '00000000-0000-0000-0000-000000000000');
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.horizon(OUT last_sequence bigint, OUT lowest_floor bigint, OUT still boolean)
@@ -1100,6 +1121,41 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.jobs_awaiting_events(low bigint, high bigint, most integer, OUT reached bigint, OUT jobs uuid[])
+ RETURNS record
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  types text[];
+  keys  text[];
+  lasts bigint[];
+BEGIN
+  SELECT max(e.sequence) INTO reached FROM (
+    SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > low AND e.sequence <= high
+    ORDER BY e.sequence LIMIT most) e;
+  IF reached IS NULL OR NOT EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > reached AND e.sequence <= high)
+  THEN
+    reached := high;
+  END IF;
+  SELECT array_agg(e.type), array_agg(e.key), array_agg(e.last) INTO types, keys, lasts FROM (
+    SELECT e.type, coalesce(e.key, e.stream) AS key, max(e.sequence) AS last FROM "tidemark".events e
+    WHERE e.sequence > low AND e.sequence <= reached GROUP BY 1, 2) e;
+  jobs := ARRAY(
+    SELECT w.job FROM unnest(types, keys, lasts) AS e (type, key, last), LATERAL (
+      SELECT w.job FROM "tidemark".job_waits w
+      WHERE w.kind = 'event' AND w.target = e.type AND w.key = e.key AND w.sequence < e.last OFFSET 0) AS w
+    UNION
+    SELECT w.job FROM (
+      SELECT u.type, max(u.last) AS last FROM unnest(types, lasts) AS u (type, last) GROUP BY 1) AS e, LATERAL (
+      SELECT w.job FROM "tidemark".job_waits w
+      WHERE w.kind = 'event' AND w.target = e.type AND w.key IS NULL AND w.sequence < e.last OFFSET 0) AS w);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.lock_namespace()
  RETURNS integer
  LANGUAGE sql
@@ -1150,6 +1206,24 @@ BEGIN
   SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
   ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_ended_child()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_wakes (child) VALUES (OLD.id);
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_signal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_wakes (job, signal) VALUES (NEW.job, NEW.name);
   RETURN NULL;
 END $function$;
 
@@ -1428,73 +1502,106 @@ CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint, most integer DEFAU
  RETURNS bigint
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET jit TO 'off'
 AS $function$
 DECLARE
-  place  "tidemark".job_wait_cursor%ROWTYPE;
-  began  timestamptz;
-  upto   bigint;
-  ready  uuid[] := '{}';
-  woken  uuid[];
-  types  text[];
-  keys   text[];
-  missed bigint;
+  place    "tidemark".job_wait_cursor%ROWTYPE;
+  sees     pg_snapshot;
+  upto     bigint;
+  fresh    "tidemark".job_waits[];
+  -- Waits for jobs and signals that are to be looked at.
+  asked    "tidemark".job_waits[];
+  children uuid[];
+  told     uuid[];
+  signals  text[];
+  back     bigint;
+  page     record;
+  ready    uuid[] := '{}';
+  woken    uuid[];
 BEGIN
   SELECT * INTO place FROM "tidemark".job_wait_cursor FOR UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN 0; END IF;
+  -- Before anything is read: what commits later is new to the next look, too.
+  SELECT pg_current_snapshot() INTO sees;
+  IF pg_snapshot_xmax(place.seen) > pg_snapshot_xmax(sees) THEN
+    -- Restored into a server whose transactions have other numbers: all waits are new.
+    UPDATE "tidemark".job_waits SET born = pg_current_xact_id();
+    place.seen := sees;
+  END IF;
+  fresh := ARRAY(
+    SELECT w FROM "tidemark".job_waits w
+    WHERE w.kind <> 'cursor' AND w.born >= pg_snapshot_xmin(place.seen) AND NOT pg_visible_in_snapshot(w.born, place.seen));
+
   upto := greatest(place.sequence, horizon);
-  -- What nobody waits for needs no look.
-  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND NOT w.fresh) THEN
-    SELECT max(e.sequence) INTO missed FROM (
-      SELECT e.sequence FROM "tidemark".events e WHERE e.sequence > place.sequence AND e.sequence <= upto
-      ORDER BY e.sequence LIMIT most) e;
-    -- A page at a time: the rest is looked at next.
-    IF EXISTS (SELECT FROM "tidemark".events e WHERE e.sequence > missed AND e.sequence <= upto) THEN upto := missed; END IF;
-    SELECT array_agg(e.type), array_agg(e.key) INTO types, keys FROM (
-      SELECT DISTINCT e.type, coalesce(e.key, e.stream) AS key FROM "tidemark".events e
-      WHERE e.sequence > place.sequence AND e.sequence <= upto) e;
-    ready := ARRAY(
-      SELECT w.job FROM unnest(types, keys) AS e (type, key)
-      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key = e.key
-      UNION
-      SELECT w.job FROM (SELECT DISTINCT t AS type FROM unnest(types) AS t) e
-      JOIN "tidemark".job_waits w ON w.kind = 'event' AND NOT w.fresh AND w.target = e.type AND w.key IS NULL);
+  -- What nobody has waited for needs no look.
+  IF NOT EXISTS (
+    SELECT FROM "tidemark".job_waits w WHERE w.kind = 'event' AND pg_visible_in_snapshot(w.born, place.seen))
+  THEN
+    place.sequence := upto;
   END IF;
-  -- Those that are new: what lies between their own look and the cursor.
-  ready := ready || ARRAY(
-    SELECT w.job FROM "tidemark".job_waits w WHERE w.fresh AND w.kind = 'event' AND EXISTS (
-      SELECT FROM "tidemark".events e WHERE e.sequence > w.sequence AND e.sequence <= upto AND e.type = w.target
-        AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key)));
-  UPDATE "tidemark".job_waits w SET fresh = false WHERE w.fresh;
-  began := clock_timestamp();
-  -- A rest that is longer than any is from a clock that was ahead.
-  IF place.rests_until <= began OR place.rests_until > began + interval '5 s' THEN
+  SELECT min(f.sequence) INTO back FROM unnest(fresh) AS f WHERE f.kind = 'event';
+  IF back < place.sequence THEN
+    SELECT * INTO page FROM "tidemark".jobs_awaiting_events(back, place.sequence, most);
+    ready := page.jobs;
+    -- A page at a time: the rest is looked at next, and they stay new until then.
+    IF page.reached < place.sequence THEN
+      UPDATE "tidemark".job_waits w SET sequence = greatest(w.sequence, page.reached), born = pg_current_xact_id()
+      FROM unnest(fresh) AS f
+      WHERE w.job = f.job AND w.step = f.step AND w.kind = 'event' AND w.sequence < place.sequence;
+    END IF;
+  END IF;
+  IF place.sequence < upto THEN
+    SELECT * INTO page FROM "tidemark".jobs_awaiting_events(place.sequence, upto, most);
+    ready := ready || page.jobs;
+    upto := page.reached;
+  END IF;
+
+  IF EXISTS (SELECT FROM "tidemark".job_waits w WHERE w.kind = 'cursor') THEN
     ready := ready || ARRAY(
-      SELECT w.job FROM (
-        SELECT l.name, min(c.cursor) AS reached
-        FROM (SELECT DISTINCT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor') t
-        JOIN "tidemark".listeners l ON l.name = t.target
-        JOIN "tidemark".cursors c ON c.listener = l.name AND c.generation = l.generation
-        GROUP BY l.name) r
-      JOIN "tidemark".job_waits w ON w.kind = 'cursor' AND w.target = r.name AND w.sequence <= r.reached
-      UNION ALL
-      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'job' AND NOT EXISTS (
-        SELECT FROM "tidemark".jobs c WHERE c.id = w.child AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-      UNION ALL
-      SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'signal' AND EXISTS (
-        SELECT FROM "tidemark".job_signals s WHERE s.job = w.job AND s.name = w.target AND s.step IS NULL));
-    place.rests_until := clock_timestamp() + least(19 * (clock_timestamp() - began), interval '5 s');
+      SELECT w.job FROM "tidemark".listeners l, LATERAL (
+        SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
+        WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
   END IF;
-  UPDATE "tidemark".job_wait_cursor SET sequence = upto, rests_until = place.rests_until;
+
+  WITH notes AS (
+    DELETE FROM "tidemark".job_wakes n WHERE n.ctid = ANY (ARRAY(SELECT i.ctid FROM "tidemark".job_wakes i LIMIT most))
+    RETURNING n.child, n.job, n.signal)
+  SELECT array_agg(n.child) FILTER (WHERE n.child IS NOT NULL), array_agg(n.job) FILTER (WHERE n.signal IS NOT NULL),
+      array_agg(n.signal) FILTER (WHERE n.signal IS NOT NULL),
+      ready || coalesce(array_agg(n.job) FILTER (WHERE n.job IS NOT NULL AND n.signal IS NULL), '{}')
+    INTO children, told, signals, ready FROM notes n;
+  asked := fresh || ARRAY(
+    SELECT w.* FROM unnest(children) AS c, LATERAL (
+      SELECT w FROM "tidemark".job_waits w WHERE w.kind = 'job' AND w.child = c OFFSET 0) AS w
+    UNION ALL
+    SELECT w.* FROM unnest(told, signals) AS t (job, name), LATERAL (
+      SELECT w FROM "tidemark".job_waits w
+      WHERE w.job = t.job AND w.kind = 'signal' AND w.target = t.name OFFSET 0) AS w);
+  ready := ready || ARRAY(
+    SELECT a.job FROM unnest(asked) AS a
+    WHERE (a.kind = 'job' AND NOT EXISTS (
+        SELECT FROM "tidemark".jobs c WHERE c.id = a.child AND c.status NOT IN ('completed', 'failed', 'cancelled')))
+      OR (a.kind = 'signal' AND EXISTS (
+        SELECT FROM "tidemark".job_signals s WHERE s.job = a.job AND s.name = a.target AND s.step IS NULL)));
+
+  -- A snapshot that has missed nothing stays: nothing is written where nothing happens.
+  UPDATE "tidemark".job_wait_cursor c
+    SET sequence = upto, seen = CASE WHEN fresh = '{}' THEN place.seen ELSE sees END
+    WHERE c.sequence <> upto OR fresh <> '{}';
   IF ready = '{}' THEN RETURN 0; END IF;
-  -- A job that somebody holds just now is woken next time: its waits look by themselves again.
   woken := ARRAY(
     SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
     ORDER BY j.id FOR UPDATE SKIP LOCKED);
+  -- A job that somebody holds just now is woken next time.
+  INSERT INTO "tidemark".job_wakes (job)
+    SELECT j.id FROM (SELECT unnest(ready) AS id EXCEPT SELECT unnest(woken)) AS r
+    JOIN "tidemark".jobs j ON j.id = r.id AND j.status = 'scheduled' AND j.waiting IS NOT NULL;
   UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
-  UPDATE "tidemark".job_waits w SET fresh = true WHERE w.job = ANY (ready) AND NOT (w.job = ANY (woken));
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
 END $function$;

@@ -11,15 +11,11 @@ const looks = 40
 const mostWaits = 10_000
 const look = 'SELECT tidemark.wake_jobs((SELECT max(sequence) FROM tidemark.events))'
 const forget = 'SELECT tidemark.forget_waits()'
-/** How it would be if each process looked at everything each time. */
-const restless = ', without rests'
 
 /** What is measured, beside a history that grows. */
 const questions = {
   'a look for waiting jobs': look,
-  [`a look for waiting jobs${restless}`]: look,
   'forgetting waits': forget,
-  [`forgetting waits${restless}`]: forget,
   'counts()': 'SELECT name, status, count(*) FROM tidemark.jobs GROUP BY 1, 2',
   'a list of failed jobs':
     "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{failed}') ORDER BY j.id DESC LIMIT 100",
@@ -41,11 +37,7 @@ export async function jobHistory({ options, server, progress }: Bench): Promise<
       for (let n = 0; n < looks; n++) {
         // What an event of another type costs is part of a look.
         await addEvents(database, 1)
-        if (what.endsWith(restless)) {
-          await database.query(
-            `UPDATE tidemark.job_wait_cursor SET rests_until = '-infinity', forgets_at = '-infinity'`,
-          )
-        }
+        await database.query(`UPDATE tidemark.job_wait_cursor SET forgets_at = '-infinity'`)
         const { rows: plans } = await database.query<Explained>(
           `EXPLAIN (ANALYZE, FORMAT JSON) ${sql}`,
         )
@@ -63,6 +55,8 @@ export async function jobHistory({ options, server, progress }: Bench): Promise<
   await measure(`and ${whole(mostWaits)} waits for events`)
   await addWaits(database, 'job', mostWaits)
   await measure(`and ${whole(mostWaits)} waits for children`)
+  await addWaits(database, 'signal', mostWaits)
+  await measure(`and ${whole(mostWaits)} waits for signals`)
   await database.query(
     `INSERT INTO tidemark.jobs (id, name, input, status)
      SELECT gen_random_uuid(), 'done', '{}', 'completed' FROM generate_series(1, $1::integer)`,
@@ -90,10 +84,10 @@ async function addEvents(database: TestDatabase, count: number): Promise<void> {
   )
 }
 
-/** Jobs that wait for an event that never comes, or for a child that never ends. */
+/** Jobs that wait for an event or a signal that never comes, or for a child that never ends. */
 async function addWaits(
   database: TestDatabase,
-  kind: 'event' | 'job',
+  kind: 'event' | 'job' | 'signal',
   count: number,
 ): Promise<void> {
   await database.query(
@@ -106,7 +100,7 @@ async function addWaits(
        FROM generate_series(1, $2::integer) RETURNING id
      )
      INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child)
-     SELECT p.id, 'wait', $1::text, CASE $1::text WHEN 'event' THEN 'bench.awaited' END, p.id::text,
+     SELECT p.id, 'wait', $1::text, CASE WHEN $1::text <> 'job' THEN 'bench.awaited' END, p.id::text,
        (SELECT coalesce(max(sequence), 0) FROM tidemark.events), CASE $1::text WHEN 'job' THEN c.id END
      FROM parents p CROSS JOIN child c`,
     [kind, count],

@@ -308,6 +308,24 @@ test('a parent waits for its child without a slot, and gets its output or its fa
   expect((await app.jobs.list({ parent: handle.id })).length).toBe(2)
 })
 
+test('the end of a job that its parent has not spawned wakes the parent all the same', async () => {
+  const shared = defineJob('shared', { input, uniqueKey: () => 'one', run: () => 'shared' })
+  const parent = defineJob('parent', { input, run: (_, ctx) => ctx.child('theirs', shared, null) })
+  await using app = appOn(database, [shared, parent])
+  const { id } = await app.jobs.spawn(shared, null, { delay: '1h' })
+  await app.start()
+  const handle = await app.jobs.spawn(parent, null)
+  // The look for what the new wait may have missed is over.
+  await until(
+    database,
+    `select count(*)::int from tidemark.job_waits w, tidemark.job_wait_cursor c
+     where pg_visible_in_snapshot(w.born, c.seen)`,
+    1,
+  )
+  await app.jobs.retry(id)
+  expect(await handle.result()).toBe('shared')
+})
+
 test('progress and logs are seen while the job runs and afterwards', async () => {
   const latch = new Latch()
   const telling = defineJob('telling', {

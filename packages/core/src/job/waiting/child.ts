@@ -1,4 +1,5 @@
 import { run } from '../../database/executor.ts'
+import { awaitJob } from '../../database/sql/job/awaited-job.ts'
 import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Attempt } from '../attempted/attempt.ts'
@@ -71,6 +72,9 @@ export class Child<Output> {
       const { id, outcome } = await tx.spawn(this.#job, input)
       // With a unique key that is taken it is the job that has it: whoever spawned that one decides about it.
       const policy = outcome === 'kept' ? 'abandon' : onCancel
+      if (outcome === 'kept') {
+        await run(executor, awaitJob(this.#attempt.environment.outbox.schema), [id])
+      }
       await this.#memory.changeWait(this.#id, 'child', { child: id, onCancel: policy }, executor)
       return id
     })

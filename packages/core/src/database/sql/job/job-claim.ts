@@ -92,7 +92,8 @@ RETURNING job`,
 
 export const anyWaits: SchemaStatement = statement(
   'any_job_waits',
-  (schema) => `SELECT EXISTS (SELECT FROM ${schema}.job_waits) AS any`,
+  (schema) => `
+SELECT EXISTS (SELECT FROM ${schema}.job_waits) OR EXISTS (SELECT FROM ${schema}.job_wakes) AS any`,
 )
 
 export const wakeJobs: SchemaStatement = statement(

@@ -36,7 +36,7 @@ WITH settled AS (
   FROM settled s, jsonb_to_recordset($9::jsonb)
     AS w (step text, kind text, target text, key text, sequence bigint, child uuid)
   ON CONFLICT (job, step) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
-    sequence = excluded.sequence, child = excluded.child, fresh = true
+    sequence = excluded.sequence, child = excluded.child, born = excluded.born
 ), reopened AS (
   -- Failed, and to be tried again by the next attempt. The errors stay, for the history.
   UPDATE ${schema}.job_steps t SET position = NULL, completed_at = NULL
