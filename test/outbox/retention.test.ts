@@ -301,8 +301,8 @@ test('workers drop the partitions that are older than the outbox is kept, and sp
     ])
   // A job that waits for one of the second partition, and then a relay that has sent what is of today.
   await database.query(`
-    insert into tidemark.jobs (id, name, input, queue, state, run_at)
-    values ('00000000-0000-7000-8000-000000000001', 'waits', '1', 'default', 'queued', 'infinity');
+    insert into tidemark.jobs (id, name, input, status, run_at)
+    values ('00000000-0000-7000-8000-000000000001', 'waits', '1', 'scheduled', 'infinity');
     insert into tidemark.job_waits (job, step, kind, target, key, sequence)
     values ('00000000-0000-7000-8000-000000000001', 's', 'event', 'test.noted', 'k', 150)`)
   expect(await plan()).toEqual([
