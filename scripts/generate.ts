@@ -4,7 +4,8 @@
  * - `packages/core/src/database/generated/migrations.ts` from `migrations/*.sql`, because published
  *   code carries its migrations as a module and reads no files at run time;
  * - `docs/errors.md` from the error code table, `packages/core/src/errors/codes`;
- * - the tables of `docs/telemetry.md` from the contracts in `packages/core/src/telemetry`.
+ * - the tables of `docs/telemetry.md` from the contracts in `packages/core/src/telemetry`;
+ * - the table of `docs/stores.md` from the conformance suite, `packages/stores/src/conformance`.
  *
  * `node scripts/generate.ts` writes them; with `--check` it writes nothing and exits 1 if one is stale.
  */
@@ -17,6 +18,8 @@ import { parseArgs } from 'node:util'
 import { type ErrorCodeEntry, errorCodes } from '../packages/core/src/errors/codes.ts'
 import { metricContracts } from '../packages/core/src/telemetry/metric-contracts.ts'
 import { spanContracts } from '../packages/core/src/telemetry/span-contracts.ts'
+import { exceptions } from '../packages/stores/src/conformance/exceptions.ts'
+import { promises } from '../packages/stores/src/conformance/promises.ts'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
@@ -183,14 +186,41 @@ function codeList(names: readonly string[]): string {
   return names.map((name) => `\`${name}\``).join(', ')
 }
 
-/** The page as it is, with what stands between its marks made anew. */
-async function telemetryPage(): Promise<GeneratedFile> {
-  const path = 'docs/telemetry.md'
+/** Backends by promises; what a backend does not promise has its reason below the table. */
+function conformanceTable(): string {
+  const backends: [string, Readonly<Record<string, string>>][] = Object.entries(exceptions)
+  const reasons: string[] = []
+  const rows = Object.entries(promises).map(([promise, title]) => {
+    const cells = backends.map(([backend, without]) => {
+      const reason = without[promise]
+      if (reason === undefined) return 'yes'
+      reasons.push(`${reasons.length + 1}. ${backend}: ${reason}.`)
+      return `no (${reasons.length})`
+    })
+    return [title, ...cells]
+  })
+  const names = backends.map(([backend]) => backend)
+  return `${table([['promise', ...names], ...rows])}\n${reasons.join('\n')}\n`
+}
+
+/** A table of Markdown, its first row the heading, laid out as the formatter does. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |\n`
+  const [heading = [], ...body] = rows.map(line)
+  return [heading, line(widths.map((width) => '-'.repeat(width))), ...body].join('')
+}
+
+/** A page as it is, with what stands between its marks made anew. */
+async function markedPage(
+  path: string,
+  sections: Readonly<Record<string, string>>,
+): Promise<GeneratedFile> {
   let text = await readFile(join(root, path), 'utf8')
-  for (const [mark, section] of [
-    ['spans', spanSections()],
-    ['metrics', metricSections()],
-  ] as const) {
+  for (const [mark, section] of Object.entries(sections)) {
     const [before, after] = text.split(`<!-- generated: ${mark} -->`)
     const end = after?.indexOf('<!-- end -->') ?? -1
     if (after === undefined || end < 0) throw new SourceError(`${path}: no mark for its ${mark}`)
@@ -200,7 +230,12 @@ async function telemetryPage(): Promise<GeneratedFile> {
 }
 
 async function generate(): Promise<readonly GeneratedFile[]> {
-  return [migrationsModule(await readMigrations()), errorsPage(errorCodes), await telemetryPage()]
+  return [
+    migrationsModule(await readMigrations()),
+    errorsPage(errorCodes),
+    await markedPage('docs/telemetry.md', { spans: spanSections(), metrics: metricSections() }),
+    await markedPage('docs/stores.md', { conformance: conformanceTable() }),
+  ]
 }
 
 /** Says whether the file on disk has exactly this text. */

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { givenNames, preludeOf } from './given-names.ts'
 import type { Snippet } from './snippet.ts'
@@ -13,6 +13,11 @@ export interface Diagnostic {
 }
 
 const root = new URL('../../', import.meta.url)
+const decorators = {
+  experimentalDecorators: true,
+  emitDecoratorMetadata: true,
+  erasableSyntaxOnly: false,
+}
 
 /**
  * Compiles the snippets against the sources, as strictly as the repository compiles itself, with one run of the
@@ -30,9 +35,13 @@ export async function checkTypes(
   const directory = await mkdtemp(join(dist, 'snippets-'))
   try {
     const names = givenNames(root)
-    const shared = snippets.filter(({ code }) => !code.includes('declare module'))
-    const alone = snippets.filter(({ code }) => code.includes('declare module'))
-    const programs = [...(shared.length > 0 ? [shared] : []), ...alone.map((snippet) => [snippet])]
+    const isAlone = ({ code }: Snippet): boolean => code.includes('declare module')
+    const shared = snippets.filter((snippet) => !isAlone(snippet) && !isDecorated(snippet))
+    const programs = [
+      shared,
+      snippets.filter(isDecorated),
+      ...snippets.filter(isAlone).map((one) => [one]),
+    ].filter((program) => program.length > 0)
     const diagnostics = await Promise.all(
       programs.map((program, index) => compile(join(directory, String(index)), program, names)),
     )
@@ -40,6 +49,11 @@ export async function checkTypes(
   } finally {
     await rm(directory, { recursive: true })
   }
+}
+
+/** Whether it is compiled as Nest's users compile: with the decorators that came before the standard's. */
+function isDecorated({ code }: Snippet): boolean {
+  return code.includes("from '@nestjs/")
 }
 
 async function compile(
@@ -58,22 +72,26 @@ async function compile(
       // A snippet shows how to make something, and leaves out what is done with it.
       noUnusedLocals: false,
       noUnusedParameters: false,
+      ...(snippets.every(isDecorated) ? decorators : {}),
     },
-    include: ['*.ts'],
+    include: ['**/*.ts'],
   }
   await writeFile(join(directory, 'tsconfig.json'), JSON.stringify(config))
+  const paths = snippets.map(pathOf)
   await Promise.all(
-    snippets.map(({ code }, index) =>
-      writeFile(join(directory, `${index}.ts`), `${preludeOf(code, names)}\n${code}`),
-    ),
+    snippets.map(async ({ code }, index) => {
+      const path = join(directory, paths[index] as string)
+      await mkdir(dirname(path), { recursive: true })
+      await writeFile(path, `${preludeOf(code, names)}\n${code}`)
+    }),
   )
   const { output, failed } = await tsc(directory)
   const diagnostics = [
-    ...output.matchAll(/^(?<index>\d+)\.ts\((?<line>\d+),\d+\): (?<message>.*)$/gmu),
+    ...output.matchAll(/^(?<path>\S+?\.ts)\((?<line>\d+),\d+\): (?<message>.*)$/gmu),
   ]
-    .map((match) => match.groups as { index: string; line: string; message: string })
-    .map(({ index, line, message }): Diagnostic => {
-      const snippet = snippets[Number(index)] as Snippet
+    .map((match) => match.groups as { path: string; line: string; message: string })
+    .map(({ path, line, message }): Diagnostic => {
+      const snippet = snippets[paths.indexOf(path)] as Snippet
       // Line 1 of the file is the prelude; what it says wrong concerns the snippet as a whole.
       const within = Math.max(0, Number(line) - 2)
       return { file: snippet.file, line: snippet.line + within, message }
@@ -84,6 +102,11 @@ async function compile(
     throw new Error(`The compiler failed:\n${output}`)
   }
   return diagnostics
+}
+
+/** Where a snippet is compiled: one that says which file of an application it is, where others of its page look for it. */
+function pathOf({ code }: Snippet, index: number): string {
+  return /^\/\/ (?<path>(?:src|test)\/\S+\.ts)\n/u.exec(code)?.groups?.['path'] ?? `${index}.ts`
 }
 
 function tsc(directory: string): Promise<{ output: string; failed: boolean }> {

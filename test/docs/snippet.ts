@@ -20,9 +20,13 @@ export function snippetsInSource(file: string, text: string): Snippet[] {
   const lines = text.split('\n')
   return lines.flatMap((line, index) => {
     if (!/^\s*\*\s*@example\b/u.test(line)) return []
-    const end = lines.findIndex(
-      (later, at) => at > index && (/\*\/\s*$/u.test(later) || /^\s*\*\s*@/u.test(later)),
-    )
+    // A decorator within the block looks like the next tag.
+    let within = false
+    const end = lines.findIndex((later, at) => {
+      if (at <= index) return false
+      if (/^\s*\*\s*`{3,}/u.test(later)) within = !within
+      return /\*\/\s*$/u.test(later) || (!within && /^\s*\*\s*@/u.test(later))
+    })
     const comment = lines
       .slice(index + 1, end === -1 ? undefined : end)
       .map((inner) => inner.replace(/^\s*\* ?/u, ''))

@@ -1,12 +1,11 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { createJobApi } from '@tidemark/http'
 import { useTestDatabase } from '@tidemark/testing/vitest'
-import formats from 'ajv-formats'
-import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { App } from 'tidemark'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { appOn } from '../support/test-app.ts'
 import { ApiClient } from './client.ts'
+import { judgeBy, served } from './document.ts'
 import { breakDown, indexFolder, sendEmail } from './jobs.ts'
 
 const database = useTestDatabase()
@@ -22,35 +21,8 @@ afterEach(async () => {
   await app.close()
 })
 
-interface Operation {
-  readonly operationId: string
-  readonly requestBody?: { readonly content: Record<string, { readonly schema: object }> }
-}
-
-interface Document {
-  readonly openapi: string
-  readonly paths: Record<string, Record<string, Operation>>
-  readonly components: { readonly schemas: Record<string, object> }
-}
-
-async function served(): Promise<Document> {
-  return (await client.get('/openapi.json')).body as unknown as Document
-}
-
-/** Says what a schema of the document objects to in a value. */
-function judgeBy(document: Document): (pointer: string, value: unknown) => unknown[] {
-  const ajv = new Ajv2020({ strict: false })
-  formats.default(ajv)
-  ajv.addSchema({ $id: 'doc', ...document })
-  return (pointer, value) => {
-    const validate = ajv.compile({ $ref: `doc${pointer}` })
-    validate(value)
-    return validate.errors ?? []
-  }
-}
-
 test('the document is OpenAPI 3.1, and every operation has a name of its own', async () => {
-  const document = await served()
+  const document = await served(client)
   expect(document.openapi).toBe('3.1.0')
   const { valid, errors } = await new Validator().validate({ ...document })
   expect(errors).toBeUndefined()
@@ -66,7 +38,7 @@ test('the document is OpenAPI 3.1, and every operation has a name of its own', a
 })
 
 test('requests: what the document allows is accepted, and what it does not is refused', async () => {
-  const document = await served()
+  const document = await served(client)
   const judge = judgeBy(document)
   const cases = [
     ['send_email', { input: { to: 'ada@example.com', cents: '5' } }, 202],
@@ -87,7 +59,7 @@ test('requests: what the document allows is accepted, and what it does not is re
 })
 
 test('answers are what the document says', async () => {
-  const document = await served()
+  const document = await served(client)
   const judge = judgeBy(document)
   const check = (component: string, value: unknown): void => {
     expect([component, judge(`#/components/schemas/${component}`, value)]).toEqual([component, []])

@@ -13,7 +13,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { applyEdit, titlePattern, type Mutant } from './mutant.ts'
+import { applyEdit, titlePattern, type Edit, type Mutant } from './mutant.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -68,19 +68,24 @@ export class Workspace implements Disposable {
 
   /** Breaks the code, runs the tests and mends it. */
   async try(mutant: Mutant, timeout: number): Promise<Map<string, Outcome>> {
+    return this.broken(mutant.edits, () => this.#run(mutant.tests, timeout))
+  }
+
+  /** Breaks the code, does something with it, and mends it. @param work - is given the folder of the copy. */
+  async broken<T>(edits: readonly Edit[], work: (path: string) => Promise<T>): Promise<T> {
     const before = new Map<string, string>()
     try {
-      for (const edit of mutant.edits) {
+      for (const edit of edits) {
         const path = join(this.#path, edit.file)
         const text = readFileSync(path, 'utf8')
         if (!before.has(path)) before.set(path, text)
         writeFileSync(path, applyEdit(text, edit))
       }
-      if (mutant.edits.some(({ file }) => file.startsWith('migrations/'))) this.#generate()
-      return await this.#run(mutant.tests, timeout)
+      if (edits.some(({ file }) => file.startsWith('migrations/'))) this.#generate()
+      return await work(this.#path)
     } finally {
       for (const [path, text] of before) writeFileSync(path, text)
-      if (mutant.edits.some(({ file }) => file.startsWith('migrations/'))) this.#generate()
+      if (edits.some(({ file }) => file.startsWith('migrations/'))) this.#generate()
     }
   }
 

@@ -83,7 +83,7 @@ test.for([false, true])(
         attempts: 0,
         owner: null,
       })
-    await expect(read(keyed, 1)).rejects.toMatchObject({ code: 'TIDEMARK_STATE_TOO_NEW' })
+    await expect(read(keyed, 1)).rejects.toMatchObject({ code: 'TIDEMARK_PROJECTION_TOO_NEW' })
     const young = counts(keyed, 2)
     await using newer = appOn(database, [young])
     await newer.start({ handleSignals: false })
@@ -108,7 +108,7 @@ test.for([
       const { sequence } = await app.publish(noted({ note: 'a' }))
       await expect(app.waitFor(projection, sequence)).rejects.toMatchObject({
         code: 'TIDEMARK_LISTENER_HALTED',
-        details: { lastError: { code: 'TIDEMARK_STATE_UNREADABLE' } },
+        details: { lastError: { code: 'TIDEMARK_PROJECTION_UNREADABLE' } },
       })
       const { rows } = await database.query(
         `select state = ${broken} as kept from tidemark.${table}`,

@@ -27,11 +27,13 @@ export {
   type MigrationReport,
   type MigrationStatus,
 } from './database/migrator.ts'
+export { migrationProblem } from './database/migration-problem.ts'
 export { configOf, type ConnectionSource, type PoolLike } from './database/given/given-pool.ts'
 export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction/transaction.ts'
 
+export { decodeValue, encodeValue, type EncodedValue } from './event/codec.ts'
 export {
   defineEvent,
   type EventDefinition,
@@ -46,7 +48,7 @@ export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 
 export { brokenInvariants, type BrokenInvariant } from './outbox/ordered/invariants.ts'
-export type { OutboxAdmin, OutboxStats } from './outbox/kept/admin.ts'
+export type { DecodedEvent, OutboxAdmin, OutboxStats } from './outbox/kept/admin.ts'
 export type { PublishQueueOptions } from './outbox/published/coalescer.ts'
 export {
   defineEntity,
@@ -61,6 +63,9 @@ export type {
   InspectedStream,
   InspectOptions,
 } from './outbox/read/inspect.ts'
+export type { EventTrace, TraceNode, TraceOptions } from './outbox/read/event-trace.ts'
+export type { EventSearch, FoundEvent, FoundEvents } from './outbox/read/search.ts'
+export type { StreamPage, StreamSummary } from './outbox/read/streams.ts'
 export type { ReadOptions } from './outbox/read/read-events.ts'
 export type { DoorbellOptions } from './outbox/woken/doorbell.ts'
 export type {
@@ -80,10 +85,19 @@ export type { StoredType, StoredTypes, StoredTypesOptions } from './outbox/read/
 
 export type { ListenerAdmin, ListenerStatus, PartitionStatus } from './listener/steered/admin.ts'
 export type {
-  DeadLetter,
-  DeadLetterAdmin,
-  DeadLetterCount,
-  DeadLetterSelection,
+  ProcessAdmin,
+  ProcessDefinition,
+  ProcessStatus,
+} from './listener/steered/process-admin.ts'
+export type { ReceivedEvent, Reception } from './listener/steered/reception.ts'
+export {
+  deadLetterStates,
+  type DeadLetter,
+  type DeadLetterAdmin,
+  type DeadLetterCount,
+  type DeadLetterGroup,
+  type DeadLetterPage,
+  type DeadLetterSelection,
 } from './listener/steered/dead-letter-admin.ts'
 export type { SkippedEvent } from './listener/failed/skip.ts'
 export {
@@ -123,7 +137,8 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
-export type { BulkResult, BulkSelection, JobBulk } from './job/steered/job-bulk.ts'
+export type { BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
+export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
 export type { RelayAdmin } from './relay/admin.ts'
@@ -144,6 +159,11 @@ export type {
 export type { KeyedTableOptions, MappedTable } from './projection/stored/keyed-table.ts'
 export type { ProjectionOptions } from './projection/folded/projection.ts'
 export type { RebuildAdmin, RebuildProgress } from './projection/rebuilt/rebuild-admin.ts'
+export type {
+  ProjectionAdmin,
+  StoredKeyPage,
+  StoredState,
+} from './projection/folded/projection-admin.ts'
 export type { KeyedState, KeyPage } from './projection/folded/read.ts'
 export type {
   StateProjection,
@@ -214,6 +234,7 @@ export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/
 export type { DeclaredRetention, JobRetention } from './job/declared/retention.ts'
 export type { JobRetryOptions } from './job/declared/retry-policy.ts'
 export {
+  isJobResult,
   runJob,
   unwrap,
   type FailedRun,
@@ -237,6 +258,8 @@ export type {
 } from './job/defined/transactional-context.ts'
 export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
+export type { Doctor, ExamineOptions } from './runtime/doctor/doctor.ts'
+export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'
 export { discover, type DiscoverOptions } from './runtime/app/discover.ts'

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
-import type { JobApi } from './job-api.ts'
+import type { Api } from './serving.ts'
 
 /**
  * Makes a listener for `node:http`, and for frameworks that take one, Express among them: mount it before anything
@@ -16,7 +16,7 @@ import type { JobApi } from './job-api.ts'
  * ```
  */
 export function toNodeListener(
-  api: JobApi,
+  api: Api,
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   const listener = getRequestListener(
     (request, { incoming }) => api(request, { address: incoming.socket?.remoteAddress }),

@@ -1,19 +1,9 @@
 import type { App, ListenerStatus, PartitionStatus, RebuildProgress } from 'tidemark'
 import type { Column, Output } from './output.ts'
 import { rebuildText } from './rebuild-view.ts'
-import { reading } from './rows.ts'
 
-/** A partition, with its owner as people know processes. */
-export interface PartitionView extends PartitionStatus {
-  /** `host:pid` of the process that runs it; null when none does. */
-  readonly process: string | null
-}
-
-/** A listener, with its owners as people know processes, and what else concerns it. */
+/** A listener, and what else concerns it. */
 export interface ListenerView extends ListenerStatus {
-  readonly partitions: readonly PartitionView[]
-  /** How many events it has set aside that are not given up. */
-  readonly deadLetters: number
   /** The rebuild under way, if there is one. */
   readonly rebuild: RebuildProgress | null
 }
@@ -36,23 +26,8 @@ export async function getListener(app: App, name: string): Promise<ListenerView>
 
 async function views(app: App, listeners: readonly ListenerStatus[]): Promise<ListenerView[]> {
   const rebuilds = await app.rebuilds.list()
-  const deadLetters = await app.deadLetters.count({ states: ['parked', 'waiting', 'retry'] })
-  const rows = await reading(app, (query) =>
-    query<{ id: string; process: string }>(
-      `SELECT id, hostname || ':' || pid AS process FROM "${app.schema}".processes`,
-    ),
-  )
-  const processes = new Map(rows.map((row) => [row.id, row.process]))
   return listeners.map((listener) => ({
     ...listener,
-    partitions: listener.partitions.map((partition) => ({
-      ...partition,
-      // One that was swept from the table may still hold its lease for a moment.
-      process: partition.owner && (processes.get(partition.owner) ?? partition.owner),
-    })),
-    deadLetters: deadLetters
-      .filter(({ listener: name }) => name === listener.name)
-      .reduce((sum, { events }) => sum + events, 0),
     rebuild: rebuilds.find(({ projection }) => projection === listener.name) ?? null,
   }))
 }

@@ -173,7 +173,11 @@ async function chooseNamespace(client: pg.Client, schema: string): Promise<void>
   }
 }
 
-async function readStatus(executor: Executor, schema: string): Promise<readonly MigrationStatus[]> {
+/** The state of every migration that this version or the database knows. */
+export async function readStatus(
+  executor: Executor,
+  schema: string,
+): Promise<readonly MigrationStatus[]> {
   const recorded = await readRecorded(executor, schema)
   const known = migrations.map((migration): MigrationStatus => {
     const row = recorded.get(migration.version)

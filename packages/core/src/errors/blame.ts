@@ -57,7 +57,7 @@ export function blameOf(error: unknown): Blame {
   }
   if (
     isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||
-    isTidemarkError(error, 'TIDEMARK_STATE_TOO_NEW')
+    isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
   ) {
     return 'reader'
   }

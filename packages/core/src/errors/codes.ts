@@ -6,6 +6,7 @@ import { listenerCodes } from './codes/listeners.ts'
 import { projectionCodes } from './codes/projections.ts'
 import { relayCodes } from './codes/relays.ts'
 import { requestCodes } from './codes/requests.ts'
+import { storeCodes } from './codes/stores.ts'
 import { transactionCodes } from './codes/transactions.ts'
 
 /** What one error code means and what to do about it. `docs/errors.md` is generated from these tables. */
@@ -24,7 +25,8 @@ type ErrorCodes = typeof applicationCodes &
   typeof projectionCodes &
   typeof jobCodes &
   typeof relayCodes &
-  typeof requestCodes
+  typeof requestCodes &
+  typeof storeCodes
 
 /** Every code that a {@link TidemarkError} can carry. Codes are stable: they may be added, never changed. */
 export const errorCodes: ErrorCodes = {
@@ -37,6 +39,7 @@ export const errorCodes: ErrorCodes = {
   ...jobCodes,
   ...relayCodes,
   ...requestCodes,
+  ...storeCodes,
 }
 
 /** A stable error code. */

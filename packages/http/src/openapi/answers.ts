@@ -1,8 +1,8 @@
 import { jobStatuses } from 'tidemark'
 import { z } from 'zod'
 
-const time = z.iso.datetime()
-const json = z.unknown()
+export const time: z.ZodType<string> = z.iso.datetime()
+export const json: z.ZodType = z.unknown()
 const status = z.enum(jobStatuses)
 
 interface ErrorShape {
@@ -10,20 +10,25 @@ interface ErrorShape {
   readonly message: string
   readonly code?: string | undefined
   readonly hint?: string | undefined
+  readonly stack?: string | undefined
   readonly cause?: ErrorShape | undefined
 }
 
-const described: z.ZodType<ErrorShape> = z
+export const described: z.ZodType<ErrorShape> = z
   .object({
     name: z.string(),
     message: z.string(),
     code: z.string().optional(),
     hint: z.string().optional(),
+    stack: z
+      .string()
+      .optional()
+      .describe('For those who may see payloads, where it is shown at all.'),
     get cause() {
       return described.optional()
     },
   })
-  .describe('An error, without its stack.')
+  .describe('An error.')
 
 const job = z.object({
   id: z.uuid(),

@@ -1,6 +1,6 @@
 import type { PublishedJobType } from 'tidemark'
 import { z } from 'zod'
-import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../requests.ts'
+import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../jobs/requests.ts'
 import { answers } from './answers.ts'
 import {
   answer,
@@ -12,21 +12,53 @@ import {
   type Json,
 } from './parts.ts'
 import { planningPaths } from './planning.ts'
+import { systemAnswers } from './system-answers.ts'
+import { systemPaths } from './system.ts'
 
-/** The OpenAPI 3.1 document of the API, with an operation for each type of job that it can spawn. */
+/** The OpenAPI 3.1 document of the API of jobs, with an operation for each type of job that it can spawn. */
 export function openApiDocument(types: readonly PublishedJobType[], basePath: string): object {
+  return documentOf(types, basePath, {
+    title: 'Jobs',
+    description: "Tidemark's jobs: spawning them, following them and steering them.",
+    paths: {},
+    answers: {},
+  })
+}
+
+/** The OpenAPI 3.1 document of the API of an application. */
+export function systemDocument(types: readonly PublishedJobType[], basePath: string): object {
+  return documentOf(types, basePath, {
+    title: 'Tidemark',
+    description:
+      'An application: its events, listeners, projections, dead letters, jobs and processes, to be looked at and steered.',
+    paths: systemPaths(),
+    answers: systemAnswers,
+  })
+}
+
+interface Parts {
+  readonly title: string
+  readonly description: string
+  /** Beside those of jobs. */
+  readonly paths: Json
+  readonly answers: Readonly<Record<string, z.ZodType>>
+}
+
+function documentOf(types: readonly PublishedJobType[], basePath: string, parts: Parts): object {
+  const { title, description, paths } = parts
   return {
     openapi: '3.1.0',
-    info: {
-      title: 'Jobs',
-      version: '1.0.0',
-      description: "Tidemark's jobs: spawning them, following them and steering them.",
-    },
+    info: { title, version: '1.0.0', description },
     servers: [{ url: basePath === '' ? '/' : basePath }],
-    paths: { ...generalPaths(), ...planningPaths(), ...Object.fromEntries(types.map(spawnPath)) },
+    paths: {
+      ...paths,
+      ...generalPaths(),
+      ...planningPaths(),
+      ...Object.fromEntries(types.map(spawnPath)),
+    },
     components: {
       schemas: {
-        ...answerSchemas(),
+        ...answerSchemas({ ...answers, ...parts.answers }),
         ...Object.fromEntries(types.flatMap(typeSchemas)),
       },
     },
@@ -189,9 +221,9 @@ function relocated(schema: unknown, place: string): unknown {
   )
 }
 
-function answerSchemas(): Json {
+function answerSchemas(all: Readonly<Record<string, z.ZodType>>): Json {
   const registry = z.registry<{ id: string }>()
-  for (const [id, schema] of Object.entries(answers)) registry.add(schema, { id })
+  for (const [id, schema] of Object.entries(all)) registry.add(schema, { id })
   const { schemas } = z.toJSONSchema(registry, {
     io: 'input',
     uri: (id) => `#/components/schemas/${id}`,

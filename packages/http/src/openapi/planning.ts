@@ -1,4 +1,4 @@
-import { bulkBody, scheduleBody, ticksQuery } from '../requests.ts'
+import { bulkBody, scheduleBody, ticksQuery } from '../jobs/requests.ts'
 import {
   answer,
   inlineSchema,

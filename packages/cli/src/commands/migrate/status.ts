@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
-import { migrationStatus } from 'tidemark'
+import { migrationProblem, migrationStatus } from 'tidemark'
 import { running, type Context } from '../../command-run.ts'
 import { exitCode } from '../../exit-code.ts'
-import { problemOf } from '../../migration-problem.ts'
 import { printMigrations } from '../../output/migration-table.ts'
 
 interface Options {
@@ -19,7 +18,7 @@ export function addMigrateStatus(parent: Command, context: Context): void {
       running<Options, []>(context, async ({ options, session, output }) => {
         const status = await migrationStatus(await session.place())
         printMigrations(output, status)
-        const settled = status.every((migration) => problemOf(migration) === undefined)
+        const settled = status.every((migration) => migrationProblem(migration) === undefined)
         return options.check === true && !settled ? exitCode.checkFailed : undefined
       }),
     )

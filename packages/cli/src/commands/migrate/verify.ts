@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
-import { migrationStatus } from 'tidemark'
+import { migrationProblem, migrationStatus } from 'tidemark'
 import { running, type Context } from '../../command-run.ts'
 import { exitCode } from '../../exit-code.ts'
-import { problemOf } from '../../migration-problem.ts'
 import { plural } from '../../output/output.ts'
 
 /** `tidemark migrate verify` */
@@ -15,7 +14,7 @@ export function addMigrateVerify(parent: Command, context: Context): void {
         const { schema, ...place } = await session.place()
         const status = await migrationStatus({ ...place, schema })
         const problems = status.flatMap((migration) => {
-          const problem = problemOf(migration)
+          const problem = migrationProblem(migration)
           return problem === undefined ? [] : [{ ...migration, problem }]
         })
         const ok = problems.length === 0

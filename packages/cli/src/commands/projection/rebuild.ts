@@ -3,7 +3,6 @@ import type { Command } from 'commander'
 import type { App, RebuildProgress } from 'tidemark'
 import { CliError } from '../../cli-error.ts'
 import { running, type Context } from '../../command-run.ts'
-import { readOrphans } from '../../doctor/runners.ts'
 import { cell, type Output } from '../../output/output.ts'
 import { getProjection } from '../../output/projection.ts'
 import { rebuildText } from '../../output/rebuild-view.ts'
@@ -51,7 +50,7 @@ export function addProjectionRebuild(parent: Command, context: Context): void {
 
 /** Says so when nobody is there to run the rebuild, which whoever waits would not see otherwise. */
 async function warnOfOrphan(app: App, name: string, output: Output): Promise<void> {
-  const { orphans } = await readOrphans(app)
+  const orphans = await app.doctor.orphans()
   if (!orphans.some(({ listener, live }) => listener === name && !live)) return
   output.note(
     `${output.stderrColors.yellow('warning:')} no live process can run it; start a worker with its definition`,

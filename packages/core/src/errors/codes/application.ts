@@ -22,6 +22,12 @@ export const applicationCodes = {
     example: 'the application is closed',
     remedy: 'Close it after everything that publishes or waits has finished.',
   },
+  TIDEMARK_TOO_EARLY: {
+    summary: 'The application was used before all of its definitions were there.',
+    example: 'the listener "welcome" came after the application had been used',
+    remedy:
+      'In a Nest application do not use `Tidemark` in constructors and factories of providers: `onModuleInit` is the first place.',
+  },
   TIDEMARK_CALLBACK_FAILED: {
     summary: 'A function that the application gave for a decision threw, or answered nonsense.',
     example: 'retry.backoff of send_email answered NaN, not a number of milliseconds',

@@ -6,7 +6,7 @@ export const projectionCodes = {
       'the state of balances is invalid at balance: Invalid input: expected bigint, received string',
     remedy: 'Mend the reducer or the schema. What was stored before is untouched.',
   },
-  TIDEMARK_STATE_UNREADABLE: {
+  TIDEMARK_PROJECTION_UNREADABLE: {
     summary:
       'A stored state of a projection does not satisfy its schema, or an upcaster failed on it.',
     example:
@@ -14,7 +14,7 @@ export const projectionCodes = {
     remedy:
       'The projection has halted, and the stored state is untouched. Deploy a definition that reads it (`stateVersion` and `upcastState`) and resume it, or raise the version of the projection and let it rebuild.',
   },
-  TIDEMARK_STATE_TOO_NEW: {
+  TIDEMARK_PROJECTION_TOO_NEW: {
     summary: 'A stored state of a projection was written by a newer `stateVersion`.',
     example:
       'the stored state of balances has version 2, and this process knows it up to version 1',
@@ -39,7 +39,7 @@ export const projectionCodes = {
   },
   TIDEMARK_EVENTS_PRUNED: {
     summary:
-      'A projection was to be derived from zero, or a listener sent back, but events that it handles were pruned.',
+      'A projection was to be derived from zero, a listener sent back, or a job asks for an event, but such events were pruned.',
     example:
       'dashboard cannot be derived from zero: events of its types below 10000000 were pruned',
     remedy:

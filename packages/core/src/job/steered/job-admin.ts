@@ -32,6 +32,7 @@ import {
 import { JobSteering, type JobPruneOptions } from './job-steering.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import type { JobStatus, JobView, StepView } from './job-view.ts'
+import { readJobGroups, type JobGroup } from './queue-admin.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
 
@@ -182,6 +183,19 @@ export class JobAdmin {
   /** How many jobs are in which status, by name. */
   counts(): Promise<JobCount[]> {
     return this.#reading.counts()
+  }
+
+  /**
+   * How many jobs are in which status, without those that have completed or were cancelled, in the time of an index:
+   * `parked` are those that are queued and wait for their key, their type or a limit.
+   */
+  openCounts(): Promise<Readonly<Record<string, number>>> {
+    return this.#reading.openCounts()
+  }
+
+  /** The queues, or the types of jobs, that are limited, paused, known to a process or have something to do, by name. */
+  groups(kind: 'queue' | 'type'): Promise<JobGroup[]> {
+    return readJobGroups(this.#database, this.#schema, kind)
   }
 
   /** All attempts of a job, in order; the present one and the one that completed it included. */

@@ -91,15 +91,30 @@ export async function runJob<T>(
     const output = await inRunSpan(name, id, () =>
       currentCause.run({ causationId: id, correlationId }, async () => work({ id, name, log })),
     )
-    const result = { ...ran(), ok: true, status: 'succeeded', output } as const
+    const result = noted({ ...ran(), ok: true, status: 'succeeded', output } as const)
     log.info({ duration: Math.round(result.duration) }, `${name} succeeded`)
     return result
   } catch (error) {
     const description = describeError(error)
-    const result = { ...ran(), ok: false, status: 'failed', error, description } as const
+    const result = noted({ ...ran(), ok: false, status: 'failed', error, description } as const)
     log.error({ duration: Math.round(result.duration), err: error }, `${name} failed`)
     return result
   }
+}
+
+const results = new WeakSet<object>()
+
+function noted<Result extends JobResult<unknown>>(result: Result): Result {
+  results.add(result)
+  return result
+}
+
+/**
+ * Whether `value` is what a run has answered: whoever is handed one on the way to somebody else must not pass a failure
+ * off as an answer.
+ */
+export function isJobResult(value: unknown): value is JobResult<unknown> {
+  return typeof value === 'object' && value !== null && results.has(value)
 }
 
 /**

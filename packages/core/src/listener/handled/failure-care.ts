@@ -66,7 +66,8 @@ export class FailureCare {
     const blame = blameOf(error)
     if (blame === 'reader') return this.#leave(failed)
     // Whichever event came would meet the same state: none of them is to be set aside for it.
-    if (isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE')) return this.stall(error, 1, 'work')
+    if (isTidemarkError(error, 'TIDEMARK_PROJECTION_UNREADABLE'))
+      return this.stall(error, 1, 'work')
     if (blame === 'connection') {
       const losses = this.#losses.at(event.sequence)
       if (losses >= mostLosses) {
@@ -144,7 +145,7 @@ export class FailureCare {
     const { database, outbox, logger } = this.#environment
     const { name } = this.#consumer
     const { details } = error as TidemarkError
-    const isState = isTidemarkError(error, 'TIDEMARK_STATE_TOO_NEW')
+    const isState = isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
     const type = isState ? stateTypeOf(name) : event.type
     await run(database, awaitVersion(outbox.schema), [
       ...this.#lease.fence,

@@ -10,6 +10,7 @@ import { requireUnprunedAfter, type GoBackOptions } from '../../outbox/kept/prun
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { skipHalted, type SkippedEvent } from '../failed/skip.ts'
 import type { ConsumerKind } from '../read/consumer.ts'
+import { readReceptions, type ReceivedEvent, type Reception } from './reception.ts'
 
 /** One partition of a listener, as operators see it. */
 export interface PartitionStatus {
@@ -17,6 +18,10 @@ export interface PartitionStatus {
   readonly cursor: EventSequence
   /** The process that runs it; null when none does. */
   readonly owner: string | null
+  /** `host:pid` of that process; its id when it is not known any more. */
+  readonly process: string | null
+  /** How many sequences it is behind, as the lag of the listener. */
+  readonly lag: bigint
   readonly attempts: number
   readonly failedSequence: EventSequence | null
   readonly nextAttemptAt: Date | null
@@ -43,6 +48,10 @@ export interface ListenerStatus {
   /** The age of the oldest event after that cursor, in seconds; 0 when there is none, and for inline projections. */
   readonly lagSeconds: number
   readonly partitions: readonly PartitionStatus[]
+  /** The types of events that it handles, as the latest process that started it wrote them down. */
+  readonly types: readonly string[]
+  /** How many events it has set aside that are not given up. */
+  readonly deadLetters: number
   /** While the number of partitions changes: to how many, and the sequence that all of them stop at first. */
   readonly resize: { readonly to: number; readonly at: EventSequence } | null
 }
@@ -63,9 +72,16 @@ export class ListenerAdmin {
     const { rows } = await this.#database.query(`
       SELECT l.name, l.kind, l.mode, l.version, l.status, l.resize_to, l.resize_at, c.partition, c.cursor, c.attempts,
              c.failed_sequence, c.next_attempt_at, c.halted_at, c.last_error, c.awaits,
-             CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner, o.age
+             w.owner, coalesce(p.hostname || ':' || p.pid, w.owner::text) AS process, o.age,
+             coalesce(l.definition -> 'types', '[]') AS types, d.events AS dead_letters
       FROM "${this.#schema}".listeners l
       LEFT JOIN "${this.#schema}".cursors c ON c.listener = l.name AND c.generation = l.generation
+      CROSS JOIN LATERAL (SELECT CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner) w
+      LEFT JOIN "${this.#schema}".processes p ON p.id = w.owner
+      CROSS JOIN LATERAL (
+        SELECT count(*)::integer AS events FROM "${this.#schema}".dead_letters d
+        WHERE d.listener = l.name AND d.generation = l.generation AND d.state <> 'skipped'
+      ) d
       -- One row of the primary key's index for each listener.
       LEFT JOIN LATERAL (
         SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 AS age
@@ -96,6 +112,15 @@ export class ListenerAdmin {
         details: { listener: name },
       },
     )
+  }
+
+  /**
+   * What each listener and projection has made of an event, those that do not handle its type left out.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+   */
+  async received(event: ReceivedEvent): Promise<Reception[]> {
+    return readReceptions(this.#database, this.#schema, event, await this.list())
   }
 
   /** Stops a listener after the batch under way, in whatever process it runs. */
@@ -203,6 +228,9 @@ export class ListenerAdmin {
 }
 
 interface StatusRow {
+  readonly process: string | null
+  readonly types: readonly string[]
+  readonly dead_letters: number
   readonly name: string
   readonly kind: ConsumerKind
   readonly mode: 'async' | 'inline'
@@ -225,12 +253,19 @@ interface StatusRow {
 function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): ListenerStatus {
   const first = rows[0] as StatusRow
   const { name, kind, mode, version, status, age, resize_to: to, resize_at: at } = first
+  const { types, dead_letters: deadLetters } = first
+  // An intake reads no outbox: how far it is behind, its broker knows. An inline projection is done with an event when its
+  // publisher commits, and its cursor stays at the last one that it handles, whatever else is published.
+  const lagOf = (cursor: bigint): bigint =>
+    kind !== 'intake' && mode === 'async' && lastSequence > cursor ? lastSequence - cursor : 0n
   const partitions = rows
     .filter((row) => row.partition !== null)
     .map((row): PartitionStatus => ({
       partition: row.partition as number,
       cursor: BigInt(row.cursor) as EventSequence,
       owner: row.owner,
+      process: row.process,
+      lag: lagOf(BigInt(row.cursor)),
       attempts: row.attempts,
       failedSequence:
         row.failed_sequence === null ? null : (BigInt(row.failed_sequence) as EventSequence),
@@ -243,12 +278,22 @@ function toStatus(rows: readonly StatusRow[], lastSequence: EventSequence): List
     (lowest, partition) => (partition.cursor < lowest ? partition.cursor : lowest),
     partitions[0]?.cursor ?? sequenceZero,
   )
-  // An intake reads no outbox: how far it is behind, its broker knows. An inline projection is done with an event when its
-  // publisher commits, and its cursor stays at the last one that it handles, whatever else is published.
-  const behind = kind !== 'intake' && mode === 'async' && lastSequence > cursor
-  const lag = behind ? lastSequence - cursor : 0n
+  const lag = lagOf(cursor)
   // The server's clock may go back.
   const lagSeconds = Math.max(0, age ?? 0)
   const resize = to === null || at === null ? null : { to, at: BigInt(at) as EventSequence }
-  return { name, kind, mode, version, status, cursor, lag, lagSeconds, partitions, resize }
+  return {
+    name,
+    kind,
+    mode,
+    version,
+    status,
+    cursor,
+    lag,
+    lagSeconds,
+    partitions,
+    types,
+    deadLetters,
+    resize,
+  }
 }

@@ -1,6 +1,9 @@
 import type { Database } from '../../database/pool.ts'
 import { brief, inTransaction } from '../../database/transaction/transaction.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
+import { requireOneOf } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 
@@ -24,11 +27,23 @@ export interface DeadLetterSelection {
   readonly listener: string
   readonly sequence?: EventSequence
   readonly key?: string
+  /** Only those of one group, by its id: {@link DeadLetterAdmin.groups}. */
+  readonly group?: string
   /** Only those in one of these states. */
   readonly states?: readonly DeadLetter['state'][]
   /** The most. Defaults to 1000. */
   readonly limit?: number
 }
+
+/** Which dead letters to list. */
+export interface DeadLetterPage extends Partial<DeadLetterSelection> {
+  /** Only those after this one: the last of the page before. */
+  readonly after?: { readonly listener: string; readonly sequence: EventSequence }
+}
+
+/** All states of a dead letter. */
+export const deadLetterStates = ['parked', 'waiting', 'retry', 'skipped'] as const
+const selectionNames = ['listener', 'sequence', 'key', 'group', 'states', 'limit', 'after']
 
 /** How many dead letters a listener has in one state. */
 export interface DeadLetterCount {
@@ -37,8 +52,65 @@ export interface DeadLetterCount {
   readonly events: number
 }
 
-function valuesOf({ listener, sequence, key, states }: Partial<DeadLetterSelection>): unknown[] {
-  return [listener ?? null, sequence ?? null, key ?? null, states ?? null]
+/** Dead letters of one listener that failed in the same way. */
+export interface DeadLetterGroup {
+  /** Made of the listener, the type and the error: the same as long as these are. */
+  readonly group: string
+  readonly listener: string
+  readonly type: string
+  /** Of what was thrown; null when it has none. */
+  readonly code: string | null
+  /** What was thrown for the newest of them. */
+  readonly error: ErrorDescription | null
+  readonly events: number
+  /** How many of them are in which state. */
+  readonly states: Readonly<Partial<Record<DeadLetter['state'], number>>>
+  /** How many keys are held back by them. */
+  readonly heldKeys: number
+  readonly firstSequence: EventSequence
+  readonly lastSequence: EventSequence
+  readonly firstAt: Date
+  readonly lastAt: Date
+}
+
+// The way in which it failed: with another id or number in its message it is the same.
+const numbers = String.raw`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+`
+// What the handler threw, rather than that it threw.
+const thrownIn = (
+  d: string,
+): string => `(CASE WHEN ${d}.error ->> 'code' = 'TIDEMARK_HANDLER_FAILED'
+  THEN coalesce(${d}.error -> 'cause', ${d}.error) ELSE ${d}.error END)`
+const groupOf = (
+  d: string,
+): string => `md5(concat_ws(E'\n', ${d}.listener, ${d}.type, ${thrownIn(d)} ->> 'name',
+  ${thrownIn(d)} ->> 'code', regexp_replace(left(${thrownIn(d)} ->> 'message', 200), '${numbers}', '#', 'gi')))`
+const groupId = /^[\da-f]{32}$/u
+
+function valuesOf(selection: Partial<DeadLetterSelection>): unknown[] {
+  const { listener, sequence, key, states, group } = selection
+  checkDeadLetters('deadLetters', selection)
+  return [listener ?? null, sequence ?? null, key ?? null, states ?? null, group ?? null]
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+function checkDeadLetters(where: string, selection: Partial<DeadLetterSelection>): void {
+  rejectUnknownOptions(where, selection, selectionNames)
+  for (const option of ['listener', 'key'] as const) {
+    const value = selection[option]
+    if (value !== undefined) requireText(where, option, value)
+  }
+  const { group, limit, states = [] } = selection
+  for (const state of states) requireOneOf(where, 'states', state, deadLetterStates)
+  if (limit !== undefined) requireWhole(where, 'limit', limit, 1)
+  if (group === undefined || groupId.test(group)) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "group" cannot be ${shown(group)}`,
+    {
+      hint: 'It is the `group` of what `groups()` answers.',
+      details: { option: 'group' },
+    },
+  )
 }
 
 /** Looking at dead letters of the live generations, and deciding what becomes of them. */
@@ -52,10 +124,16 @@ export class DeadLetterAdmin {
   }
 
   /** Dead letters in the order of their sequences, of one listener or of all. */
-  async list(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetter[]> {
+  async list(selection: DeadLetterPage = {}): Promise<DeadLetter[]> {
     const { rows } = await this.#database.query(
-      `SELECT d.* FROM ${this.#selected} ORDER BY d.listener, d.sequence LIMIT $5`,
-      [...valuesOf(selection), selection.limit ?? 1000],
+      `SELECT d.* FROM ${this.#selected} AND ($6::bigint IS NULL OR (d.listener, d.sequence) > ($7::text, $6))
+       ORDER BY d.listener, d.sequence LIMIT $8`,
+      [
+        ...valuesOf(selection),
+        selection.after?.sequence ?? null,
+        selection.after?.listener ?? null,
+        selection.limit ?? 1000,
+      ],
     )
     return rows.map((row) => ({
       listener: row['listener'] as string,
@@ -85,6 +163,32 @@ export class DeadLetterAdmin {
     }))
   }
 
+  /** Dead letters that failed in the same way counted together, the largest group first. */
+  async groups(selection: Partial<DeadLetterSelection> = {}): Promise<DeadLetterGroup[]> {
+    const { rows } = await this.#database.query(
+      `SELECT g.*, (SELECT jsonb_object_agg(s.state, s.events) FROM (
+           SELECT u.state, count(*) AS events FROM unnest(g.all_states) AS u (state) GROUP BY 1) AS s) AS states
+       FROM (
+         SELECT ${groupOf('d')} AS group, d.listener, d.type, ${thrownIn('d')} ->> 'code' AS code,
+           (array_agg(${thrownIn('d')} ORDER BY d.sequence DESC))[1] AS error, count(*)::integer AS events,
+           array_agg(d.state) AS all_states,
+           count(DISTINCT d.key) FILTER (WHERE d.holds_key)::integer AS "heldKeys",
+           min(d.sequence) AS first_sequence, max(d.sequence) AS last_sequence,
+           min(d.created_at) AS "firstAt", max(d.created_at) AS "lastAt"
+         FROM ${this.#selected} GROUP BY 1, 2, 3, 4) AS g
+       ORDER BY events DESC, listener, last_sequence DESC LIMIT $6`,
+      [...valuesOf(selection), selection.limit ?? 1000],
+    )
+    return rows.map((row): DeadLetterGroup => {
+      const { all_states: _, first_sequence: first, last_sequence: last, ...rest } = row
+      return {
+        ...(rest as unknown as DeadLetterGroup),
+        firstSequence: BigInt(first as string) as EventSequence,
+        lastSequence: BigInt(last as string) as EventSequence,
+      }
+    })
+  }
+
   /**
    * Has dead letters handled again, in order, by whichever process runs the listener. One that holds its key takes
    * everything that waits behind it along; one that fails again is parked again.
@@ -111,7 +215,8 @@ export class DeadLetterAdmin {
     return `"${this.#schema}".dead_letters d
        JOIN "${this.#schema}".listeners l ON l.name = d.listener AND l.generation = d.generation
        WHERE ($1::text IS NULL OR d.listener = $1) AND ($2::bigint IS NULL OR d.sequence = $2)
-         AND ($3::text IS NULL OR d.key = $3) AND ($4::text[] IS NULL OR d.state = ANY ($4))`
+         AND ($3::text IS NULL OR d.key = $3) AND ($4::text[] IS NULL OR d.state = ANY ($4))
+         AND ($5::text IS NULL OR ${groupOf('d')} = $5)`
   }
 
   // One under construction has dead letters of its own, which count when it has become the live one.
@@ -121,6 +226,8 @@ export class DeadLetterAdmin {
 
   async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
     const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
+    const { group = null } = selection
+    checkDeadLetters('deadLetters', selection)
     const table = `"${this.#schema}".dead_letters`
     const live = this.#live
     const [changed] = await inTransaction(this.#database, brief, async (transaction) => {
@@ -134,14 +241,15 @@ export class DeadLetterAdmin {
       )
       const { rows } = await transaction.query(
         `UPDATE ${table} d SET state = $5, updated_at = clock_timestamp()
-         FROM (SELECT listener, generation, sequence FROM ${table}
+         FROM (SELECT listener, generation, sequence FROM ${table} c
                WHERE listener = $1 AND generation = ${live} AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
                  AND ($3::text IS NULL OR key = $3) AND ($6::text[] IS NULL OR state = ANY ($6))
+                 AND ($7::text IS NULL OR ${groupOf('c')} = $7)
                ORDER BY sequence LIMIT $4 FOR UPDATE) AS chosen
          WHERE d.listener = chosen.listener AND d.generation = chosen.generation
            AND d.sequence = chosen.sequence
          RETURNING d.key, d.holds_key`,
-        [listener, sequence, key, limit, to, states],
+        [listener, sequence, key, limit, to, states, group],
       )
       const keys = rows.filter((row) => row['holds_key'] === true).map((row) => row['key'])
       if (keys.length > 0) {

@@ -2,21 +2,29 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { requireSchemaName } from '../../database/schema.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
+import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import type { RecordedEvent } from '../../event/recorded-event.ts'
+import type { EventRegistry } from '../../event/registry.ts'
 import { toEventSequence, type EventSequence } from '../../event/sequence.ts'
+import { StoredEvent } from '../../event/stored-event.ts'
 import { readHorizon } from '../ordered/horizon.ts'
 import { readPublishers, type Publisher } from '../ordered/publishers.ts'
 import { readSkips, type SkipReport } from '../ordered/skip-detector.ts'
+import { readEventTrace, type EventTrace, type TraceOptions } from '../read/event-trace.ts'
 import {
   countEvents,
   inspectEvent,
   inspectPage,
+  inspectRow,
   inspectStream,
   type InspectedEvent,
   type InspectedPage,
   type InspectedStream,
   type InspectOptions,
 } from '../read/inspect.ts'
+import { checkSearch, searchEvents, type EventSearch, type FoundEvents } from '../read/search.ts'
+import { listStreams, type StreamPage, type StreamSummary } from '../read/streams.ts'
 import { hasStrays, readPartitions, type OutboxPartition } from './partitions.ts'
 import { planPrune, type PruneCandidate, type PruneOptions } from './prune-plan.ts'
 import { prune, type Pruned } from './prune.ts'
@@ -36,6 +44,16 @@ export interface OutboxStats {
   readonly idempotencyKeys: bigint | null
 }
 
+/** An event as a handler of this application would see it. */
+export interface DecodedEvent {
+  /** Upcast and checked; undefined when it cannot be read. */
+  readonly event?: RecordedEvent
+  /** Why it cannot be read. */
+  readonly error?: ErrorDescription
+  /** Whether the application has a definition of its type. Without one the payload is as it is stored. */
+  readonly defined: boolean
+}
+
 // A hundred years, in milliseconds.
 const longestAge = 36_525 * 86_400_000
 const pruneOptions = ['olderThan', 'relayMargin', 'evenProjections', 'evenStreams', 'archive']
@@ -44,10 +62,12 @@ const pruneOptions = ['olderThan', 'relayMargin', 'evenProjections', 'evenStream
 export class OutboxAdmin {
   readonly #database: Database
   readonly #schema: string
+  readonly #registry: EventRegistry
 
-  constructor(database: Database, schema: string) {
+  constructor(database: Database, schema: string, registry: EventRegistry) {
     this.#database = database
     this.#schema = schema
+    this.#registry = registry
   }
 
   /** How large it is, and how far it is read. */
@@ -79,6 +99,12 @@ export class OutboxAdmin {
     }
   }
 
+  /** The last sequence drawn, and the horizon: up to where every publisher's outcome is known. */
+  async position(): Promise<Pick<OutboxStats, 'lastSequence' | 'horizon'>> {
+    const { sequence: horizon, lastSequence } = await readHorizon(this.#database, this.#schema)
+    return { lastSequence, horizon }
+  }
+
   /** The transactions that publish now, those that hold the horizon back first. */
   async publishers(): Promise<readonly Publisher[]> {
     return readPublishers(this.#database, this.#schema)
@@ -104,6 +130,58 @@ export class OutboxAdmin {
     by: { readonly sequence: EventSequence } | { readonly id: string },
   ): Promise<InspectedEvent | undefined> {
     return inspectEvent(this.#database, this.#schema, by)
+  }
+
+  /**
+   * Looks for events by type, stream, key, correlation, time or what their payload holds, newest first and up to the
+   * horizon. Only sequences and streams have an index, so one answer looks at a bounded number of events: with `next` it
+   * goes on where it stopped.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+   *
+   * @example
+   * ```ts
+   * import { defineApp } from 'tidemark'
+   *
+   * await using app = defineApp({ modules: [] })
+   * const { events, next } = await app.outbox.search({ payload: { path: ['customer', 'id'], equals: 'c-1' } })
+   * console.log(events.length, next === null ? 'that is all' : `look further before ${next}`)
+   * ```
+   */
+  async search(search: EventSearch = {}): Promise<FoundEvents> {
+    checkSearch(search)
+    return searchEvents(this.#database, this.#schema, search)
+  }
+
+  /**
+   * What led to an event and what came of it: events, listeners that spawned, jobs and steps with the same correlation,
+   * as a tree in the order of reading. Undefined when there is no such event.
+   */
+  async trace(
+    sequence: EventSequence,
+    options: TraceOptions = {},
+  ): Promise<EventTrace | undefined> {
+    rejectUnknownOptions('outbox.trace', options, ['around', 'limit'])
+    requireWhole('outbox.trace', 'around', options.around ?? 0, 0)
+    requireWhole('outbox.trace', 'limit', options.limit ?? 1, 1, 100_000)
+    return readEventTrace(this.#database, this.#schema, sequence, options)
+  }
+
+  /** An event as a handler would see it: upcast, and checked by its schema. Undefined when there is no such event. */
+  async decode(sequence: EventSequence): Promise<DecodedEvent | undefined> {
+    const row = await inspectRow(this.#database, this.#schema, { sequence })
+    if (row === undefined) return undefined
+    const defined = this.#registry.get(row.type) !== undefined
+    try {
+      return { event: new StoredEvent(row).decode(this.#registry), defined }
+    } catch (error) {
+      return { error: describeError(error), defined }
+    }
+  }
+
+  /** A page of streams and their versions, by name. */
+  async streams(page: StreamPage = {}): Promise<StreamSummary[]> {
+    return listStreams(this.#database, this.#schema, page)
   }
 
   /**

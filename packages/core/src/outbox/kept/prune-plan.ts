@@ -11,7 +11,7 @@ import { readPartitions, type OutboxPartition } from './partitions.ts'
  * - `horizon`: publishers may still commit into it;
  * - `unread`: a listener has not come past it, or there is no listener at all;
  * - `dead-letters`: an event of it was set aside and waits for a decision;
- * - `jobs`: a job waits for an event, and one of these may be it;
+ * - `jobs`: an unfinished job was given an event of it, or waits for one and has not looked at it;
  * - `relays`: a relay sends events of it, and a broker that loses what it had last is sent them again;
  * - `age`: its events are not as old as was asked for;
  * - `projections`: a projection handles events of it, and could not be derived from zero any more;
@@ -115,19 +115,16 @@ export async function judge(
   }
   const { olderThan = 0, relayMargin = day, evenProjections = false, evenStreams = false } = options
   // Without reading all of it: a policy asks again and again.
-  const latest = await latestOf(executor, schema, name)
+  const latest = await unlessGone(latestOf(executor, schema, name))
   if (latest !== undefined && Date.now() - latest.getTime() < olderThan) {
     return stays('age', `its newest event is of ${latest.toISOString()}`)
   }
-  const content = await readContent(executor, schema, name).catch((error: unknown) => {
-    if (errorCodeOf(error) === undefinedTable) return undefined
-    throw error
-  })
+  const content = await unlessGone(readContent(executor, schema, name))
   if (content === undefined) return undefined
   const { events, types, streams, newest } = content
-  const waiting = await waitingJob(executor, schema, name)
-  if (waiting !== undefined) {
-    return stays('jobs', `job ${waiting} waits for an event, and may be given one of it`, events)
+  const job = await unlessGone(askingJob(executor, schema, partition))
+  if (job !== undefined) {
+    return stays('jobs', `${job.name} ${job.id} asks for events of it: ${job.step}`, events)
   }
   const age = newest === null ? Number.POSITIVE_INFINITY : Date.now() - newest.getTime()
   const relays = age < relayMargin ? await relaysOf(executor, schema, types) : []
@@ -150,6 +147,16 @@ export async function judge(
     return stays('streams', 'it holds events of streams, which are loaded from them', events)
   }
   return { partition, events, reason: null, because: null }
+}
+
+/** What is read of a partition; undefined when somebody else has pruned it meanwhile. */
+async function unlessGone<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (errorCodeOf(error) === undefinedTable) return undefined
+    throw error
+  }
 }
 
 /** The cursor that is furthest behind, of any generation. */
@@ -180,6 +187,43 @@ export async function firstDeadLetter(
   return rows[0] as { listener: string; sequence: string } | undefined
 }
 
+/**
+ * A job that has not finished and that asks for an event of a partition: it was given one, and will be given it again when
+ * its code runs again; or it waits for such an event, and has not looked at it yet.
+ */
+export async function askingJob(
+  executor: Executor,
+  schema: string,
+  { name, from, to }: OutboxPartition,
+): Promise<{ id: string; name: string; step: string } | undefined> {
+  const { rows } = await executor.query(
+    `WITH waits AS MATERIALIZED (
+       SELECT j.id, j.name, s.step, s.position, s.output FROM "${schema}".job_steps s
+       JOIN "${schema}".jobs j ON j.id = s.job AND j.status NOT IN ('completed', 'failed', 'cancelled')
+       WHERE s.kind = 'event' AND s.error IS NULL AND s.output IS NOT NULL
+     ), open AS MATERIALIZED (
+       -- One look at the partition is enough for all of them: of those that ask for the same, the furthest behind.
+       SELECT DISTINCT ON (t.type, w.output ->> 'key') w.id, w.name, w.step, t.type, w.output ->> 'key' AS key,
+         (w.output ->> 'after')::bigint AS after
+       FROM waits w, jsonb_array_elements_text(w.output -> 'types') AS t (type)
+       WHERE w.position IS NULL AND (w.output ->> 'after')::bigint < $2::bigint - 1
+       ORDER BY t.type, w.output ->> 'key', (w.output ->> 'after')::bigint
+     )
+     (SELECT w.id, w.name, w.step FROM waits w
+       WHERE CASE WHEN w.position IS NOT NULL
+         THEN (w.output #>> '{}')::bigint >= $1::bigint AND (w.output #>> '{}')::bigint < $2::bigint END LIMIT 1)
+     UNION ALL
+     (SELECT o.id, o.name, o.step FROM open o JOIN "${schema}"."${name}" e ON e.type = o.type
+       AND coalesce(e.key, e.stream) = o.key AND e.sequence > o.after WHERE o.key IS NOT NULL LIMIT 1)
+     UNION ALL
+     (SELECT o.id, o.name, o.step FROM open o JOIN "${schema}"."${name}" e ON e.type = o.type
+       AND e.sequence > o.after WHERE o.key IS NULL LIMIT 1)
+     LIMIT 1`,
+    [from, to],
+  )
+  return rows[0] as { id: string; name: string; step: string } | undefined
+}
+
 /** What a partition holds. Below the horizon nothing changes any more: what is read here holds later too. */
 export async function readContent(
   executor: Executor,
@@ -196,38 +240,16 @@ export async function readContent(
   return { ...row, events: BigInt(row.events) }
 }
 
-/** When the event with the highest number of a partition was recorded; undefined: it has none, or is gone. */
+/** When the event with the highest number of a partition was recorded; undefined: it has none. */
 async function latestOf(
   executor: Executor,
   schema: string,
   name: string,
 ): Promise<Date | undefined> {
-  try {
-    const { rows } = await executor.query(
-      `SELECT recorded_at FROM "${schema}"."${name}" ORDER BY sequence DESC LIMIT 1`,
-    )
-    return rows[0]?.['recorded_at'] as Date | undefined
-  } catch (error) {
-    if (errorCodeOf(error) === undefinedTable) return undefined
-    throw error
-  }
-}
-
-/** A job that waits for an event which a partition may hold. */
-export async function waitingJob(
-  executor: Executor,
-  schema: string,
-  name: string,
-): Promise<string | undefined> {
   const { rows } = await executor.query(
-    `SELECT w.job FROM "${schema}".job_waits w
-     WHERE w.kind = 'event' AND EXISTS (
-       SELECT FROM "${schema}"."${name}" e
-       WHERE e.sequence > coalesce(w.sequence, 0) AND e.type = w.target
-         AND (w.key IS NULL OR coalesce(e.key, e.stream) = w.key))
-     LIMIT 1`,
+    `SELECT recorded_at FROM "${schema}"."${name}" ORDER BY sequence DESC LIMIT 1`,
   )
-  return rows[0]?.['job'] as string | undefined
+  return rows[0]?.['recorded_at'] as Date | undefined
 }
 
 async function projectionsOf(

@@ -10,11 +10,11 @@ import { readHorizon } from '../ordered/horizon.ts'
 import { wait } from '../woken/wait.ts'
 import { readPartitions, type OutboxPartition } from './partitions.ts'
 import {
+  askingJob,
   firstDeadLetter,
   hindmost,
   judge,
   readContent,
-  waitingJob,
   type PruneCandidate,
   type PruneOptions,
 } from './prune-plan.ts'
@@ -97,7 +97,7 @@ async function detachNow(
   if (!present || reader === undefined || reader.cursor < to - 1n || letter !== undefined) {
     return false
   }
-  if ((await waitingJob(transaction, schema, name)) !== undefined) return false
+  if ((await askingJob(transaction, schema, partition)) !== undefined) return false
   const { events, types } = await readContent(transaction, schema, name)
   await transaction.query(`ALTER TABLE "${schema}".events DETACH PARTITION "${schema}"."${name}"`)
   if (archive === undefined) {

@@ -57,7 +57,10 @@ export interface InspectedStream {
  * INVARIANT: READ COMMITTED, whatever the database's default: rows up to a horizon are read by a statement whose
  * snapshot is newer than the horizon.
  */
-async function reading<T>(database: Database, work: (tx: Executor) => Promise<T>): Promise<T> {
+export async function reading<T>(
+  database: Database,
+  work: (tx: Executor) => Promise<T>,
+): Promise<T> {
   const [result] = await inTransaction(database, brief, work)
   return result
 }
@@ -83,19 +86,29 @@ export function inspectPage(
   })
 }
 
-/** One committed event, by its sequence or its id. */
-export async function inspectEvent(
+/** The row of one committed event, by its sequence or its id. */
+export async function inspectRow(
   executor: Executor,
   schema: string,
   by: { readonly sequence: EventSequence } | { readonly id: string },
-): Promise<InspectedEvent | undefined> {
+): Promise<EventRow | undefined> {
   const [condition, value] =
     'sequence' in by ? ['sequence = $1::bigint', by.sequence] : ['id = $1::uuid', by.id]
   const { rows } = await executor.query(
     `SELECT ${eventColumns} FROM "${schema}".events WHERE ${condition}`,
     [value],
   )
-  return (rows as unknown as EventRow[]).map(inspected)[0]
+  return rows[0] as EventRow | undefined
+}
+
+/** One committed event, by its sequence or its id. */
+export async function inspectEvent(
+  executor: Executor,
+  schema: string,
+  by: { readonly sequence: EventSequence } | { readonly id: string },
+): Promise<InspectedEvent | undefined> {
+  const row = await inspectRow(executor, schema, by)
+  return row === undefined ? undefined : inspected(row)
 }
 
 /** A stream; undefined when it does not exist. */
@@ -137,7 +150,8 @@ export async function countEvents(
   return BigInt((rows[0]?.['events'] as string | undefined) ?? 0)
 }
 
-function inspected(row: EventRow): InspectedEvent {
+/** A row as operators see it. */
+export function inspected(row: EventRow): InspectedEvent {
   return {
     sequence: toEventSequence(row.sequence),
     id: row.id,

@@ -10,8 +10,8 @@ import type { StateProjection } from './state-projection.ts'
 /**
  * The stored state of a state projection; its initial state when no event has reached it yet.
  *
- * @throws TidemarkError TIDEMARK_STATE_UNREADABLE when it does not satisfy the projection's schema;
- * TIDEMARK_STATE_TOO_NEW when a newer process has written it.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export async function readProjection<State>(
   executor: PreparingExecutor,
@@ -41,8 +41,8 @@ export interface KeyPage {
 /**
  * The stored state of a key; its initial state when no event has reached it yet, or the key was removed.
  *
- * @throws TidemarkError TIDEMARK_STATE_UNREADABLE when it does not satisfy the projection's schema;
- * TIDEMARK_STATE_TOO_NEW when a newer process has written it.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export async function readKey<State>(
   executor: PreparingExecutor,

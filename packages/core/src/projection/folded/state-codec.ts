@@ -30,8 +30,8 @@ export function encodeState<State>(projection: ValueProjection<State>, state: St
  * The state of a projection as it was stored, made the present version's by its upcasters; its initial state when nothing
  * was stored. It is the caller's own.
  *
- * @throws TidemarkError TIDEMARK_STATE_UNREADABLE when it does not satisfy the projection's schema, or an upcaster fails;
- * TIDEMARK_STATE_TOO_NEW when a newer process has written it.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema, or an upcaster fails;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export function decodeState<State>(
   projection: ValueProjection<State>,
@@ -44,14 +44,14 @@ export function decodeState<State>(
   const what =
     key === undefined ? `the stored state of ${name}` : `the state of ${name} for "${key}"`
   const unreadable = (reason: string, cause: unknown): TidemarkError =>
-    new TidemarkError('TIDEMARK_STATE_UNREADABLE', `${what} cannot be read: ${reason}`, {
+    new TidemarkError('TIDEMARK_PROJECTION_UNREADABLE', `${what} cannot be read: ${reason}`, {
       details: { projection: name, version, ...(key === undefined ? {} : { key }) },
       cause,
     })
   const { version: from, encoded } = versionOf(stored)
   if (from > stateVersion) {
     throw new TidemarkError(
-      'TIDEMARK_STATE_TOO_NEW',
+      'TIDEMARK_PROJECTION_TOO_NEW',
       `${what} has version ${from}, and this process knows it up to version ${stateVersion}`,
       { details: { projection: name, version: from, known: stateVersion } },
     )

@@ -13,6 +13,7 @@ import type { Db } from '../../listener/declared/register.ts'
 import { CursorSignals } from '../../listener/leased/cursor-signals.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import { DeadLetterAdmin } from '../../listener/steered/dead-letter-admin.ts'
+import { ProcessAdmin } from '../../listener/steered/process-admin.ts'
 import { checkWaitOptions, type WaitOptions } from '../../listener/steered/wait-for.ts'
 import type { Entity } from '../../outbox/entity/define-entity.ts'
 import { loadEntity, type LoadedEntity } from '../../outbox/entity/load-entity.ts'
@@ -33,12 +34,14 @@ import {
 } from '../../outbox/read/stored-types.ts'
 import { InlineProjections, type InlineProjection } from '../../projection/folded/inline.ts'
 import type { KeyedProjection } from '../../projection/folded/keyed-projection.ts'
+import { ProjectionAdmin } from '../../projection/folded/projection-admin.ts'
 import { listKeys, type KeyedState, type KeyPage } from '../../projection/folded/read.ts'
 import type { StateProjection } from '../../projection/folded/state-projection.ts'
 import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
+import { Doctor } from '../doctor/doctor.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -68,6 +71,12 @@ export class App implements AsyncDisposable {
   readonly rebuilds: RebuildAdmin
   /** Looking at the outbox as a whole, and keeping it small. */
   readonly outbox: OutboxAdmin
+  /** Looking at what projections have stored, whether or not this application defines them. */
+  readonly projections: ProjectionAdmin
+  /** Looking at the processes that run listeners and jobs. */
+  readonly processes: ProcessAdmin
+  /** Looking for what is wrong, with a remedy for each. */
+  readonly doctor: Doctor
   /** Comparing what relays have sent with the outbox. */
   readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
@@ -110,7 +119,7 @@ export class App implements AsyncDisposable {
     )
     this.#outbox = new Outbox(this.schema, this.#inline)
     this.#coalescer = new Coalescer(this.#database, this.#outbox, options.publishQueue)
-    this.outbox = new OutboxAdmin(this.#database, this.schema)
+    this.outbox = new OutboxAdmin(this.#database, this.schema, this.#definitions.registry)
     this.listeners = new ListenerAdmin(this.#database, this.schema)
     this.deadLetters = new DeadLetterAdmin(this.#database, this.schema)
     this.#spawner = new JobSpawner(this.schema, this.#definitions.jobs)
@@ -140,6 +149,18 @@ export class App implements AsyncDisposable {
     })
     this.#waiting = new Waiting({ ...found, signals: this.#signals })
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
+    this.projections = new ProjectionAdmin(this.#database, this.schema)
+    this.processes = new ProcessAdmin(this.#database, this.schema)
+    this.doctor = new Doctor({
+      schema: this.schema,
+      database: this.#database,
+      registry: this.#definitions.registry,
+      consumers: [...this.#definitions.consumers.values()],
+      listeners: this.listeners,
+      deadLetters: this.deadLetters,
+      outbox: this.outbox,
+      rebuilds: this.rebuilds,
+    })
     this.relays = new RelayAdmin(
       this.#database,
       this.schema,

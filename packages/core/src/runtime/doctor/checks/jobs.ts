@@ -1,0 +1,152 @@
+import { findings, plural } from '../finding.ts'
+import { reading, type Check, type ExaminedApp } from '../patient.ts'
+
+const { ok, warning, failed } = findings('jobs')
+
+interface Waiting {
+  readonly name: string
+  /** The version that is needed, and the highest that a live process has; null: none has any. */
+  readonly version: number
+  readonly known: number | null
+  readonly jobs: number
+  readonly oldest: Date
+}
+
+interface AwaitedSchedule {
+  readonly name: string
+  readonly version: number
+}
+
+interface Paused {
+  readonly kind: 'queue' | 'type'
+  readonly name: string
+  readonly by: string
+  readonly since: Date
+  readonly jobs: number
+}
+
+interface Miscounted {
+  readonly name: string
+  readonly status: string
+  readonly counted: number
+  readonly jobs: number
+}
+
+interface Trouble {
+  readonly waiting: readonly Waiting[]
+  readonly schedules: readonly AwaitedSchedule[]
+  readonly paused: readonly Paused[]
+  readonly quarantined: readonly Quarantined[]
+  readonly miscounted: readonly Miscounted[]
+}
+
+interface Quarantined {
+  readonly name: string
+  readonly jobs: number
+  readonly code: string
+}
+
+// As long as a lease lasts by default.
+const silence = '10 seconds'
+
+/** Jobs and schedules that no live process knows, what is paused, counts that are wrong, and jobs that were set aside because what is stored cannot be read. */
+export const jobs: Check = {
+  name: 'jobs',
+  look: async ({ app }) => {
+    const { waiting, schedules, paused, quarantined, miscounted } = await readTrouble(app)
+    const problems = [
+      ...waiting.map((one) =>
+        failed(
+          'job-type-without-process',
+          `no live process runs jobs of the type "${one.name}"${one.known === null ? '' : ` in version ${one.version}, the newest has ${one.known}`}: ${plural(one.jobs, 'job')} waiting, the oldest since ${one.oldest.toISOString()}`,
+          'Start a worker with its definition: `tidemark worker`. If it was renamed, give the definition the old name among its `aliases`.',
+          one,
+          { kind: 'job type', name: one.name },
+        ),
+      ),
+      ...schedules.map((one) =>
+        failed(
+          'schedule-without-process',
+          `no live process defines the schedule "${one.name}" in version ${one.version}: its ticks are not fired`,
+          'Start a worker with that version of its definition, or a later one.',
+          one,
+          { kind: 'schedule', name: one.name },
+        ),
+      ),
+      ...paused.map((one) =>
+        warning(
+          `${one.kind === 'queue' ? 'queue' : 'job-type'}-paused`,
+          `the ${one.kind} "${one.name}" is paused by ${one.by} since ${one.since.toISOString()}: ${plural(one.jobs, 'job')} waiting`,
+          `Resume it when it may go on: \`tidemark queue resume${one.kind === 'type' ? ' --type' : ''} ${one.name}\`.`,
+          one,
+          { kind: one.kind === 'queue' ? 'queue' : 'job type', name: one.name },
+        ),
+      ),
+      ...quarantined.map((one) =>
+        warning(
+          'jobs-unreadable',
+          `${plural(one.jobs, 'job')} of the type "${one.name}" failed with ${one.code}: what is stored stays as it is`,
+          'Deploy a definition that reads it, then retry them: `tidemark job retry`.',
+          one,
+          { kind: 'job type', name: one.name },
+        ),
+      ),
+      ...miscounted.map((one) =>
+        warning(
+          'jobs-miscounted',
+          `${plural(one.jobs, `${one.status} job`)} of the type "${one.name}" ${one.jobs === 1 ? 'is' : 'are'} counted as ${one.counted}: jobs were changed with triggers disabled`,
+          'Have them counted again: `tidemark doctor --fix --yes`.',
+          one,
+          { kind: 'job type', name: one.name },
+        ),
+      ),
+    ]
+    return problems.length > 0
+      ? problems
+      : [ok('every waiting job has a process that runs its type')]
+  },
+}
+
+async function readTrouble(app: ExaminedApp): Promise<Trouble> {
+  const schema = `"${app.schema}"`
+  return reading(app, async (query) => {
+    const waiting = await query<Waiting>(
+      `WITH known AS (
+         SELECT n.name, max((d.definition ->> 'version')::integer) AS version FROM ${schema}.processes p
+         CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+         CROSS JOIN LATERAL jsonb_array_elements_text(
+           coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n (name)
+         WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - interval '${silence}'
+         GROUP BY n.name)
+       SELECT j.name, j.needs AS version, k.version AS known, count(*)::integer AS jobs, min(j.created_at) AS oldest
+       FROM ${schema}.jobs j LEFT JOIN known k ON k.name = j.name
+       WHERE j.status = 'queued' AND (k.name IS NULL OR k.version < j.needs)
+       GROUP BY 1, 2, 3 ORDER BY 1, 2`,
+    )
+    const schedules = await query<AwaitedSchedule>(
+      `SELECT s.name, s.version FROM ${schema}.schedules s
+       WHERE s.source = 'code' AND s.next_at < clock_timestamp() - interval '1 minute' AND NOT EXISTS (
+         SELECT FROM ${schema}.processes p CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+         WHERE p.heartbeat_at > clock_timestamp() - interval '${silence}'
+           AND d.definition @> jsonb_build_object('kind', 'schedule', 'name', s.name, 'version', s.version))
+       ORDER BY 1`,
+    )
+    const paused = await query<Paused>(
+      `SELECT p.kind, p.name, p.paused_by AS by, p.paused_at AS since, (SELECT count(*)::integer FROM (
+         SELECT FROM ${schema}.jobs j WHERE j.status = 'queued'
+           AND CASE p.kind WHEN 'queue' THEN j.queue = p.name ELSE j.name = p.name END LIMIT 10000) AS w) AS jobs
+       FROM ${schema}.job_pauses p ORDER BY 1, 2`,
+    )
+    const quarantined = await query<Quarantined>(
+      `SELECT j.name, count(*)::integer AS jobs, j.error ->> 'code' AS code FROM ${schema}.jobs j
+       WHERE j.status = 'failed' AND j.error ->> 'code' IN
+         ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT')
+       GROUP BY 1, 3 ORDER BY 1, 3`,
+    )
+    // All jobs are read, as by nothing else.
+    const miscounted = await query<Miscounted>(
+      `SELECT name, status, counted::float8, jobs::float8 FROM ${schema}.miscounted_jobs() ORDER BY 1, 2`,
+    )
+    return { waiting, schedules, paused, quarantined, miscounted }
+  })
+}

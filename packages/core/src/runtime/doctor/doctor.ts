@@ -1,0 +1,93 @@
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { cursors } from './checks/cursors.ts'
+import { deadLetters } from './checks/dead-letters.ts'
+import { invariants } from './checks/invariants.ts'
+import { jobs } from './checks/jobs.ts'
+import { listeners } from './checks/listeners.ts'
+import { migrations } from './checks/migrations.ts'
+import { partitions } from './checks/partitions.ts'
+import { publishers } from './checks/publishers.ts'
+import { rebuilds } from './checks/rebuilds.ts'
+import { resizes } from './checks/resizes.ts'
+import { readOrphans, runners, type Orphan } from './checks/runners.ts'
+import { server } from './checks/server.ts'
+import { settings } from './checks/settings.ts'
+import { skips } from './checks/skips.ts'
+import { types } from './checks/types.ts'
+import type { Finding } from './finding.ts'
+import type { Check, ExaminedApp } from './patient.ts'
+
+/** The checks that make sense of any database, and those that need Tidemark's tables. */
+const ofServer: readonly Check[] = [server, settings, migrations]
+const ofTables: readonly Check[] = [
+  invariants,
+  publishers,
+  listeners,
+  runners,
+  deadLetters,
+  jobs,
+  rebuilds,
+  resizes,
+  cursors,
+  partitions,
+  skips,
+  types,
+]
+
+/** How the doctor looks. */
+export interface ExamineOptions {
+  /** How long a transaction may publish before it is named, in milliseconds. Defaults to 10,000. */
+  readonly publisherAge?: number
+  /** Only these checks. Defaults to all. */
+  readonly checks?: readonly string[]
+}
+
+/** Looking for what is wrong, with a remedy for each: what `tidemark doctor` prints. */
+export class Doctor {
+  readonly #app: ExaminedApp
+
+  constructor(app: ExaminedApp) {
+    this.#app = app
+  }
+
+  /**
+   * Looks at the server and its settings, migrations, invariants, publishers, listeners and who runs them, dead letters,
+   * jobs, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_CONNECTION_FAILED.
+   *
+   * @example
+   * ```ts
+   * import { defineApp } from 'tidemark'
+   *
+   * await using app = defineApp({ modules: [] })
+   * for (const { code, summary, remedy, status } of await app.doctor.examine()) {
+   *   if (status !== 'ok') console.log(code, summary, remedy)
+   * }
+   * ```
+   */
+  async examine(options: ExamineOptions = {}): Promise<Finding[]> {
+    rejectUnknownOptions('doctor.examine', options, ['publisherAge', 'checks'])
+    const { publisherAge = 10_000, checks } = options
+    requireWhole('doctor.examine', 'publisherAge', publisherAge, 0)
+    const patient = { app: this.#app, publisherAge }
+    const wanted = ({ name }: Check): boolean => checks === undefined || checks.includes(name)
+    const found: Finding[] = []
+    for (const check of ofServer) {
+      // Whether there are tables is asked in any case.
+      if (wanted(check) || check === migrations) found.push(...(await check.look(patient)))
+    }
+    // Without its tables there is nothing else to look at.
+    const migrated = found.every(({ check, status }) => check !== 'migrations' || status === 'ok')
+    if (!migrated) return found
+    for (const check of ofTables) {
+      if (wanted(check)) found.push(...(await check.look(patient)))
+    }
+    return found.filter(({ check }) => checks === undefined || checks.includes(check))
+  }
+
+  /** The generations of listeners and projections that no live process can run. */
+  async orphans(): Promise<readonly Orphan[]> {
+    return (await readOrphans(this.#app)).orphans
+  }
+}

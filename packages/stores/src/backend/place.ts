@@ -1,0 +1,40 @@
+import { TidemarkError } from 'tidemark'
+
+/** A place in a list: right after this state. */
+export interface Place {
+  readonly createdAt: number
+  readonly key: string
+}
+
+/** A place as callers hand it on. */
+export function placeText({ createdAt, key }: Place): string {
+  return Buffer.from(JSON.stringify([createdAt, key])).toString('base64url')
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION for what {@link placeText} has not made. */
+export function placeOf(text: string): Place {
+  try {
+    const read: unknown = JSON.parse(Buffer.from(text, 'base64url').toString())
+    if (Array.isArray(read)) {
+      const [createdAt, key] = read as unknown[]
+      if (Number.isSafeInteger(createdAt) && typeof key === 'string') {
+        return { createdAt: createdAt as number, key }
+      }
+    }
+  } catch {
+    // Not JSON: refused with everything else that is not a place.
+  }
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'list: "after" is not the "next" of a page', {
+    hint: 'Hand on what the page before has as `next`, unchanged.',
+    details: { option: 'after' },
+  })
+}
+
+/**
+ * The order of lists: those created last first, keys of the same millisecond downwards by their bytes.
+ *
+ * @returns below zero when `a` comes before `b`.
+ */
+export function inOrder(a: Place, b: Place): number {
+  return b.createdAt - a.createdAt || Buffer.compare(Buffer.from(b.key), Buffer.from(a.key))
+}

@@ -1,0 +1,19 @@
+/** Which value a body is of. */
+export interface ValuePlace {
+  readonly key: string
+  /** The version of the state that holds it. */
+  readonly version: number
+}
+
+/** How values become texts and are read again. */
+export interface StateCodec {
+  /**
+   * Whether a body can be read only under the key and the version that it was written for. Each write then reads the
+   * version first, and is repeated when another one came between.
+   */
+  readonly bindsPlace: boolean
+  /** @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE. */
+  encode(value: unknown, place: ValuePlace): string | Promise<string>
+  /** @throws TidemarkError TIDEMARK_STATE_UNREADABLE. */
+  decode(body: string, place: ValuePlace): unknown
+}

@@ -1,0 +1,17 @@
+import type { PromiseName } from './promises.ts'
+
+/**
+ * What a backend of this package does not promise, and why. The table of docs/stores.md is made from this and from the
+ * promises.
+ */
+export const exceptions: Readonly<
+  Record<'memory' | 'postgres', Readonly<Partial<Record<PromiseName, string>>>>
+> = {
+  memory: {
+    killed: 'it ends with its process',
+    down: 'it has no server',
+  },
+  postgres: {
+    watch: 'a NOTIFY takes a lock that all commits of the cluster share',
+  },
+}

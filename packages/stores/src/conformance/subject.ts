@@ -1,0 +1,15 @@
+import type { StateBackend } from '../backend/backend.ts'
+import type { StateStore } from '../contract/state-store.ts'
+import type { StoreOptions } from '../opened/open-store.ts'
+
+/** What the suite is run on. */
+export interface ConformanceSubject {
+  /** A store with a client of its own; all of them on the same states. */
+  readonly open: (options?: StoreOptions) => StateStore
+  /** The same without checks and codecs, to repeat a write. Without it, `lost-answer` is left out. */
+  readonly backend?: () => StateBackend
+  /** Kills the server as a crash would. Without it, `killed` and `down` are left out. */
+  readonly kill?: () => Promise<void>
+  /** Starts it again with what it has kept, and resolves when it can be used. */
+  readonly startAgain?: () => Promise<void>
+}

@@ -1,0 +1,2 @@
+export { memoryStore } from './memory-store.ts'
+export { MemoryBackend } from './memory-backend.ts'

@@ -1,0 +1,102 @@
+import { EventEmitter, on } from 'node:events'
+import type {
+  ListQuery,
+  StateBackend,
+  StoredPage,
+  StoredState,
+  Write,
+  WriteOutcome,
+} from '../backend/backend.ts'
+import { isRepeated, refusal, written, type KeptState } from '../backend/judge.ts'
+import { matches } from '../backend/matches.ts'
+import { inOrder, placeOf, placeText } from '../backend/place.ts'
+import type { StateEvent, WatchOptions } from '../contract/watch.ts'
+
+const mostSwept = 1_000
+
+/** A map. Nothing happens between judging and writing, because nothing is awaited there. */
+export class MemoryBackend implements StateBackend {
+  readonly name = 'memory'
+  readonly mostBytes: number = 16 * 1024 * 1024
+  readonly #kept = new Map<string, KeptState>()
+  readonly #changes = new EventEmitter<{ change: [StateEvent] }>()
+
+  constructor() {
+    // As many may watch as like to.
+    this.#changes.setMaxListeners(0)
+  }
+
+  async write(write: Write): Promise<WriteOutcome> {
+    const now = Date.now()
+    const current = this.#find(write.key, now)
+    if (isRepeated(current, write)) return { is: 'written', state: current }
+    const refused = refusal(current, write)
+    if (refused !== undefined) return refused
+    const state = written(current, write, now)
+    this.#kept.set(write.key, state)
+    const { key, version, live } = state
+    this.#changes.emit('change', { is: live ? 'written' : 'deleted', key, version })
+    return { is: 'written', state }
+  }
+
+  async read(keys: readonly string[]): Promise<readonly (StoredState | undefined)[]> {
+    const now = Date.now()
+    return keys.map((key) => this.#find(key, now))
+  }
+
+  async list({ filter, limit, after }: ListQuery): Promise<StoredPage> {
+    const now = Date.now()
+    const place = after === undefined ? undefined : placeOf(after)
+    const found = [...this.#kept.keys()]
+      .map((key) => this.#find(key, now))
+      .filter((state) => state?.live === true && matches(state, filter))
+      .filter((state) => place === undefined || inOrder(place, state as KeptState) < 0)
+      .toSorted((a, b) => inOrder(a as KeptState, b as KeptState)) as KeptState[]
+    const states = found.slice(0, limit)
+    const last = states.at(-1)
+    return { states, next: found.length > limit && last !== undefined ? placeText(last) : null }
+  }
+
+  async ping(): Promise<void> {}
+
+  async sweep(): Promise<number> {
+    const now = Date.now()
+    let removed = 0
+    for (const { key, forgetAt } of this.#kept.values()) {
+      if (forgetAt === null || forgetAt > now) continue
+      this.#kept.delete(key)
+      removed += 1
+      if (removed === mostSwept) break
+    }
+    return removed
+  }
+
+  watch({ signal }: WatchOptions): AsyncIterable<StateEvent> {
+    // Here, so that nothing is missed of what happens before the first is asked for.
+    return eventsOf(on(this.#changes, 'change', { signal }), signal)
+  }
+
+  isTransient(): boolean {
+    return false
+  }
+
+  async close(): Promise<void> {}
+
+  /** What is kept under a key, unless its time is over. */
+  #find(key: string, now: number): KeptState | undefined {
+    const state = this.#kept.get(key)
+    if (state === undefined || (state.forgetAt !== null && state.forgetAt <= now)) return undefined
+    return { ...state, live: state.body !== null && (state.expiresAt ?? Infinity) > now }
+  }
+}
+
+async function* eventsOf(
+  changes: AsyncIterable<unknown[]>,
+  signal: AbortSignal,
+): AsyncIterable<StateEvent> {
+  try {
+    for await (const [event] of changes) yield event as StateEvent
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}

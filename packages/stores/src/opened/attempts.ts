@@ -1,0 +1,79 @@
+import { isTidemarkError, TidemarkError } from 'tidemark'
+import type { StateBackend } from '../backend/backend.ts'
+
+// Between the first repetition and the operation itself, in milliseconds; each further one waits twice as long.
+const firstPause = 20
+
+/**
+ * Asks a backend, and asks again when it says that it may go better another time, until the time is over. Repeating is
+ * safe: a write carries its id.
+ *
+ * @param timeout - for all attempts together, in milliseconds.
+ * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE.
+ */
+export async function attempted<T>(
+  backend: StateBackend,
+  timeout: number,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const abort = new AbortController()
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    const reason = unavailable(backend, `did not answer within ${timeout} ms`)
+    abort.abort(reason)
+    late.reject(reason)
+  }, timeout)
+  const asking = askUntil(backend, abort.signal, ask)
+  try {
+    // Not every client looks at a signal: the caller is not kept waiting by one that does not.
+    return await Promise.race([asking, late.promise])
+  } finally {
+    clearTimeout(timer)
+    // What is given up says nothing that anybody waits for.
+    asking.catch(() => {})
+    late.promise.catch(() => {})
+  }
+}
+
+async function askUntil<T>(
+  backend: StateBackend,
+  signal: AbortSignal,
+  ask: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  for (let pause = firstPause; ; pause *= 2) {
+    try {
+      return await ask(signal)
+    } catch (error) {
+      if (isTidemarkError(error) && error.code !== 'TIDEMARK_STORE_UNAVAILABLE') throw error
+      if (signal.aborted || !backend.isTransient(error)) throw asUnavailable(backend, error)
+      // Spread, so that those that a throttled backend has turned away do not come back together.
+      await rest(pause * (0.5 + Math.random()), signal)
+      if (signal.aborted) throw asUnavailable(backend, error)
+    }
+  }
+}
+
+function asUnavailable(backend: StateBackend, error: unknown): TidemarkError {
+  if (isTidemarkError(error)) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return unavailable(backend, `cannot be used: ${reason}`, error)
+}
+
+function unavailable(backend: StateBackend, what: string, cause?: unknown): TidemarkError {
+  return new TidemarkError('TIDEMARK_STORE_UNAVAILABLE', `the ${backend.name} store ${what}`, {
+    details: { backend: backend.name },
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
+
+function rest(time: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, time)
+    signal.addEventListener('abort', done)
+  })
+}

@@ -1,0 +1,319 @@
+import { randomUUID } from 'node:crypto'
+import { isTidemarkError, rejectUnknownOptions, TidemarkError } from 'tidemark'
+import type { StateBackend, StoredState, Write } from '../backend/backend.ts'
+import type { StateCodec } from '../codec/codec.ts'
+import { jsonCodec } from '../codec/json-codec.ts'
+import type { BatchOutcome, BatchWrite } from '../contract/batch.ts'
+import type { StateStore, StoreHealth } from '../contract/state-store.ts'
+import type {
+  ListOptions,
+  NewState,
+  State,
+  StateChange,
+  StatePage,
+  WriteOptions,
+} from '../contract/state.ts'
+import type { SyncEntry, SyncOptions, SyncReport } from '../contract/sync.ts'
+import type { StateEvent, WatchOptions } from '../contract/watch.ts'
+import { attempted } from './attempts.ts'
+import {
+  checkFilter,
+  checkListOptions,
+  checkState,
+  checkWriteOptions,
+  invalid,
+  plainFields,
+  requireKey,
+  requireWhole,
+} from './checked.ts'
+import { compare } from './compare.ts'
+import { refused } from './refused.ts'
+
+/** What every store takes, whichever its backend is. */
+export interface StoreOptions {
+  /** How values are written. Defaults to JSON as superjson writes it. */
+  readonly codec?: StateCodec
+  /** How long an operation may take with its repetitions, in milliseconds. Defaults to 5,000. */
+  readonly timeout?: number
+  /**
+   * How long a deleted or expired state is remembered, in milliseconds, so that a late write is refused and versions go
+   * on. Longer than any process can be frozen and live on. Defaults to a day.
+   */
+  readonly remember?: number
+}
+
+/** The names of {@link StoreOptions}, for the functions that take those of a backend as well. */
+export const storeOptions = ['codec', 'timeout', 'remember'] as const
+
+const mostAtOnce = 1_000
+// Requests of one batch under way at a time.
+const concurrency = 16
+
+/**
+ * A store on any backend: yours, for instance. The functions of the subpaths call it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ *
+ * @example
+ * ```ts
+ * import { openStore, type StateBackend, type StateStore } from '@tidemark/stores'
+ *
+ * export const etcdStore = (backend: StateBackend): StateStore => openStore(backend, { timeout: 2_000 })
+ * ```
+ */
+export function openStore<Value = unknown>(
+  backend: StateBackend,
+  options: StoreOptions = {},
+): StateStore<Value> {
+  rejectUnknownOptions('openStore', options, storeOptions)
+  const { codec = jsonCodec, timeout = 5_000, remember = 86_400_000 } = options
+  requireWhole('openStore', 'timeout', timeout, 1, 2_147_483_647)
+  requireWhole('openStore', 'remember', remember, 0, 366 * 86_400_000)
+  return new OpenStore<Value>(backend, codec, timeout, remember)
+}
+
+class OpenStore<Value> implements StateStore<Value> {
+  readonly backend: string
+  readonly watch?: (options: WatchOptions) => AsyncIterable<StateEvent>
+  readonly #backend: StateBackend
+  readonly #codec: StateCodec
+  readonly #timeout: number
+  readonly #remember: number
+
+  constructor(backend: StateBackend, codec: StateCodec, timeout: number, remember: number) {
+    this.backend = backend.name
+    this.#backend = backend
+    this.#codec = codec
+    this.#timeout = timeout
+    this.#remember = remember
+    const watch = backend.watch?.bind(backend)
+    if (watch !== undefined) this.watch = watch
+  }
+
+  async create(
+    key: string,
+    state: NewState<Value>,
+    options: WriteOptions = {},
+  ): Promise<State<Value>> {
+    requireValue('create', state)
+    return this.#read(await this.#write('create', key, state, options))
+  }
+
+  async update(
+    key: string,
+    change: StateChange<Value>,
+    options: WriteOptions = {},
+  ): Promise<State<Value>> {
+    return this.#read(await this.#write('update', key, change, options))
+  }
+
+  async put(
+    key: string,
+    state: NewState<Value>,
+    options: WriteOptions = {},
+  ): Promise<State<Value>> {
+    requireValue('put', state)
+    return this.#read(await this.#write('put', key, state, options))
+  }
+
+  async delete(key: string, options: WriteOptions = {}): Promise<boolean> {
+    try {
+      await this.#write('delete', key, {}, options)
+      return true
+    } catch (error) {
+      if (isTidemarkError(error, 'TIDEMARK_STATE_MISSING')) return false
+      throw error
+    }
+  }
+
+  async get(key: string): Promise<State<Value> | undefined> {
+    const [state] = await this.getMany([key])
+    return state
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]> {
+    if (keys.length > mostAtOnce) throw invalid('getMany', 'keys', `has more than ${mostAtOnce}`)
+    for (const key of keys) requireKey('getMany', key)
+    if (keys.length === 0) return []
+    const kept = await this.#ask((signal) => this.#backend.read(keys, signal))
+    return Promise.all(
+      kept.map(async (state) => (state?.live === true ? this.#read(state) : undefined)),
+    )
+  }
+
+  async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
+    if (writes.length > mostAtOnce) throw invalid('batch', 'writes', `has more than ${mostAtOnce}`)
+    const outcomes: BatchOutcome<Value>[] = []
+    const byKey = Map.groupBy(writes.entries(), ([, { key }]) => key)
+    const queue = byKey.values()
+    const work = async (): Promise<void> => {
+      // Those of one key in their order, one after the other.
+      for (const some of queue) {
+        for (const [index, write] of some) outcomes[index] = await this.#outcome(write)
+      }
+    }
+    await Promise.all(Array.from({ length: concurrency }, work))
+    return outcomes
+  }
+
+  async list(options: ListOptions = {}): Promise<StatePage<Value>> {
+    checkListOptions(options)
+    const { limit = 100, after, ...filter } = options
+    const query = { filter: { ...filter, fields: plainFields(filter.fields ?? {}) }, limit, after }
+    const { states, next } = await this.#ask((signal) => this.#backend.list(query, signal))
+    return { states: await Promise.all(states.map((state) => this.#read(state))), next }
+  }
+
+  async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {
+    rejectUnknownOptions('sync', options, ['filter', 'write', 'remove'])
+    checkFilter('sync', options.filter ?? {})
+    return compare(this, entries, options)
+  }
+
+  async health(): Promise<StoreHealth> {
+    const started = performance.now()
+    let error: string | null = null
+    try {
+      await this.#ask((signal) => this.#backend.ping(signal))
+    } catch (reason) {
+      error = reason instanceof Error ? reason.message : String(reason)
+    }
+    return {
+      ok: error === null,
+      backend: this.backend,
+      latency: performance.now() - started,
+      error,
+    }
+  }
+
+  sweep(): Promise<number> {
+    return this.#ask((signal) => this.#backend.sweep(signal))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#backend.close()
+  }
+
+  #ask<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    return attempted(this.#backend, this.#timeout, ask)
+  }
+
+  async #outcome(write: BatchWrite<Value>): Promise<BatchOutcome<Value>> {
+    const { key, token, ifVersion } = write
+    const options = {
+      ...(token === undefined ? {} : { token }),
+      ...(ifVersion === undefined ? {} : { ifVersion }),
+    }
+    try {
+      switch (write.op) {
+        case 'create':
+          return { ok: true, state: await this.create(key, write.state, options) }
+        case 'put':
+          return { ok: true, state: await this.put(key, write.state, options) }
+        case 'update':
+          return { ok: true, state: await this.update(key, write.change, options) }
+        case 'delete':
+          await this.#write('delete', key, {}, options)
+          return { ok: true, state: undefined }
+        default:
+          throw invalid('batch', 'op', 'must be create, put, update or delete')
+      }
+    } catch (error) {
+      if (isTidemarkError(error)) return { ok: false, error }
+      throw error
+    }
+  }
+
+  async #write(
+    op: Write['op'],
+    key: string,
+    change: StateChange<Value>,
+    options: WriteOptions,
+  ): Promise<StoredState> {
+    requireKey(op, key)
+    checkState(op, change)
+    rejectUnknownOptions(op, options, ['token', 'ifVersion'])
+    checkWriteOptions(op, options)
+    const write: Write = {
+      op,
+      key,
+      writeId: randomUUID(),
+      token: options.token ?? 0n,
+      ifVersion: options.ifVersion,
+      body: undefined,
+      name: change.name,
+      status: change.status,
+      fields: change.fields === undefined ? undefined : plainFields(change.fields),
+      ttl: change.ttl,
+      remember: this.#remember,
+    }
+    if (op !== 'delete' && this.#codec.bindsPlace) return this.#writeBound(write, change)
+    // A value of undefined is a value; one that is not given stays as it is.
+    const body = Object.hasOwn(change, 'value')
+      ? await this.#encoded(key, change.value, 0)
+      : undefined
+    return this.#judged({ ...write, body })
+  }
+
+  /** Writes a value that can be read only in the version that it will have: that is read first. */
+  async #writeBound(write: Write, change: StateChange<Value>): Promise<StoredState> {
+    const { key, op, ifVersion } = write
+    for (;;) {
+      const [kept] = await this.#ask((signal) => this.#backend.read([key], signal))
+      const version = kept?.version ?? 0
+      let body: string | undefined
+      if (Object.hasOwn(change, 'value')) {
+        body = await this.#encoded(key, change.value, version + 1)
+      } else if (kept?.live === true && kept.body !== null) {
+        const value = await this.#codec.decode(kept.body, kept)
+        body = await this.#encoded(key, value, version + 1)
+      }
+      const expected = { ...write, body, ifVersion: ifVersion ?? version }
+      const outcome = await this.#ask((signal) => this.#backend.write(expected, signal))
+      if (outcome.is === 'written') return outcome.state
+      // Somebody else has written in between, which is no reason to refuse a write that takes any version.
+      const between = outcome.is === 'conflict' || (outcome.is === 'missing' && op === 'put')
+      if (!between || ifVersion !== undefined) throw refused(this.backend, write, outcome)
+    }
+  }
+
+  async #judged(write: Write): Promise<StoredState> {
+    const outcome = await this.#ask((signal) => this.#backend.write(write, signal))
+    if (outcome.is === 'written') return outcome.state
+    throw refused(this.backend, write, outcome)
+  }
+
+  async #encoded(key: string, value: unknown, version: number): Promise<string> {
+    const body = await this.#codec.encode(value, { key, version })
+    const bytes = Buffer.byteLength(body)
+    const most = this.#backend.mostBytes
+    if (bytes <= most) return body
+    throw new TidemarkError(
+      'TIDEMARK_STATE_TOO_LARGE',
+      `the value of "${key}" has ${bytes} bytes, and the ${this.backend} store takes ${most}`,
+      { details: { backend: this.backend, key, bytes, most } },
+    )
+  }
+
+  async #read(state: StoredState): Promise<State<Value>> {
+    const { key, version, token, name, status, fields, expiresAt } = state
+    const value = state.body === null ? undefined : await this.#codec.decode(state.body, state)
+    return {
+      key,
+      value: value as Value,
+      version,
+      token,
+      name,
+      status,
+      fields,
+      createdAt: new Date(state.createdAt),
+      updatedAt: new Date(state.updatedAt),
+      expiresAt: expiresAt === null ? null : new Date(expiresAt),
+    }
+  }
+}
+
+function requireValue(where: string, state: unknown): void {
+  if (typeof state === 'object' && state !== null && Object.hasOwn(state, 'value')) return
+  throw invalid(where, 'value', 'is missing')
+}

@@ -1,0 +1,37 @@
+import { openStore, type StateBackend } from '@tidemark/stores'
+import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/stores/conformance'
+import { PostgresBackend } from '@tidemark/stores/postgres'
+import { startPostgres, type PostgresServer } from '@tidemark/testing'
+import pg from 'pg'
+import { migrateUp } from 'tidemark'
+import { afterAll, beforeAll } from 'vitest'
+
+let server: PostgresServer
+
+beforeAll(async () => {
+  server = await startPostgres()
+  await migrateUp({ connectionString: server.url(), schema: 'Kept' })
+})
+afterAll(() => server.stop())
+
+/** With connections of its own, as another process has them. */
+function backend(): StateBackend {
+  const database = new pg.Pool({
+    connectionString: server.url(),
+    max: 3,
+    connectionTimeoutMillis: 2_000,
+  })
+  // A connection that ends while nobody uses it is no error: the next one is made anew.
+  database.on('error', () => {})
+  const made = new PostgresBackend(database, 'Kept', 'conformance')
+  return Object.assign(made, { close: () => database.end() })
+}
+
+const subject: ConformanceSubject = {
+  open: (options) => openStore(backend(), options),
+  backend,
+  kill: () => server.kill(),
+  startAgain: () => server.restart(),
+}
+
+testStateStore('postgres', () => subject, { without: exceptions.postgres })
