@@ -274,7 +274,7 @@ test('idempotency keys are forgotten after the time that they are kept', async (
 })
 
 test('workers drop the partitions that are older than the outbox is kept, and spare what a job or a relay needs', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   const logger = new LogBook()
   await using app = appOn(database, [recorder('ledger')], { logger })
   const runner = await app.start({ partitionSize: 100 })

@@ -111,7 +111,7 @@ export class GivenPool implements ConnectionPool {
       if (!lent) return
       lent = false
       // Sent before whatever its owner sends next; when it fails, so does that.
-      if (restore !== undefined && error === undefined) client.query(restore).catch(() => {})
+      if (restore !== undefined && error === undefined) void send(client, restore)
       settings.pipeline = pipeline
       release(error)
       client.off('error', heard)
@@ -142,6 +142,14 @@ export function configOf(source: ConnectionSource | undefined): pg.ClientConfig 
   const { password, options: settings } = options as pg.ClientConfig
   const config = { connectionString, host, port, user, database, ssl, password, options: settings }
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+}
+
+async function send(client: pg.ClientBase, text: string): Promise<void> {
+  try {
+    await client.query(text)
+  } catch {
+    // The connection is gone: its owner learns of it by what it sends next.
+  }
 }
 
 function heard(): void {

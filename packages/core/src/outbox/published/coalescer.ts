@@ -185,7 +185,7 @@ export class Coalescer {
       const events = calls.flatMap((call) => call.events)
       // A statement of its own is a transaction of its own: all of it is published, or none.
       const published = await this.#outbox.insert(this.#database, events)
-      settle(calls, published)
+      share(calls, published)
     } catch (error) {
       await this.#divide(calls, error, (half) => this.#sendPlain(half))
     }
@@ -240,7 +240,7 @@ export class Coalescer {
           for (const call of calls) buffer.push(...call.events)
         },
       )
-      settle(calls, events)
+      share(calls, events)
     } catch (error) {
       const [call] = calls
       if (call !== undefined && calls.length === 1 && errorCodeOf(error) === lockNotAvailable) {
@@ -284,7 +284,7 @@ export class Coalescer {
 }
 
 /** Gives each call what it has published. */
-function settle(calls: readonly PublishCall[], published: readonly PublishedEvent[]): void {
+function share(calls: readonly PublishCall[], published: readonly PublishedEvent[]): void {
   let start = 0
   for (const call of calls) {
     const end = start + call.events.length
