@@ -72,7 +72,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     breaks: 'a process arms its doorbell after it has looked',
     only: 'kept waiting',
     edits: [
-      { file: tail, find: 'const { armed } = this.#doorbell', replace: 'const armed = true' },
+      {
+        file: tail,
+        find: 'await this.#doorbell.arm()\n      } else if (horizon.publishing',
+        replace:
+          'await this.#doorbell.arm()\n        await this.#doorbell.wait(this.#safetyPoll, signal)\n      } else if (horizon.publishing',
+      },
     ],
   },
   {
@@ -102,16 +107,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: 'frozen',
     edits: [
       {
-        file: 'migrations/0006-job-work.sql',
+        file: 'migrations/0009-job-counts.sql',
         find: `u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING`,
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
         replace: `u (id, token)
-      WHERE j.id = u.id AND j.status = 'running'
-      RETURNING`,
+      WHERE j.id = u.id AND j.status = 'running'`,
       },
       {
-        file: 'migrations/0006-job-work.sql',
+        file: 'migrations/0009-job-counts.sql',
         find: `u (id, token, output, output_meta)
       WHERE j.id = u.id AND j.token = u.token AND`,
         replace: `u (id, token, output, output_meta)
