@@ -53,7 +53,10 @@ export class JobBulk {
 
   /** Cancels jobs that have not finished. */
   cancel(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('cancel', selection, unfinished, (id) => this.#jobs.cancel(id))
+    // One that is held until its children have ended was asked, too.
+    return this.#each('cancel', selection, unfinished, async (id) =>
+      (await this.#jobs.cancel(id)) === 'cancelled' ? 'cancelled' : 'running',
+    )
   }
 
   /** Pauses jobs that have not finished, each until it is resumed. */

@@ -30,7 +30,7 @@ UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 
 UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
 )
 
-// A job that is running is asked; any other is cancelled here and now.
+// A job that is running is asked; any other is cancelled here and now, or held until its children have ended.
 export const cancelJob: SchemaStatement = statement(
   'cancel_job',
   (schema) => `
@@ -42,6 +42,7 @@ WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'cancel') IS NOT 
 RETURNING status`,
 )
 
+// Not one that is held until its children have ended: it is cancelled then.
 export const pauseJob: SchemaStatement = statement(
   'pause_job',
   (schema) => `
@@ -49,6 +50,7 @@ UPDATE ${schema}.jobs
 SET requested = CASE WHEN status = 'running' THEN coalesce(requested, 'pause') END,
   status = ${schema}.job_after(status, requested, 'pause'), parked = NULL
 WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'pause') IS NOT NULL
+  AND (status <> 'scheduled' OR requested IS NULL)
 RETURNING status`,
 )
 
