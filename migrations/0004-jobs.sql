@@ -147,7 +147,15 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
-CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
+
+-- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), status, id);
+CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
+CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)
+  WHERE concurrency_key IS NOT NULL;
+CREATE INDEX jobs_parent ON :"schema".jobs (parent, id) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
 

@@ -548,39 +548,6 @@ END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 
--- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
--- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
--- planned while the table was small would read all of it, later, until it is analysed.
---
--- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
--- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
--- one" first, then compares each running job with each given one. The first five executions on each connection were
--- planned so.
---
--- INVARIANT: the ids come in order, as from everybody who locks several.
-CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN
-  IF outputs IS NULL THEN
-    RETURN QUERY
-      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-      FROM unnest(ids, tokens) AS u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  ELSE
-    RETURN QUERY
-      UPDATE :"schema".jobs j
-      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-        requested = NULL
-      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  END IF;
-END $$;
-
 -- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
 -- and only then locked.
 CREATE FUNCTION :"schema".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql

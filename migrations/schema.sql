@@ -130,6 +130,26 @@ CREATE TABLE tidemark.job_cancellations (
   CONSTRAINT job_cancellations_pkey PRIMARY KEY (child)
 );
 
+CREATE TABLE tidemark.job_count_changes (
+  name text NOT NULL,
+  status text NOT NULL,
+  jobs bigint NOT NULL
+);
+
+CREATE TABLE tidemark.job_count_turn (
+  one boolean NOT NULL DEFAULT true,
+  folds_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  CONSTRAINT job_count_turn_pkey PRIMARY KEY (one),
+  CONSTRAINT job_count_turn_one_check CHECK (one)
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.job_counts (
+  name text NOT NULL,
+  status text NOT NULL,
+  jobs bigint NOT NULL,
+  CONSTRAINT job_counts_pkey PRIMARY KEY (name, status)
+) WITH (fillfactor=50);
+
 CREATE UNLOGGED TABLE tidemark.job_doorbells (
   process uuid NOT NULL,
   armed boolean NOT NULL,
@@ -255,7 +275,6 @@ CREATE TABLE tidemark.job_steps (
 );
 CREATE INDEX job_steps_children ON tidemark.job_steps USING btree (((output ->> 'child'::text))) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
 CREATE INDEX job_steps_events ON tidemark.job_steps USING btree (job) WHERE (kind = 'event'::text);
-CREATE INDEX job_steps_parents ON tidemark.job_steps USING btree (job) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
 
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
@@ -342,11 +361,15 @@ COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with 
 CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
 CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
+CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
+CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
+CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), status, id);
+CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
-CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent) WHERE (parent IS NOT NULL);
+CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
@@ -354,7 +377,11 @@ CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, na
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
-CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.cancel_parent();
+CREATE TRIGGER count_changed_job AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN ((((old.name <> new.name) OR ((old.status <> new.status) AND (NOT ((old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) AND (current_setting('tidemark.jobs_counted'::text, true) IS DISTINCT FROM 'yes'::text))) EXECUTE FUNCTION tidemark.count_changed_job();
+CREATE TRIGGER count_deleted_jobs AFTER DELETE ON tidemark.jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_deleted_jobs();
+CREATE TRIGGER count_spawned_jobs AFTER INSERT ON tidemark.jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_spawned_jobs();
+CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.forget_job_counts();
+CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
@@ -696,17 +723,6 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.awaits_children(parent uuid)
- RETURNS boolean
- LANGUAGE sql
- STABLE
-AS $function$
-  SELECT EXISTS (
-    SELECT FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
-    WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
-      AND c.status NOT IN ('completed', 'failed', 'cancelled'))
-$function$;
-
 CREATE OR REPLACE FUNCTION tidemark.cancel_children()
  RETURNS void
  LANGUAGE plpgsql
@@ -717,40 +733,14 @@ BEGIN
   IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
   children := ARRAY(
     SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
-    WHERE j.requested IS DISTINCT FROM 'cancel' OR j.status <> 'scheduled' OR NOT "tidemark".awaits_children(j.id)
     ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
   UPDATE "tidemark".jobs j
   SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
     finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
     status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
   WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
-  -- One that is held itself by now stays.
   DELETE FROM "tidemark".job_cancellations c
-  WHERE (c.child = ANY (children) AND NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.id = c.child AND j.status = 'scheduled' AND j.requested = 'cancel'))
-    OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
-END $function$;
-
-CREATE OR REPLACE FUNCTION tidemark.cancel_parent()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  INSERT INTO "tidemark".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
-  ON CONFLICT DO NOTHING;
-  IF "tidemark".awaits_children(NEW.id) THEN
-    INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-    DELETE FROM "tidemark".job_waits w WHERE w.job = NEW.id;
-    NEW.status := "tidemark".job_after(OLD.status, OLD.requested, 'held');
-    NEW.requested := 'cancel';
-    NEW.run_at := 'infinity';
-    NEW.waiting := '{"for": "children", "then": "cancelled"}';
-    NEW.finished_at := NULL;
-    NEW.parked := NULL;
-  END IF;
-  RETURN NEW;
+  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
@@ -948,24 +938,82 @@ CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], o
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
+ SET "tidemark.jobs_counted" TO 'yes'
 AS $function$
+DECLARE
+  completed uuid[];
+  names     text[];
 BEGIN
   IF outputs IS NULL THEN
-    RETURN QUERY
+    WITH done AS (
       UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
       FROM unnest(ids, tokens) AS u (id, token)
       WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   ELSE
-    RETURN QUERY
+    WITH done AS (
       UPDATE "tidemark".jobs j
       SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
         requested = NULL
       FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
       WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   END IF;
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
+      (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
+  RETURN QUERY SELECT unnest(completed);
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_changed_job()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_deleted_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT d.name, CASE d.status WHEN 'running' THEN 'queued' ELSE d.status END, -count(*) FROM deleted d GROUP BY 1, 2;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_spawned_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT a.name, CASE a.status WHEN 'running' THEN 'queued' ELSE a.status END, count(*) FROM added a GROUP BY 1, 2;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.counted_jobs()
+ RETURNS TABLE(name text, status text, jobs bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT c.name, c.status, sum(c.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT r.name, s.status, s.sign * r.jobs FROM (
+      SELECT j.name, count(*) AS jobs FROM "tidemark".jobs j
+      WHERE j.status = 'running' AND j.process IS NOT NULL GROUP BY 1) AS r,
+      (VALUES ('running', 1), ('queued', -1)) AS s (status, sign)) AS c
+  GROUP BY 1, 2 HAVING sum(c.jobs) <> 0
+$function$;
 
 CREATE OR REPLACE FUNCTION tidemark.draw_sequence()
  RETURNS bigint
@@ -1051,6 +1099,39 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.fold_job_counts(most integer DEFAULT 20000)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  -- A time that far ahead is from a clock that was.
+  PERFORM FROM "tidemark".job_count_turn t
+    WHERE t.folds_at <= began OR t.folds_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH folded AS (
+    DELETE FROM "tidemark".job_count_changes h
+    WHERE h.ctid = ANY (ARRAY(SELECT i.ctid FROM "tidemark".job_count_changes i LIMIT most))
+    RETURNING h.name, h.status, h.jobs)
+  INSERT INTO "tidemark".job_counts AS k (name, status, jobs)
+    SELECT f.name, f.status, sum(f.jobs) FROM folded f GROUP BY 1, 2 HAVING sum(f.jobs) <> 0
+    ON CONFLICT (name, status) DO UPDATE SET jobs = k.jobs + excluded.jobs;
+  DELETE FROM "tidemark".job_counts k WHERE k.jobs = 0;
+  UPDATE "tidemark".job_count_turn SET folds_at = clock_timestamp()
+    + greatest(interval '1 s', least(49 * (clock_timestamp() - began), interval '1 minute'));
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.forget_job_counts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  DELETE FROM "tidemark".job_counts;
+  DELETE FROM "tidemark".job_count_changes;
+  RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.forget_waits(most integer DEFAULT 1000)
  RETURNS void
  LANGUAGE plpgsql
@@ -1108,20 +1189,17 @@ AS $function$
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
         -- Also what has stopped for a pause that was taken back meanwhile.
         ELSE 'queued' END
-      -- It is cancelled when the children have ended that it waits for.
-      WHEN what = 'held' THEN 'scheduled'
       -- Asked, and done when the attempt stops.
       WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
     WHEN 'scheduled' THEN CASE what
       WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
-      WHEN 'replace later' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
-      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'queued' THEN CASE what
       WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
-      WHEN 'held' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'paused' THEN CASE what
-      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
-      WHEN 'cancel' THEN 'cancelled' WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
+      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
     -- Completed jobs stay so.
     WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
@@ -1226,6 +1304,21 @@ CREATE OR REPLACE FUNCTION tidemark.lock_namespace()
  IMMUTABLE
 AS $function$ SELECT 6177 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.miscounted_jobs()
+ RETURNS TABLE(name text, status text, counted bigint, jobs bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT a.name, a.status, sum(a.counted)::bigint, sum(a.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs AS counted, 0 AS jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs, 0 FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT j.name, CASE j.status WHEN 'running' THEN 'queued' ELSE j.status END, 0, count(*)
+    FROM "tidemark".jobs j GROUP BY 1, 2) AS a
+  GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.next_job_due()
  RETURNS double precision
  LANGUAGE sql
@@ -1258,6 +1351,18 @@ BEGIN
   IF pg_sequence_last_value('"tidemark".armed'::regclass) IS DISTINCT FROM wanted THEN
     PERFORM setval('"tidemark".armed'::regclass, wanted);
   END IF;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.note_cancelled_parent()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
   RETURN NULL;
 END $function$;
 
@@ -1392,6 +1497,16 @@ AS $function$
   SELECT CASE WHEN rate IS NULL THEN 2147483647 ELSE greatest(0, rate - coalesce((
     SELECT sum(u.n)::integer FROM unnest(since, starts) AS u (s, n)
     WHERE u.s > at - period * 1.05 * interval '1 ms'), 0)) END
+$function$;
+
+CREATE OR REPLACE FUNCTION tidemark.recount_jobs()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  WITH added AS (
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT m.name, m.status, m.jobs - m.counted FROM "tidemark".miscounted_jobs() m RETURNING 1)
+  SELECT count(*) FROM added
 $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.refuse_sequence()
@@ -1670,8 +1785,7 @@ BEGIN
     WHERE c.sequence <> upto OR fresh <> '{}';
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
-    SELECT j.id FROM "tidemark".jobs j
-    WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL AND j.requested IS NULL
+    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
     ORDER BY j.id FOR UPDATE SKIP LOCKED);
   -- A job that somebody holds just now is woken next time.
   INSERT INTO "tidemark".job_wakes (job)
