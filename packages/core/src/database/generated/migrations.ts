@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '6322fb035dc77e1a3ebbfc1056b253dc86b3d74819ef6caca8c3f7d840dcf5e1',
+    checksum: '4b13e99050e7105ad98747485cfec7ec9713780bee0751e0cea6dcbe1db71ebf',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -850,8 +850,9 @@ CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
--- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
-CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), status, id);
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres
+-- 18 skipped along the types to find running jobs, and completing jobs took seven times as long.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), (status || ''), id);
 CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
 CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
 CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)
