@@ -6,7 +6,14 @@ import type { ApiEnv, Gate } from '../access/gate.ts'
 import { readBody } from '../answers/json-body.ts'
 import { jsonResponse } from '../answers/json.ts'
 import { invalidRequest } from '../answers/problem.ts'
-import { bulkBody, emptyBody, patchBody, signalBody, spawnBody, type SpawnBody } from './requests.ts'
+import {
+  bulkBody,
+  emptyBody,
+  patchBody,
+  signalBody,
+  spawnBody,
+  type SpawnBody,
+} from './requests.ts'
 
 /** What the routes that change something work with. */
 export interface Steering {

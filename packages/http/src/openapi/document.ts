@@ -1,6 +1,13 @@
 import type { PublishedJobType } from 'tidemark'
 import { z } from 'zod'
-import { listQuery, logQuery, patchBody, resultQuery, signalBody, spawnBody } from '../jobs/requests.ts'
+import {
+  listQuery,
+  logQuery,
+  patchBody,
+  resultQuery,
+  signalBody,
+  spawnBody,
+} from '../jobs/requests.ts'
 import { answers } from './answers.ts'
 import {
   answer,
