@@ -144,7 +144,15 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
-CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
+
+-- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), status, id);
+CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
+CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)
+  WHERE concurrency_key IS NOT NULL;
+CREATE INDEX jobs_parent ON :"schema".jobs (parent, id) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
 
@@ -182,6 +190,12 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (

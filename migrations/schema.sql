@@ -130,6 +130,26 @@ CREATE TABLE tidemark.job_cancellations (
   CONSTRAINT job_cancellations_pkey PRIMARY KEY (child)
 );
 
+CREATE TABLE tidemark.job_count_changes (
+  name text NOT NULL,
+  status text NOT NULL,
+  jobs bigint NOT NULL
+);
+
+CREATE TABLE tidemark.job_count_turn (
+  one boolean NOT NULL DEFAULT true,
+  folds_at timestamp with time zone NOT NULL DEFAULT '-infinity'::timestamp with time zone,
+  CONSTRAINT job_count_turn_pkey PRIMARY KEY (one),
+  CONSTRAINT job_count_turn_one_check CHECK (one)
+) WITH (fillfactor=50);
+
+CREATE TABLE tidemark.job_counts (
+  name text NOT NULL,
+  status text NOT NULL,
+  jobs bigint NOT NULL,
+  CONSTRAINT job_counts_pkey PRIMARY KEY (name, status)
+) WITH (fillfactor=50);
+
 CREATE UNLOGGED TABLE tidemark.job_doorbells (
   process uuid NOT NULL,
   armed boolean NOT NULL,
@@ -253,6 +273,8 @@ CREATE TABLE tidemark.job_steps (
   CONSTRAINT job_steps_pkey PRIMARY KEY (job, step),
   CONSTRAINT job_steps_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
+CREATE INDEX job_steps_children ON tidemark.job_steps USING btree (((output ->> 'child'::text))) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
+CREATE INDEX job_steps_events ON tidemark.job_steps USING btree (job) WHERE (kind = 'event'::text);
 
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
@@ -339,11 +361,15 @@ COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with 
 CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
 CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
+CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
+CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
+CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), status, id);
+CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
-CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent) WHERE (parent IS NOT NULL);
+CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
@@ -351,6 +377,10 @@ CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, na
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
+CREATE TRIGGER count_changed_job AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN ((((old.name <> new.name) OR ((old.status <> new.status) AND (NOT ((old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) AND (current_setting('tidemark.jobs_counted'::text, true) IS DISTINCT FROM 'yes'::text))) EXECUTE FUNCTION tidemark.count_changed_job();
+CREATE TRIGGER count_deleted_jobs AFTER DELETE ON tidemark.jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_deleted_jobs();
+CREATE TRIGGER count_spawned_jobs AFTER INSERT ON tidemark.jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_spawned_jobs();
+CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.forget_job_counts();
 CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
@@ -908,24 +938,82 @@ CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], o
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
+ SET "tidemark.jobs_counted" TO 'yes'
 AS $function$
+DECLARE
+  completed uuid[];
+  names     text[];
 BEGIN
   IF outputs IS NULL THEN
-    RETURN QUERY
+    WITH done AS (
       UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
       FROM unnest(ids, tokens) AS u (id, token)
       WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   ELSE
-    RETURN QUERY
+    WITH done AS (
       UPDATE "tidemark".jobs j
       SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
         requested = NULL
       FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
       WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   END IF;
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
+      (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
+  RETURN QUERY SELECT unnest(completed);
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_changed_job()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_deleted_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT d.name, CASE d.status WHEN 'running' THEN 'queued' ELSE d.status END, -count(*) FROM deleted d GROUP BY 1, 2;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.count_spawned_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT a.name, CASE a.status WHEN 'running' THEN 'queued' ELSE a.status END, count(*) FROM added a GROUP BY 1, 2;
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.counted_jobs()
+ RETURNS TABLE(name text, status text, jobs bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT c.name, c.status, sum(c.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT r.name, s.status, s.sign * r.jobs FROM (
+      SELECT j.name, count(*) AS jobs FROM "tidemark".jobs j
+      WHERE j.status = 'running' AND j.process IS NOT NULL GROUP BY 1) AS r,
+      (VALUES ('running', 1), ('queued', -1)) AS s (status, sign)) AS c
+  GROUP BY 1, 2 HAVING sum(c.jobs) <> 0
+$function$;
 
 CREATE OR REPLACE FUNCTION tidemark.draw_sequence()
  RETURNS bigint
@@ -1009,6 +1097,39 @@ BEGIN
     SELECT j.id FROM "tidemark".jobs j
     JOIN unnest(ids, tokens) AS u (id, token) ON j.id = u.id AND j.token = u.token
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.fold_job_counts(most integer DEFAULT 20000)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  -- A time that far ahead is from a clock that was.
+  PERFORM FROM "tidemark".job_count_turn t
+    WHERE t.folds_at <= began OR t.folds_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH folded AS (
+    DELETE FROM "tidemark".job_count_changes h
+    WHERE h.ctid = ANY (ARRAY(SELECT i.ctid FROM "tidemark".job_count_changes i LIMIT most))
+    RETURNING h.name, h.status, h.jobs)
+  INSERT INTO "tidemark".job_counts AS k (name, status, jobs)
+    SELECT f.name, f.status, sum(f.jobs) FROM folded f GROUP BY 1, 2 HAVING sum(f.jobs) <> 0
+    ON CONFLICT (name, status) DO UPDATE SET jobs = k.jobs + excluded.jobs;
+  DELETE FROM "tidemark".job_counts k WHERE k.jobs = 0;
+  UPDATE "tidemark".job_count_turn SET folds_at = clock_timestamp()
+    + greatest(interval '1 s', least(49 * (clock_timestamp() - began), interval '1 minute'));
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.forget_job_counts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  DELETE FROM "tidemark".job_counts;
+  DELETE FROM "tidemark".job_count_changes;
+  RETURN NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.forget_waits(most integer DEFAULT 1000)
@@ -1183,6 +1304,21 @@ CREATE OR REPLACE FUNCTION tidemark.lock_namespace()
  IMMUTABLE
 AS $function$ SELECT 6177 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.miscounted_jobs()
+ RETURNS TABLE(name text, status text, counted bigint, jobs bigint)
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT a.name, a.status, sum(a.counted)::bigint, sum(a.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs AS counted, 0 AS jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs, 0 FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT j.name, CASE j.status WHEN 'running' THEN 'queued' ELSE j.status END, 0, count(*)
+    FROM "tidemark".jobs j GROUP BY 1, 2) AS a
+  GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.next_job_due()
  RETURNS double precision
  LANGUAGE sql
@@ -1279,6 +1415,17 @@ AS $function$
   WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.pruned_after(types text[], after bigint)
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.publish(type text, payload jsonb, stream text DEFAULT NULL::text, expected_version bigint DEFAULT NULL::bigint, key text DEFAULT NULL::text, version integer DEFAULT 1, idempotency_key text DEFAULT NULL::text, correlation_id text DEFAULT NULL::text, causation_id text DEFAULT NULL::text, metadata jsonb DEFAULT NULL::jsonb, id uuid DEFAULT gen_random_uuid(), payload_meta jsonb DEFAULT NULL::jsonb, traceparent text DEFAULT NULL::text, tracestate text DEFAULT NULL::text)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -1350,6 +1497,16 @@ AS $function$
   SELECT CASE WHEN rate IS NULL THEN 2147483647 ELSE greatest(0, rate - coalesce((
     SELECT sum(u.n)::integer FROM unnest(since, starts) AS u (s, n)
     WHERE u.s > at - period * 1.05 * interval '1 ms'), 0)) END
+$function$;
+
+CREATE OR REPLACE FUNCTION tidemark.recount_jobs()
+ RETURNS bigint
+ LANGUAGE sql
+AS $function$
+  WITH added AS (
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT m.name, m.status, m.jobs - m.counted FROM "tidemark".miscounted_jobs() m RETURNING 1)
+  SELECT count(*) FROM added
 $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.refuse_sequence()
@@ -1586,7 +1743,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (

@@ -16,7 +16,7 @@ const forget = 'SELECT tidemark.forget_waits()'
 const questions = {
   'a look for waiting jobs': look,
   'forgetting waits': forget,
-  'counts()': 'SELECT name, status, count(*) FROM tidemark.jobs GROUP BY 1, 2',
+  'counts()': 'SELECT * FROM tidemark.counted_jobs()',
   'a list of failed jobs':
     "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{failed}') ORDER BY j.id DESC LIMIT 100",
   'a list of cancelled jobs':

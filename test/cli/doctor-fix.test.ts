@@ -116,3 +116,17 @@ test('what somebody holds is told, and the rest is repaired all the same', async
   expect(await state()).toMatchObject({ processes: ['slow'], cursors: [2, 4] })
   expect((await state())['schemas']).toContain(shadow(3))
 })
+
+test('counts of jobs that do not agree with the jobs are named, and mended', async () => {
+  await database.query(
+    `insert into tidemark.jobs (id, name, input, status) values (gen_random_uuid(), 'odd', '{}', 'failed')`,
+  )
+  // As a restore does that fires no triggers.
+  await database.query('delete from tidemark.job_count_changes')
+  const env = { DATABASE_URL: database.url }
+  const wrong = await tidemark(['doctor'], { env })
+  expect(wrong.stdout).toContain('1 failed job of the type "odd" is counted as 0')
+  await fix('--yes')
+  expect(await column(`select jobs from tidemark.counted_jobs()`)).toEqual(['1'])
+  expect((await tidemark(['doctor'], { env })).stdout).not.toContain('counted as')
+})

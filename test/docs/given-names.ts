@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 /** What a snippet may use without importing it, because its reader knows where it comes from. */
 const packages: Readonly<Record<string, string>> = {
   tidemark: 'packages/core/src/index.ts',
+  '@tidemark/console': 'packages/console/src/index.ts',
   '@tidemark/http': 'packages/http/src/index.ts',
   '@tidemark/testing': 'packages/testing/src/index.ts',
   '@tidemark/testing/vitest': 'packages/testing/src/vitest/index.ts',

@@ -28,7 +28,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'the fence does not look at the cursor',
-    only: 'backends are terminated',
+    only: 'cut on a slow wire',
     edits: [
       {
         file: cursors,
@@ -39,6 +39,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'the horizon is looked at in one statement',
+    only: 'looking for publishers',
     edits: [
       {
         file: outbox,

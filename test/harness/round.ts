@@ -206,6 +206,7 @@ class Round implements AsyncDisposable {
     await this.#publishers.stop()
     await Promise.all(this.#stage.workers.map((worker) => worker.end('SIGKILL')))
     await this.#deskPool.end()
+    await this.#decidePrepared('0 s')
     for (const own of this.#own) await own[Symbol.asyncDispose]()
   }
 
@@ -214,6 +215,7 @@ class Round implements AsyncDisposable {
     const { app } = this.#stage
     const started = performance.now()
     const left = (): number => started + bound - performance.now()
+    await insist(left, () => this.#decidePrepared('1 s'))
     const op = `probe-${++this.#probes}`
     try {
       await this.#follow(op, left)
@@ -302,13 +304,7 @@ class Round implements AsyncDisposable {
     const started = performance.now()
     const left = (): number => started + settleBound - performance.now()
     await this.#publishers.stop()
-    const { rows } = await this.#pool.query<{ gid: string }>(
-      'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
-    )
-    for (const { gid } of rows) {
-      const end = this.#random.chance(0.5) ? 'COMMIT' : 'ROLLBACK'
-      await this.#pool.query(`${end} PREPARED '${gid}'`)
-    }
+    await this.#decidePrepared('0 s')
     const last = await this.#probe('the last fault', settleBound)
     this.#options.note(`at rest after ${last} ms`)
     await this.#pool.query('INSERT INTO healed VALUES (now())')
@@ -368,6 +364,20 @@ class Round implements AsyncDisposable {
          (SELECT count(*) FROM tidemark.jobs)::integer AS jobs`,
     )
     this.#counts = counts[0] ?? this.#counts
+  }
+
+  /** Decides what was prepared and whose coordinator has lost its connection: it holds the horizon for as long. */
+  async #decidePrepared(age: string): Promise<void> {
+    const { rows } = await this.#pool.query<{ gid: string }>(
+      `SELECT gid FROM pg_prepared_xacts
+       WHERE database = current_database() AND prepared < clock_timestamp() - $1::interval`,
+      [age],
+    )
+    for (const { gid } of rows) {
+      const end = this.#random.chance(0.5) ? 'COMMIT' : 'ROLLBACK'
+      // Its own coordinator may be about to do so, late.
+      await this.#pool.query(`${end} PREPARED '${gid}'`).catch(() => {})
+    }
   }
 
   async #check(checks: readonly Check[]): Promise<void> {

@@ -200,6 +200,10 @@ test('a job that another waits for is spared by every way of deleting, whoever s
   await expect(app.jobs.delete(id)).rejects.toMatchObject({ code: 'TIDEMARK_JOB_STATUS' })
   expect(await app.jobs.prune({ name: 'shared', olderThan: 0 })).toBe(0)
   expect(await app.jobs.bulk.delete({ name: 'shared' })).toMatchObject({ done: 0 })
+  // Nor while it runs, however long it has not waited.
+  await database.query(`update tidemark.jobs set status = 'running' where name = 'waiting'`)
   await database.query('delete from tidemark.job_waits')
+  expect(await app.jobs.prune({ name: 'shared', olderThan: 0 })).toBe(0)
+  await database.query(`update tidemark.jobs set status = 'cancelled' where name = 'waiting'`)
   expect(await app.jobs.prune({ name: 'shared', olderThan: 0 })).toBe(1)
 })

@@ -168,6 +168,7 @@ test('a look reads no wait and no job that it has seen, however many there are',
      SELECT p.id, k.kind, k.kind, 'never', p.id::text, 1000000, (SELECT min(id::text)::uuid FROM parents)
      FROM parents p, unnest(ARRAY['event', 'cursor', 'job', 'signal']) AS k (kind)`,
   )
+  await own.query(`INSERT INTO tidemark.listeners (name, kind) VALUES ('never', 'listener')`)
   const client = await own.connect()
   const read = async (): Promise<number> => {
     const { rows } = await client.query<{ read: number }>(

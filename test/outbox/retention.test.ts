@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'
+import { smallPartitions } from '../support/small-partitions.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -14,17 +15,6 @@ const notes = defineProjection('notes', { version: 1, initial: () => 0 }).on(
   noted,
   (count) => count + 1,
 )
-
-/** Replaces the partitions by such of 100 sequences, enough for 1,000. */
-async function smallPartitions(): Promise<void> {
-  await database.query(`
-    do $$ declare name text; begin
-      for name in select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
-        where i.inhparent = 'tidemark.events'::regclass and c.relname <> 'events_default'
-      loop execute format('drop table tidemark.%I', name); end loop;
-    end $$`)
-  await database.query('select tidemark.ensure_partitions(11, 100)')
-}
 
 async function partitions(): Promise<string[]> {
   const { rows } = await database.query<{ name: string }>(
@@ -39,7 +29,7 @@ const unrelated = defineEvent('test.unrelated', { payload: z.object({}) })
 const drafts = (count: number) => Array.from({ length: count }, () => noted({ note: 'n' }))
 
 test('whole partitions that every listener has passed are dropped, and the newest stays', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('fast'), recorder('slow')])
   const runner = await app.start({ partitionSize: 100 })
   const published = await app.publish(drafts(350))
@@ -79,7 +69,7 @@ test('whole partitions that every listener has passed are dropped, and the newes
 })
 
 test('what a projection or a stream needs stays unless it is given up; then a rebuild is refused', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [notes])
   const runner = await app.start()
   await app.publish(drafts(120))
@@ -108,7 +98,7 @@ test('what a projection or a stream needs stays unless it is given up; then a re
 })
 
 test('a listener is not sent back to before pruned events that it handles, unless told', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger'), recorder('other', {}, unrelated)])
   const runner = await app.start()
   const published = await app.publish(drafts(250))
@@ -138,7 +128,7 @@ test('a listener is not sent back to before pruned events that it handles, unles
 })
 
 test('a listener that is sent back and a prune that begins meanwhile do not pass each other', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger')])
   const runner = await app.start()
   const published = await app.publish(drafts(150))
@@ -166,7 +156,7 @@ test('a listener that is sent back and a prune that begins meanwhile do not pass
 })
 
 test('nothing goes by time alone, nor while nobody reads, nor under a dead letter', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger')])
   await app.publish(drafts(250))
   await database.query(`update tidemark.events set recorded_at = now() - interval '100 days'`)
@@ -190,7 +180,7 @@ test('nothing goes by time alone, nor while nobody reads, nor under a dead lette
 })
 
 test('archived partitions keep their events in another schema, and can be attached again', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger')])
   const runner = await app.start()
   const published = await app.publish(drafts(150))
@@ -207,7 +197,7 @@ test('archived partitions keep their events in another schema, and can be attach
 })
 
 test('pruning and making partitions in many processes at once, under publishers, loses nothing', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger')])
   // Larger ones follow the ten small ones: maintenance is at work as long as the test is.
   await using runner = await app.start({ maintenanceInterval: 100, partitionSize: 1_000 })
@@ -246,7 +236,7 @@ test('pruning and making partitions in many processes at once, under publishers,
 })
 
 test('a reader that holds the outbox open for long delays pruning, not publishing', async () => {
-  await smallPartitions()
+  await smallPartitions(database)
   await using app = appOn(database, [recorder('ledger')])
   const runner = await app.start()
   const published = await app.publish(drafts(150))

@@ -74,6 +74,7 @@ const entries: readonly Entry[] = [
   },
   { name: 'wait', load: async () => [(await import('./commands/wait.ts')).addWait] },
   { name: 'doctor', load: async () => [(await import('./commands/doctor.ts')).addDoctor] },
+  { name: 'console', load: async () => [(await import('./commands/console.ts')).addConsole] },
   { name: 'bench', load: async () => [(await import('./commands/bench.ts')).addBench] },
 ]
 

@@ -137,7 +137,7 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
-export type { BulkResult, BulkSelection, JobBulk } from './job/steered/job-bulk.ts'
+export type { BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
 export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 

@@ -31,4 +31,6 @@ export interface ApiOptions extends Omit<JobApiOptions, 'authorize' | 'triggered
   readonly triggeredBy?: (request: Request) => string | Promise<string>
   /** Told of everything that a request has changed, or tried to: to keep a record of who did what. What it throws is logged. */
   readonly onSteered?: (steered: Steered) => void | Promise<void>
+  /** How often the overview is taken while somebody follows it, for all together, in milliseconds. Defaults to 1,000. */
+  readonly overviewInterval?: number
 }

@@ -1,9 +1,10 @@
-import { stderrLogger, type App } from 'tidemark'
+import { stderrLogger, TidemarkError, type App } from 'tidemark'
 import type { SteeringRequest } from './access/gate.ts'
 import { Redactor } from './access/redaction.ts'
 import { jsonResponse } from './answers/json.ts'
 import type { ApiOptions } from './api-options.ts'
 import { checkJobApiOptions, jobApiOptionNames } from './jobs/job-api-options.ts'
+import { OverviewFeed } from './live/overview-feed.ts'
 import { systemDocument } from './openapi/document.ts'
 import { serve, type Api } from './serving.ts'
 import { addRoutes } from './system/route.ts'
@@ -34,13 +35,27 @@ import { systemRoutes } from './system/routes.ts'
  * ```
  */
 export function createApi(app: App, options: ApiOptions = {}): Api {
-  const { authorize, readOnly = false, redact, onSteered, ...common } = options
+  const {
+    authorize,
+    readOnly = false,
+    redact,
+    onSteered,
+    overviewInterval = 1_000,
+    ...common
+  } = options
   checkJobApiOptions('createApi', options, [
     ...jobApiOptionNames,
     'readOnly',
     'redact',
     'onSteered',
+    'overviewInterval',
   ])
+  if (!Number.isInteger(overviewInterval) || overviewInterval < 1) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `createApi: "overviewInterval" must be a whole number of at least 1, not ${String(overviewInterval)}`,
+    )
+  }
   const { basePath = '' } = options
   const { triggeredBy = () => 'http' } = options
   const logger = app.options.logger ?? stderrLogger
@@ -68,7 +83,13 @@ export function createApi(app: App, options: ApiOptions = {}): Api {
     routes.get('/access', async (context) =>
       jsonResponse({ readOnly, allowed: await gate.allowed(context) }),
     )
-    addRoutes(routes, serving, systemRoutes)
+    const feed = new OverviewFeed(app, {
+      interval: overviewInterval,
+      maxStreams: options.maxStreams ?? 100,
+      signal: options.signal,
+      onError: (error) => serving.log(error, 'the overview could not be taken'),
+    })
+    addRoutes(routes, { ...serving, feed }, systemRoutes)
   })
 }
 

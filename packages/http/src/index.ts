@@ -11,6 +11,7 @@ export type {
 } from './access/access.ts'
 export type { Redaction } from './access/redaction.ts'
 export type { Problem } from './answers/problem.ts'
+export { authorizeLoopback } from './access/access.ts'
 export { createApi } from './api.ts'
 export type { ApiOptions, Steered } from './api-options.ts'
 export { createJobApi } from './jobs/job-api.ts'

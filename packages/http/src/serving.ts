@@ -21,9 +21,8 @@ import type { System } from './system/route.ts'
 export type Api = (request: Request, peer?: Peer) => Promise<Response>
 
 /** Where more is added to an API that serves jobs. */
-export interface Serving extends System {
+export interface Serving extends Omit<System, 'feed'> {
   readonly routes: Hono<ApiEnv>
-  readonly streams: ProgressStreams
   readonly log: (error: unknown, what: string) => void
 }
 
@@ -59,7 +58,7 @@ export function serve(
     if (req.method !== 'GET' && req.method !== 'HEAD') refuseForgery(req.raw, allowedOrigins)
     await next()
   })
-  add({ app, basePath, gate, limited, routes, streams, log })
+  add({ app, basePath, gate, limited, routes, log })
   addLooking(routes, { app, gate, streams, document })
   const steering = {
     app,

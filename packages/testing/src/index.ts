@@ -4,6 +4,9 @@ export {
   type TestDatabaseOptions,
 } from './database/test-database.ts'
 export type { DatabaseTemplate } from './database/template.ts'
+export type { ExploredFault, FaultKind } from './explore/boundary.ts'
+export { explore, type Exploration, type ExploreOptions } from './explore/explore.ts'
+export type { Scenario } from './explore/scenario.ts'
 export { faults, type CrashOptions, type Faults, type FaultyDatabase } from './faults/faults.ts'
 export type { HeldCommits } from './faults/held-commits.ts'
 export type { Fault } from './faults/sql-fault.ts'

@@ -14,6 +14,8 @@ export type TestingErrorCode =
   | 'TIDEMARK_TESTING_LEAK'
   /** There is work left when the time is over, a listener has halted, or nobody runs any. */
   | 'TIDEMARK_TESTING_NOT_IDLE'
+  /** Under some schedule of faults an invariant does not hold. */
+  | 'TIDEMARK_TESTING_INVARIANT'
 
 /** The error of this package: a stable `code`, and a `hint` that says what to do about it. */
 export class TestingError extends Error {

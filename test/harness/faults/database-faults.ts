@@ -62,6 +62,29 @@ export const databaseFaults: readonly FaultKind[] = [
     },
   },
   {
+    // As where there are very many locks.
+    name: 'looking for publishers takes long',
+    bound: 30_000,
+    play: async ({ pool, random }) => {
+      const view = 'CREATE OR REPLACE VIEW tidemark.publishers AS'
+      const { rows } = await pool.query<{ text: string }>(
+        `SELECT rtrim(pg_get_viewdef('tidemark.publishers'::regclass), ';') AS text`,
+      )
+      const text = rows[0]?.text ?? ''
+      await pool.query(
+        `${view} ${text} UNION ALL SELECT NULL::bigint, NULL::integer FROM pg_sleep(0.03)`,
+      )
+      await delay(random.whole(3_000, 6_000))
+      for (let mended = false; !mended;) {
+        // Another fault may have struck meanwhile.
+        mended = await pool.query(`${view} ${text}`).then(
+          () => true,
+          () => false,
+        )
+      }
+    },
+  },
+  {
     name: 'the doorbell is mute',
     bound: 30_000,
     play: async (stage) => {

@@ -52,6 +52,15 @@ export class FaultyWire implements AsyncDisposable {
     return lost
   }
 
+  /** Cuts all connections: what is under way in either direction does not arrive. */
+  cut(): void {
+    for (const pair of this.#pairs) {
+      this.#pairs.delete(pair)
+      pair.client.destroy()
+      pair.server.destroy()
+    }
+  }
+
   /** Lets both ends learn that the lost connections are gone, as a router that is back does. */
   resetLost(): void {
     for (const pair of this.#pairs) {
@@ -98,6 +107,7 @@ export class FaultyWire implements AsyncDisposable {
       server.destroy()
     }
     for (const socket of [client, server]) {
+      socket.setNoDelay(true)
       socket.on('error', close)
       socket.on('close', close)
     }

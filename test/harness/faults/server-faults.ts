@@ -54,6 +54,21 @@ export const serverFaults: readonly FaultKind[] = [
     },
   },
   {
+    // Commits whose answer never comes.
+    name: 'connections are cut on a slow wire',
+    bound: 30_000,
+    play: async ({ workers, random }) => {
+      const worker = random.one(workers)
+      worker.wire.latency = random.whole(20, 80)
+      const cuts = random.whole(3, 8)
+      for (let n = 0; n < cuts; n++) {
+        await delay(random.whole(200, 600))
+        worker.wire.cut()
+      }
+      worker.wire.latency = 0
+    },
+  },
+  {
     name: 'no connection is free',
     bound: 30_000,
     play: async ({ url, random, pool }) => {

@@ -151,6 +151,7 @@ const inTwoPhases: Operation = async (desk, op) => {
     return 'done'
   })
   await delay(desk.random.whole(0, 50))
+  // From now on somebody else may decide, and otherwise: nothing is known unless this answers.
   return onClient(desk.pool, async (client) => {
     await client.query(`${rollsBack ? 'ROLLBACK' : 'COMMIT'} PREPARED '${op}'`)
     return rollsBack ? 'undone' : 'done'

@@ -2,11 +2,12 @@
 -- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
 -- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs 240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a
+-- migrated by 4 jobs acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8
+-- migrated by 6 job-work 35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
+-- migrated by 9 job-counts a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c
 
 BEGIN;
 
@@ -836,7 +837,15 @@ CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
 CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
-CREATE INDEX jobs_parent ON "tidemark".jobs (parent) WHERE parent IS NOT NULL;
+
+-- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
+CREATE INDEX jobs_by_type ON "tidemark".jobs ((name || ''), status, id);
+CREATE INDEX jobs_by_queue ON "tidemark".jobs ((queue || ''), id) WHERE queue <> 'default';
+CREATE INDEX jobs_by_unique_key ON "tidemark".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_by_concurrency_key ON "tidemark".jobs ((concurrency_key || ''), id)
+  WHERE concurrency_key IS NOT NULL;
+CREATE INDEX jobs_parent ON "tidemark".jobs (parent, id) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
 
@@ -874,6 +883,12 @@ CREATE TABLE "tidemark".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON "tidemark".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON "tidemark".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE "tidemark".job_signals (
@@ -1053,7 +1068,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174');
 
 -- 5 job-turns
 -- breaking: no
@@ -1641,7 +1656,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM "tidemark".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM "tidemark".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM "tidemark".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM "tidemark".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1680,6 +1707,17 @@ BEGIN
   UPDATE "tidemark".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM "tidemark".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION "tidemark".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || 'tidemark', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM "tidemark".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
@@ -1737,39 +1775,6 @@ END $$;
 
 -- Completing --------------------------------------------------------------------------------------
 
--- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
--- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
--- planned while the table was small would read all of it, later, until it is analysed.
---
--- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
--- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
--- one" first, then compares each running job with each given one. The first five executions on each connection were
--- planned so.
---
--- INVARIANT: the ids come in order, as from everybody who locks several.
-CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN
-  IF outputs IS NULL THEN
-    RETURN QUERY
-      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-      FROM unnest(ids, tokens) AS u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  ELSE
-    RETURN QUERY
-      UPDATE "tidemark".jobs j
-      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-        requested = NULL
-      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  END IF;
-END $$;
-
 -- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
 -- and only then locked.
 CREATE FUNCTION "tidemark".fence_jobs(ids uuid[], tokens bigint[]) RETURNS SETOF uuid LANGUAGE plpgsql
@@ -1783,7 +1788,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27');
 
 -- 7 job-story
 -- breaking: no
@@ -2004,6 +2009,184 @@ END $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'states', false, '1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc');
 
+-- 9 job-counts
+-- breaking: no
+--
+-- How many jobs of each type are in each status, without reading them.
+
+-- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
+-- a claim has nothing to count.
+CREATE TABLE "tidemark".job_counts (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL,
+  PRIMARY KEY (name, status)
+) WITH (fillfactor = 50);
+
+-- What has changed since. Whoever spawns, settles or deletes jobs adds rows, in the same transaction, and waits for
+-- nobody: as rows of job_counts that are changed in place, a long transaction that completes a job would hold up all
+-- others that do.
+CREATE TABLE "tidemark".job_count_changes (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL
+);
+
+-- When changes are folded next. Whoever folds holds the row.
+CREATE TABLE "tidemark".job_count_turn (
+  one      boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  folds_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO "tidemark".job_count_turn DEFAULT VALUES;
+
+CREATE FUNCTION "tidemark".count_spawned_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT a.name, CASE a.status WHEN 'running' THEN 'queued' ELSE a.status END, count(*) FROM added a GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".count_deleted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+  SELECT d.name, CASE d.status WHEN 'running' THEN 'queued' ELSE d.status END, -count(*) FROM deleted d GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION "tidemark".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM "tidemark".job_counts;
+  DELETE FROM "tidemark".job_count_changes;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER count_spawned_jobs AFTER INSERT ON "tidemark".jobs REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_spawned_jobs();
+CREATE TRIGGER count_deleted_jobs AFTER DELETE ON "tidemark".jobs REFERENCING OLD TABLE AS deleted
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_deleted_jobs();
+-- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
+-- complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER count_changed_job AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
+  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
+          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
+        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
+  EXECUTE FUNCTION "tidemark".count_changed_job();
+CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON "tidemark".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".forget_job_counts();
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET tidemark.jobs_counted = 'yes'
+AS $$
+DECLARE
+  completed uuid[];
+  names     text[];
+BEGIN
+  IF outputs IS NULL THEN
+    WITH done AS (
+      UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  ELSE
+    WITH done AS (
+      UPDATE "tidemark".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  END IF;
+  INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
+      (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
+  RETURN QUERY SELECT unnest(completed);
+END $$;
+
+-- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.
+CREATE FUNCTION "tidemark".counted_jobs() RETURNS TABLE (name text, status text, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT c.name, c.status, sum(c.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT r.name, s.status, s.sign * r.jobs FROM (
+      SELECT j.name, count(*) AS jobs FROM "tidemark".jobs j
+      WHERE j.status = 'running' AND j.process IS NOT NULL GROUP BY 1) AS r,
+      (VALUES ('running', 1), ('queued', -1)) AS s (status, sign)) AS c
+  GROUP BY 1, 2 HAVING sum(c.jobs) <> 0
+$$;
+
+-- Folds what has changed. One process does so at a time, and, where a snapshot that is held elsewhere keeps what was
+-- folded in its way, once in as long as makes it a fiftieth of the time.
+CREATE FUNCTION "tidemark".fold_job_counts(most integer DEFAULT 20000) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  -- A time that far ahead is from a clock that was.
+  PERFORM FROM "tidemark".job_count_turn t
+    WHERE t.folds_at <= began OR t.folds_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH folded AS (
+    DELETE FROM "tidemark".job_count_changes h
+    WHERE h.ctid = ANY (ARRAY(SELECT i.ctid FROM "tidemark".job_count_changes i LIMIT most))
+    RETURNING h.name, h.status, h.jobs)
+  INSERT INTO "tidemark".job_counts AS k (name, status, jobs)
+    SELECT f.name, f.status, sum(f.jobs) FROM folded f GROUP BY 1, 2 HAVING sum(f.jobs) <> 0
+    ON CONFLICT (name, status) DO UPDATE SET jobs = k.jobs + excluded.jobs;
+  DELETE FROM "tidemark".job_counts k WHERE k.jobs = 0;
+  UPDATE "tidemark".job_count_turn SET folds_at = clock_timestamp()
+    + greatest(interval '1 s', least(49 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
+
+-- Types and statuses whose count is not what it should be, and by how much: somebody has changed jobs with triggers
+-- disabled. Reads all jobs.
+CREATE FUNCTION "tidemark".miscounted_jobs() RETURNS TABLE (name text, status text, counted bigint, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT a.name, a.status, sum(a.counted)::bigint, sum(a.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs AS counted, 0 AS jobs FROM "tidemark".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs, 0 FROM "tidemark".job_count_changes h
+    UNION ALL
+    SELECT j.name, CASE j.status WHEN 'running' THEN 'queued' ELSE j.status END, 0, count(*)
+    FROM "tidemark".jobs j GROUP BY 1, 2) AS a
+  GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
+$$;
+
+-- Makes the counts agree with the jobs again, while others work: the difference is that of one snapshot, in which
+-- changes and what they count are together.
+CREATE FUNCTION "tidemark".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
+  WITH added AS (
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs)
+    SELECT m.name, m.status, m.jobs - m.counted FROM "tidemark".miscounted_jobs() m RETURNING 1)
+  SELECT count(*) FROM added
+$$;
+
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-counts', false, 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c');
+
 COMMIT;
 
 
@@ -2039,75 +2222,100 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'true', '2026-11-28 16:48:29.94133+00');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'true', '2026-11-28 17:15:08.382822+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 16:48:30.034761+00', '787', '1', 'bfde4f11-55fc-43cf-beec-b316c050d854', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 16:48:30.098921+00', '790', '2', '71183d72-abd2-4f5d-ac75-b891f16f3071', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 16:48:30.20026+00', '801', '3', '27952e6e-5d5b-4abc-b8fe-b784590ae544', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 16:48:30.314405+00', '803', NULL, '8acb20e2-316c-4601-801e-26501c51dd1c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 16:48:30.421129+00', '811', NULL, '123c374e-9434-4eb8-96c2-70c200a0b6ef', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 16:48:30.487127+00', '817', NULL, 'b62d28d7-4c07-42bf-a13e-532631dcc107', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 16:48:30.675273+00', '835', NULL, '7b871ded-0dee-403c-9ed7-481fa819ae07', '1', 'job.failed', NULL, '01a2230e-ed3d-7000-bb3c-95f046765705', E'{"job": "01a2230e-ed3d-7000-bb3c-95f046765705", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2230e-ed3d-7000-bb3c-95f046765705', '01a2230e-ed3d-7000-bb3c-95f046765705', NULL, NULL, NULL);
+('1', '2026-11-28 17:15:08.573635+00', '789', '1', '0f6d8659-45bb-4691-9e26-ef002858ab32', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 17:15:08.943931+00', '795', '2', 'e7b11c7e-2daf-4ea5-99eb-c3a115cb5f7a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 17:15:09.353087+00', '801', '3', '3f644e6c-0b4d-46f2-89be-0bc74214d591', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 17:15:09.616843+00', '810', NULL, 'b982b482-147f-4c73-a565-d58b3aaeb7f6', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 17:15:09.830904+00', '817', NULL, '84379bd5-367f-46a3-9ca3-19eccf3c945e', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 17:15:10.004016+00', '824', NULL, 'f6694601-2bf6-4552-92f2-dcd860bc395e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 17:15:10.462123+00', '840', NULL, 'da0850b4-cc23-497e-ac5c-48074c3c51f6', '1', 'job.failed', NULL, '01a22327-568a-7000-aef2-887919364116', E'{"job": "01a22327-568a-7000-aef2-887919364116", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22327-568a-7000-aef2-887919364116', '01a22327-568a-7000-aef2-887919364116', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '852:852:', NULL, NULL, NULL, '2026-11-28 16:48:30.949571+00');
+('1', '0', '3', '810:815:810', NULL, NULL, NULL, '2026-11-28 17:15:09.771385+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 16:48:30.313304+00');
+('order b', '4', '2026-11-28 17:15:09.615692+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('21e88989-1016-4cd3-9f04-9c967d3d9db8', 'true');
+('c9ad8216-a8bf-450f-bf04-797db78ce7a0', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_count_changes;
+INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('import', 'queued', '1'),
+('invoice', 'queued', '-1'),
+('invoice', 'scheduled', '1'),
+('later', 'paused', '1'),
+('later', 'scheduled', '-1'),
+('later', 'scheduled', '1'),
+('later', 'scheduled', '1'),
+('retired', 'queued', '1');
+ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_count_turn;
+INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
+('true', '2026-11-28 17:15:11.505246+00');
+ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_counts;
+INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('import', 'queued', '1'),
+('invoice', 'queued', '1'),
+('report', 'completed', '1');
+ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'true');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '854:854:', '2026-11-28 16:48:31.92557+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '863:863:', '2026-11-28 17:15:10.565476+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed29-7000-902e-cfa88b81304a', '2026-11-28 16:48:30.507188+00', '2026-11-28 16:48:30.507097+00', '2026-11-28 16:48:30.598962+00', '2026-11-28 16:48:30.940356+00', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "f53ab5a5-439f-42ee-9fe6-eaffc113857b", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2230e-ed3d-7000-bb3c-95f046765705', '2026-11-28 16:48:30.525774+00', '2026-11-28 16:48:30.525568+00', '2026-11-28 16:48:30.614761+00', '2026-11-28 16:48:30.671619+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', '2026-11-28 16:48:30.56647+00', 'infinity', '2026-11-28 16:48:30.614994+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2230e-edb2-7000-a840-6eae1974eec3', '2026-11-28 16:48:30.644569+00', '2026-11-28 16:48:30.644484+00', '2026-11-28 16:48:30.706903+00', NULL, '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-ee5a-7000-963a-85c8e6f0f36a', '2026-11-28 16:48:30.811145+00', '2026-11-28 16:48:30.811059+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-ee7b-7000-be11-fae4484c214c', '2026-11-28 16:48:30.864145+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2230e-eea6-7000-a04a-77c0231a2e60', '2026-11-28 16:48:30.887002+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('cf38edfd-4d2b-4654-81c9-224f0cdbf5d7', '2026-11-28 16:48:30.942004+00', '2026-11-28 16:48:30.927625+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'type', NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22327-5618-7000-a499-852b52df0f6c', '2026-11-28 17:15:10.240118+00', '2026-11-28 17:15:10.236844+00', '2026-11-28 17:15:10.349009+00', '2026-11-28 17:15:10.479021+00', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "6c716476-5882-4bcd-aa98-e36c4abe3a1a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22327-568a-7000-aef2-887919364116', '2026-11-28 17:15:10.347505+00', '2026-11-28 17:15:10.347396+00', '2026-11-28 17:15:10.349481+00', '2026-11-28 17:15:10.460301+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', '2026-11-28 17:15:10.428088+00', 'infinity', '2026-11-28 17:15:10.502787+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22327-570b-7000-9c3a-799398d54434', '2026-11-28 17:15:10.497662+00', '2026-11-28 17:15:10.497581+00', '2026-11-28 17:15:10.502993+00', NULL, '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-5809-7000-8622-3fe7d339dbbb', '2026-11-28 17:15:10.73537+00', '2026-11-28 17:15:10.735282+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-583d-7000-a725-f47b3cab4bec', '2026-11-28 17:15:10.786879+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22327-5845-7000-831e-9364036de716', '2026-11-28 17:15:10.793918+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('f192f90d-6cfa-4fb6-9b29-9ebe7dbbaf55', '2026-11-28 17:15:10.863659+00', '2026-11-28 17:15:10.855024+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.552051+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.571134+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:30.520546+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.610321+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 16:48:29.640515+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 16:48:29.707779+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:07.984035+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.006997+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:10.329526+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.102888+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 17:15:08.123497+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:15:08.155919+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('36ab8e08-b87c-4515-b4e9-a668849bc53b', 'host', '15246', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 16:48:29.800409+00', '2026-11-28 16:48:30.875738+00');
+('7b3dc591-441b-4eb4-898e-6ff9a0954505', 'host', '18008', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 17:15:08.275656+00', '2026-11-28 17:15:11.234211+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '99c1c0c8-0aaa-4651-a45b-ca8e6629b7ac', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 16:48:29.953895+00');
+('yearly', '2d666ad8-a540-4ca6-8b33-54821812769d', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 17:15:08.38076+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2122,49 +2330,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.887999+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910804+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 16:48:30.488891+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 16:48:30.520423+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 16:48:30.520424+00'),
-('letters', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888021+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910843+00'),
-('orders', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888026+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 16:48:30.910847+00'),
-('turnover', '1', '0', '7', '0', '1', '36ab8e08-b87c-4515-b4e9-a668849bc53b', '2026-11-28 16:48:32.888029+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 16:48:30.910849+00');
+('by-order', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235463+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.708137+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 17:15:10.136182+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 17:15:10.329399+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 17:15:10.329399+00'),
+('letters', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235549+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.881924+00'),
+('orders', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235555+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:15:10.708164+00'),
+('turnover', '1', '0', '7', '0', '1', '7b3dc591-441b-4eb4-898e-6ff9a0954505', '2026-11-28 17:15:13.235607+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 17:15:10.708169+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '123c374e-9434-4eb8-96c2-70c200a0b6ef', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 16:48:30.546412+00', '2026-11-28 16:48:30.546412+00');
+('letters', '1', '5', 'shop.placed', '84379bd5-367f-46a3-9ca3-19eccf3c945e', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 17:15:10.412273+00', '2026-11-28 17:15:10.412273+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed3d-7000-bb3c-95f046765705', '1', '1', 'failed', '36ab8e08-b87c-4515-b4e9-a668849bc53b', 'system', '2026-11-28 16:48:30.614761+00', '2026-11-28 16:48:30.671987+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', '1', '1', 'suspended', '36ab8e08-b87c-4515-b4e9-a668849bc53b', 'system', '2026-11-28 16:48:30.614994+00', '2026-11-28 16:48:30.877056+00', NULL);
+('01a22327-568a-7000-aef2-887919364116', '1', '1', 'failed', '7b3dc591-441b-4eb4-898e-6ff9a0954505', 'system', '2026-11-28 17:15:10.349481+00', '2026-11-28 17:15:10.460755+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', '1', '1', 'suspended', '7b3dc591-441b-4eb4-898e-6ff9a0954505', 'system', '2026-11-28 17:15:10.502787+00', '2026-11-28 17:15:10.946058+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2230e-edb2-7000-a840-6eae1974eec3', '1', '2026-11-28 16:48:30.81+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22327-570b-7000-9c3a-799398d54434', '1', '2026-11-28 17:15:10.728+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed29-7000-902e-cfa88b81304a', 'f53ab5a5-439f-42ee-9fe6-eaffc113857b', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22327-5618-7000-a499-852b52df0f6c', '6c716476-5882-4bcd-aa98-e36c4abe3a1a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-edb2-7000-a840-6eae1974eec3', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 16:48:30.755215+00', NULL, '2026-11-28 16:48:30.800351+00');
+('01a22327-570b-7000-9c3a-799398d54434', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 17:15:10.536862+00', NULL, '2026-11-28 17:15:10.65019+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 16:48:30.645+00', '2026-11-28 16:48:30.665437+00'),
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'paid', 'event', NULL, '{"after": "7", "until": null}', NULL, NULL, '2026-11-28 16:48:30.773+00', NULL);
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 17:15:10.516+00', '2026-11-28 17:15:10.587215+00'),
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 17:15:10.780595+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2230e-ed65-7000-b2f1-75d8087d7b12', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '844');
+('01a22327-56d3-7000-b9a0-4b4f7eb258eb', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '861');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

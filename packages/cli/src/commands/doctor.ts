@@ -29,7 +29,7 @@ export function addDoctor(parent: Command, context: Context): void {
     )
     .option(
       '--fix',
-      'repair first what needs no decision: missing partitions, rows of dead processes, what is left of rebuilds that are over. Says what it would do, and does it with --yes',
+      'repair first what needs no decision: missing partitions, rows of dead processes, what is left of rebuilds that are over, wrong counts of jobs. Says what it would do, and does it with --yes',
     )
     .option('--yes', 'do it')
     .action(

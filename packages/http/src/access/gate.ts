@@ -104,6 +104,11 @@ export class Gate {
     }
   }
 
+  /** Whether a request that was let through would be let through again. */
+  async still(context: Context<ApiEnv>, action: ApiAction): Promise<boolean> {
+    return (await this.#ask(context, action, null, null)) === true
+  }
+
   /** Which actions a request may take, for whoever wants to know what to offer. */
   async allowed(context: Context<ApiEnv>): Promise<Partial<Record<ApiAction, boolean>>> {
     const answers: Partial<Record<ApiAction, boolean>> = {}

@@ -69,7 +69,8 @@ export function isOurFault(error: unknown): boolean {
   return problemOf(error).status >= 500
 }
 
-function problemOf(error: unknown): Problem {
+/** An error as it is answered: of what is not the client's fault it says no more than that. */
+export function problemOf(error: unknown): Problem {
   const status = isTidemarkError(error) ? statusOf(error) : undefined
   if (!isTidemarkError(error) || status === undefined) {
     return { type: 'about:blank', title: 'Internal Server Error', status: 500 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { JobHandle, JobReport } from 'tidemark'
 import { toJson } from '../answers/json.ts'
 import { invalidRequest } from '../answers/problem.ts'
+import { eventStream, streamHeaders } from '../live/event-stream.ts'
 
 /** How many streams there may be, and how they live. */
 export interface ProgressStreamOptions {
@@ -12,14 +13,6 @@ export interface ProgressStreamOptions {
   readonly signal: AbortSignal | undefined
   /** Told when a stream breaks. */
   readonly onError: (error: unknown) => void
-}
-
-const headers = {
-  'content-type': 'text/event-stream',
-  'cache-control': 'no-store, no-transform',
-  'x-content-type-options': 'nosniff',
-  // nginx keeps answers back until they are over unless it is told otherwise.
-  'x-accel-buffering': 'no',
 }
 
 /**
@@ -49,7 +42,7 @@ export class ProgressStreams {
     const report = shown(await handle.report())
     // Nothing follows: what an EventSource takes as the word to stop connecting again.
     if (isFinished(report) && eventId(report) === seen) return new Response(null, { status: 204 })
-    if (request.method === 'HEAD') return new Response(null, { headers })
+    if (request.method === 'HEAD') return new Response(null, { headers: streamHeaders })
     if (this.#open >= this.#options.maxStreams) {
       throw invalidRequest(
         429,
@@ -57,38 +50,10 @@ export class ProgressStreams {
         'Ask for the status now and then, or raise `maxStreams`.',
       )
     }
-    const gone = new AbortController()
-    const { signal } = this.#options
-    const ended = AbortSignal.any([
-      gone.signal,
-      request.signal,
-      ...(signal === undefined ? [] : [signal]),
-    ])
-    const encoder = new TextEncoder()
-    const chunks = this.#chunks(handle, shown, seen, ended)
-    // Some servers only abort the request of a client that goes, and read no further.
-    ended.addEventListener('abort', () => void chunks.return(undefined), { once: true })
-    const body = new ReadableStream<Uint8Array>(
-      {
-        pull: async (controller) => {
-          try {
-            const { done, value } = await chunks.next()
-            if (done === true) controller.close()
-            else controller.enqueue(encoder.encode(value))
-          } catch (error) {
-            if (!ended.aborted) this.#options.onError(error)
-            controller.error(error)
-          }
-        },
-        cancel: async () => {
-          gone.abort()
-          await chunks.return(undefined)
-        },
-      },
-      // An answer whose body nobody reads begins nothing.
-      { highWaterMark: 0 },
+    const { signal, onError } = this.#options
+    return eventStream(request, signal, onError, (ended) =>
+      this.#chunks(handle, shown, seen, ended),
     )
-    return new Response(body, { headers })
   }
 
   async *#chunks(

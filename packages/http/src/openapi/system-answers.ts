@@ -154,6 +154,30 @@ const publisher = z.object({
   query: z.string().nullable(),
 })
 
+const overview = z.object({
+  at: time,
+  lastSequence: sequence,
+  horizon: sequence,
+  publishRate: z.number().nullable().describe('Sequences a second since the snapshot before.'),
+  publishers: z.array(publisher).describe('At most ten, those that hold the horizon back first.'),
+  listeners: z.array(
+    listener.omit({ types: true, rebuild: true }).extend({
+      rate: z.number().nullable().describe('Sequences a second.'),
+      partitions: whole,
+      owned: whole.describe('How many of the partitions some process runs.'),
+      halted: whole,
+      failing: whole,
+    }),
+  ),
+  rebuilds: z.array(rebuild),
+  processes: z.array(process.extend({ definitions: whole, leases: whole })),
+  jobs: z.record(z.string(), whole).describe('How many are in which status.'),
+  ok: z.boolean().describe('Whether nothing has failed.'),
+  findings: z
+    .array(finding)
+    .describe('What is wrong: as old as five seconds, of stored types a minute.'),
+})
+
 /** What requests that are not about single jobs are answered with. */
 export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
   Access: z.object({
@@ -287,9 +311,11 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
     idempotencyKeys: sequence.nullable(),
     publishers: z.array(publisher),
   }),
+  Overview: overview,
   Processes: z.object({ processes: z.array(process) }),
   Queues: z.object({ queues: z.array(group) }),
   JobTypes: z.object({ types: z.array(group) }),
+  BulkCount: z.object({ jobs: whole }),
   JobCounts: z.object({
     counts: z.partialRecord(z.enum([...jobStatuses, 'parked']), whole),
   }),

@@ -1,6 +1,7 @@
-import { deadLetterStates, type DeadLetter } from 'tidemark'
+import { deadLetterStates, type BulkVerb, type DeadLetter } from 'tidemark'
 import { z } from 'zod'
 import { invalidRequest } from '../answers/problem.ts'
+import { listQuery, type ListQuery } from '../jobs/requests.ts'
 
 /** A name, a key or a part of one. How many bytes it has, and what they are, the library checks. */
 const text = z.string().min(1).max(1000)
@@ -219,4 +220,21 @@ export function given<T extends object>(
   return Object.fromEntries(
     Object.entries(value).filter(([, inner]) => inner !== undefined),
   ) as never
+}
+
+/** Which jobs are counted: those of a list, without its pages. */
+export type JobCountQuery = Omit<ListQuery, 'after' | 'limit'>
+
+export const jobCountQuery: z.ZodType<JobCountQuery> = (listQuery as z.ZodObject).omit({
+  after: true,
+  limit: true,
+})
+
+const bulkVerbs: readonly BulkVerb[] = ['cancel', 'pause', 'resume', 'retry', 'delete']
+
+/** What the path says is to be done to many jobs. */
+export function bulkVerbIn(path: Readonly<Record<string, string>>): BulkVerb {
+  const verb = bulkVerbs.find((one) => one === path['verb'])
+  if (verb !== undefined) return verb
+  throw invalidRequest(404, `nothing of that name can be done to many jobs`)
 }

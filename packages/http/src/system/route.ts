@@ -6,6 +6,7 @@ import type { ApiEnv, Gate } from '../access/gate.ts'
 import type { Veil } from '../access/veil.ts'
 import { checked, readBody } from '../answers/json-body.ts'
 import { jsonResponse } from '../answers/json.ts'
+import type { OverviewFeed } from '../live/overview-feed.ts'
 
 /** What the routes of the system work with. */
 export interface System {
@@ -14,6 +15,7 @@ export interface System {
   readonly gate: Gate
   /** Refuses bodies that are too large. */
   readonly limited: MiddlewareHandler<ApiEnv>
+  readonly feed: OverviewFeed
 }
 
 /** A request whose path, query and body have been checked. */
@@ -24,7 +26,10 @@ export interface Asked<Query, Body> {
   readonly query: Query
   readonly body: Body
   readonly veil: () => Promise<Veil>
-  readonly signal: AbortSignal
+  readonly feed: OverviewFeed
+  readonly request: Request
+  /** Asks again whether the request may do this. */
+  readonly still: () => Promise<boolean>
 }
 
 /** One route: what it takes and answers, for the server and for the OpenAPI document. */
@@ -63,7 +68,7 @@ export function parametersOf({ path }: Pick<Route, 'path'>): string[] {
 
 /** Adds routes to those of an API. */
 export function addRoutes(routes: Hono<ApiEnv>, system: System, all: readonly Route[]): void {
-  const { app, gate, limited } = system
+  const { app, gate, limited, feed } = system
   for (const one of all) {
     const { method, about, action, query = nothing, body = nothing, handle } = one
     const [first] = parametersOf(one)
@@ -79,7 +84,8 @@ export function addRoutes(routes: Hono<ApiEnv>, system: System, all: readonly Ro
       one.path.replaceAll(/\{(\w+)\}/gu, ':$1'),
       gate.may(action, subject && ((context) => subject((key) => context.req.param(key)))),
       ...(kindOf(action) === 'steer' ? [limited] : []),
-      async ({ req, var: { veil } }) => {
+      async (context) => {
+        const { req } = context
         const path = Object.fromEntries(
           parametersOf(one).map((key) => [key, checked(`the path`, name, req.param(key))]),
         )
@@ -88,10 +94,13 @@ export function addRoutes(routes: Hono<ApiEnv>, system: System, all: readonly Ro
           path,
           query: checked('the query', query, req.query()),
           body: method === 'get' ? {} : await readBody(req, body),
-          veil,
-          signal: req.raw.signal,
+          veil: context.var.veil,
+          feed,
+          request: req.raw,
+          still: () => gate.still(context, action),
         }
-        return jsonResponse(await handle(asked))
+        const answer = await handle(asked)
+        return answer instanceof Response ? answer : jsonResponse(answer)
       },
     )
   }

@@ -1,11 +1,30 @@
 import type { Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
-import { doctorQuery } from './queries.ts'
+import { bulkVerbIn, doctorQuery, given, jobCountQuery, type JobCountQuery } from './queries.ts'
 import { route, type Route } from './route.ts'
 
 /** Looking at the system as a whole: what is wrong, the outbox, processes, queues and types of jobs. */
 export const wholeRoutes: readonly Route[] = [
+  route({
+    method: 'get',
+    path: '/overview',
+    id: 'getOverview',
+    summary: 'How things stand: rates, lags, who holds what up, and what is wrong',
+    action: 'overview',
+    answer: 'Overview',
+    handle: async ({ feed, veil }) => feed.now(await veil()),
+  }),
+  route({
+    method: 'get',
+    path: '/overview/stream',
+    id: 'followOverview',
+    summary: 'How things stand, again and again, as server-sent events named `overview`',
+    action: 'overview',
+    answer: 'Overview',
+    streams: true,
+    handle: async ({ feed, veil, request, still }) => feed.respond(request, await veil(), still),
+  }),
   route<{ publisherAge?: number | undefined }>({
     method: 'get',
     path: '/doctor',
@@ -73,15 +92,34 @@ export const wholeRoutes: readonly Route[] = [
     answer: 'JobCounts',
     handle: async ({ app }) => ({ counts: await app.jobs.openCounts() }),
   }),
+  route<JobCountQuery>({
+    method: 'get',
+    path: '/bulk-counts/{verb}',
+    id: 'countBulk',
+    summary: 'To how many of the selected jobs something can be done now: exactly',
+    action: 'list',
+    query: jobCountQuery,
+    answer: 'BulkCount',
+    handle: async ({ app, path, query: { since, ...query } }) => ({
+      jobs: await app.jobs.bulk.count(bulkVerbIn(path), {
+        ...given(query),
+        ...(since === undefined ? {} : { since: new Date(since) }),
+        // Nothing is done here, so nothing has to be named.
+        all: true,
+      }),
+    }),
+  }),
 ]
 
 /** What the doctor has found, as a request may see it. The facts may hold statements and errors of others. */
 function examination(findings: readonly Finding[], veil: Veil): object {
   return {
     ok: findings.every(({ status }) => status !== 'failed'),
-    findings: findings.map((finding) => ({
-      ...finding,
-      details: veil.open ? withoutStacks(finding.details) : null,
-    })),
+    findings: findings.map((finding) => findingBody(finding, veil)),
   }
+}
+
+/** A finding as a request may see it. */
+export function findingBody(finding: Finding, veil: Veil): object {
+  return { ...finding, details: veil.open ? withoutStacks(finding.details) : null }
 }

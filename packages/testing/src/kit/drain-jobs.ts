@@ -24,8 +24,13 @@ const pollInterval = 10
  */
 export async function drainJobs(app: App, options: IdleOptions = {}): Promise<void> {
   const { timeout = 30_000 } = options
-  const deadline = Date.now() + timeout
   await using _ = await app.start({ handleSignals: false, acquireInterval: 20 })
+  await waitForRest(app, Date.now() + timeout)
+}
+
+/** Waits until processes that run have nothing left to do now. @param deadline - as `Date.now()` says it. */
+export async function waitForRest(app: App, deadline: number): Promise<void> {
+  const started = Date.now()
   for (;;) {
     await waitForIdle(app, { timeout: Math.max(1, deadline - Date.now()) })
     const left = await unfinished(app)
@@ -37,7 +42,10 @@ export async function drainJobs(app: App, options: IdleOptions = {}): Promise<vo
     if (Date.now() > deadline) {
       throw new TestingError(
         'TIDEMARK_TESTING_NOT_IDLE',
-        [`there are jobs left after ${timeout} ms`, ...left.map((one) => `  - ${one}`)].join('\n'),
+        [
+          `there are jobs left after ${Date.now() - started} ms`,
+          ...left.map((one) => `  - ${one}`),
+        ].join('\n'),
         'A job that never ends needs a shorter timeout; one whose type nobody runs, its module.',
       )
     }

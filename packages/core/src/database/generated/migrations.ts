@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '240be5fc85d36aca947097eb9cecfa5cf41e72da3b35282d466309d9efc80f5a',
+    checksum: 'acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -845,7 +845,15 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
-CREATE INDEX jobs_parent ON :"schema".jobs (parent) WHERE parent IS NOT NULL;
+
+-- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), status, id);
+CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
+CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
+CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)
+  WHERE concurrency_key IS NOT NULL;
+CREATE INDEX jobs_parent ON :"schema".jobs (parent, id) WHERE parent IS NOT NULL;
 
 -- What attempts leave -----------------------------------------------------------------------------
 
@@ -883,6 +891,12 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- The events that jobs have been given or ask for, which the outbox keeps for them.
+CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
+
+-- The jobs that others wait for as their children, whoever has spawned them.
+CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
@@ -1250,7 +1264,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'a236a6837acafed1bcd590bc6091c750dd09af566e570ee9d53e2224794129e8',
+    checksum: '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1656,7 +1670,19 @@ BEGIN
         SELECT min(c.cursor) AS reached FROM :"schema".cursors c
         WHERE c.listener = l.name AND c.generation = l.generation OFFSET 0) AS r, LATERAL (
         SELECT w.job FROM :"schema".job_waits w
-        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w);
+        WHERE w.kind = 'cursor' AND w.target = l.name AND w.sequence <= r.reached OFFSET 0) AS w
+      UNION ALL
+      -- It has another name by now, or is gone: its job must learn of it. Along the names, however many wait for each.
+      SELECT w.job FROM (
+        WITH RECURSIVE names AS (
+          (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' ORDER BY w.target LIMIT 1)
+          UNION ALL
+          SELECT (SELECT w.target FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target > n.target
+            ORDER BY w.target LIMIT 1)
+          FROM names n WHERE n.target IS NOT NULL)
+        SELECT n.target FROM names n
+        WHERE n.target IS NOT NULL AND NOT EXISTS (SELECT FROM :"schema".listeners l WHERE l.name = n.target)) AS n, LATERAL (
+        SELECT w.job FROM :"schema".job_waits w WHERE w.kind = 'cursor' AND w.target = n.target OFFSET 0) AS w);
   END IF;
 
   WITH notes AS (
@@ -1695,6 +1721,17 @@ BEGIN
   UPDATE :"schema".jobs j SET run_at = statement_timestamp() WHERE j.id = ANY (woken);
   DELETE FROM :"schema".job_waits w WHERE w.job = ANY (woken);
   RETURN cardinality(woken);
+END $$;
+
+-- Up to where events of the types, after a sequence, were pruned, or NULL; and keeps more of them from being pruned until
+-- the transaction ends: whoever prunes looks at the waits under the same lock. VOLATILE, so that what was pruned while it
+-- waited for the lock is seen.
+CREATE FUNCTION :"schema".pruned_after(types text[], after bigint) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tidemark.prune.' || :'schema', 0) | (1::bigint << 63));
+  RETURN (
+    SELECT max(p.upper_bound) FROM :"schema".pruned_partitions p
+    WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
 -- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
@@ -1751,39 +1788,6 @@ BEGIN
 END $$;
 
 -- Completing --------------------------------------------------------------------------------------
-
--- Completes the jobs of a process, many at once; answers those that were still its own. \`outputs\` and \`output_metas\`
--- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
--- planned while the table was small would read all of it, later, until it is analysed.
---
--- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
--- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
--- one" first, then compares each running job with each given one. The first five executions on each connection were
--- planned so.
---
--- INVARIANT: the ids come in order, as from everybody who locks several.
-CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan
-AS $$
-BEGIN
-  IF outputs IS NULL THEN
-    RETURN QUERY
-      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
-      FROM unnest(ids, tokens) AS u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  ELSE
-    RETURN QUERY
-      UPDATE :"schema".jobs j
-      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
-        requested = NULL
-      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING j.id;
-  END IF;
-END $$;
 
 -- The fence of a batch: holds the rows of those that are still the process's own until the transaction ends. Sorted,
 -- and only then locked.
@@ -2022,6 +2026,187 @@ BEGIN
     RETURN;
   END LOOP;
 END $$;
+`,
+  }),
+  Object.freeze({
+    version: 9,
+    name: 'job-counts',
+    breaking: false,
+    checksum: 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c',
+    sql: `-- breaking: no
+--
+-- How many jobs of each type are in each status, without reading them.
+
+-- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
+-- a claim has nothing to count.
+CREATE TABLE :"schema".job_counts (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL,
+  PRIMARY KEY (name, status)
+) WITH (fillfactor = 50);
+
+-- What has changed since. Whoever spawns, settles or deletes jobs adds rows, in the same transaction, and waits for
+-- nobody: as rows of job_counts that are changed in place, a long transaction that completes a job would hold up all
+-- others that do.
+CREATE TABLE :"schema".job_count_changes (
+  name   text   NOT NULL,
+  status text   NOT NULL,
+  jobs   bigint NOT NULL
+);
+
+-- When changes are folded next. Whoever folds holds the row.
+CREATE TABLE :"schema".job_count_turn (
+  one      boolean     PRIMARY KEY DEFAULT true CHECK (one),
+  folds_at timestamptz NOT NULL DEFAULT '-infinity'
+) WITH (fillfactor = 50);
+
+INSERT INTO :"schema".job_count_turn DEFAULT VALUES;
+
+CREATE FUNCTION :"schema".count_spawned_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_count_changes (name, status, jobs)
+  SELECT a.name, CASE a.status WHEN 'running' THEN 'queued' ELSE a.status END, count(*) FROM added a GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION :"schema".count_deleted_jobs() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_count_changes (name, status, jobs)
+  SELECT d.name, CASE d.status WHEN 'running' THEN 'queued' ELSE d.status END, -count(*) FROM deleted d GROUP BY 1, 2;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION :"schema".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO :"schema".job_count_changes (name, status, jobs) VALUES
+    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION :"schema".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM :"schema".job_counts;
+  DELETE FROM :"schema".job_count_changes;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER count_spawned_jobs AFTER INSERT ON :"schema".jobs REFERENCING NEW TABLE AS added
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_spawned_jobs();
+CREATE TRIGGER count_deleted_jobs AFTER DELETE ON :"schema".jobs REFERENCING OLD TABLE AS deleted
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_deleted_jobs();
+-- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
+-- complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER count_changed_job AFTER UPDATE ON :"schema".jobs FOR EACH ROW
+  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
+          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
+        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
+  EXECUTE FUNCTION :"schema".count_changed_job();
+CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION :"schema".forget_job_counts();
+
+-- Completes the jobs of a process, many at once; answers those that were still its own. \`outputs\` and \`output_metas\`
+-- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
+-- planned while the table was small would read all of it, later, until it is analysed.
+--
+-- And the plan is always the generic one: along the given jobs, by the primary key. A plan made for the very arrays
+-- counts their elements, finds that statistics know of no running job, and reads the whole table's index to find "the
+-- one" first, then compares each running job with each given one. The first five executions on each connection were
+-- planned so.
+--
+-- INVARIANT: the ids come in order, as from everybody who locks several.
+CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
+RETURNS SETOF uuid LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan SET tidemark.jobs_counted = 'yes'
+AS $$
+DECLARE
+  completed uuid[];
+  names     text[];
+BEGIN
+  IF outputs IS NULL THEN
+    WITH done AS (
+      UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
+      FROM unnest(ids, tokens) AS u (id, token)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  ELSE
+    WITH done AS (
+      UPDATE :"schema".jobs j
+      SET status = 'completed', finished_at = clock_timestamp(), output = u.output, output_meta = u.output_meta,
+        requested = NULL
+      FROM unnest(ids, tokens, outputs, output_metas) AS u (id, token, output, output_meta)
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
+      RETURNING j.id, j.name)
+    SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
+  END IF;
+  INSERT INTO :"schema".job_count_changes (name, status, jobs)
+    SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
+      (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
+  RETURN QUERY SELECT unnest(completed);
+END $$;
+
+-- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.
+CREATE FUNCTION :"schema".counted_jobs() RETURNS TABLE (name text, status text, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT c.name, c.status, sum(c.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs FROM :"schema".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs FROM :"schema".job_count_changes h
+    UNION ALL
+    SELECT r.name, s.status, s.sign * r.jobs FROM (
+      SELECT j.name, count(*) AS jobs FROM :"schema".jobs j
+      WHERE j.status = 'running' AND j.process IS NOT NULL GROUP BY 1) AS r,
+      (VALUES ('running', 1), ('queued', -1)) AS s (status, sign)) AS c
+  GROUP BY 1, 2 HAVING sum(c.jobs) <> 0
+$$;
+
+-- Folds what has changed. One process does so at a time, and, where a snapshot that is held elsewhere keeps what was
+-- folded in its way, once in as long as makes it a fiftieth of the time.
+CREATE FUNCTION :"schema".fold_job_counts(most integer DEFAULT 20000) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  began timestamptz := clock_timestamp();
+BEGIN
+  -- A time that far ahead is from a clock that was.
+  PERFORM FROM :"schema".job_count_turn t
+    WHERE t.folds_at <= began OR t.folds_at > began + interval '1 minute' FOR UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  WITH folded AS (
+    DELETE FROM :"schema".job_count_changes h
+    WHERE h.ctid = ANY (ARRAY(SELECT i.ctid FROM :"schema".job_count_changes i LIMIT most))
+    RETURNING h.name, h.status, h.jobs)
+  INSERT INTO :"schema".job_counts AS k (name, status, jobs)
+    SELECT f.name, f.status, sum(f.jobs) FROM folded f GROUP BY 1, 2 HAVING sum(f.jobs) <> 0
+    ON CONFLICT (name, status) DO UPDATE SET jobs = k.jobs + excluded.jobs;
+  DELETE FROM :"schema".job_counts k WHERE k.jobs = 0;
+  UPDATE :"schema".job_count_turn SET folds_at = clock_timestamp()
+    + greatest(interval '1 s', least(49 * (clock_timestamp() - began), interval '1 minute'));
+END $$;
+
+-- Types and statuses whose count is not what it should be, and by how much: somebody has changed jobs with triggers
+-- disabled. Reads all jobs.
+CREATE FUNCTION :"schema".miscounted_jobs() RETURNS TABLE (name text, status text, counted bigint, jobs bigint)
+LANGUAGE sql STABLE AS $$
+  SELECT a.name, a.status, sum(a.counted)::bigint, sum(a.jobs)::bigint FROM (
+    SELECT k.name, k.status, k.jobs AS counted, 0 AS jobs FROM :"schema".job_counts k
+    UNION ALL
+    SELECT h.name, h.status, h.jobs, 0 FROM :"schema".job_count_changes h
+    UNION ALL
+    SELECT j.name, CASE j.status WHEN 'running' THEN 'queued' ELSE j.status END, 0, count(*)
+    FROM :"schema".jobs j GROUP BY 1, 2) AS a
+  GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
+$$;
+
+-- Makes the counts agree with the jobs again, while others work: the difference is that of one snapshot, in which
+-- changes and what they count are together.
+CREATE FUNCTION :"schema".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
+  WITH added AS (
+    INSERT INTO :"schema".job_count_changes (name, status, jobs)
+    SELECT m.name, m.status, m.jobs - m.counted FROM :"schema".miscounted_jobs() m RETURNING 1)
+  SELECT count(*) FROM added
+$$;
 `,
   }),
 ])

@@ -25,7 +25,7 @@ export const projectionCodes = {
   },
   TIDEMARK_EVENTS_PRUNED: {
     summary:
-      'A projection was to be derived from zero, or a listener sent back, but events that it handles were pruned.',
+      'A projection was to be derived from zero, a listener sent back, or a job asks for an event, but such events were pruned.',
     example:
       'dashboard cannot be derived from zero: events of its types below 10000000 were pruned',
     remedy:

@@ -183,16 +183,17 @@ export class Attempt {
   /**
    * Runs one of the statements that are fenced by id and token.
    *
+   * @returns the rows that it answers.
    * @throws TidemarkError TIDEMARK_JOB_LOST when the fence did not hold; then the attempt is cut off.
    */
   async write(
     statement: SchemaStatement,
     values: readonly unknown[],
     executor: Executor | PreparingExecutor = this.environment.database,
-  ): Promise<void> {
+  ): Promise<QueryResult['rows']> {
     this.#requireAlive()
-    const { rowCount } = await this.#send(statement, values, executor)
-    if (rowCount !== 0) return
+    const { rowCount, rows } = await this.#send(statement, values, executor)
+    if (rowCount !== 0) return rows
     this.interrupt('lost')
     throw this.#error('lost')
   }
@@ -205,7 +206,7 @@ export class Attempt {
     statement: SchemaStatement,
     values: readonly unknown[],
     executor?: Executor | PreparingExecutor,
-  ): Promise<void> {
+  ): Promise<QueryResult['rows']> {
     if (executor !== undefined) return this.write(statement, values, executor)
     for (let pause = 50; ; pause = Math.min(pause * 2, 2_000)) {
       try {

@@ -19,7 +19,7 @@ export interface OpenWait {
   /** In how many milliseconds it is over at the latest; infinity: never. */
   readonly left: number
   /** What it waits for besides the time; read when the attempt is suspended. */
-  readonly wait?: () => JobWait
+  readonly wait?: () => JobWait | readonly JobWait[]
   /** Looks whether it is over, in an attempt that goes on meanwhile. */
   readonly look?: () => Promise<boolean>
 }
@@ -56,6 +56,8 @@ export class Branches {
   readonly deliveries: Deliveries = new Deliveries()
   patience: number = defaultPatience
   fatal: { readonly error: unknown } | undefined
+  /** Whether the attempt ends because the database was away: nothing that its code did has failed. */
+  brokenOff = false
   /** Called when code of a suspended attempt shows up. */
   onLively: () => void = () => {}
   readonly #waits = new Map<string, Pending>()
@@ -173,6 +175,7 @@ export class Branches {
   #breakOff({ position }: Turn, error: unknown): void {
     if (position !== undefined) this.deliveries.giveBack(position)
     if (this.#state === 'open') this.#state = 'closed'
+    this.brokenOff = true
     this.#ended.reject(error)
     this.#leave()
   }

@@ -17,7 +17,10 @@ export interface JobEventOptions<Definition> extends JobWaitOptions {
   readonly key?: string
   /** Only events that it accepts. Defaults to all. */
   readonly where?: (event: EventOf<Definition>) => boolean
-  /** Only events after this sequence. Defaults to what is settled when the wait begins. */
+  /**
+   * Only events after this sequence; TIDEMARK_EVENTS_PRUNED when such events were pruned. Defaults to what is settled when
+   * the wait begins.
+   */
   readonly after?: EventSequence
 }
 
@@ -50,7 +53,10 @@ export interface ChildOptions {
 export interface JobWaits {
   /** @param id - names the wait within the job, as a step's id does. */
   sleep(id: string, duration: Duration): Promise<void>
-  /** Waits for an event; answers undefined when the time was over first. */
+  /**
+   * Waits for an event, under any name that its definition has or had; answers undefined when the time was over first. The
+   * outbox keeps the event until the job has finished.
+   */
   waitForEvent<Definition extends EventDefinition<string, unknown>>(
     id: string,
     definition: Definition,

@@ -23,7 +23,7 @@ const readsAtOnce = 8
 /** The right to write a job's outputs: an attempt, for as long as it is not cut off. */
 export interface OutputClaim {
   /** Runs a fenced statement. */
-  write(statement: SchemaStatement, values: readonly unknown[]): Promise<void>
+  write(statement: SchemaStatement, values: readonly unknown[]): Promise<unknown>
   /** Aborts, and rejects, when the attempt is cut off. */
   readonly cutSignal: AbortSignal
   readonly cut: Promise<never>

@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import {
+  beginEventWait,
   beginWait,
   readMemory,
   writeProgress,
@@ -18,6 +19,15 @@ import { Branches, type Turn } from '../attempted/branches.ts'
 import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { requireKey } from '../defined/stored-key.ts'
 import { JobSteps, type StoredStep } from './job-steps.ts'
+
+/** Which events a job waits for, and the outbox therefore keeps. */
+export interface EventQuest {
+  /** The names that they may be stored under. */
+  readonly types: readonly string[]
+  readonly key?: string
+  /** Only those after this sequence. */
+  readonly after: string
+}
 
 /** The end of a step or a wait. */
 export interface EndedStep {
@@ -212,6 +222,18 @@ export class JobMemory {
   async beginWait(id: string, kind: string, what: object, duration: number): Promise<void> {
     const length = Number.isFinite(duration) ? duration : null
     await this.#attempt.persist(beginWait, [id, kind, JSON.stringify(what), length])
+  }
+
+  /**
+   * Begins a wait for an event of some types after a sequence; the outbox keeps those for it from now on. Answers up to
+   * where such events were pruned before; null: they are all there.
+   */
+  async beginEventWait(id: string, what: EventQuest, duration: number): Promise<bigint | null> {
+    const length = Number.isFinite(duration) ? duration : null
+    const values = [id, 'event', JSON.stringify(what), length, what.types, what.after]
+    const [row] = await this.#attempt.persist(beginEventWait, values)
+    const output = row?.['output'] as { readonly pruned: string | null } | undefined
+    return output?.pruned == null ? null : BigInt(output.pruned)
   }
 
   /** Changes what is stored of a wait that is not over. */

@@ -59,7 +59,10 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     // Whether the job has completed, the answer to its COMMIT says, and not what cut it off meanwhile.
     await attempt.answered(patience)
     await context?.flush()
-    return tryingAgain(outcomeOf(attempt, error, branches?.fatal), branches, error)
+    const outcome = outcomeOf(attempt, error, branches?.fatal)
+    // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
+    const ofItsOwn = branches?.brokenOff !== true && attempt.interruption !== 'timeout'
+    return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
   } finally {
     timer.clear()
     // Whether its code is quiet, its own signal must not decide.

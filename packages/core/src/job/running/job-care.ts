@@ -11,6 +11,7 @@ import {
   unparkKnown,
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
+import { foldJobCounts } from '../../database/sql/job/job-counts.ts'
 import { releaseSuccessors } from '../../database/sql/job/job-spawn.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -55,6 +56,7 @@ export class JobCare {
       if (performance.now() - rescued >= rescueEvery) {
         await this.#rescue()
         await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
+        await run(this.#environment.database, foldJobCounts(this.#environment.outbox.schema), [])
         await this.#releaseOrphans()
         rescued = performance.now()
       }

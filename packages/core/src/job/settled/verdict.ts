@@ -63,6 +63,7 @@ const quarantined = [
   'TIDEMARK_TOO_MANY_STEPS',
   'TIDEMARK_WAIT_IN_STEP',
   'TIDEMARK_JOB_NOT_RESUMABLE',
+  'TIDEMARK_EVENTS_PRUNED',
 ] as const
 
 /** Whether trying again cannot change anything. */

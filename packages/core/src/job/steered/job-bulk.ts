@@ -1,7 +1,9 @@
 import type { Database } from '../../database/pool.ts'
+import { requireOneOf } from '../../errors/checked-values.ts'
 import { requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { jobPage } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** Which jobs are steered: those that match everything that is given. */
@@ -22,6 +24,18 @@ export interface BulkResult {
   readonly refused: number
 }
 
+/** What can be done to many jobs. */
+export type BulkVerb = 'cancel' | 'pause' | 'resume' | 'retry' | 'delete'
+
+/** In which statuses it can be done. */
+const statusesFor: Readonly<Record<BulkVerb, readonly JobStatus[]>> = {
+  cancel: ['scheduled', 'queued', 'running', 'paused'],
+  pause: ['scheduled', 'queued', 'running'],
+  resume: ['paused'],
+  retry: ['failed', 'cancelled'],
+  delete: finishedStatuses,
+}
+
 /** What can be done to one job. */
 interface Steering {
   cancel(id: string): Promise<JobStatus>
@@ -34,7 +48,6 @@ interface Steering {
 const pageSize = 1_000
 // So many at a time: the connections of the pool are everybody's.
 const sideBySide = 4
-const unfinished: readonly JobStatus[] = ['scheduled', 'queued', 'running', 'paused']
 
 /**
  * Does to all jobs of a selection what can be done to one of them: a page after the other in the order of their ids, each
@@ -53,18 +66,17 @@ export class JobBulk {
 
   /** Cancels jobs that have not finished. */
   cancel(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('cancel', selection, unfinished, (id) => this.#jobs.cancel(id))
+    return this.#each('cancel', selection, (id) => this.#jobs.cancel(id))
   }
 
   /** Pauses jobs that have not finished, each until it is resumed. */
   pause(selection: BulkSelection): Promise<BulkResult> {
-    const statuses: readonly JobStatus[] = ['scheduled', 'queued', 'running']
-    return this.#each('pause', selection, statuses, (id) => this.#jobs.pause(id))
+    return this.#each('pause', selection, (id) => this.#jobs.pause(id))
   }
 
   /** Lets paused jobs go on. */
   resume(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('resume', selection, ['paused'], (id) => this.#jobs.resume(id))
+    return this.#each('resume', selection, (id) => this.#jobs.resume(id))
   }
 
   /** Runs failed and cancelled jobs again. */
@@ -72,40 +84,54 @@ export class JobBulk {
     selection: BulkSelection,
     options: { readonly triggeredBy?: string } = {},
   ): Promise<BulkResult> {
-    const statuses: readonly JobStatus[] = ['failed', 'cancelled']
-    return this.#each('retry', selection, statuses, (id) => this.#jobs.retry(id, options))
+    return this.#each('retry', selection, (id) => this.#jobs.retry(id, options))
   }
 
   /** Deletes finished jobs with all that belongs to them. */
   delete(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('delete', selection, finishedStatuses, async (id) => {
+    return this.#each('delete', selection, async (id) => {
       await this.#jobs.delete(id)
       return 'completed'
     })
   }
 
+  /**
+   * To how many jobs it can be done now: exactly, which takes as long as finding them.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+   */
+  async count(verb: BulkVerb, selection: Omit<BulkSelection, 'limit'>): Promise<number> {
+    requireOneOf('jobs.bulk.count', 'verb', verb, Object.keys(statusesFor))
+    checkBulk('jobs.bulk.count', selection)
+    const status = statusesOf(selection, statusesFor[verb])
+    const { values, conditions } = conditionsOf({ ...selection, status })
+    const { rows } = await this.#database.query(
+      `SELECT count(*)::float8 AS jobs FROM "${this.#schema}".jobs j WHERE ${conditions.join(' AND ')}`,
+      values,
+    )
+    return rows[0]?.['jobs'] as number
+  }
+
   async #each(
-    verb: string,
+    verb: BulkVerb,
     selection: BulkSelection,
-    possible: readonly JobStatus[],
     steer: (id: string) => Promise<JobStatus>,
   ): Promise<BulkResult> {
     checkBulk(`jobs.bulk.${verb}`, selection)
     const { limit = Number.POSITIVE_INFINITY } = selection
-    const status = statusesOf(selection, possible)
-    const { values, conditions } = conditionsOf({ ...selection, status })
-    const from = `($${values.length + 1}::uuid IS NULL OR j.id > $${values.length + 1})`
+    const status = statusesOf(selection, statusesFor[verb])
     const result = { done: 0, asked: 0, refused: 0 }
-    let after: string | null = null
+    let after: string | undefined
     for (let left = limit; left > 0; left -= pageSize) {
       const page: number = Math.min(left, pageSize)
-      const { rows } = await this.#database.query(
-        `SELECT j.id FROM "${this.#schema}".jobs j WHERE ${[...conditions, from].join(' AND ')}
-         ORDER BY j.id LIMIT $${values.length + 2}`,
-        [...values, after, page],
+      const query = jobPage(
+        this.#schema,
+        { ...selection, status },
+        { order: 'oldest first', after, limit: page },
       )
+      const { rows } = await this.#database.query(query.text, query.values)
       const ids = rows.map((row) => row['id'] as string)
-      after = ids.at(-1) ?? null
+      after = ids.at(-1)
       const work = async (): Promise<void> => {
         for (let id = ids.shift(); id !== undefined; id = ids.shift()) {
           const outcome = await outcomeOf(steer, id)

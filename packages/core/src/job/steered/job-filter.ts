@@ -17,11 +17,12 @@ export interface JobFilter {
 }
 
 const texts = ['name', 'queue', 'uniqueKey', 'concurrencyKey'] as const
-const columns = {
-  name: 'name',
-  queue: 'queue',
-  uniqueKey: 'unique_key',
-  concurrencyKey: 'concurrency_key',
+// The expressions are those of the indexes for lists.
+const conditionsOn = {
+  name: `j.name || '' = ?`,
+  queue: `j.queue || '' = ?`,
+  uniqueKey: `j.unique_key IS NOT NULL AND j.unique_key || '' = ?`,
+  concurrencyKey: `j.concurrency_key IS NOT NULL AND j.concurrency_key || '' = ?`,
 } as const
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
@@ -52,13 +53,16 @@ export function conditionsOf(filter: JobFilter): { values: unknown[]; conditions
     conditions.push(condition.replace('?', `$${values.length}`))
   }
   add('j.status = ANY (?)', statusesOf(filter))
-  for (const option of texts) add(`j.${columns[option]} = ?`, filter[option])
+  for (const option of texts) add(conditionsOn[option], filter[option])
+  if (filter.queue !== undefined && filter.queue !== 'default')
+    conditions.push(`j.queue <> 'default'`)
   add('j.parent = ?', filter.parent)
   add('j.created_at >= ?', filter.since)
   return { values, conditions }
 }
 
-function statusesOf({ status }: JobFilter): readonly JobStatus[] | undefined {
+/** The statuses that a filter asks for; undefined: any. */
+export function statusesOf({ status }: JobFilter): readonly JobStatus[] | undefined {
   return status === undefined || Array.isArray(status)
     ? (status as readonly JobStatus[] | undefined)
     : [status as JobStatus]

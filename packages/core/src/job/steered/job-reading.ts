@@ -1,13 +1,14 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { countOpenJobs } from '../../database/sql/job/job-admin.ts'
+import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { Outputs } from '../outputs/outputs.ts'
-import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import { checkSelection, type JobFilter } from './job-filter.ts'
 import { requireJobId, unknownJob } from './job-handle.ts'
+import { jobPage } from './job-page.ts'
 import { jobColumns, jobView, type JobStatus, type JobView, type StepView } from './job-view.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
@@ -93,25 +94,18 @@ export class JobReading {
     const { limit = 100, after } = selection
     checkSelection('jobs.list', selection)
     requireWhole('jobs.list', 'limit', limit, 1)
-    const { values, conditions } = conditionsOf(selection)
-    if (after !== undefined) {
-      values.push(requireUuid('jobs.list', 'after', after))
-      conditions.push(`j.id < $${values.length}`)
-    }
-    values.push(limit)
+    if (after !== undefined) requireUuid('jobs.list', 'after', after)
+    const page = jobPage(this.#schema, selection, { order: 'newest first', after, limit })
     const { rows } = await this.#database.query(
-      `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
-       ${conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`}
-       ORDER BY j.id DESC LIMIT $${values.length}`,
-      values,
+      `SELECT ${jobColumns} FROM (${page.text}) AS page JOIN "${this.#schema}".jobs j ON j.id = page.id
+       LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id ORDER BY j.id DESC`,
+      page.values,
     )
     return rows.map(jobView)
   }
 
   async counts(): Promise<JobCount[]> {
-    const { rows } = await this.#database.query(
-      `SELECT name, status, count(*)::integer AS jobs FROM "${this.#schema}".jobs GROUP BY 1, 2 ORDER BY 1, 2`,
-    )
+    const { rows } = await run(this.#database, readJobCounts(this.#schema), [])
     return rows as unknown as JobCount[]
   }
 

@@ -10,6 +10,7 @@ import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { OpenWait, Turn } from '../attempted/branches.ts'
+import type { JobWait } from '../attempted/suspension.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type {
   ChildOptions,
@@ -18,7 +19,7 @@ import type {
   JobWaitOptions,
   JobWaits,
 } from '../defined/waits.ts'
-import type { JobMemory } from '../remembered/job-memory.ts'
+import type { EventQuest, JobMemory } from '../remembered/job-memory.ts'
 import type { StoredStep } from '../remembered/job-steps.ts'
 import { Child } from './child.ts'
 import { EventSearch } from './event-search.ts'
@@ -28,6 +29,8 @@ interface Begun {
   /** When it ends, by the server's clock; null: never. */
   readonly until: number | null
   readonly after?: string
+  /** Up to where the events that it asks for were gone when it began; null or none: they were there. */
+  readonly pruned?: string | null
 }
 
 /** The waits of a context: each is a step that has begun, until it is over. */
@@ -63,30 +66,20 @@ export class DurableWaits implements JobWaits {
           options,
           begun?.after,
         )
-        const after = String(search.after)
-        const left = await this.#begin(id, 'event', stored, timeoutOf(options), { after })
+        const left = await this.#beginEvent(id, stored, search, options, turn)
         let event = await search.look()
         if (event === undefined && left > 0) {
           // What was looked at and not wanted is not looked at again.
           if (search.passed) {
-            await this.memory.changeWait(id, 'event', {
-              until: begun?.until ?? (Number.isFinite(left) ? this.memory.at(left) : null),
-              after: String(search.after),
-            })
+            const until = begun?.until ?? (Number.isFinite(left) ? this.memory.at(left) : null)
+            await this.memory.changeWait(id, 'event', { ...search.quest, until })
           }
           const { key } = options
-          const target = definition.type
           await this.memory.branches.wait({
             id,
             left,
-            waiting: { for: 'event', id, target, key },
-            wait: () => ({
-              step: id,
-              kind: 'event',
-              target,
-              ...(key === undefined ? {} : { key }),
-              sequence: String(search.after),
-            }),
+            waiting: { for: 'event', id, target: definition.type, key },
+            wait: () => waitsFor(id, search.quest),
             look: async () => {
               event ??= await search.look()
               return event !== undefined
@@ -96,7 +89,7 @@ export class DurableWaits implements JobWaits {
         await this.#end(id, 'event', stored, turn, event && String(event.sequence))
         return event
       },
-      (output) => this.#eventAt<Definition>(output as string | undefined),
+      (output) => this.#eventAt<Definition>(id, output as string | undefined),
     )
 
   readonly waitFor = (
@@ -265,15 +258,75 @@ export class DurableWaits implements JobWaits {
     return BigInt((row['cursor'] as string | null) ?? 0) >= sequence
   }
 
+  /**
+   * Begins to wait for an event, and has the outbox keep those that it asks for; answers how many milliseconds are left.
+   *
+   * @throws TidemarkError TIDEMARK_EVENTS_PRUNED when they are asked for after a sequence, and are gone.
+   */
+  async #beginEvent(
+    id: string,
+    stored: StoredStep | undefined,
+    search: EventSearch<EventDefinition<string, unknown>>,
+    options: JobWaitOptions & { readonly after?: EventSequence },
+    turn: Turn,
+  ): Promise<number> {
+    const begun = begunOf(stored)
+    if (begun !== undefined && begun.pruned == null) return this.memory.left(begun.until)
+    const duration = timeoutOf(options)
+    for (;;) {
+      const pruned = await this.memory.beginEventWait(id, search.quest, duration)
+      if (pruned === null) return duration
+      if (options.after !== undefined) {
+        const { types, after } = search.quest
+        const thrown = this.#gone(
+          `the wait ${JSON.stringify(id)} asks for events of ${types[0]} after ${after}, and those below ${pruned} were pruned`,
+          { wait: id, after: BigInt(after), below: pruned },
+        )
+        const startedAt = stored?.startedAt ?? new Date()
+        await this.memory.end({ id, kind: 'event', error: { thrown }, startedAt }, turn)
+        throw thrown
+      }
+      // Without a sequence it begins now, and these are of before.
+      search.after = (pruned - 1n) as EventSequence
+    }
+  }
+
+  #gone(what: string, details: Readonly<Record<string, unknown>>): TidemarkError {
+    const { definition, job } = this.attempt
+    return new TidemarkError('TIDEMARK_EVENTS_PRUNED', `${definition.name} ${job.id}: ${what}`, {
+      hint: 'The outbox keeps what unfinished jobs ask for. Attach the archived partitions again and delete their rows of `pruned_partitions`, then retry the job; or spawn it anew.',
+      details: { job: job.id, name: definition.name, ...details },
+    })
+  }
+
   async #eventAt<Definition>(
+    id: string,
     sequence: string | undefined,
   ): Promise<EventOf<Definition> | undefined> {
     if (sequence === undefined) return undefined
     const { database, outbox, registry } = this.attempt.environment
     const at = [BigInt(sequence) as EventSequence]
     const [stored] = await readEventsAt(database, outbox.schema, at)
-    return stored?.decode(registry) as EventOf<Definition> | undefined
+    // That it is gone must not be taken for a time-out.
+    if (stored === undefined) {
+      throw this.#gone(
+        `the event ${sequence} that ended the wait ${JSON.stringify(id)} was pruned`,
+        { wait: id, sequence: at[0] },
+      )
+    }
+    return stored.decode(registry) as EventOf<Definition>
   }
+}
+
+/** One wait for each name that the event may be stored under. */
+function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWait[] {
+  return types.map((target, index) => ({
+    step: index === 0 ? id : `${id} (${target})`,
+    kind: 'event',
+    target,
+    ...(key === undefined ? {} : { key }),
+    sequence: after,
+  }))
 }
 
 function begunOf(stored: StoredStep | undefined): Begun | undefined {

@@ -1,10 +1,11 @@
-import type { EventDefinition } from '../../event/define-event.ts'
+import { storedTypesOf, type EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { readLastSettled, readPage } from '../../outbox/read/page.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import type { JobEventOptions } from '../defined/waits.ts'
+import type { EventQuest } from '../remembered/job-memory.ts'
 
 const pageSize = 1000
 
@@ -44,13 +45,21 @@ export class EventSearch<Definition extends EventDefinition<string, unknown>> {
     return new EventSearch(environment, definition, options, after)
   }
 
+  /** What is left to be looked for. */
+  get quest(): EventQuest {
+    const { key } = this.#options
+    const types = [...storedTypesOf([this.#definition])]
+    return { types, ...(key === undefined ? {} : { key }), after: String(this.after) }
+  }
+
   /** The first event after the last look that the job wants. */
   async look(): Promise<EventOf<Definition> | undefined> {
     const { database, outbox, registry } = this.#environment
     const { key, where = () => true } = this.#options
     const upTo = await settledOf(this.#environment)
+    const types = [...storedTypesOf([this.#definition])]
     while (this.after < upTo) {
-      const request = { after: this.after, upTo, limit: pageSize, types: [this.#definition.type] }
+      const request = { after: this.after, upTo, limit: pageSize, types }
       const page = await readPage(database, outbox.schema, request)
       for (const stored of page.events) {
         if (key === undefined || stored.key === key) {

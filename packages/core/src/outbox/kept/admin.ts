@@ -98,6 +98,12 @@ export class OutboxAdmin {
     }
   }
 
+  /** The last sequence drawn, and the horizon: up to where every publisher's outcome is known. */
+  async position(): Promise<Pick<OutboxStats, 'lastSequence' | 'horizon'>> {
+    const { sequence: horizon, lastSequence } = await readHorizon(this.#database, this.#schema)
+    return { lastSequence, horizon }
+  }
+
   /** The transactions that publish now, those that hold the horizon back first. */
   async publishers(): Promise<readonly Publisher[]> {
     return readPublishers(this.#database, this.#schema)

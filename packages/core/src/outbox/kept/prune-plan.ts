@@ -11,13 +11,21 @@ import { readPartitions, type OutboxPartition } from './partitions.ts'
  * - `horizon`: publishers may still commit into it;
  * - `unread`: a listener has not come past it, or there is no listener at all;
  * - `dead-letters`: an event of it was set aside and waits for a decision;
+ * - `jobs`: an unfinished job was given an event of it, or waits for one and has not looked at it;
  * - `age`: its events are not as old as was asked for;
  * - `projections`: a projection handles events of it, and could not be derived from zero any more;
  * - `streams`: it holds events of streams, which are loaded from their first event.
  *
  * Only the last two can be given up.
  */
-export type PruneReason = 'horizon' | 'unread' | 'dead-letters' | 'age' | 'projections' | 'streams'
+export type PruneReason =
+  | 'horizon'
+  | 'unread'
+  | 'dead-letters'
+  | 'jobs'
+  | 'age'
+  | 'projections'
+  | 'streams'
 
 /** What is pruned, and what is given up for it. */
 export interface PruneOptions {
@@ -97,12 +105,13 @@ export async function judge(
       `${letter.listener} has set event ${letter.sequence} aside: retry or discard it`,
     )
   }
-  const content = await readContent(executor, schema, name).catch((error: unknown) => {
-    if (errorCodeOf(error) === undefinedTable) return undefined
-    throw error
-  })
+  const content = await unlessGone(readContent(executor, schema, name))
   if (content === undefined) return undefined
   const { events, types, streams, newest } = content
+  const job = await unlessGone(askingJob(executor, schema, partition))
+  if (job !== undefined) {
+    return stays('jobs', `${job.name} ${job.id} asks for events of it: ${job.step}`, events)
+  }
   const { olderThan = 0, evenProjections = false, evenStreams = false } = options
   if (newest !== null && Date.now() - newest.getTime() < olderThan) {
     return stays('age', `its newest event is of ${newest.toISOString()}`, events)
@@ -119,6 +128,16 @@ export async function judge(
     return stays('streams', 'it holds events of streams, which are loaded from them', events)
   }
   return { partition, events, reason: null, because: null }
+}
+
+/** What is read of a partition; undefined when somebody else has pruned it meanwhile. */
+async function unlessGone<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (errorCodeOf(error) === undefinedTable) return undefined
+    throw error
+  }
 }
 
 /** The cursor that is furthest behind, of any generation. */
@@ -147,6 +166,43 @@ export async function firstDeadLetter(
     [before],
   )
   return rows[0] as { listener: string; sequence: string } | undefined
+}
+
+/**
+ * A job that has not finished and that asks for an event of a partition: it was given one, and will be given it again when
+ * its code runs again; or it waits for such an event, and has not looked at it yet.
+ */
+export async function askingJob(
+  executor: Executor,
+  schema: string,
+  { name, from, to }: OutboxPartition,
+): Promise<{ id: string; name: string; step: string } | undefined> {
+  const { rows } = await executor.query(
+    `WITH waits AS MATERIALIZED (
+       SELECT j.id, j.name, s.step, s.position, s.output FROM "${schema}".job_steps s
+       JOIN "${schema}".jobs j ON j.id = s.job AND j.status NOT IN ('completed', 'failed', 'cancelled')
+       WHERE s.kind = 'event' AND s.error IS NULL AND s.output IS NOT NULL
+     ), open AS MATERIALIZED (
+       -- One look at the partition is enough for all of them: of those that ask for the same, the furthest behind.
+       SELECT DISTINCT ON (t.type, w.output ->> 'key') w.id, w.name, w.step, t.type, w.output ->> 'key' AS key,
+         (w.output ->> 'after')::bigint AS after
+       FROM waits w, jsonb_array_elements_text(w.output -> 'types') AS t (type)
+       WHERE w.position IS NULL AND (w.output ->> 'after')::bigint < $2::bigint - 1
+       ORDER BY t.type, w.output ->> 'key', (w.output ->> 'after')::bigint
+     )
+     (SELECT w.id, w.name, w.step FROM waits w
+       WHERE CASE WHEN w.position IS NOT NULL
+         THEN (w.output #>> '{}')::bigint >= $1::bigint AND (w.output #>> '{}')::bigint < $2::bigint END LIMIT 1)
+     UNION ALL
+     (SELECT o.id, o.name, o.step FROM open o JOIN "${schema}"."${name}" e ON e.type = o.type
+       AND coalesce(e.key, e.stream) = o.key AND e.sequence > o.after WHERE o.key IS NOT NULL LIMIT 1)
+     UNION ALL
+     (SELECT o.id, o.name, o.step FROM open o JOIN "${schema}"."${name}" e ON e.type = o.type
+       AND e.sequence > o.after WHERE o.key IS NULL LIMIT 1)
+     LIMIT 1`,
+    [from, to],
+  )
+  return rows[0] as { id: string; name: string; step: string } | undefined
 }
 
 /** What a partition holds. Below the horizon nothing changes any more: what is read here holds later too. */

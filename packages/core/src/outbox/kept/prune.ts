@@ -10,6 +10,7 @@ import { readHorizon } from '../ordered/horizon.ts'
 import { wait } from '../woken/wait.ts'
 import { readPartitions, type OutboxPartition } from './partitions.ts'
 import {
+  askingJob,
   firstDeadLetter,
   hindmost,
   judge,
@@ -96,6 +97,7 @@ async function detachNow(
   if (!present || reader === undefined || reader.cursor < to - 1n || letter !== undefined) {
     return false
   }
+  if ((await askingJob(transaction, schema, partition)) !== undefined) return false
   const { events, types } = await readContent(transaction, schema, name)
   await transaction.query(`ALTER TABLE "${schema}".events DETACH PARTITION "${schema}"."${name}"`)
   if (archive === undefined) {

@@ -11,7 +11,13 @@ import { describeError, type ErrorDescription } from '../../errors/describe-erro
 import { dropShadowTables, shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
 
 /** One kind of repair. */
-export type RepairName = 'partitions' | 'processes' | 'doorbells' | 'shadow tables' | 'generations'
+export type RepairName =
+  | 'partitions'
+  | 'processes'
+  | 'doorbells'
+  | 'shadow tables'
+  | 'generations'
+  | 'job counts'
 
 /** What a repair has found. */
 export interface Repair {
@@ -42,6 +48,7 @@ const remedies: readonly Remedy[] = [
   { name: 'doorbells', find: deadDoorbells, mend: removeDoorbells },
   { name: 'shadow tables', find: leftShadows, mend: dropShadows },
   { name: 'generations', find: deadGenerations, mend: removeGenerations },
+  { name: 'job counts', find: wrongCounts, mend: recount },
 ]
 
 /**
@@ -209,4 +216,18 @@ async function removeGenerations(transaction: OpenTransaction, schema: string): 
     const { rowCount } = await run(transaction, sweepStates(schema), [])
     if (rowCount === null || rowCount === 0) return
   }
+}
+
+async function wrongCounts(transaction: OpenTransaction, schema: string): Promise<string[]> {
+  const { rows } = await transaction.query(
+    `SELECT name, status, counted, jobs FROM "${schema}".miscounted_jobs() ORDER BY 1, 2`,
+  )
+  return rows.map(
+    ({ name, status, counted, jobs }) =>
+      `count ${String(jobs)} ${String(status)} jobs of the type "${String(name)}", and not ${String(counted)}`,
+  )
+}
+
+async function recount(transaction: OpenTransaction, schema: string): Promise<void> {
+  await transaction.query(`SELECT "${schema}".recount_jobs()`)
 }

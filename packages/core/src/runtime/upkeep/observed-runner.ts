@@ -1,6 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { countOpenJobs } from '../../database/sql/job/job-admin.ts'
+import { countOpenJobs } from '../../database/sql/job/job-counts.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import type { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'

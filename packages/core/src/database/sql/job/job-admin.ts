@@ -15,21 +15,6 @@ SELECT j.name, j.status, j.attempt, s.progress FROM ${schema}.jobs j
 LEFT JOIN ${schema}.job_states s ON s.job = j.id WHERE j.id = $1::uuid`,
 )
 
-// Finished jobs are not counted: all others are found by partial indexes, however many have finished.
-export const countOpenJobs: SchemaStatement = statement(
-  'count_open_jobs',
-  (schema) => `
-SELECT 'scheduled' AS status, count(*)::integer AS jobs FROM ${schema}.jobs WHERE status = 'scheduled'
-UNION ALL SELECT 'queued', count(*)::integer FROM ${schema}.jobs WHERE status = 'queued' AND parked IS NULL
-UNION ALL SELECT 'parked', (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'new')::integer
-  + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')::integer
-  + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')::integer
-  + (SELECT count(*) FROM ${schema}.jobs WHERE status = 'queued' AND parked = 'limit')::integer
-UNION ALL SELECT 'running', count(*)::integer FROM ${schema}.jobs WHERE status = 'running' AND process IS NOT NULL
-UNION ALL SELECT 'paused', count(*)::integer FROM ${schema}.jobs WHERE status = 'paused'
-UNION ALL SELECT 'failed', count(*)::integer FROM ${schema}.jobs WHERE status = 'failed'`,
-)
-
 // A job that is running is asked; any other is cancelled here and now.
 export const cancelJob: SchemaStatement = statement(
   'cancel_job',

@@ -93,6 +93,19 @@ ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position 
 RETURNING job, output`,
 )
 
+// The same for an event. It asks for those of the types $7 after $8; `pruned` says up to where they are gone already.
+export const beginEventWait: SchemaStatement = statement(
+  'begin_job_event_wait',
+  (schema) => `
+WITH gone AS MATERIALIZED (SELECT ${schema}.pruned_after($7::text[], $8::bigint) AS bound)
+INSERT INTO ${schema}.job_steps AS s (job, step, kind, output)
+SELECT m.id, $3::text, $4::text, $5::jsonb || jsonb_build_object(
+  'until', (extract(epoch FROM clock_timestamp()) * 1000)::float8 + $6::float8, 'pruned', g.bound::text)
+FROM gone g, LATERAL (SELECT j.id ${fenced(schema)}) m
+ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position IS NULL
+RETURNING job, output`,
+)
+
 // Fulfilled by what somebody has said: the oldest that nobody has taken.
 export const takeSignal: SchemaStatement = statement(
   'take_job_signal',

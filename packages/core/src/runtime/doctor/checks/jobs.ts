@@ -25,11 +25,19 @@ interface Paused {
   readonly jobs: number
 }
 
+interface Miscounted {
+  readonly name: string
+  readonly status: string
+  readonly counted: number
+  readonly jobs: number
+}
+
 interface Trouble {
   readonly waiting: readonly Waiting[]
   readonly schedules: readonly AwaitedSchedule[]
   readonly paused: readonly Paused[]
   readonly quarantined: readonly Quarantined[]
+  readonly miscounted: readonly Miscounted[]
 }
 
 interface Quarantined {
@@ -41,11 +49,11 @@ interface Quarantined {
 // As long as a lease lasts by default.
 const silence = '10 seconds'
 
-/** Jobs and schedules that no live process knows, what is paused, and jobs that were set aside because what is stored cannot be read. */
+/** Jobs and schedules that no live process knows, what is paused, counts that are wrong, and jobs that were set aside because what is stored cannot be read. */
 export const jobs: Check = {
   name: 'jobs',
   look: async ({ app }) => {
-    const { waiting, schedules, paused, quarantined } = await readTrouble(app)
+    const { waiting, schedules, paused, quarantined, miscounted } = await readTrouble(app)
     const problems = [
       ...waiting.map((one) =>
         failed(
@@ -79,6 +87,15 @@ export const jobs: Check = {
           'jobs-unreadable',
           `${plural(one.jobs, 'job')} of the type "${one.name}" failed with ${one.code}: what is stored stays as it is`,
           'Deploy a definition that reads it, then retry them: `tidemark job retry`.',
+          one,
+          { kind: 'job type', name: one.name },
+        ),
+      ),
+      ...miscounted.map((one) =>
+        warning(
+          'jobs-miscounted',
+          `${plural(one.jobs, `${one.status} job`)} of the type "${one.name}" ${one.jobs === 1 ? 'is' : 'are'} counted as ${one.counted}: jobs were changed with triggers disabled`,
+          'Have them counted again: `tidemark doctor --fix --yes`.',
           one,
           { kind: 'job type', name: one.name },
         ),
@@ -126,6 +143,10 @@ async function readTrouble(app: ExaminedApp): Promise<Trouble> {
          ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT')
        GROUP BY 1, 3 ORDER BY 1, 3`,
     )
-    return { waiting, schedules, paused, quarantined }
+    // All jobs are read, as by nothing else.
+    const miscounted = await query<Miscounted>(
+      `SELECT name, status, counted::float8, jobs::float8 FROM ${schema}.miscounted_jobs() ORDER BY 1, 2`,
+    )
+    return { waiting, schedules, paused, quarantined, miscounted }
   })
 }

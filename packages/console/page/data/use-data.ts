@@ -1,0 +1,77 @@
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { Problem, read } from './client.ts'
+
+/** What is known of something that is looked at again and again. */
+export interface Data<T> {
+  /** The last answer; undefined while there is none. */
+  readonly value: T | undefined
+  /** Why the last look failed, if it did: `value` is older then. */
+  readonly error: Error | undefined
+  /** Looks again at once. */
+  readonly refresh: () => void
+}
+
+/** Tells everything that is shown to look again: something was changed. */
+const changes = new EventTarget()
+
+/** Says that something was changed, so that everything that is shown is looked at again. */
+export function changed(): void {
+  changes.dispatchEvent(new Event('change'))
+}
+
+/**
+ * Looks at something, and again so many milliseconds after each answer, while the page can be seen.
+ *
+ * @param url - null: at nothing.
+ * @param every - null: once.
+ */
+export function useData<T>(url: string | null, every: number | null = 2_000): Data<T> {
+  const [state, setState] = useState<{ url: string | null; value?: T; error?: Error }>({ url })
+  const refresh = useRef(() => {})
+  useEffect(() => {
+    if (url === null) return undefined
+    const gone = new AbortController()
+    let timer: ReturnType<typeof setTimeout> | undefined
+    let busy = false
+    const look = async (): Promise<void> => {
+      clearTimeout(timer)
+      if (busy) return
+      busy = true
+      let pause = every ?? 0
+      try {
+        const value = await read<T>(url, gone.signal)
+        if (!gone.signal.aborted) setState({ url, value })
+      } catch (error) {
+        if (gone.signal.aborted) return
+        setState((old) => ({ ...(old.url === url ? old : {}), url, error: error as Error }))
+        // What is not there, or may not be seen, mostly stays so.
+        if (error instanceof Problem && error.status < 500) pause *= 5
+      } finally {
+        busy = false
+      }
+      if (every !== null && !gone.signal.aborted && !document.hidden) {
+        timer = setTimeout(() => void look(), pause)
+      }
+    }
+    const again = (): void => void look()
+    const seen = (): void => {
+      if (!document.hidden) again()
+    }
+    refresh.current = again
+    again()
+    document.addEventListener('visibilitychange', seen)
+    changes.addEventListener('change', again)
+    return () => {
+      gone.abort()
+      clearTimeout(timer)
+      document.removeEventListener('visibilitychange', seen)
+      changes.removeEventListener('change', again)
+    }
+  }, [url, every])
+  const mine = state.url === url
+  return {
+    value: mine ? state.value : undefined,
+    error: mine ? state.error : undefined,
+    refresh: () => refresh.current(),
+  }
+}

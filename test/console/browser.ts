@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Console } from '@tidemark/console'
+import { toNodeListener } from '@tidemark/console/node'
+import { chromium, type Browser } from 'playwright-core'
+
+const names = ['chromium', 'chromium-browser', 'google-chrome']
+
+function executable(): string | undefined {
+  return names
+    .map((name) => spawnSync('which', [name], { encoding: 'utf8' }).stdout.trim())
+    .find((path) => path !== '')
+}
+
+/** Why no browser can be started here; null: one can. */
+export function browserMissing(): string | null {
+  return executable() === undefined ? 'no Chromium is installed on this machine' : null
+}
+
+/** Starts a Chromium that sees nothing but what it is sent to. */
+export function startBrowser(): Promise<Browser> {
+  const executablePath = executable()
+  return chromium.launch({
+    ...(executablePath === undefined ? {} : { executablePath }),
+    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  })
+}
+
+/** A console on a free port. */
+export class ServedConsole implements AsyncDisposable {
+  readonly #server: Server
+
+  private constructor(server: Server) {
+    this.#server = server
+  }
+
+  static async start(show: Console): Promise<ServedConsole> {
+    const server = createServer(toNodeListener(show))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return new ServedConsole(server)
+  }
+
+  get origin(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+}

@@ -1,0 +1,40 @@
+import { defineJob } from 'tidemark'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { Latch } from '../support/jobs.ts'
+import { appOn } from '../support/test-app.ts'
+
+// A connection that ends is nobody's failure: what a job's code has decided before stays decided.
+
+const database = useFreshDatabase()
+
+test('a step that has failed stays so when the attempt ends for want of a connection', async () => {
+  const failed = new Latch()
+  const outcomes: string[] = []
+  let tries = 0
+  const torn = defineJob('torn', {
+    input: z.null(),
+    retry: { attempts: 3, backoff: () => 1 },
+    run: async (_, ctx) => {
+      const cut = ctx.transaction(async ({ tx }) => {
+        await failed.reached
+        if (outcomes.length === 1) await tx.query('select pg_terminate_backend(pg_backend_pid())')
+      })
+      const step = ctx.step('once', () => {
+        tries += 1
+        if (tries === 1) throw new Error('the first time')
+        return 'ran again'
+      })
+      outcomes.push(await step.then(String, String))
+      void failed.pass()
+      await cut
+      return outcomes
+    },
+  })
+  await using app = appOn(database, [torn])
+  await app.start()
+  const handle = await app.jobs.spawn(torn, null)
+  expect(await handle.result()).toEqual(['Error: the first time', 'Error: the first time'])
+  expect(tries).toBe(1)
+})
