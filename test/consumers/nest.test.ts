@@ -82,7 +82,12 @@ describe.skipIf(reason !== undefined)(
         await writeFile(join(folder, path), file)
       }
       expect(await run('npx', ['tsc'], folder)).toEqual({ code: 0, output: '' })
-      const { code, output } = await run('npx', ['vitest', 'run'], folder, database.url)
+      const { code, output } = await run(
+        'npx',
+        ['vitest', 'run', '--testTimeout=60000', '--hookTimeout=60000'],
+        folder,
+        database.url,
+      )
       expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining('1 passed') })
     })
 

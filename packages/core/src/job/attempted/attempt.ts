@@ -57,10 +57,10 @@ export class Attempt {
 
   /** It was answered, or failed. */
   endCommit(committed: boolean): void {
-    this.#completed = committed
+    if (committed) this.#completed = true
     this.#commit?.resolve()
     this.#commit = undefined
-    if (!committed && this.#seemsLost) this.interrupt('lost')
+    if (!this.#completed && this.#seemsLost) this.interrupt('lost')
   }
 
   /** Resolves when no COMMIT is under way that completes the job, or `patience` milliseconds have passed. */
