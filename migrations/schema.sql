@@ -363,7 +363,7 @@ CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
 CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
 CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
-CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), status, id);
+CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), ((status || ''::text)), id);
 CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);

@@ -15,7 +15,7 @@ const services = [
   { for: 'the models of the protocols', packages: ['spin', 'gcc'] },
   { for: 'the pooler in transaction mode', packages: ['pgbouncer'] },
   { for: 'the bridges to brokers', packages: ['nats-server', 'librdkafka-dev'] },
-  { for: 'the stores for large outputs', packages: ['redis-server'] },
+  { for: 'state in Redis', packages: ['redis-server'] },
   { for: 'object storage', packages: ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common'] },
   { for: 'the console in a browser', packages: ['chromium', 'fonts-dejavu-core'] },
   {

@@ -1,5 +1,6 @@
 import { reporting, type Benchmark } from './benchmark.ts'
 import { claims } from './claims.ts'
+import { codecs } from './codecs.ts'
 import { growth } from './growth.ts'
 import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
@@ -35,6 +36,11 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     'what looks for waiting jobs, counts and lists cost beside a history that grows',
     2,
     jobHistory,
+  ),
+  codecs: reporting(
+    'what codecs of stores make of five states of jobs, and what they cost',
+    1,
+    codecs,
   ),
   soak,
 }

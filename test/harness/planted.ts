@@ -72,7 +72,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     breaks: 'a process arms its doorbell after it has looked',
     only: 'kept waiting',
     edits: [
-      { file: tail, find: 'const { armed } = this.#doorbell', replace: 'const armed = true' },
+      {
+        file: tail,
+        find: 'await this.#doorbell.arm()\n      } else if (horizon.publishing',
+        replace:
+          'await this.#doorbell.arm()\n        await this.#doorbell.wait(this.#safetyPoll, signal)\n      } else if (horizon.publishing',
+      },
     ],
   },
   {

@@ -1,12 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createTestDatabase, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
-import { isTidemarkError, type EventSequence } from 'tidemark'
+import type { EventSequence } from 'tidemark'
 import type { FaultKind, Stage } from './faults/stage.ts'
 import { ledgerApp, makeTables, secondApp } from './ledger/application.ts'
-import { settle } from './ledger/jobs.ts'
 import { keepers } from './ledger/listeners.ts'
-import { followers } from './ledger/projections.ts'
 import { Publishers } from './ledger/publishers.ts'
 import { effectsAlways, effectsAtRest } from './oracle/effects.ts'
 import { jobsAlways, jobsAtRest } from './oracle/jobs.ts'
@@ -14,6 +12,7 @@ import { leftovers } from './oracle/leftovers.ts'
 import { compareWithBooks, moneyAlways } from './oracle/money.ts'
 import { compareProjections } from './oracle/projections.ts'
 import { runChecks, type Check, type Violation } from './oracle/violation.ts'
+import { insist, leftOf, Progress } from './progress.ts'
 import { Random } from './random.ts'
 import { Worker } from './worker-pool.ts'
 
@@ -70,11 +69,11 @@ class Round implements AsyncDisposable {
   readonly #started = performance.now()
   readonly #stage: Stage
   readonly #publishers: Publishers
+  readonly #progress: Progress
   readonly #own: AsyncDisposable[]
   readonly #deskPool: pg.Pool
   readonly #faults: PlayedFault[] = []
   readonly #violations: (Violation & { after: number })[] = []
-  #probes = 0
   #counts = { events: 0, jobs: 0 }
 
   private constructor(
@@ -92,7 +91,8 @@ class Round implements AsyncDisposable {
     this.#own = own
     const { app, second } = stage
     const desk = { app, second, pool: deskPool, random: random.fork(), accounts }
-    const lag = (): Promise<number> => this.#lag()
+    this.#progress = new Progress(stage.pool, app, random.fork())
+    const lag = (): Promise<number> => this.#progress.lag()
     this.#publishers = new Publishers(desk, { count: 6, pause: 25, lag })
   }
 
@@ -152,7 +152,12 @@ class Round implements AsyncDisposable {
     const round = new Round(options, random, stage, deskPool, [
       app,
       second,
-      { [Symbol.asyncDispose]: () => pool.end() },
+      {
+        [Symbol.asyncDispose]: async () => {
+          await Promise.all([...clients].map((client) => client.end()))
+          await pool.end()
+        },
+      },
       database,
     ])
     return round
@@ -206,105 +211,39 @@ class Round implements AsyncDisposable {
     await this.#publishers.stop()
     await Promise.all(this.#stage.workers.map((worker) => worker.end('SIGKILL')))
     await this.#deskPool.end()
-    await this.#decidePrepared('0 s')
+    await this.#progress.decidePrepared('0 s')
     for (const own of this.#own) await own[Symbol.asyncDispose]()
   }
 
   /** Publishes an event and spawns a job, and waits until everything has gone on with both. Answers how long it took. */
   async #probe(after: string, bound: number): Promise<number> {
-    const { app } = this.#stage
     const started = performance.now()
-    const left = (): number => started + bound - performance.now()
-    await insist(left, () => this.#decidePrepared('1 s'))
-    const op = `probe-${++this.#probes}`
+    const left = leftOf(bound)
     try {
-      await this.#follow(op, left)
-      const began = performance.now()
-      const leftForJob = (): number => began + bound - performance.now()
-      const handle = await insist(leftForJob, () => app.jobs.spawn(settle, { op }))
-      await insist(leftForJob, () => handle.result({ timeout: Math.max(1, leftForJob()) }))
+      await insist(left, () => this.#progress.decidePrepared('1 s'))
+      await this.#progress.follow(left)
+      await this.#progress.runJob(bound)
     } catch (error) {
-      const states = await this.#pool.query(
-        `SELECT l.name, l.status, c.partition, c.cursor, c.attempts, c.crashes, c.owner, c.lease_until,
-           c.last_error ->> 'message' AS error
-         FROM tidemark.listeners l JOIN tidemark.cursors c ON c.listener = l.name ORDER BY 1, 3`,
-      )
-      this.#violate(`everything goes on within ${bound} ms after: ${after}`, {
-        error: String(error),
-        cursors: states.rows,
-        publishers: (await this.#pool.query('SELECT * FROM tidemark.publishers')).rows,
-      })
+      const promise = `everything goes on within ${bound} ms after: ${after}`
+      this.#violate(promise, await this.#progress.evidence(error))
     }
     return Math.round(performance.now() - started)
   }
 
   async #requireProgress(promise: string, bound: number): Promise<void> {
-    const started = performance.now()
     try {
-      await this.#follow(`probe-${++this.#probes}`, () => started + bound - performance.now())
+      await this.#progress.follow(leftOf(bound))
     } catch (error) {
       this.#violate(promise, { error: String(error), within: bound })
     }
   }
 
-  /** Publishes, and waits for all that have not halted by their policy. */
-  async #follow(op: string, left: () => number): Promise<void> {
-    const { app } = this.#stage
-    const sequence = await insist(left, async () => {
-      const { rows } = await this.#pool.query<{ sequence: string }>(
-        `SELECT tidemark.publish('ledger.moved', $1::jsonb, key => 'probe') AS sequence`,
-        [JSON.stringify({ ...probe, op: `${op}-${Math.round(left())}` })],
-      )
-      return BigInt(rows[0]?.sequence ?? 0) as EventSequence
-    })
-    // On a machine that has other things to do, work takes its time: who moves is not stuck.
-    let grace = 0
-    const patience = left()
-    let at = ''
-    for (const name of [...keepers, ...followers]) {
-      await insist(
-        () => left() + grace,
-        async () => {
-          for (;;) {
-            try {
-              await app.waitFor(name, sequence, { timeout: 2_000 })
-              return
-            } catch (error) {
-              if (name === 'halting' && isTidemarkError(error, 'TIDEMARK_LISTENER_HALTED')) return
-              if (!isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT')) throw error
-              const { rows } = await this.#pool.query<{ at: string }>(
-                `SELECT string_agg(listener || partition || cursor, ' ' ORDER BY listener, partition) AS at
-                 FROM tidemark.cursors WHERE listener = $1`,
-                [name],
-              )
-              const now = rows[0]?.at ?? ''
-              if (now !== at) grace = Math.min(300_000, patience - left())
-              at = now
-              if (left() + grace < 0) throw error
-            }
-          }
-        },
-      )
-    }
-  }
-
-  /** How far the slowest listener is behind. */
-  async #lag(): Promise<number> {
-    const { rows } = await this.#pool.query<{ lag: number }>(
-      `SELECT (pg_sequence_last_value('tidemark.events_sequence'::regclass) - min(cursor))::integer AS lag
-       FROM tidemark.cursors c JOIN tidemark.listeners l ON l.name = c.listener AND l.generation = c.generation
-       WHERE c.halted_at IS NULL AND l.mode = 'async'`,
-    )
-    return rows[0]?.lag ?? 0
-  }
-
   /** Ends everything in good order, and asks what is left. */
   async #comeToRest(): Promise<void> {
     const { app, second, workers } = this.#stage
-    const started = performance.now()
-    const left = (): number => started + settleBound - performance.now()
+    const left = leftOf(settleBound)
     await this.#publishers.stop()
-    await this.#decidePrepared('0 s')
+    await this.#progress.decidePrepared('0 s')
     const last = await this.#probe('the last fault', settleBound)
     this.#options.note(`at rest after ${last} ms`)
     await this.#pool.query('INSERT INTO healed VALUES (now())')
@@ -366,20 +305,6 @@ class Round implements AsyncDisposable {
     this.#counts = counts[0] ?? this.#counts
   }
 
-  /** Decides what was prepared and whose coordinator has lost its connection: it holds the horizon for as long. */
-  async #decidePrepared(age: string): Promise<void> {
-    const { rows } = await this.#pool.query<{ gid: string }>(
-      `SELECT gid FROM pg_prepared_xacts
-       WHERE database = current_database() AND prepared < clock_timestamp() - $1::interval`,
-      [age],
-    )
-    for (const { gid } of rows) {
-      const end = this.#random.chance(0.5) ? 'COMMIT' : 'ROLLBACK'
-      // Its own coordinator may be about to do so, late.
-      await this.#pool.query(`${end} PREPARED '${gid}'`).catch(() => {})
-    }
-  }
-
   async #check(checks: readonly Check[]): Promise<void> {
     for (const { promise, evidence } of await runChecks(this.#pool, checks)) {
       this.#violate(promise, evidence)
@@ -407,8 +332,6 @@ class Round implements AsyncDisposable {
   }
 }
 
-const probe = { from: 'probe', to: 'probe', cents: '1', kind: 'plain', job: 'none' }
-
 function bigints(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
 }
@@ -417,16 +340,4 @@ function openPool(url: string, max: number, name: string): pg.Pool {
   const pool = new pg.Pool({ connectionString: url, max, application_name: name })
   pool.on('error', () => {})
   return pool
-}
-
-/** Tries again until it is done or the time is over. */
-async function insist<T>(left: () => number, work: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await work()
-    } catch (error) {
-      if (left() < 0 || isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT')) throw error
-      await delay(50)
-    }
-  }
 }

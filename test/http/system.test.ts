@@ -400,3 +400,25 @@ test('the outbox, the doctor, processes, queues and types', async () => {
   expect(readOnly).toBe(false)
   expect(new Set(Object.values(allowed as object))).toEqual(new Set([true]))
 })
+
+test('to how many jobs something can be done is said before it is done: exactly, and only of those that are meant', async () => {
+  const spawned: string[] = []
+  for (const id of ['x', 'y', 'z']) {
+    const job = await app.jobs.spawn('greet', { id, secret: '' }, { delay: '1d', uniqueKey: id })
+    spawned.push(job.id)
+  }
+  const count = async (verb: string, query: string): Promise<unknown> =>
+    (await get(`/bulk-counts/${verb}?${query}`, '/bulk-counts/{verb}'))['jobs']
+  expect(await count('cancel', 'name=greet')).toBe(3)
+  expect(await count('cancel', 'uniqueKey=y')).toBe(1)
+  expect(await count('cancel', 'status=completed')).toBe(0)
+  expect(await count('retry', 'name=greet')).toBe(0)
+  expect(await app.jobs.bulk.cancel({ name: 'greet', status: 'scheduled' })).toMatchObject({
+    done: 3,
+  })
+  expect(await count('cancel', 'name=greet')).toBe(0)
+  expect(await count('retry', 'name=greet')).toBe(3)
+  expect((await client.get('/bulk-counts/rename')).status).toBe(404)
+  expect((await client.get('/bulk-counts/cancel?limit=1')).status).toBe(400)
+  for (const id of spawned) await app.jobs.delete(id)
+})

@@ -77,8 +77,14 @@ export const processFaults: readonly FaultKind[] = [
       }
       await replaceAll(3_600_000)
       await stage.inQuiet(async () => {
-        for (let n = 0; n < 5; n++) {
-          await delay(stage.random.whole(100, 1_000))
+        // So that there is a while between a look and what follows from it.
+        for (const { wire } of stage.workers) wire.latency = 30
+        for (let n = 0; n < 6; n++) {
+          // Busy enough to poll, and then quiet: they look, and go to sleep.
+          for (let event = 0; event < 150; event++) {
+            await stage.pool.query(`SELECT tidemark.publish('ledger.noise', '{}')`)
+          }
+          await delay(stage.random.whole(0, 1_500))
           await stage.requireProgress('a publisher wakes those that sleep', 15_000)
         }
       })

@@ -19,7 +19,8 @@ export type WorkerNews =
 
 const orders = JSON.parse(process.argv[2] ?? '{}') as WorkerOrders
 const tell = (news: WorkerNews): void => {
-  if (process.connected) process.send?.(news)
+  // Who is gone learns nothing more.
+  if (process.connected) process.send?.(news, undefined, undefined, () => {})
 }
 // Whoever started it is gone, and with it the server.
 process.once('disconnect', () => process.exit())

@@ -85,7 +85,8 @@ export function ActionDialog(): JSX.Element {
       setError(reason as Error)
     } finally {
       setBusy(false)
-      changed()
+      // After it has gone elsewhere, if it has.
+      setTimeout(changed)
     }
   }
   return (

@@ -10,7 +10,8 @@ const config: InlineConfig = {
   logLevel: 'error',
   // Nothing is above it: it is served below a path that nobody knows yet.
   base: './',
-  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  // `development` follows NODE_ENV otherwise: what is served is the same wherever it is built, in a test as well.
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   build: {
     write: false,
     // Both would be code or data inside of the page, which its policy forbids.

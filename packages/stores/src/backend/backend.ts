@@ -91,7 +91,7 @@ export interface StateBackend {
   ping(signal: AbortSignal): Promise<void>
   /** Removes up to 1,000 states whose time is over; see {@link Write.remember}. */
   sweep(signal: AbortSignal): Promise<number>
-  readonly watch?: (options: WatchOptions) => AsyncIterable<StateEvent>
+  readonly watch?: (options: WatchOptions) => Promise<AsyncIterable<StateEvent>>
   /** Whether an error says that it may go better another time: a lost connection, throttling. */
   isTransient(error: unknown): boolean
   close(): Promise<void>

@@ -26,8 +26,8 @@ export function refusal(
 }
 
 /** Whether this very write has happened already, and its answer was lost. */
-export function isRepeated(current: StoredState | undefined, write: Write): current is StoredState {
-  return current?.writeId === write.writeId
+export function isRepeated(current: StoredState, write: Write): boolean {
+  return current.writeId === write.writeId
 }
 
 /** The state that a write which holds makes of the one before. */

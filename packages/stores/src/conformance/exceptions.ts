@@ -5,7 +5,7 @@ import type { PromiseName } from './promises.ts'
  * promises.
  */
 export const exceptions: Readonly<
-  Record<'memory' | 'postgres', Readonly<Partial<Record<PromiseName, string>>>>
+  Record<'memory' | 'postgres' | 'redis' | 's3', Readonly<Partial<Record<PromiseName, string>>>>
 > = {
   memory: {
     killed: 'it ends with its process',
@@ -13,5 +13,9 @@ export const exceptions: Readonly<
   },
   postgres: {
     watch: 'a NOTIFY takes a lock that all commits of the cluster share',
+  },
+  redis: {},
+  s3: {
+    watch: 'nobody is told of a change of an object',
   },
 }

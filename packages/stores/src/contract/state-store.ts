@@ -85,11 +85,12 @@ export interface StateStore<Value = unknown> extends AsyncDisposable {
   /** Compares what somebody else has with what is here; writes and deletes what differs, if that is wanted. */
   sync(entries: Iterable<SyncEntry<Value>>, options?: SyncOptions): Promise<SyncReport>
   /**
-   * What is written and deleted from now on, by any process. Undefined where the backend cannot tell.
+   * What is written and deleted by any process, from when the promise is fulfilled. Undefined where the backend cannot
+   * tell.
    *
    * It is a hint, as a doorbell is: what changes while the connection is away is not told afterwards.
    */
-  readonly watch?: (options: WatchOptions) => AsyncIterable<StateEvent>
+  readonly watch?: (options: WatchOptions) => Promise<AsyncIterable<StateEvent>>
   /** Never throws. */
   health(): Promise<StoreHealth>
   /**

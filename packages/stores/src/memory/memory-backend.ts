@@ -1,4 +1,4 @@
-import { EventEmitter, on } from 'node:events'
+import { EventEmitter } from 'node:events'
 import type {
   ListQuery,
   StateBackend,
@@ -7,6 +7,7 @@ import type {
   Write,
   WriteOutcome,
 } from '../backend/backend.ts'
+import { eventsFrom } from '../backend/events-from.ts'
 import { isRepeated, refusal, written, type KeptState } from '../backend/judge.ts'
 import { matches } from '../backend/matches.ts'
 import { inOrder, placeOf, placeText } from '../backend/place.ts'
@@ -29,7 +30,8 @@ export class MemoryBackend implements StateBackend {
   async write(write: Write): Promise<WriteOutcome> {
     const now = Date.now()
     const current = this.#find(write.key, now)
-    if (isRepeated(current, write)) return { is: 'written', state: current }
+    if (current !== undefined && isRepeated(current, write))
+      return { is: 'written', state: current }
     const refused = refusal(current, write)
     if (refused !== undefined) return refused
     const state = written(current, write, now)
@@ -71,9 +73,11 @@ export class MemoryBackend implements StateBackend {
     return removed
   }
 
-  watch({ signal }: WatchOptions): AsyncIterable<StateEvent> {
-    // Here, so that nothing is missed of what happens before the first is asked for.
-    return eventsOf(on(this.#changes, 'change', { signal }), signal)
+  watch({ signal }: WatchOptions): Promise<AsyncIterable<StateEvent>> {
+    return eventsFrom(signal, async (told) => {
+      this.#changes.on('change', told)
+      return () => this.#changes.off('change', told)
+    })
   }
 
   isTransient(): boolean {
@@ -87,16 +91,5 @@ export class MemoryBackend implements StateBackend {
     const state = this.#kept.get(key)
     if (state === undefined || (state.forgetAt !== null && state.forgetAt <= now)) return undefined
     return { ...state, live: state.body !== null && (state.expiresAt ?? Infinity) > now }
-  }
-}
-
-async function* eventsOf(
-  changes: AsyncIterable<unknown[]>,
-  signal: AbortSignal,
-): AsyncIterable<StateEvent> {
-  try {
-    for await (const [event] of changes) yield event as StateEvent
-  } catch (error) {
-    if (!signal.aborted) throw error
   }
 }

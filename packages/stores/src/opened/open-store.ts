@@ -46,6 +46,8 @@ export interface StoreOptions {
 export const storeOptions = ['codec', 'timeout', 'remember'] as const
 
 const mostAtOnce = 1_000
+// Of a backend, for one page of a list: one that finds little is shorter, and has a next one.
+const mostPages = 20
 // Requests of one batch under way at a time.
 const concurrency = 16
 
@@ -74,7 +76,7 @@ export function openStore<Value = unknown>(
 
 class OpenStore<Value> implements StateStore<Value> {
   readonly backend: string
-  readonly watch?: (options: WatchOptions) => AsyncIterable<StateEvent>
+  readonly watch?: (options: WatchOptions) => Promise<AsyncIterable<StateEvent>>
   readonly #backend: StateBackend
   readonly #codec: StateCodec
   readonly #timeout: number
@@ -159,9 +161,20 @@ class OpenStore<Value> implements StateStore<Value> {
   async list(options: ListOptions = {}): Promise<StatePage<Value>> {
     checkListOptions(options)
     const { limit = 100, after, ...filter } = options
-    const query = { filter: { ...filter, fields: plainFields(filter.fields ?? {}) }, limit, after }
-    const { states, next } = await this.#ask((signal) => this.#backend.list(query, signal))
-    return { states: await Promise.all(states.map((state) => this.#read(state))), next }
+    if (Array.isArray(filter.status) && filter.status.length === 0)
+      return { states: [], next: null }
+    const exact = { ...filter, fields: plainFields(filter.fields ?? {}) }
+    const found: StoredState[] = []
+    let next: string | null = null
+    // A backend whose server cannot filter answers what is left of a page of its own.
+    for (let from = after, turn = 0; turn < mostPages; from = next ?? undefined, turn++) {
+      const query = { filter: exact, limit: limit - found.length, after: from }
+      const page = await this.#ask((signal) => this.#backend.list(query, signal))
+      found.push(...page.states)
+      next = page.next
+      if (next === null || found.length === limit) break
+    }
+    return { states: await Promise.all(found.map((state) => this.#read(state))), next }
   }
 
   async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {

@@ -55,7 +55,11 @@ async function prepared(
           Of the {of} jobs {which === '' ? 'of all types' : `with ${which}`},{' '}
           <strong>exactly {plural(jobs, 'job')}</strong> {done}.
         </p>
-        <p class="quiet">Those that change meanwhile are left as they are.</p>
+        <p class="quiet">
+          {verb === 'delete'
+            ? 'Those that change meanwhile are left, and so are those whose parent may still ask for their result.'
+            : 'Those that change meanwhile are left as they are.'}
+        </p>
       </>
     ),
     ...cliOf(verb, given),

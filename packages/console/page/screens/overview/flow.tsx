@@ -4,7 +4,7 @@ import uPlot from 'uplot'
 import type { Outbox } from '../../data/types.ts'
 import { theme } from '../../theme.ts'
 
-const shownSeconds = 300
+const shownSeconds = 120
 // At a sample a second: a page that is left open for a day keeps no more.
 const most = shownSeconds
 
@@ -52,6 +52,16 @@ function ratesOf(samples: readonly Sample[]): [number[], number[]] {
   return [pairs.map(([at]) => at), pairs.map(([, rate]) => rate)]
 }
 
+/** The seconds that are shown; before the first sample those until now. */
+function spanTo(last: number | null): [number, number] {
+  const end = last === null || last === 0 ? Date.now() / 1000 : last
+  return [end - shownSeconds, end]
+}
+
+function clockOf(seconds: number): string {
+  return new Date(seconds * 1000).toTimeString().slice(0, 8)
+}
+
 function Chart({ rates }: { readonly rates: readonly [number[], number[]] }): JSX.Element {
   const place = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
@@ -73,10 +83,13 @@ function Chart({ rates }: { readonly rates: readonly [number[], number[]] }): JS
         legend: { show: false },
         cursor: { show: false },
         scales: {
-          x: { range: (_, _first, last) => [last - shownSeconds, last] },
+          x: { range: (_, _first, last) => spanTo(last) },
           y: { range: (_, _least, greatest) => [0, Math.max(1, greatest * 1.2)] },
         },
-        axes: [axis, { ...axis, size: 44 }],
+        axes: [
+          { ...axis, values: (_, splits) => splits.map(clockOf), space: 90 },
+          { ...axis, size: 44 },
+        ],
         series: [
           {},
           {

@@ -74,7 +74,7 @@ function Tiles({
       />
       <Tile
         to={link(['listeners'])}
-        name="Listeners & projections"
+        name="Listeners"
         value={count(listeners.length)}
         note={standing(stopped, slowest)}
         bad={stopped > 0}

@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'acd39a9b0b3422fe548ddadfb7a05387f646d5d4cae2164c387fba5ce8a5b174',
+    checksum: 'e2cef897ade8f620b4d77e0d9a84403fc60ec7d6e37ccf548b539b20aa04584d',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -847,8 +847,9 @@ CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
--- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
-CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), status, id);
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres
+-- 18 skipped along the types to find running jobs, and completing jobs took seven times as long.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), (status || ''), id);
 CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
 CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
 CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)

@@ -59,7 +59,7 @@ function pageByType(jobs: string, { name, status, ...others }: JobFilter, page: 
          SELECT (SELECT j.name || '' FROM ${jobs} j WHERE j.name || '' > t.name ORDER BY j.name || '' LIMIT 1) FROM types t
          WHERE t.name IS NOT NULL`
       : `SELECT $${values.push(name)}::text`
-  const place = `(j.name || '', j.status, j.id)`
+  const place = `(j.name || '', j.status || '', j.id)`
   const far = page.after === undefined ? `${beyond}=` : beyond
   return {
     text: `WITH RECURSIVE types (name) AS (${types})
@@ -70,7 +70,7 @@ function pageByType(jobs: string, { name, status, ...others }: JobFilter, page: 
           `${place} ${within}= (t.name, s.status, '${newest ? first : last}'::uuid)`,
           ...conditions,
         ].join(' AND ')}
-        ORDER BY j.name || '' ${order}, j.status ${order}, j.id ${order} LIMIT $${limit}::bigint) AS p
+        ORDER BY j.name || '' ${order}, j.status || '' ${order}, j.id ${order} LIMIT $${limit}::bigint) AS p
       ORDER BY p.id ${order} LIMIT $${limit}::bigint`,
     values,
   }

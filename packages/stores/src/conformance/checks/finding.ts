@@ -162,7 +162,7 @@ export const findingChecks: Checks<'filters' | 'pages' | 'batches' | 'sync' | 'w
     const end = new AbortController()
     const key = unique('watched')
     const seen: StateEvent[] = []
-    const changes = watching.watch({ signal: end.signal })
+    const changes = await watching.watch({ signal: end.signal })
     const watched = (async () => {
       for await (const event of changes) {
         if (event.key !== key) continue

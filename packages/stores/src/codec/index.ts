@@ -1,0 +1,5 @@
+export { keyRing, type KeyRing, type KeyRingOptions } from './key-ring.ts'
+export { messagePack } from './message-pack.ts'
+export { pipeline, type PipelineOptions } from './pipeline.ts'
+export { rewrite, type RewriteOptions, type RewriteReport } from './rewrite.ts'
+export type { Serializer } from './serializer.ts'

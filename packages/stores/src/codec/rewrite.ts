@@ -1,0 +1,75 @@
+import { isTidemarkError, rejectUnknownOptions } from 'tidemark'
+import type { StateStore } from '../contract/state-store.ts'
+import type { StateFilter } from '../contract/state.ts'
+
+/** What is rewritten. */
+export interface RewriteOptions {
+  /** Defaults to everything. */
+  readonly filter?: StateFilter
+  /** The `next` of a report, to go on where that one ended. Defaults to the beginning. */
+  readonly after?: string
+  /** Ends it between two pages. Defaults to never. */
+  readonly signal?: AbortSignal
+}
+
+/** How far it came. */
+export interface RewriteReport {
+  readonly rewritten: number
+  /** Written by somebody else meanwhile, and so in the present way already; or gone. */
+  readonly passed: number
+  /** Where to go on; null: everything was rewritten. */
+  readonly next: string | null
+}
+
+/**
+ * Writes each state again, as the codec of the store writes now: after a rotation of keys, or a change of the pipeline.
+ * Values, tokens and times to live stay; versions rise. Whoever writes meanwhile is neither overwritten nor hindered.
+ *
+ * @throws TidemarkError TIDEMARK_STATE_UNREADABLE or TIDEMARK_STORE_UNAVAILABLE.
+ *
+ * @example
+ * ```ts
+ * import { rewrite } from '@tidemark/stores/codecs'
+ * import { memoryStore } from '@tidemark/stores/memory'
+ *
+ * await using store = memoryStore()
+ * const { rewritten } = await rewrite(store)
+ * console.log(rewritten, 'states are written in the present way')
+ * ```
+ */
+export async function rewrite<Value>(
+  store: StateStore<Value>,
+  options: RewriteOptions = {},
+): Promise<RewriteReport> {
+  rejectUnknownOptions('rewrite', options, ['filter', 'after', 'signal'])
+  const { filter = {}, signal } = options
+  let rewritten = 0
+  let passed = 0
+  let next: string | null = options.after ?? null
+  do {
+    const page = await store.list({
+      ...filter,
+      limit: 100,
+      ...(next === null ? {} : { after: next }),
+    })
+    for (const { key, value, version, token } of page.states) {
+      try {
+        await store.update(key, { value }, { ifVersion: version, token })
+        rewritten += 1
+      } catch (error) {
+        if (!isOvertaken(error)) throw error
+        passed += 1
+      }
+    }
+    next = page.next
+  } while (next !== null && signal?.aborted !== true)
+  return { rewritten, passed, next }
+}
+
+function isOvertaken(error: unknown): boolean {
+  return (
+    isTidemarkError(error, 'TIDEMARK_STATE_CONFLICT') ||
+    isTidemarkError(error, 'TIDEMARK_STATE_FENCED') ||
+    isTidemarkError(error, 'TIDEMARK_STATE_MISSING')
+  )
+}

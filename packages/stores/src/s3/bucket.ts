@@ -1,0 +1,171 @@
+/** What signs and sends requests: an `AwsClient` of aws4fetch, or a function of yours around any other. */
+export interface SigningClient {
+  fetch(url: string, init: RequestInit): Promise<Response>
+}
+
+/** An answer of the object store that is not what was asked for. */
+export class ObjectStoreError extends Error {
+  override readonly name = 'ObjectStoreError'
+  readonly status: number
+
+  constructor(what: string, status: number, text: string) {
+    const [, code] = /<Code>([^<]*)<\/Code>/u.exec(text) ?? []
+    super(`${what}: ${status}${code === undefined ? '' : ` ${code}`}`)
+    this.status = status
+  }
+}
+
+/** An object with what it is recognised by. */
+export interface StoredObject {
+  readonly text: string
+  readonly etag: string
+}
+
+/** The few requests of S3 that a store needs. */
+export class Bucket {
+  readonly #client: SigningClient
+  readonly #url: string
+  // Most take the tag in quotation marks, as HTTP has it. Ceph wants it without.
+  #quotes = true
+  #deletesConditionally: boolean | undefined
+
+  /** @param url - of the bucket, without a slash at the end. */
+  constructor(client: SigningClient, url: string) {
+    this.#client = client
+    this.#url = url
+  }
+
+  async get(name: string, signal: AbortSignal): Promise<StoredObject | undefined> {
+    const answer = await this.#send('GET', name, signal)
+    if (answer.status === 404) {
+      await expectNoSuchKey(name, answer)
+      return undefined
+    }
+    if (!answer.ok) throw await failure(`GET ${name}`, answer)
+    const etag = (answer.headers.get('etag') ?? '').replaceAll('"', '')
+    return { text: await answer.text(), etag }
+  }
+
+  /**
+   * Writes an object if it is still the one with this tag.
+   *
+   * @param etag - undefined: if there is none.
+   * @returns whether it was.
+   */
+  async replace(
+    name: string,
+    text: string,
+    etag: string | undefined,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    const condition =
+      etag === undefined
+        ? { 'if-none-match': '*' }
+        : { 'if-match': this.#quotes ? `"${etag}"` : etag }
+    const answer = await this.#send('PUT', name, signal, text, condition)
+    if (answer.ok) {
+      await answer.arrayBuffer()
+      return true
+    }
+    // 409: somebody else writes at this moment; 404: it was removed.
+    if (![404, 409, 412].includes(answer.status)) throw await failure(`PUT ${name}`, answer)
+    await answer.arrayBuffer()
+    if (etag !== undefined && answer.status === 412) await this.#learnQuotes(name, etag, signal)
+    return false
+  }
+
+  async put(name: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#send('PUT', name, signal, '')
+    if (!answer.ok) throw await failure(`PUT ${name}`, answer)
+    await answer.arrayBuffer()
+  }
+
+  /** Removes what nobody judges by. */
+  async remove(name: string, signal: AbortSignal): Promise<void> {
+    const answer = await this.#send('DELETE', name, signal)
+    if (!answer.ok && answer.status !== 404) throw await failure(`DELETE ${name}`, answer)
+    await answer.arrayBuffer()
+  }
+
+  /**
+   * Removes an object if it is still the one with this tag, where the store can do that.
+   *
+   * @param probe - the name of an object that may be written to find out.
+   */
+  async removeIf(name: string, etag: string, probe: string, signal: AbortSignal): Promise<void> {
+    this.#deletesConditionally ??= await this.#canDeleteConditionally(probe, signal)
+    if (!this.#deletesConditionally) return
+    const answer = await this.#send('DELETE', name, signal, undefined, { 'if-match': `"${etag}"` })
+    // Otherwise it is another one by now, which stays.
+    await answer.arrayBuffer()
+  }
+
+  /** Names that begin with `prefix`, after one of them, in their order. */
+  async names(
+    prefix: string,
+    after: string,
+    most: number,
+    signal: AbortSignal,
+  ): Promise<{ names: string[]; more: boolean }> {
+    const query = new URLSearchParams({
+      'list-type': '2',
+      'encoding-type': 'url',
+      prefix,
+      'max-keys': String(most),
+      ...(after === '' ? {} : { 'start-after': after }),
+    })
+    const answer = await this.#client.fetch(`${this.#url}?${query.toString()}`, {
+      method: 'GET',
+      signal,
+    })
+    if (!answer.ok) throw await failure('LIST', answer)
+    const text = await answer.text()
+    const names = [...text.matchAll(/<Key>([^<]*)<\/Key>/gu)].map(([, name]) =>
+      decodeURIComponent((name as string).replaceAll('+', ' ')),
+    )
+    return { names, more: text.includes('<IsTruncated>true</IsTruncated>') }
+  }
+
+  #send(
+    method: string,
+    name: string,
+    signal: AbortSignal,
+    body?: string,
+    headers: Record<string, string> = {},
+  ): Promise<Response> {
+    const url = `${this.#url}/${name.split('/').map(encodeURIComponent).join('/')}`
+    return this.#client.fetch(url, {
+      method,
+      signal,
+      headers,
+      ...(body === undefined ? {} : { body }),
+    })
+  }
+
+  /** Refused although it is the same: then it is the quotation marks. */
+  async #learnQuotes(name: string, etag: string, signal: AbortSignal): Promise<void> {
+    const now = await this.get(name, signal)
+    if (now?.etag === etag) this.#quotes = !this.#quotes
+  }
+
+  /** Whether a removal that must not hold does not. */
+  async #canDeleteConditionally(probe: string, signal: AbortSignal): Promise<boolean> {
+    await this.put(probe, signal)
+    const other = { 'if-match': '"00000000000000000000000000000000"' }
+    const answer = await this.#send('DELETE', probe, signal, undefined, other)
+    await answer.arrayBuffer()
+    const spared = answer.status === 412 && (await this.get(probe, signal)) !== undefined
+    if (spared) await this.remove(probe, signal)
+    return spared
+  }
+}
+
+/** A bucket that is not there is another matter than an object that is not. */
+async function expectNoSuchKey(name: string, answer: Response): Promise<void> {
+  const text = await answer.text()
+  if (text.includes('NoSuchBucket')) throw new ObjectStoreError(`GET ${name}`, 404, text)
+}
+
+async function failure(what: string, answer: Response): Promise<ObjectStoreError> {
+  return new ObjectStoreError(what, answer.status, await answer.text())
+}

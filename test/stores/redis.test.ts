@@ -1,0 +1,54 @@
+import { openStore, type StateBackend } from '@tidemark/stores'
+import { exceptions, testStateStore } from '@tidemark/stores/conformance'
+import { RedisBackend, type RedisClient } from '@tidemark/stores/redis'
+import { Redis } from 'ioredis'
+import { createClient } from 'redis'
+import { afterAll, beforeAll, describe } from 'vitest'
+import { redisPrograms, RedisServer } from './redis-server.ts'
+
+const programs = redisPrograms()
+if (programs.length === 0) console.log('Redis is not tested: redis-server is not installed here')
+
+/** A client with what closes it. */
+interface Client {
+  readonly client: RedisClient
+  readonly close: () => void
+}
+
+const libraries: Readonly<Record<string, (url: string) => Client>> = {
+  ioredis: (url) => {
+    const client = new Redis(url, { retryStrategy: () => 50, maxRetriesPerRequest: null })
+    // It connects again by itself.
+    client.on('error', () => {})
+    return { client, close: () => client.disconnect() }
+  },
+  redis: (url) => {
+    const client = createClient({ url, socket: { reconnectStrategy: () => 50 } })
+    client.on('error', () => {})
+    // Commands wait for it.
+    const connecting = client.connect().catch(() => {})
+    return { client, close: () => void connecting.then(() => client.destroy()) }
+  },
+}
+
+for (const program of programs) {
+  describe.each(Object.entries(libraries))(`${program} by %s`, (name, connect) => {
+    let server: RedisServer
+    beforeAll(async () => {
+      server = await RedisServer.start(program)
+    })
+    afterAll(() => server[Symbol.asyncDispose]())
+
+    const backend = (): StateBackend => {
+      const { client, close } = connect(server.url)
+      return Object.assign(new RedisBackend(client, 'conformance'), { close: async () => close() })
+    }
+    const subject = () => ({
+      open: (options = {}) => openStore(backend(), options),
+      backend,
+      kill: () => server.kill(),
+      startAgain: () => server.startAgain(),
+    })
+    testStateStore(name, subject, { without: exceptions.redis })
+  })
+}
