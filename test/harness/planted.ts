@@ -107,16 +107,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: 'frozen',
     edits: [
       {
-        file: 'migrations/0006-job-work.sql',
+        file: 'migrations/0009-job-counts.sql',
         find: `u (id, token)
-      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'
-      RETURNING`,
+      WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
         replace: `u (id, token)
-      WHERE j.id = u.id AND j.status = 'running'
-      RETURNING`,
+      WHERE j.id = u.id AND j.status = 'running'`,
       },
       {
-        file: 'migrations/0006-job-work.sql',
+        file: 'migrations/0009-job-counts.sql',
         find: `u (id, token, output, output_meta)
       WHERE j.id = u.id AND j.token = u.token AND`,
         replace: `u (id, token, output, output_meta)
