@@ -217,3 +217,27 @@ describe('nothing that a handler does to its session outlives its batch', () => 
     expect(paths).toEqual(new Set(['"$user", public']))
   })
 })
+
+test.for([
+  'deallocate all',
+  // By its effect only.
+  `do $$ begin execute 'DEALLO' || 'CATE ALL'; end $$`,
+])(
+  'a handler that takes the prepared statements of its session harms no other: %s',
+  async (text) => {
+    const taking = defineListener('taking').on(noted, async (_, { tx }) => {
+      await tx.query(text)
+    })
+    const logger = new LogBook()
+    const innocent = recorder('innocent')
+    await using app = appOn(database, [taking, innocent], { logger })
+    await app.start({ handleSignals: false })
+    for (let n = 0; n < 10; n++) {
+      const { sequence } = await app.publish(noted({ note: 'n' }))
+      await app.waitFor(taking, sequence)
+      await app.waitFor(innocent, sequence)
+    }
+    expect(await effectsOf(database, 'innocent')).toHaveLength(10)
+    expect(await app.deadLetters.list()).toEqual([])
+  },
+)

@@ -273,6 +273,61 @@ test('idempotency keys are forgotten after the time that they are kept', async (
   await runner.stop()
 })
 
+test('workers drop the partitions that are older than the outbox is kept, and spare what a job or a relay needs', async () => {
+  await smallPartitions(database)
+  const logger = new LogBook()
+  await using app = appOn(database, [recorder('ledger')], { logger })
+  const runner = await app.start({ partitionSize: 100 })
+  const published = await app.publish(drafts(350), { key: 'k' })
+  await app.waitFor('ledger', published.at(-1)?.sequence ?? null)
+  await runner.stop()
+  await database.query(
+    `update tidemark.events set recorded_at = now() - interval '10 days' where sequence < 250`,
+  )
+  const plan = async (): Promise<unknown> =>
+    (await app.outbox.planPrune({ olderThan: day })).map(({ partition, reason }) => [
+      partition.name,
+      reason,
+    ])
+  // A job that waits for one of the second partition, and then a relay that has sent what is of today.
+  await database.query(`
+    insert into tidemark.jobs (id, name, input, status, run_at)
+    values ('00000000-0000-7000-8000-000000000001', 'waits', '1', 'scheduled', 'infinity');
+    insert into tidemark.job_steps (job, step, kind, output)
+    values ('00000000-0000-7000-8000-000000000001', 's', 'event', '{"types": ["test.noted"], "key": "k", "after": "150"}')`)
+  expect(await plan()).toEqual([
+    ['events_0', null],
+    ['events_100', 'jobs'],
+  ])
+  await using working = await app.start({
+    partitionSize: 100,
+    keepEvents: day,
+    maintenanceInterval: 100,
+  })
+  await logger.wrote(/events_100 is not pruned: waits 00000000-0000-7000-8000-000000000001/u)
+  expect((await partitions()).slice(0, 2)).toEqual(['events_100', 'events_200'])
+  await working.stop()
+  await database.query('delete from tidemark.job_steps')
+  await using again = await app.start({
+    partitionSize: 100,
+    keepEvents: { olderThan: day, evenStreams: true },
+    maintenanceInterval: 100,
+  })
+  await expect.poll(partitions, { timeout: 10_000 }).not.toContain('events_100')
+  await again.stop()
+  // The last event is older than asked for, others of the partition are not.
+  expect(await plan()).toEqual([['events_200', 'age']])
+  await database.query(`
+    update tidemark.events set recorded_at = now() - interval '2 hours';
+    insert into tidemark.listeners (name, kind, mode, version, definition)
+    values ('out', 'relay', 'async', 1, '{"types": ["test.noted"]}');
+    insert into tidemark.cursors (listener, generation, partition, cursor) values ('out', 1, 0, 350)`)
+  const relayed = async (options: object): Promise<unknown> =>
+    (await app.outbox.planPrune(options)).map(({ reason }) => reason)
+  expect(await relayed({})).toEqual(['relays'])
+  expect(await relayed({ relayMargin: 3_600_000 })).toEqual([null, 'horizon'])
+})
+
 test('events in the default partition raise an alarm, and keep maintenance from nothing else', async () => {
   const logger = new LogBook()
   await using app = appOn(database, [recorder('ledger')], { logger })

@@ -115,12 +115,12 @@ test('a stored state that its schema refuses halts the projection and is not tou
   await database.query(`update tidemark.cursors set state = '{"n": "seven"}'`)
   const strict = build(z.object({ n: z.number() }))
   await using app = appOn(database, [strict])
-  await expect(app.read(strict)).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_STATE' })
+  await expect(app.read(strict)).rejects.toMatchObject({ code: 'TIDEMARK_PROJECTION_UNREADABLE' })
   await app.start()
   const { sequence } = await app.publish(noted({ note: 'two' }))
   await expect(app.waitFor(strict, sequence)).rejects.toMatchObject({
     code: 'TIDEMARK_LISTENER_HALTED',
-    details: { lastError: { code: 'TIDEMARK_INVALID_STATE' } },
+    details: { lastError: { code: 'TIDEMARK_PROJECTION_UNREADABLE' } },
   })
   expect((await database.query('select state from tidemark.cursors')).rows).toEqual([
     { state: { n: 'seven' } },

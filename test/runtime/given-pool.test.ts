@@ -218,3 +218,31 @@ test('pools that cannot be shared, and what is no pool, are refused with the rea
   await using app = appOn(database, [defineListener('l').on(noted, () => {})])
   await expect(app.start({ sharePool: true })).rejects.toMatchObject(refused)
 })
+
+test('sessions of a given pool that show dates in another way are read alike, and given back as they were', async () => {
+  const settings =
+    "datestyle = 'German, DMY'; set intervalstyle = 'iso_8601'; set bytea_output = 'escape'"
+  const pool = new pg.Pool({ connectionString: database.url, max: 8 })
+  pool.on('error', () => {})
+  pool.on(
+    'connect',
+    (client) => void client.query(`set ${settings}; set quote_all_identifiers = on`),
+  )
+  const seen: Date[] = []
+  const listener = defineListener('dates').on(noted, ({ recordedAt }) => void seen.push(recordedAt))
+  const app = appOn(database, [listener], { pool })
+  await app.start({ handleSignals: false, sharePool: true })
+  const { sequence } = await app.publish(noted({ note: 'n' }), { stream: 's' })
+  await app.waitFor(listener, sequence)
+  const [streamed] = await Array.fromAsync(app.stream('s'))
+  const { events } = await app.outbox.inspect()
+  for (const at of [seen[0], streamed?.recordedAt, events[0]?.recordedAt]) {
+    expect(Math.abs((at?.getTime() ?? 0) - Date.now())).toBeLessThan(120_000)
+  }
+  await app.close()
+  const { rows } = await pool.query(
+    `select current_setting('datestyle') as dates, current_setting('bytea_output') as bytes`,
+  )
+  expect(rows).toEqual([{ dates: 'German, DMY', bytes: 'escape' }])
+  await pool.end()
+})

@@ -55,7 +55,12 @@ export function blameOf(error: unknown): Blame {
   ) {
     return 'broker'
   }
-  if (isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW')) return 'reader'
+  if (
+    isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||
+    isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
+  ) {
+    return 'reader'
+  }
   if (isTidemarkError(error, 'TIDEMARK_NO_CONNECTION')) return 'server'
   // A table or function that is not there (yet).
   if (isTidemarkError(error, 'TIDEMARK_MIGRATION_REQUIRED')) return 'server'

@@ -62,12 +62,14 @@ export function isConnectionError(error: unknown): boolean {
   )
 }
 
-/** Whether a prepared statement met a table that has changed since: a new connection has no old plans. */
+/**
+ * Whether a prepared statement met a table that has changed since, or is not there any more because somebody's DEALLOCATE
+ * took it: a new connection has neither.
+ */
 export function isStalePlan(error: unknown): boolean {
-  return (
-    errorCodeOf(error) === '0A000' &&
-    /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
-  )
+  const code = errorCodeOf(error)
+  if (code === '26000') return true
+  return code === '0A000' && /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
 }
 
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */

@@ -58,10 +58,9 @@ export class Bucket {
     etag: string | undefined,
     signal: AbortSignal,
   ): Promise<boolean> {
+    const quoted = this.#quotes
     const condition =
-      etag === undefined
-        ? { 'if-none-match': '*' }
-        : { 'if-match': this.#quotes ? `"${etag}"` : etag }
+      etag === undefined ? { 'if-none-match': '*' } : { 'if-match': quoted ? `"${etag}"` : etag }
     const answer = await this.#send('PUT', name, signal, text, condition)
     if (answer.ok) {
       await answer.arrayBuffer()
@@ -70,7 +69,8 @@ export class Bucket {
     // 409: somebody else writes at this moment; 404: it was removed.
     if (![404, 409, 412].includes(answer.status)) throw await failure(`PUT ${name}`, answer)
     await answer.arrayBuffer()
-    if (etag !== undefined && answer.status === 412) await this.#learnQuotes(name, etag, signal)
+    if (etag !== undefined && answer.status === 412)
+      await this.#learnQuotes(name, etag, quoted, signal)
     return false
   }
 
@@ -142,10 +142,18 @@ export class Bucket {
     })
   }
 
-  /** Refused although it is the same: then it is the quotation marks. */
-  async #learnQuotes(name: string, etag: string, signal: AbortSignal): Promise<void> {
+  /**
+   * Refused although it is the same: then it is the quotation marks. What was sent decides, not what is set by now:
+   * several requests learn it at once.
+   */
+  async #learnQuotes(
+    name: string,
+    etag: string,
+    quoted: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const now = await this.get(name, signal)
-    if (now?.etag === etag) this.#quotes = !this.#quotes
+    if (now?.etag === etag) this.#quotes = !quoted
   }
 
   /** Whether a removal that must not hold does not. */

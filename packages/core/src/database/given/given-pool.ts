@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { isConnectionError } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { speakPlainly } from './plain-session.ts'
 
 /** A pool that an application has already, of node-postgres: what it gives is given back. */
 export interface PoolLike {
@@ -81,14 +82,14 @@ export class GivenPool implements ConnectionPool {
       const client = await (typeof this.#source === 'function'
         ? this.#source()
         : this.#source.connect())
-      return this.#lend(client)
+      return await this.#lend(client)
     } catch (error) {
       this.#free()
       throw error
     }
   }
 
-  #lend(client: pg.PoolClient): pg.PoolClient {
+  async #lend(client: pg.PoolClient): Promise<pg.PoolClient> {
     // Newer than the type definitions. Its owner has it back as it was.
     const settings = client as pg.PoolClient & { pipeline?: boolean | undefined }
     const { pipeline } = settings
@@ -96,10 +97,21 @@ export class GivenPool implements ConnectionPool {
     // INVARIANT: a client has a listener as long as it is used: an `error` that nobody hears ends the process.
     client.on('error', heard)
     const release = client.release.bind(client)
+    let restore: string | undefined
+    try {
+      restore = await speakPlainly(client)
+    } catch (error) {
+      settings.pipeline = pipeline
+      release(error as Error)
+      client.off('error', heard)
+      throw error
+    }
     let lent = true
     client.release = (error) => {
       if (!lent) return
       lent = false
+      // Sent before whatever its owner sends next; when it fails, so does that.
+      if (restore !== undefined && error === undefined) void send(client, restore)
       settings.pipeline = pipeline
       release(error)
       client.off('error', heard)
@@ -130,6 +142,14 @@ export function configOf(source: ConnectionSource | undefined): pg.ClientConfig 
   const { password, options: settings } = options as pg.ClientConfig
   const config = { connectionString, host, port, user, database, ssl, password, options: settings }
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+}
+
+async function send(client: pg.ClientBase, text: string): Promise<void> {
+  try {
+    await client.query(text)
+  } catch {
+    // The connection is gone: its owner learns of it by what it sends next.
+  }
 }
 
 function heard(): void {

@@ -183,7 +183,7 @@ export class Guard {
 
   #check(text: string): Verdict {
     const verdict = verdictOn(text)
-    if (verdict.prepares > 0) this.#transaction.leave('lasting')
+    if (verdict.prepares > 0 || deallocates.test(text)) this.#transaction.leave('lasting')
     else if (leavesTraces(text)) this.#transaction.leave('some')
     else return this.#permit(verdict)
     this.#traces = true
@@ -254,3 +254,5 @@ export class Guard {
 
 // The tags of answers that only transaction control has.
 const controls = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'PREPARE'])
+// Takes the prepared statements that the driver takes for there: the connection is of no use to anybody else.
+const deallocates = /\b(?:deallocate|discard)\b/iu

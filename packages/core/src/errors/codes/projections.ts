@@ -3,9 +3,23 @@ export const projectionCodes = {
   TIDEMARK_INVALID_STATE: {
     summary: 'The state of a projection or a job does not satisfy its schema.',
     example:
-      'the stored state of balances is invalid at balance: Invalid input: expected bigint, received string',
+      'the state of balances is invalid at balance: Invalid input: expected bigint, received string',
+    remedy: 'Mend the reducer or the schema. What was stored before is untouched.',
+  },
+  TIDEMARK_PROJECTION_UNREADABLE: {
+    summary:
+      'A stored state of a projection does not satisfy its schema, or an upcaster failed on it.',
+    example:
+      'the stored state of balances cannot be read: it is invalid at balance: Invalid input: expected bigint, received string',
     remedy:
-      'Deploy a definition that reads it, or raise the version of the projection and let it rebuild. The stored state is untouched.',
+      'The projection has halted, and the stored state is untouched. Deploy a definition that reads it (`stateVersion` and `upcastState`) and resume it, or raise the version of the projection and let it rebuild.',
+  },
+  TIDEMARK_PROJECTION_TOO_NEW: {
+    summary: 'A stored state of a projection was written by a newer `stateVersion`.',
+    example:
+      'the stored state of balances has version 2, and this process knows it up to version 1',
+    remedy:
+      'Deploy the newer version here too. Workers leave the projection to processes that know it, without counting an attempt.',
   },
   TIDEMARK_CANNOT_REBUILD: {
     summary:

@@ -2,7 +2,7 @@ import { run } from '../../database/executor.ts'
 import { awaitVersion } from '../../database/sql/listener/cursors.ts'
 import { blameOf, type Blame } from '../../errors/blame.ts'
 import { describeError } from '../../errors/describe-error.ts'
-import type { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, type TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { countFailure } from '../../telemetry/process-span.ts'
@@ -10,7 +10,13 @@ import { exponential } from '../declared/backoff.ts'
 import { failureOf, losesConnection, type FailedEvent } from '../failed/failed-event.ts'
 import { recordFailedAttempt } from '../failed/failure.ts'
 import type { Lease } from '../leased/lease.ts'
-import { batchOf, type Consumer, type Environment, type Handling } from '../read/consumer.ts'
+import {
+  batchOf,
+  stateTypeOf,
+  type Consumer,
+  type Environment,
+  type Handling,
+} from '../read/consumer.ts'
 import type { PartitionReader } from '../read/partition-reader.ts'
 
 /**
@@ -59,6 +65,9 @@ export class FailureCare {
     const { event, error } = failed
     const blame = blameOf(error)
     if (blame === 'reader') return this.#leave(failed)
+    // Whichever event came would meet the same state: none of them is to be set aside for it.
+    if (isTidemarkError(error, 'TIDEMARK_PROJECTION_UNREADABLE'))
+      return this.stall(error, 1, 'work')
     if (blame === 'connection') {
       const losses = this.#losses.at(event.sequence)
       if (losses >= mostLosses) {
@@ -136,14 +145,16 @@ export class FailureCare {
     const { database, outbox, logger } = this.#environment
     const { name } = this.#consumer
     const { details } = error as TidemarkError
+    const isState = isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
+    const type = isState ? stateTypeOf(name) : event.type
     await run(database, awaitVersion(outbox.schema), [
       ...this.#lease.fence,
-      event.type,
+      type,
       details['version'],
       JSON.stringify(describeError(error)),
     ])
     const fields = { listener: name, sequence: event.sequence, type: event.type, err: error }
-    logger.warn(fields, `${name} waits for a process that knows a newer version of ${event.type}`)
+    logger.warn(fields, `${name} waits for a process that knows a newer version of ${type}`)
     return 'left'
   }
 

@@ -42,6 +42,8 @@ export interface Consumer {
    * handled by the same partition, and wait behind each other.
    */
   keyOf?(event: RecordedEvent): string | null
+  /** The version of the state that it keeps, if it keeps one: who knows an older one only cannot go on with it. */
+  readonly stateVersion?: number
   /** What is written down beside its types: it changes with its version only. */
   readonly mapping?: object | undefined
   /**
@@ -111,4 +113,9 @@ export interface Handling {
   handle(batch: Batch, signal: AbortSignal): Promise<void>
   /** Gives up what it holds besides the lease, when the partition stops. Missing: nothing. */
   end?(): Promise<void>
+}
+
+/** What processes that cannot read a state wait for, as they do for versions of events. */
+export function stateTypeOf(name: string): string {
+  return `the state of ${name}`
 }

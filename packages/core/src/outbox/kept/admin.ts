@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
+import { requireSchemaName } from '../../database/schema.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
@@ -55,7 +56,7 @@ export interface DecodedEvent {
 
 // A hundred years, in milliseconds.
 const longestAge = 36_525 * 86_400_000
-const pruneOptions = ['olderThan', 'evenProjections', 'evenStreams', 'archive']
+const pruneOptions = ['olderThan', 'relayMargin', 'evenProjections', 'evenStreams', 'archive']
 
 /** Looking at the outbox as a whole, and keeping it small. */
 export class OutboxAdmin {
@@ -243,8 +244,12 @@ export class OutboxAdmin {
   }
 }
 
-function checkPruneOptions(where: string, options: PruneOptions): void {
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkPruneOptions(where: string, options: PruneOptions): void {
   rejectUnknownOptions(where, options, pruneOptions)
-  if (options.olderThan !== undefined)
-    requireWhole(where, 'olderThan', options.olderThan, 0, longestAge)
+  for (const name of ['olderThan', 'relayMargin'] as const) {
+    const age = options[name]
+    if (age !== undefined) requireWhole(where, name, age, 0, longestAge)
+  }
+  if (options.archive !== undefined) requireSchemaName(options.archive)
 }

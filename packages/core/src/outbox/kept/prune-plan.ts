@@ -12,17 +12,19 @@ import { readPartitions, type OutboxPartition } from './partitions.ts'
  * - `unread`: a listener has not come past it, or there is no listener at all;
  * - `dead-letters`: an event of it was set aside and waits for a decision;
  * - `jobs`: an unfinished job was given an event of it, or waits for one and has not looked at it;
+ * - `relays`: a relay sends events of it, and a broker that loses what it had last is sent them again;
  * - `age`: its events are not as old as was asked for;
  * - `projections`: a projection handles events of it, and could not be derived from zero any more;
  * - `streams`: it holds events of streams, which are loaded from their first event.
  *
- * Only the last two can be given up.
+ * Only the last two can be given up, and the margin of relays can be another.
  */
 export type PruneReason =
   | 'horizon'
   | 'unread'
   | 'dead-letters'
   | 'jobs'
+  | 'relays'
   | 'age'
   | 'projections'
   | 'streams'
@@ -31,6 +33,11 @@ export type PruneReason =
 export interface PruneOptions {
   /** Only partitions whose newest event is at least this old, in milliseconds. Defaults to 0: any age. */
   readonly olderThan?: number
+  /**
+   * How old the newest event must be of a partition whose events a relay sends, in milliseconds: a broker that was
+   * restored to an earlier state is sent again what it lost. Defaults to a day.
+   */
+  readonly relayMargin?: number
   /** Whether projections may lose what they would be rebuilt from. Defaults to false. */
   readonly evenProjections?: boolean
   /** Whether streams may lose events, so that they can no longer be loaded from them. Defaults to false. */
@@ -60,6 +67,7 @@ export interface PartitionContent {
   readonly newest: Date | null
 }
 
+const day = 86_400_000
 const undefinedTable = '42P01'
 
 /**
@@ -105,6 +113,12 @@ export async function judge(
       `${letter.listener} has set event ${letter.sequence} aside: retry or discard it`,
     )
   }
+  const { olderThan = 0, relayMargin = day, evenProjections = false, evenStreams = false } = options
+  // Without reading all of it: a policy asks again and again.
+  const latest = await unlessGone(latestOf(executor, schema, name))
+  if (latest !== undefined && Date.now() - latest.getTime() < olderThan) {
+    return stays('age', `its newest event is of ${latest.toISOString()}`)
+  }
   const content = await unlessGone(readContent(executor, schema, name))
   if (content === undefined) return undefined
   const { events, types, streams, newest } = content
@@ -112,8 +126,13 @@ export async function judge(
   if (job !== undefined) {
     return stays('jobs', `${job.name} ${job.id} asks for events of it: ${job.step}`, events)
   }
-  const { olderThan = 0, evenProjections = false, evenStreams = false } = options
-  if (newest !== null && Date.now() - newest.getTime() < olderThan) {
+  const age = newest === null ? Number.POSITIVE_INFINITY : Date.now() - newest.getTime()
+  const relays = age < relayMargin ? await relaysOf(executor, schema, types) : []
+  if (relays.length > 0) {
+    return stays('relays', `${relays.join(', ')} may have to send events of it again`, events)
+  }
+  // The last of its numbers need not be the last in time.
+  if (newest !== null && age < olderThan) {
     return stays('age', `its newest event is of ${newest.toISOString()}`, events)
   }
   const projections = evenProjections ? [] : await projectionsOf(executor, schema, types)
@@ -221,17 +240,46 @@ export async function readContent(
   return { ...row, events: BigInt(row.events) }
 }
 
+/** When the event with the highest number of a partition was recorded; undefined: it has none. */
+async function latestOf(
+  executor: Executor,
+  schema: string,
+  name: string,
+): Promise<Date | undefined> {
+  const { rows } = await executor.query(
+    `SELECT recorded_at FROM "${schema}"."${name}" ORDER BY sequence DESC LIMIT 1`,
+  )
+  return rows[0]?.['recorded_at'] as Date | undefined
+}
+
 async function projectionsOf(
   executor: Executor,
   schema: string,
   types: readonly string[],
 ): Promise<string[]> {
+  return consumersOf(executor, schema, 'projection', types)
+}
+
+async function relaysOf(
+  executor: Executor,
+  schema: string,
+  types: readonly string[],
+): Promise<string[]> {
+  return consumersOf(executor, schema, 'relay', types)
+}
+
+/** The names of those of a kind that handle any of these types. */
+async function consumersOf(
+  executor: Executor,
+  schema: string,
+  kind: string,
+  types: readonly string[],
+): Promise<string[]> {
   const { rows } = await executor.query(
     `SELECT name FROM "${schema}".listeners
-     WHERE kind = 'projection'
-       AND (definition -> 'types' IS NULL OR definition -> 'types' ?| $1::text[])
+     WHERE kind = $2 AND (definition -> 'types' IS NULL OR definition -> 'types' ?| $1::text[])
      ORDER BY name`,
-    [types],
+    [types, kind],
   )
   return rows.map((row) => row['name'] as string)
 }

@@ -28,14 +28,16 @@ const lockNotAvailable = '55P03'
 // How long a connection is kept for a stream that another transaction holds, in milliseconds: after that its calls are
 // looked after together, and the connection is for the next one.
 const holdPatience = 1000
+// The same for calls that share a transaction with others, who would wait with them.
+const sharedPatience = 250
 
 /**
  * Publishes the concurrent calls of a process together: one statement and one commit for all that arrived while the
  * last batch was under way. Each caller gets its own result or its own error.
  *
- * Four lanes, so that none waits for what another one waits for: plain events; events of streams or with idempotency
- * keys; those of them whose stream another transaction holds; and events of inline projections, whose handlers run in
- * a transaction of their own. What a stream that is held for long keeps waiting is parked.
+ * Five lanes, so that none waits for what another one waits for: plain events; events of streams or with idempotency
+ * keys; those of them whose stream another transaction holds; and events of inline projections, with streams or keys and
+ * without, whose handlers run in a transaction that their calls share. What a stream that is held for long keeps waiting is parked.
  */
 export class Coalescer {
   readonly #database: Database
@@ -46,6 +48,7 @@ export class Coalescer {
   readonly #checked: Lane
   readonly #held: Lane
   readonly #inline: Lane
+  readonly #inlineChecked: Lane
   /** The streams and keys of the calls in the lane of those that wait: later calls wait behind them. */
   readonly #heldLocks = new Map<string, number>()
   readonly #parked: ParkedCalls
@@ -77,8 +80,10 @@ export class Coalescer {
       onlySharing: true,
       mostInFlight: mostWaiting,
     })
-    this.#inline = new Lane((calls) => this.#sendInline(calls), {
-      mostCalls: 1,
+    // Two batches would only wait for each other at the rows of their projections.
+    this.#inline = new Lane((calls) => this.#sendInline(calls), { mostInFlight: 1 })
+    this.#inlineChecked = new Lane((calls) => this.#sendInline(calls), {
+      ...apart,
       mostInFlight: mostWaiting,
     })
   }
@@ -123,21 +128,26 @@ export class Coalescer {
 
   #accept(call: PublishCall): void {
     if (this.#outbox.isPlain(call.events)) this.#plain.push(call)
-    else if (this.#outbox.needsTransaction(call.events)) this.#inline.push(call)
+    else if (this.#outbox.needsTransaction(call.events)) this.#inlineLane(call).push(call)
     else if (this.#parked.blocks(call)) this.#parked.add(call)
     else if (this.#waitsBehindOthers(call)) this.#hold(call)
     else this.#checked.push(call)
   }
 
+  #inlineLane(call: PublishCall): Lane {
+    return locksOf(call).size === 0 ? this.#inline : this.#inlineChecked
+  }
+
   /** Publishes what is waiting and refuses the rest. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.all([this.#plain.idle(), this.#checked.idle(), this.#inline.idle()])
+    const lanes = [this.#plain, this.#checked, this.#inline, this.#inlineChecked]
+    await Promise.all(lanes.map((lane) => lane.idle()))
     // What the others have handed over is there by now.
     await this.#held.idle()
     await this.#parked.idle()
     // An inline one may have been put back behind the others.
-    await this.#inline.idle()
+    await Promise.all([this.#inline.idle(), this.#inlineChecked.idle()])
   }
 
   /** Lets a call wait for what another transaction holds, on a connection that nobody else waits for. */
@@ -175,12 +185,7 @@ export class Coalescer {
       const events = calls.flatMap((call) => call.events)
       // A statement of its own is a transaction of its own: all of it is published, or none.
       const published = await this.#outbox.insert(this.#database, events)
-      let start = 0
-      for (const call of calls) {
-        const end = start + call.events.length
-        call.resolve(published.slice(start, end))
-        start = end
-      }
+      share(calls, published)
     } catch (error) {
       await this.#divide(calls, error, (half) => this.#sendPlain(half))
     }
@@ -217,26 +222,39 @@ export class Coalescer {
     }
   }
 
-  async #sendInline(calls: readonly PublishCall[]): Promise<void> {
-    for (const call of calls) {
-      try {
-        const [, { events }] = await publishingTransaction(
-          this.#database,
-          this.#outbox,
-          {},
-          async (transaction, buffer) => {
-            await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
-              String(holdPatience),
-            ])
-            for (const event of call.events) buffer.push(event)
-          },
-        )
-        call.resolve([...events])
-      } catch (error) {
-        if (errorCodeOf(error) !== lockNotAvailable) refuse(call, error)
+  /**
+   * Publishes calls and runs the inline projections of their events, all in one transaction. What one of them spoils is
+   * rolled back with all, and found by halves: a conflict, a handler that fails, a stream that is held.
+   */
+  async #sendInline(calls: readonly PublishCall[], attempt = 1): Promise<void> {
+    // Only those that append to streams may be of those that somebody holds.
+    const shares = calls.length > 1 && calls.some((call) => locksOf(call).size > 0)
+    const patience = shares ? sharedPatience : holdPatience
+    try {
+      const [, { events }] = await publishingTransaction(
+        this.#database,
+        this.#outbox,
+        {},
+        async (transaction, buffer) => {
+          transaction.send(`SET LOCAL lock_timeout = ${patience}`)
+          for (const call of calls) buffer.push(...call.events)
+        },
+      )
+      share(calls, events)
+    } catch (error) {
+      const [call] = calls
+      if (call !== undefined && calls.length === 1 && errorCodeOf(error) === lockNotAvailable) {
         // Its turn comes again, behind the others.
-        else if (performance.now() < call.deadline) this.#inline.push(call)
+        if (performance.now() < call.deadline) this.#inlineLane(call).push(call)
         else call.reject(busy(call, error))
+      } else if (
+        isRetryableConflict(error) &&
+        errorCodeOf(error) !== lockNotAvailable &&
+        attempt < mostAttempts
+      ) {
+        await this.#sendInline(calls, attempt + 1)
+      } else {
+        await this.#divide(calls, error, (half) => this.#sendInline(half))
       }
     }
   }
@@ -262,6 +280,16 @@ export class Coalescer {
       `${this.#events} events of ${this.#bytes} bytes wait to be published already`,
       { details: { waiting: this.#events, bytes: this.#bytes, refused: events } },
     )
+  }
+}
+
+/** Gives each call what it has published. */
+function share(calls: readonly PublishCall[], published: readonly PublishedEvent[]): void {
+  let start = 0
+  for (const call of calls) {
+    const end = start + call.events.length
+    call.resolve(published.slice(start, end))
+    start = end
   }
 }
 

@@ -2,8 +2,6 @@ import type { PublishCall } from './publish-call.ts'
 
 /** How a lane makes batches. */
 export interface LaneOptions {
-  /** The most calls of one batch. Defaults to no limit but events and bytes. */
-  readonly mostCalls?: number
   /** The most batches under way at once. Defaults to 2. */
   readonly mostInFlight?: number
   /** What calls must not share with another batch under way, nor with a call before them in the queue. */
@@ -85,12 +83,7 @@ export class Lane {
 
   /** The calls of the next batch, bounded in events and in bytes; at least one, unless all have to wait. */
   #take(): { calls: PublishCall[]; locks: ReadonlySet<string> } {
-    const {
-      mostCalls = Number.POSITIVE_INFINITY,
-      locks: locksOf,
-      mayFollow,
-      onlySharing,
-    } = this.#options
+    const { locks: locksOf, mayFollow, onlySharing } = this.#options
     const calls: PublishCall[] = []
     const passed: PublishCall[] = []
     const taken = new Set<string>()
@@ -103,7 +96,7 @@ export class Lane {
       const call = this.#waiting[index] as PublishCall
       events += call.events.length
       bytes += call.bytes
-      const full = events > mostEvents || bytes > mostBytes || calls.length >= mostCalls
+      const full = events > mostEvents || bytes > mostBytes
       if ((calls.length > 0 && full) || passed.length >= mostLooked) break
       const locks = locksOf?.(call) ?? noLocks
       const shared = !taken.isDisjointFrom(locks)

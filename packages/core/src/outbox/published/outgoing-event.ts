@@ -146,6 +146,9 @@ function requireTexts(options: PublishOptions): void {
   )
 }
 
+// What a bigint of Postgres holds.
+const largestVersion = 2n ** 63n - 1n
+
 function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint | null {
   if (expectedVersion === undefined || expectedVersion === 'any') return null
   if (stream === undefined) {
@@ -160,7 +163,7 @@ function expectedVersionOf({ stream, expectedVersion }: PublishOptions): bigint 
   if (expectedVersion === 'none') return 0n
   if (typeof expectedVersion === 'bigint' || Number.isSafeInteger(expectedVersion)) {
     const version = BigInt(expectedVersion)
-    if (version >= 0n) return version
+    if (version >= 0n && version <= largestVersion) return version
   }
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',

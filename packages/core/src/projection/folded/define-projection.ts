@@ -8,6 +8,7 @@ import {
 import { checkTableOptions } from '../stored/keyed-table.ts'
 import { KeyedProjection, type KeyedProjectionOptions } from './keyed-projection.ts'
 import { StateProjection, type StateProjectionOptions } from './state-projection.ts'
+import { checkStateVersion } from './state-version.ts'
 import { TableProjection, type TableProjectionOptions } from './table-projection.ts'
 
 /**
@@ -58,6 +59,8 @@ export function defineProjection<State>(
     'rebuildRate',
     'initial',
     'state',
+    'stateVersion',
+    'upcastState',
     'keyed',
     'table',
     'cacheSize',
@@ -87,6 +90,13 @@ export function defineProjection<State>(
     )
   }
   if ('initial' in options && typeof options.initial === 'function') {
+    checkStateVersion(where, options)
+    if (options.mode === 'inline' && (options.stateVersion ?? 1) > 1) {
+      throw invalid(
+        `${where} is inline and has a "stateVersion"`,
+        'Publishers of the version before could not read its state: raise `version` instead.',
+      )
+    }
     if (options.keyed === true) return keyedProjection(where, name, options)
     if ('partitions' in options) {
       throw invalid(

@@ -117,7 +117,11 @@ export class KeyedHandling<State> implements Handling {
       state: string
       state_meta: string | null
     }[]) {
-      const value = decodeState(this.#projection, { json: row.state, meta: row.state_meta })
+      const value = decodeState(
+        this.#projection,
+        { json: row.state, meta: row.state_meta },
+        row.key,
+      )
       this.#cache.set(row.key, { value, sequence: null })
     }
   }

@@ -10,9 +10,10 @@ import type { Consumer, Environment, Handling } from '../../listener/read/consum
 import { KeyedTable, type KeyedTableOptions } from '../stored/keyed-table.ts'
 import { KeyedHandling } from './keyed-handling.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
+import type { StateVersionOptions } from './state-version.ts'
 
 /** A projection with one state per key: loaded, folded and written per batch, not per event. */
-export interface KeyedProjectionOptions<State> extends ProjectionOptions {
+export interface KeyedProjectionOptions<State> extends ProjectionOptions, StateVersionOptions {
   readonly keyed: true
   /** The state of a key before its first event. */
   readonly initial: () => State
@@ -62,6 +63,11 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
   /** What its table is written by. */
   get mapping(): object | undefined {
     return this.table?.mapping
+  }
+
+  /** The version of its stored states that this process reads. */
+  get stateVersion(): number {
+    return this.options.stateVersion ?? 1
   }
 
   /**

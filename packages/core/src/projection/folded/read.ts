@@ -10,7 +10,8 @@ import type { StateProjection } from './state-projection.ts'
 /**
  * The stored state of a state projection; its initial state when no event has reached it yet.
  *
- * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export async function readProjection<State>(
   executor: PreparingExecutor,
@@ -40,7 +41,8 @@ export interface KeyPage {
 /**
  * The stored state of a key; its initial state when no event has reached it yet, or the key was removed.
  *
- * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export async function readKey<State>(
   executor: PreparingExecutor,
@@ -56,6 +58,7 @@ export async function readKey<State>(
   return decodeState(
     projection,
     row === undefined ? null : { json: row.state, meta: row.state_meta },
+    spelled ?? key,
   )
 }
 
@@ -76,7 +79,7 @@ export async function listKeys<State>(
   return (rows as unknown as { key: string; state: string; state_meta: string | null }[]).map(
     (row) => ({
       key: row.key,
-      state: decodeState(projection, { json: row.state, meta: row.state_meta }),
+      state: decodeState(projection, { json: row.state, meta: row.state_meta }, row.key),
     }),
   )
 }

@@ -5,6 +5,7 @@ import { copyOf } from '../../event/isolation.ts'
 import { readBySchema, writeBySchema } from '../../event/schema-codec.ts'
 import type { KeyedProjection } from './keyed-projection.ts'
 import type { StateProjection } from './state-projection.ts'
+import { versionOf, withVersion } from './state-version.ts'
 
 /** A projection that keeps values. */
 export type ValueProjection<State> = StateProjection<State> | KeyedProjection<State>
@@ -17,26 +18,61 @@ export type ValueProjection<State> = StateProjection<State> | KeyedProjection<St
  */
 export function encodeState<State>(projection: ValueProjection<State>, state: State): EncodedValue {
   const what = `the state of ${projection.name}`
-  const { state: schema } = projection.options
-  if (schema === undefined) return encodeValue(what, state)
-  return writeBySchema(what, schema, state, (error) => invalid(projection, what, error)).encoded
+  const { state: schema, stateVersion } = projection.options
+  const encoded =
+    schema === undefined
+      ? encodeValue(what, state)
+      : writeBySchema(what, schema, state, (error) => invalid(projection, what, error)).encoded
+  return withVersion(encoded, stateVersion ?? 1)
 }
 
 /**
- * The state of a projection as it was stored, or its initial state when nothing was. It is the caller's own.
+ * The state of a projection as it was stored, made the present version's by its upcasters; its initial state when nothing
+ * was stored. It is the caller's own.
  *
- * @throws TidemarkError TIDEMARK_INVALID_STATE when it does not satisfy the projection's schema.
+ * @throws TidemarkError TIDEMARK_PROJECTION_UNREADABLE when it does not satisfy the projection's schema, or an upcaster fails;
+ * TIDEMARK_PROJECTION_TOO_NEW when a newer process has written it.
  */
 export function decodeState<State>(
   projection: ValueProjection<State>,
   stored: EncodedValue | null,
+  key?: string,
 ): State {
-  const { state: schema } = projection.options
   if (stored === null) return initialState(projection)
-  const state = decodeTexts(stored) as State
-  if (schema === undefined) return state
-  const what = `the stored state of ${projection.name}`
-  return readBySchema(what, schema, state, (error) => invalid(projection, what, error)) as State
+  const { name, options, version } = projection
+  const { state: schema, stateVersion = 1, upcastState = {} } = options
+  const what =
+    key === undefined ? `the stored state of ${name}` : `the state of ${name} for "${key}"`
+  const unreadable = (reason: string, cause: unknown): TidemarkError =>
+    new TidemarkError('TIDEMARK_PROJECTION_UNREADABLE', `${what} cannot be read: ${reason}`, {
+      details: { projection: name, version, ...(key === undefined ? {} : { key }) },
+      cause,
+    })
+  const { version: from, encoded } = versionOf(stored)
+  if (from > stateVersion) {
+    throw new TidemarkError(
+      'TIDEMARK_PROJECTION_TOO_NEW',
+      `${what} has version ${from}, and this process knows it up to version ${stateVersion}`,
+      { details: { projection: name, version: from, known: stateVersion } },
+    )
+  }
+  let state: unknown
+  try {
+    state = decodeTexts(encoded)
+    for (let at = from; at < stateVersion; at++) {
+      state = (upcastState[at] as (old: unknown) => unknown)(state)
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    throw unreadable(`upcastState of version ${from} failed: ${reason}`, error)
+  }
+  // Copied, as what a schema makes is: an upcaster may answer an object that it keeps.
+  if (schema === undefined) return (from < stateVersion ? copyOf(what, state) : state) as State
+  return readBySchema(what, schema, state, (error) => {
+    const [issue] = error.issues
+    const path = issue?.path.map(String).join('.') || '(state)'
+    return unreadable(`it is invalid at ${path}: ${issue?.message ?? ''}`, error)
+  }) as State
 }
 
 /** The initial state, as a value of its own: `initial` may answer the same object each time. */

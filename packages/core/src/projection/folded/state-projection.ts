@@ -7,9 +7,10 @@ import type { Lease } from '../../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../../listener/read/consumer.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 import { StateHandling } from './state-handling.ts'
+import type { StateVersionOptions } from './state-version.ts'
 
 /** A projection whose state is one value, stored beside its cursor. */
-export interface StateProjectionOptions<State> extends ProjectionOptions {
+export interface StateProjectionOptions<State> extends ProjectionOptions, StateVersionOptions {
   /** The state before the first event. */
   readonly initial: () => State
   /** Checks the stored state when it is loaded. Defaults to no check. */
@@ -32,6 +33,11 @@ export class StateProjection<State> extends Projection<Reducer<State>> implement
   ) {
     super(name, options, 1000, handlers)
     this.options = options
+  }
+
+  /** The version of its stored state that this process reads. */
+  get stateVersion(): number {
+    return this.options.stateVersion ?? 1
   }
 
   /** Adds a reducer: the state after the event, made from the state before it. It must be pure. */

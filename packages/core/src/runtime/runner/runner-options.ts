@@ -2,6 +2,8 @@ import { largestInteger } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { declaredRetention } from '../../job/declared/retention.ts'
 import type { JobRunnerOptions } from '../../job/running/job-runner.ts'
+import { checkPruneOptions } from '../../outbox/kept/admin.ts'
+import type { PruneOptions } from '../../outbox/kept/prune-plan.ts'
 import type { DoorbellOptions } from '../../outbox/woken/doorbell.ts'
 
 /** How a runner works. All times in milliseconds. */
@@ -44,6 +46,12 @@ export interface RunnerOptions {
   readonly partitionSize?: number
   /** How long idempotency keys are kept. Defaults to for ever. */
   readonly keepIdempotencyKeys?: number
+  /**
+   * How long the outbox is kept, as `outbox.prune` takes it: whole partitions whose events are older are dropped
+   * or archived, unless somebody needs them. A number is `olderThan`, in milliseconds. It takes the owner of the tables.
+   * Defaults to for ever.
+   */
+  readonly keepEvents?: number | (PruneOptions & { readonly olderThan: number })
   /** How jobs run here; false: not at all. Defaults to 10 side by side in each queue. */
   readonly jobs?: JobRunnerOptions | false
 }
@@ -66,7 +74,8 @@ const wholeRunnerOptions = new Map([
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkRunnerOptions(options: RunnerOptions): void {
-  const known = [...wholeRunnerOptions.keys(), 'handleSignals', 'sharePool', 'doorbell', 'jobs']
+  const others = ['handleSignals', 'sharePool', 'doorbell', 'jobs', 'keepEvents']
+  const known = [...wholeRunnerOptions.keys(), ...others]
   rejectUnknownOptions('start', options, known)
   for (const [name, [least, most]] of wholeRunnerOptions) {
     const value = options[name]
@@ -76,6 +85,7 @@ export function checkRunnerOptions(options: RunnerOptions): void {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
     rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
   }
+  if (options.keepEvents !== undefined) keptEvents(options.keepEvents)
   if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
 }
 
@@ -95,4 +105,16 @@ function checkJobOptions(options: JobRunnerOptions): void {
   if (options.retention !== undefined) declaredRetention('start: jobs', options.retention)
   requireWhole('start: jobs', 'connections', connections, 1)
   requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
+}
+
+/**
+ * Which partitions go, as pruning takes it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ */
+export function keptEvents(keep: NonNullable<RunnerOptions['keepEvents']>): PruneOptions {
+  const options = typeof keep === 'number' ? { olderThan: keep } : keep
+  requireWhole('start: keepEvents', 'olderThan', options.olderThan, 0)
+  checkPruneOptions('start: keepEvents', options)
+  return options
 }

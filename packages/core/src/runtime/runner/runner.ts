@@ -30,7 +30,7 @@ import { PublisherWatch } from '../upkeep/publisher-watch.ts'
 import { JobWork } from './job-work.ts'
 import { Partitions } from './partitions.ts'
 import { poolShares } from './pool-shares.ts'
-import type { RunnerOptions } from './runner-options.ts'
+import { keptEvents, type RunnerOptions } from './runner-options.ts'
 import { Session } from './session.ts'
 import { stopOnSignals } from './signals.ts'
 import { every, supervise } from './supervise.ts'
@@ -136,6 +136,7 @@ export class Runner implements AsyncDisposable {
       silence: this.#leaseDuration * 6,
       partitionSize: options.partitionSize ?? 10_000_000,
       keepKeys: options.keepIdempotencyKeys,
+      keepEvents: options.keepEvents === undefined ? undefined : keptEvents(options.keepEvents),
       // Somewhat less, so that a round is not missed by a few milliseconds.
       sampleInterval: this.#maintenanceInterval * 0.9,
       jobs: new JobKeeper(

@@ -9,6 +9,8 @@ import { errorCodeOf } from '../../errors/postgres-error.ts'
 import type { OutputSweep } from '../../job/outputs/output-sweep.ts'
 import type { JobKeeper } from '../../job/running/job-keeper.ts'
 import { hasStrays } from '../../outbox/kept/partitions.ts'
+import type { PruneOptions } from '../../outbox/kept/prune-plan.ts'
+import { prune } from '../../outbox/kept/prune.ts'
 import { detectSkips } from '../../outbox/ordered/skip-detector.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
@@ -23,6 +25,8 @@ export interface MaintenanceEnvironment {
   readonly partitionSize: number
   /** How long idempotency keys are kept, in milliseconds; undefined: for ever. */
   readonly keepKeys: number | undefined
+  /** Which partitions of the outbox go; undefined: none. */
+  readonly keepEvents: PruneOptions | undefined
   /** How often a horizon is sampled, in milliseconds. */
   readonly sampleInterval: number
   /** What looks after the history of jobs. */
@@ -34,6 +38,8 @@ export interface MaintenanceEnvironment {
 // Making a partition waits for whoever reads the outbox in a long transaction, and everybody else queues behind it.
 const lockTimeout = 1_000
 const mostSilence = 600_000
+// After how many milliseconds a partition that somebody needs is looked at again.
+const pruneAgain = 3_600_000
 
 /**
  * What any process does now and then for all of them. Each part stands alone: one that fails is logged, and does not
@@ -43,6 +49,9 @@ export class Maintenance {
   readonly #environment: MaintenanceEnvironment
   #strayAlarm = 0
   #silence = 60_000
+  #pruneAgain = 0
+  /** Why the last partition was not pruned, as it was logged. */
+  #pruneStopped: string | null = null
 
   constructor(environment: MaintenanceEnvironment) {
     this.#environment = environment
@@ -50,7 +59,7 @@ export class Maintenance {
 
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys, jobs, outputs } = this.#environment
+    const { database, schema, silence, keepKeys, keepEvents, jobs, outputs } = this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
     await this.#attempt('partitions', () => this.#makePartitions())
@@ -60,6 +69,7 @@ export class Maintenance {
     await run(database, sweepStates(schema), [])
     await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    if (keepEvents !== undefined) await this.#attempt('old events', () => this.#prune(keepEvents))
     // The last: it waits for what is not ours.
     await this.#attempt('the store of outputs', async () => void (await outputs.run()))
   }
@@ -83,6 +93,24 @@ export class Maintenance {
       await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
       await run(transaction, ensurePartitions(schema), [partitionSize])
     })
+  }
+
+  async #prune(options: PruneOptions): Promise<void> {
+    const { database, schema, logger } = this.#environment
+    if (Date.now() < this.#pruneAgain) return
+    const { partitions, stopped } = await prune(database, schema, options)
+    const names = partitions.map(({ partition }) => partition.name)
+    if (names.length > 0) logger.info({ partitions: names }, `pruned ${names.join(', ')}`)
+    const { reason = null } = stopped ?? {}
+    if (stopped === undefined || reason === 'age' || reason === 'horizon') return
+    // It is old enough and stays all the same. To find that out, all of it was read: not each minute.
+    if (reason !== 'unread') this.#pruneAgain = Date.now() + pruneAgain
+    if (stopped.because === this.#pruneStopped) return
+    this.#pruneStopped = stopped.because
+    logger.info(
+      { partition: stopped.partition.name, reason },
+      `${stopped.partition.name} is not pruned: ${stopped.because}`,
+    )
   }
 
   /** Events in the default partition: their range can get no partition until they are moved. */

@@ -4,7 +4,7 @@ import type { Database } from '../../database/pool.ts'
 import { registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import type { JobRegistry } from '../../job/defined/job-registry.ts'
-import type { Consumer } from '../../listener/read/consumer.ts'
+import { stateTypeOf, type Consumer } from '../../listener/read/consumer.ts'
 
 /** What a process says of itself to the others. */
 export interface PresenceEnvironment {
@@ -47,8 +47,9 @@ export class Presence {
 
   #definitions(): object[] {
     const { consumers, jobs } = this.#environment
-    const listeners = consumers.map(({ name, kind, version, types, events }) => {
-      return { name, kind, version, types: [...types], versions: versionsOf(events) }
+    const listeners = consumers.map((consumer) => {
+      const { name, kind, version, types } = consumer
+      return { name, kind, version, types: [...types], versions: versionsOf(consumer) }
     })
     if (jobs === undefined) return listeners
     const schedules = jobs.schedules.map(
@@ -60,11 +61,11 @@ export class Presence {
   }
 }
 
-/** The version of each stored type that the definitions know. */
-function versionsOf(events: Consumer['events']): Record<string, number> {
-  return Object.fromEntries(
-    events.flatMap(({ type, aliases, version }) =>
-      [type, ...aliases].map((name) => [name, version]),
-    ),
+/** The version of each stored type that its definitions know, and that of its state. */
+function versionsOf({ name, events, stateVersion }: Consumer): Record<string, number> {
+  const versions = events.flatMap(({ type, aliases, version }) =>
+    [type, ...aliases].map((stored) => [stored, version] as const),
   )
+  if (stateVersion !== undefined) versions.push([stateTypeOf(name), stateVersion])
+  return Object.fromEntries(versions)
 }

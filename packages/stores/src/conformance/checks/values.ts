@@ -124,10 +124,11 @@ export const valueChecks: Checks<
   async ttl(subject) {
     await using store = subject.open()
     const name = unique('brief')
-    const keys = [unique('brief'), unique('brief')]
-    for (const key of keys) {
-      const { createdAt, expiresAt } = await store.create(key, { value: 1, name, ttl: 300 })
-      assert.equal((expiresAt?.getTime() ?? 0) - createdAt.getTime(), 300)
+    const keys = [unique('long'), unique('brief')]
+    for (const [index, ttl] of [600_000, 300].entries()) {
+      const key = keys[index] as string
+      const { createdAt, expiresAt } = await store.create(key, { value: 1, name, ttl })
+      assert.equal((expiresAt?.getTime() ?? 0) - createdAt.getTime(), ttl)
     }
     await store.update(keys[0] as string, { ttl: 3_600_000 })
     await until('the state expires', async () => (await store.get(keys[1] as string)) === undefined)
