@@ -150,7 +150,7 @@ export default defineConfig({
     { files: ['**/fixtures/**'], rules: { 'vitest/expect-expect': 'off' } },
     // Nest's modules and tokens are classes, whatever is in them.
     {
-      files: ['packages/nestjs/**', 'examples/nest/**'],
+      files: ['packages/nestjs/**', 'examples/nest/**', 'test/consumers/programs/**'],
       rules: {
         'typescript/no-extraneous-class': 'off',
         // It extends `Reflect`, and exports nothing.

@@ -97,17 +97,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
         -- Also what has stopped for a pause that was taken back meanwhile.
         ELSE 'queued' END
+      -- It is cancelled when the children have ended that it waits for.
+      WHEN what = 'held' THEN 'scheduled'
       -- Asked, and done when the attempt stops.
       WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
     WHEN 'scheduled' THEN CASE what
       WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
-      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'replace later' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'queued' THEN CASE what
       WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
-      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'held' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'paused' THEN CASE what
-      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
-      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
     -- Completed jobs stay so.
     WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
@@ -197,6 +200,7 @@ CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
 
 -- The jobs that others wait for as their children, whoever has spawned them.
 CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+CREATE INDEX job_steps_parents ON :"schema".job_steps (job) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (

@@ -445,7 +445,8 @@ BEGIN
     WHERE c.sequence <> upto OR fresh <> '{}';
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
-    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    SELECT j.id FROM :"schema".jobs j
+    WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL AND j.requested IS NULL
     ORDER BY j.id FOR UPDATE SKIP LOCKED);
   -- A job that somebody holds just now is woken next time.
   INSERT INTO :"schema".job_wakes (job)
@@ -467,21 +468,42 @@ BEGIN
     WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
--- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other.
-CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whether a job has begun children that have not ended and that its cancellation waits for.
+CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
+    WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+$$;
+
+-- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other. While
+-- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. A trigger, so that
+-- it makes no difference by which way a job comes to be cancelled.
+CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
   SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
   ON CONFLICT DO NOTHING;
-  RETURN NULL;
+  IF :"schema".awaits_children(NEW.id) THEN
+    INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    DELETE FROM :"schema".job_waits w WHERE w.job = NEW.id;
+    NEW.status := :"schema".job_after(OLD.status, OLD.requested, 'held');
+    NEW.requested := 'cancel';
+    NEW.run_at := 'infinity';
+    NEW.waiting := '{"for": "children", "then": "cancelled"}';
+    NEW.finished_at := NULL;
+    NEW.parked := NULL;
+  END IF;
+  RETURN NEW;
 END $$;
 
-CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON :"schema".jobs FOR EACH ROW
   WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
-  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+  EXECUTE FUNCTION :"schema".cancel_parent();
 
--- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+-- Cancels the children of cancelled parents, or asks those that run, and parents that were held. One that somebody holds
+-- is left for the next time.
 CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   children uuid[];
@@ -489,14 +511,18 @@ BEGIN
   IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
   children := ARRAY(
     SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    WHERE j.requested IS DISTINCT FROM 'cancel' OR j.status <> 'scheduled' OR NOT :"schema".awaits_children(j.id)
     ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
   UPDATE :"schema".jobs j
   SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
     finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
     status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
   WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  -- One that is held itself by now stays.
   DELETE FROM :"schema".job_cancellations c
-  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
+  WHERE (c.child = ANY (children) AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.id = c.child AND j.status = 'scheduled' AND j.requested = 'cancel'))
+    OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.

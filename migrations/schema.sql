@@ -275,6 +275,7 @@ CREATE TABLE tidemark.job_steps (
 );
 CREATE INDEX job_steps_children ON tidemark.job_steps USING btree (((output ->> 'child'::text))) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
 CREATE INDEX job_steps_events ON tidemark.job_steps USING btree (job) WHERE (kind = 'event'::text);
+CREATE INDEX job_steps_parents ON tidemark.job_steps USING btree (job) WHERE ((kind = 'child'::text) AND ("position" IS NULL));
 
 CREATE TABLE tidemark.job_wait_cursor (
   one boolean NOT NULL DEFAULT true,
@@ -377,11 +378,11 @@ CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, na
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
+CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.cancel_parent();
 CREATE TRIGGER count_changed_job AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN ((((old.name <> new.name) OR ((old.status <> new.status) AND (NOT ((old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) AND (current_setting('tidemark.jobs_counted'::text, true) IS DISTINCT FROM 'yes'::text))) EXECUTE FUNCTION tidemark.count_changed_job();
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON tidemark.jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_deleted_jobs();
 CREATE TRIGGER count_spawned_jobs AFTER INSERT ON tidemark.jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_spawned_jobs();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.forget_job_counts();
-CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.note_cancelled_parent();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
@@ -723,6 +724,17 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.awaits_children(parent uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT EXISTS (
+    SELECT FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
+    WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+$function$;
+
 CREATE OR REPLACE FUNCTION tidemark.cancel_children()
  RETURNS void
  LANGUAGE plpgsql
@@ -733,14 +745,40 @@ BEGIN
   IF NOT EXISTS (SELECT FROM "tidemark".job_cancellations) THEN RETURN; END IF;
   children := ARRAY(
     SELECT j.id FROM "tidemark".jobs j JOIN "tidemark".job_cancellations c ON c.child = j.id
+    WHERE j.requested IS DISTINCT FROM 'cancel' OR j.status <> 'scheduled' OR NOT "tidemark".awaits_children(j.id)
     ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
   UPDATE "tidemark".jobs j
   SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
     finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
     status = "tidemark".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
   WHERE j.id = ANY (children) AND "tidemark".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  -- One that is held itself by now stays.
   DELETE FROM "tidemark".job_cancellations c
-  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+  WHERE (c.child = ANY (children) AND NOT EXISTS (
+      SELECT FROM "tidemark".jobs j WHERE j.id = c.child AND j.status = 'scheduled' AND j.requested = 'cancel'))
+    OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.cancel_parent()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  INSERT INTO "tidemark".job_cancellations (child)
+  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  ON CONFLICT DO NOTHING;
+  IF "tidemark".awaits_children(NEW.id) THEN
+    INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    DELETE FROM "tidemark".job_waits w WHERE w.job = NEW.id;
+    NEW.status := "tidemark".job_after(OLD.status, OLD.requested, 'held');
+    NEW.requested := 'cancel';
+    NEW.run_at := 'infinity';
+    NEW.waiting := '{"for": "children", "then": "cancelled"}';
+    NEW.finished_at := NULL;
+    NEW.parked := NULL;
+  END IF;
+  RETURN NEW;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
@@ -1189,17 +1227,20 @@ AS $function$
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
         -- Also what has stopped for a pause that was taken back meanwhile.
         ELSE 'queued' END
+      -- It is cancelled when the children have ended that it waits for.
+      WHEN what = 'held' THEN 'scheduled'
       -- Asked, and done when the attempt stops.
       WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
     WHEN 'scheduled' THEN CASE what
       WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
-      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'replace later' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'queued' THEN CASE what
       WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
-      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'held' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'paused' THEN CASE what
-      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
-      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
     -- Completed jobs stay so.
     WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
@@ -1351,18 +1392,6 @@ BEGIN
   IF pg_sequence_last_value('"tidemark".armed'::regclass) IS DISTINCT FROM wanted THEN
     PERFORM setval('"tidemark".armed'::regclass, wanted);
   END IF;
-  RETURN NULL;
-END $function$;
-
-CREATE OR REPLACE FUNCTION tidemark.note_cancelled_parent()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  INSERT INTO "tidemark".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
-  ON CONFLICT DO NOTHING;
   RETURN NULL;
 END $function$;
 
@@ -1785,7 +1814,8 @@ BEGIN
     WHERE c.sequence <> upto OR fresh <> '{}';
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
-    SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    SELECT j.id FROM "tidemark".jobs j
+    WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL AND j.requested IS NULL
     ORDER BY j.id FOR UPDATE SKIP LOCKED);
   -- A job that somebody holds just now is woken next time.
   INSERT INTO "tidemark".job_wakes (job)

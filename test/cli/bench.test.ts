@@ -1,6 +1,7 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { countAll, timeEach } from '../../packages/cli/src/bench/sample.ts'
 import { tidemark, tidemarkJson, TidemarkProcess, TidemarkTask } from './tidemark.ts'
 
 let database: TestDatabase
@@ -91,3 +92,24 @@ test.each(['latency', 'publishing', 'jobs'])('Ctrl-C during %s drops it, too', a
   expect((await command.answer()).code).toBe(exitCode.failure)
   expect(await schemas()).toEqual([])
 })
+
+test.each([0, 100])(
+  'what it costs to begin is not taken for what a round costs, in %i ms',
+  async (duration) => {
+    let now = 0
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now)
+    // The first time opens a connection.
+    const work = async (): Promise<number> => {
+      now += now === 0 ? 1000 : 1
+      return 1
+    }
+    const limits = { duration, stopped: new AbortController().signal }
+    try {
+      expect(await countAll('counted', limits, 1, work)).toMatchObject({ rate: 1000 })
+      now = 0
+      expect(await timeEach('timed', limits, work)).toMatchObject({ p50: 1, p99: 1 })
+    } finally {
+      clock.mockRestore()
+    }
+  },
+)

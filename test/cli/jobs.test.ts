@@ -136,6 +136,17 @@ test('one job is steered by its id; many only with --yes, after saying how many'
   expect(unknown.stderr).toContain('TIDEMARK_UNKNOWN_JOB')
 })
 
+test('a job is told something, and a job that is not there or has finished is not', async () => {
+  const id = await spawn('pack', '{"order":"o-1"}')
+  const told = await project.json('job', 'signal', id, 'approved', '{"by":"ada"}')
+  expect(told.value).toEqual({ id, signal: 'approved' })
+  const { rows } = await project.database.query('select name, payload from tidemark.job_signals')
+  expect(rows).toEqual([{ name: 'approved', payload: { by: 'ada' } }])
+  expect((await project.call('job', 'signal', id, 'approved', '{by')).code).toBe(exitCode.usage)
+  await project.call('job', 'cancel', id)
+  expect((await project.call('job', 'signal', id, 'approved')).stderr).toContain('takes no signals')
+})
+
 test('a running job is asked to stop; who stops following does not stop it', async () => {
   await using _ = await project.worker()
   const id = await spawn('pack', '{"order": "endless"}')

@@ -63,7 +63,7 @@ test('a second definition is shown with its error', async () => {
   const again = defineEvent('accounts.opened', {
     payload: z.object({ amount: z.bigint() }),
     version: 2,
-    upcast: { 1: (payload: unknown) => payload },
+    upcast: { 1: (payload: { amount: bigint }) => payload },
   })
   await checkShown('TIDEMARK_EVENT_REDEFINED', () => defineApp({ modules: [opened, again] }))
 })

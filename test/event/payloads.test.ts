@@ -93,8 +93,8 @@ test('an older event is brought up to the present version by its upcasters, one 
     payload: z.object({ city: z.string(), street: z.string(), at: z.bigint() }),
     upcast: {
       1: ({ place }: { place: string }) => ({
-        city: place.split(', ')[1],
-        street: place.split(', ')[0],
+        city: place.split(', ')[1] ?? '',
+        street: place.split(', ')[0] ?? '',
       }),
       2: (old: { city: string; street: string }) => ({ ...old, at: 0n }),
     },

@@ -162,6 +162,30 @@ test('jobs are paused, resumed, reprioritised, cancelled and retried', async () 
   expect(await app.jobs.get(id)).toMatchObject({ triggeredBy: 'http' })
 })
 
+test('a job is told something by a signal, and is refused what is none', async () => {
+  const { id } = await app.jobs.spawn(sendEmail, { to: 'ada@example.com' })
+  const tell = async (body: unknown) => client.send('POST', `/jobs/${id}/signals`, body)
+  const payload = { by: ['ada'], at: null }
+  const told = { status: 202, body: { id, name: 'approved' } }
+  expect(await tell({ name: 'approved', payload })).toMatchObject(told)
+  expect(await tell({ name: 'approved' })).toMatchObject(told)
+  const { rows } = await database.query(
+    'select name, payload from tidemark.job_signals where job = $1 order by number',
+    [id],
+  )
+  expect(rows).toEqual([
+    { name: 'approved', payload },
+    { name: 'approved', payload: null },
+  ])
+  const wrong = [{}, { name: '' }, { name: 'a\u0000' }, { name: 'é'.repeat(1000) }, { name: 7 }]
+  for (const body of [...wrong, { name: 'a', payload: '\u0000' }, { name: 'a', what: 1 }, []]) {
+    const { status } = await tell(body)
+    expect([body, [400, 422].includes(status)]).toEqual([body, true])
+  }
+  await app.jobs.cancel(id)
+  expect(await tell({ name: 'approved' })).toMatchObject({ status: 409 })
+})
+
 test('types are listed with their schemas and who runs them, and whether they can be spawned here', async () => {
   const elsewhere = defineJob('elsewhere', { input: z.object({}), run: () => {} })
   await using other = appOn(database, [elsewhere, sendEmail])

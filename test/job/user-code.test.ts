@@ -84,7 +84,8 @@ test('a schema or an upcaster that throws or answers a promise fails the job for
     promises: defineJob('promises', {
       ...older,
       version: 2,
-      upcast: { 1: () => Promise.reject(new Error('asynchronous')) },
+      // A program without types may.
+      upcast: { 1: () => Promise.reject(new Error('asynchronous')) as never },
       run: () => {},
     }),
     refines: defineJob('refines', {

@@ -42,7 +42,9 @@ const placedNow = defineEvent('shop.placed', {
     at: z.date(),
     currency: z.string(),
   }),
-  upcast: { 1: (payload) => ({ ...(payload as object), currency: 'EUR' }) },
+  upcast: {
+    1: (payload: { order: string; cents: bigint; at: Date }) => ({ ...payload, currency: 'EUR' }),
+  },
 })
 
 /** An application with something of everything that is stored, in two releases. */

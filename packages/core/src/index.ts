@@ -40,7 +40,6 @@ export {
   type EventDraft,
   type EventOptions,
   type PayloadOf,
-  type Upcaster,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
 export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
@@ -116,6 +115,7 @@ export {
   type Listener,
   type ListenerOptions,
 } from './listener/defined/define-listener.ts'
+export type { Upcaster, UpcasterChain, Upcasting } from './event/upcasters.ts'
 export type { EventOf } from './event/recorded-event.ts'
 export type { Handler } from './listener/declared/handler-context.ts'
 export type {

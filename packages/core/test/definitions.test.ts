@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import {
+  defineJob,
+  type UpcasterChain,
   defineApp,
   defineEvent,
   defineListener,
@@ -65,7 +67,7 @@ test('a value that cannot work is refused, and named', () => {
 })
 
 test('a chain of upcasters with a gap, or with one too many, is refused where it is defined', () => {
-  const upcaster = (old: never): unknown => old
+  const upcaster = (old: z.output<typeof payload>) => old
   expect(
     refusal(() => defineEvent('e', { payload, version: 3, upcast: { 1: upcaster } })).text,
   ).toMatch(/cannot read version 2/)
@@ -73,6 +75,37 @@ test('a chain of upcasters with a gap, or with one too many, is refused where it
     /upcaster from version 1, but its version is 1/,
   )
   expect(refusal(() => defineEvent('e', { payload: {} as never })).text).toMatch(/zod schema/)
+})
+
+test('upcasters must answer what the next one takes, and the last one what the schema reads', () => {
+  const options = { payload: z.object({ id: z.string(), cents: z.bigint() }), version: 3 }
+  const first = (old: { account: string }) => ({ id: old.account })
+  const second = (old: { id: string }) => ({ id: old.id, cents: 0n })
+  const good = defineEvent('e', { ...options, upcast: { 1: first, 2: second } })
+  expect(Object.keys(good.upcast)).toEqual(['1', '2'])
+  // What an SQL publisher wrote, which is converted.
+  defineEvent('e', { ...options, upcast: { 1: first, 2: () => ({ id: 'a', cents: '0' }) } })
+  // A chain that was made elsewhere, of which the types know nothing.
+  const made: UpcasterChain = { 1: first, 2: second }
+  defineEvent('e', { ...options, upcast: made })
+
+  const forgets = { 1: first, 2: ({ id }: { id: string }) => ({ id }) }
+  // @ts-expect-error -- the last one forgets a field
+  defineEvent('e', { ...options, upcast: forgets })
+  const breaks = { 1: (old: { account: string }) => old, 2: second }
+  // @ts-expect-error -- the first one answers what the second one does not take
+  defineEvent('e', { ...options, upcast: breaks })
+  const promises = { 1: first, 2: async (old: { id: string }) => second(old) }
+  // @ts-expect-error -- a promise is no payload
+  defineEvent('e', { ...options, upcast: promises })
+
+  const job = { input: options.payload, version: 2, run: () => {}, upcast: { 1: second } }
+  const state = z.object({ page: z.number() }).default({ page: 0 })
+  defineJob('j', { ...job, state, upcastState: { 1: () => ({ page: 1 }) } })
+  // @ts-expect-error -- an input is upcast like a payload
+  defineJob('j', { ...job, upcast: { 1: first } })
+  // @ts-expect-error -- and so is a state
+  defineJob('j', { ...job, state, upcastState: { 1: () => ({ side: 1 }) } })
 })
 
 test('two definitions of one type, and two listeners of one name, are refused', () => {

@@ -3,13 +3,13 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../errors/optio
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from './codec.ts'
 import { checkBySchema, type CheckedValue, type WrittenBy } from './schema-codec.ts'
-
-/** Turns the payload of one version into that of the next. */
-// The parameter is `never` so that users may annotate the shape that they know it had.
-export type Upcaster = (payload: never) => unknown
+import type { UpcasterChain, Upcasting } from './upcasters.ts'
 
 /** How {@link defineEvent} describes an event. */
-export interface EventOptions<Schema extends z.ZodType> {
+export interface EventOptions<
+  Schema extends z.ZodType,
+  Chain extends UpcasterChain = UpcasterChain,
+> {
   /**
    * The schema of the payload. It is checked when the event is made and again when it is read. Codecs (`z.codec`,
    * `z.stringbool`) encode the payload when it is written and decode it when it is read; whatever else changes a value
@@ -19,8 +19,11 @@ export interface EventOptions<Schema extends z.ZodType> {
   readonly payload: Schema
   /** The version of the payload's shape. Defaults to 1. */
   readonly version?: number
-  /** For each earlier version, what turns its payload into that of the next version. */
-  readonly upcast?: Readonly<Record<number, Upcaster>>
+  /**
+   * For each earlier version, what turns its payload into that of the next version. Each must answer what the next one
+   * takes, and the last one what the schema reads.
+   */
+  readonly upcast?: Chain & Upcasting<Chain, z.input<Schema>>
   /**
    * Names that the type had before. Stored events of them are read as events of this type, whose versions they
    * count: to rename a type and change its payload at once, raise `version` too. New events have the new name.
@@ -86,7 +89,7 @@ export interface EventDefinition<Type extends string = string, Payload = unknown
   readonly type: Type
   readonly version: number
   readonly schema: z.ZodType<Payload>
-  readonly upcast: Readonly<Record<number, Upcaster>>
+  readonly upcast: UpcasterChain
   /** The names that it had before. */
   readonly aliases: readonly string[]
   readonly description: string | undefined
@@ -118,9 +121,13 @@ const definitions = new WeakSet<object>()
  * })
  * ```
  */
-export function defineEvent<const Type extends string, Schema extends z.ZodType>(
+export function defineEvent<
+  const Type extends string,
+  Schema extends z.ZodType,
+  Chain extends UpcasterChain = UpcasterChain,
+>(
   type: Type,
-  options: EventOptions<Schema>,
+  options: EventOptions<Schema, Chain>,
 ): EventDefinition<Type, z.output<Schema>, WrittenBy<Schema>> {
   const where = `defineEvent(${JSON.stringify(type)})`
   requireName('defineEvent', type)
@@ -193,11 +200,7 @@ function requireSchema(where: string, schema: unknown): void {
   )
 }
 
-function requireUpcasters(
-  where: string,
-  version: number,
-  upcast: Readonly<Record<number, Upcaster>>,
-): void {
+function requireUpcasters(where: string, version: number, upcast: UpcasterChain): void {
   for (let from = 1; from < version; from++) {
     if (typeof upcast[from] === 'function') continue
     throw new TidemarkError(

@@ -18,6 +18,7 @@ export type JobAction =
   | 'pause'
   | 'resume'
   | 'retry'
+  | 'signal'
   | 'reprioritise'
   | 'delete'
   /** Many jobs at once, by a selection in the body. */
@@ -101,6 +102,7 @@ const steering = [
   'pause',
   'resume',
   'retry',
+  'signal',
   'reprioritise',
   'delete',
   'cancelMany',

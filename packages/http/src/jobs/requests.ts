@@ -57,6 +57,17 @@ export const patchBody: z.ZodType<{ readonly priority: number | PriorityName }> 
   priority: priority.describe('Lower runs first. By name: -100, -10, 0, 10 and 100.'),
 })
 
+/** What a job is told. */
+export interface SignalBody {
+  readonly name: string
+  readonly payload?: unknown
+}
+
+export const signalBody: z.ZodType<SignalBody> = z.strictObject({
+  name: text.describe('The name that the job asks for with `ctx.waitForSignal`.'),
+  payload: z.unknown().optional().describe('What the job is given. Defaults to null.'),
+})
+
 /** An empty object, or nothing. */
 export const emptyBody: z.ZodType<object> = z.strictObject({})
 

@@ -6,7 +6,14 @@ import type { ApiEnv, Gate } from '../access/gate.ts'
 import { readBody } from '../answers/json-body.ts'
 import { jsonResponse } from '../answers/json.ts'
 import { invalidRequest } from '../answers/problem.ts'
-import { bulkBody, emptyBody, patchBody, spawnBody, type SpawnBody } from './requests.ts'
+import {
+  bulkBody,
+  emptyBody,
+  patchBody,
+  signalBody,
+  spawnBody,
+  type SpawnBody,
+} from './requests.ts'
 
 /** What the routes that change something work with. */
 export interface Steering {
@@ -52,6 +59,13 @@ export function addSteering(
   steer('pause', (id) => jobs.pause(id))
   steer('resume', (id) => jobs.resume(id))
   steer('retry', async (id, request) => jobs.retry(id, { triggeredBy: await triggeredBy(request) }))
+
+  routes.post('/jobs/:id/signals', gate.mayWithJob('signal'), limited, async (context) => {
+    const { name, payload = null } = await readBody(context.req, signalBody)
+    const { id } = context.var.job
+    await jobs.signal(id, name, payload)
+    return jsonResponse({ id, name }, 202)
+  })
 
   routes.delete('/jobs/:id', gate.mayWithJob('delete'), async (context) => {
     await jobs.delete(context.var.job.id)

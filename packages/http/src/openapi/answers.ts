@@ -132,8 +132,11 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
   }),
   Steered: z.object({
     id: z.uuid(),
-    status: status.describe('`running` when it was asked and has not heard of it yet.'),
+    status: status.describe(
+      '`running` when it was asked and has not heard of it yet; `scheduled` when it is cancelled once its children have ended.',
+    ),
   }),
+  Signalled: z.object({ id: z.uuid(), name: z.string() }),
   Result: z.object({ status, output: json.optional() }),
   Attempts: z.object({
     attempts: z.array(

@@ -1,6 +1,13 @@
 import type { PublishedJobType } from 'tidemark'
 import { z } from 'zod'
-import { listQuery, logQuery, patchBody, resultQuery, spawnBody } from '../jobs/requests.ts'
+import {
+  listQuery,
+  logQuery,
+  patchBody,
+  resultQuery,
+  signalBody,
+  spawnBody,
+} from '../jobs/requests.ts'
 import { answers } from './answers.ts'
 import {
   answer,
@@ -116,6 +123,15 @@ function generalPaths(): Json {
         'What led to a job and what came of it: events, jobs, steps and waits as a tree in the order of reading',
         'Trace',
       ),
+    },
+    '/jobs/{id}/signals': {
+      parameters: [idParameter],
+      post: {
+        operationId: 'signalJob',
+        summary: 'Tell a job something, which is kept until it asks. 409 when it has finished.',
+        requestBody: jsonBody(inlineSchema(signalBody)),
+        responses: { 202: answer('It is kept', 'Signalled'), default: problem() },
+      },
     },
     '/jobs/{id}/progress': { parameters: [idParameter], get: progressOperation },
     ...Object.fromEntries(

@@ -6,6 +6,7 @@ import { addJobPause } from './pause.ts'
 import { addJobResume } from './resume.ts'
 import { addJobRetry } from './retry.ts'
 import { addJobShow } from './show.ts'
+import { addJobSignal } from './signal.ts'
 import { addJobSpawn } from './spawn.ts'
 import { addJobTrace } from './trace.ts'
 import { addJobTypes } from './types.ts'
@@ -21,5 +22,6 @@ export const commands: readonly AddCommand[] = [
   addJobPause,
   addJobResume,
   addJobDelete,
+  addJobSignal,
   addJobTrace,
 ]

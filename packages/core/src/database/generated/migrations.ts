@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'e2cef897ade8f620b4d77e0d9a84403fc60ec7d6e37ccf548b539b20aa04584d',
+    checksum: '4b13e99050e7105ad98747485cfec7ec9713780bee0751e0cea6dcbe1db71ebf',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -798,17 +798,20 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         WHEN what IN ('retried', 'suspended') THEN 'scheduled'
         -- Also what has stopped for a pause that was taken back meanwhile.
         ELSE 'queued' END
+      -- It is cancelled when the children have ended that it waits for.
+      WHEN what = 'held' THEN 'scheduled'
       -- Asked, and done when the attempt stops.
       WHEN what IN ('cancel', 'pause') OR (what = 'resume' AND requested = 'pause') THEN 'running' END
     WHEN 'scheduled' THEN CASE what
       WHEN 'due' THEN 'queued' WHEN 'retry' THEN 'queued' WHEN 'replace' THEN 'queued'
-      WHEN 'replace later' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'replace later' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'queued' THEN CASE what
       WHEN 'claimed' THEN 'running' WHEN 'replace' THEN 'queued' WHEN 'replace later' THEN 'scheduled'
-      WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
+      WHEN 'held' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled' WHEN 'pause' THEN 'paused' END
     WHEN 'paused' THEN CASE what
-      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'cancel' THEN 'cancelled'
-      WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
+      WHEN 'resume' THEN 'queued' WHEN 'resume early' THEN 'scheduled' WHEN 'held' THEN 'scheduled'
+      WHEN 'cancel' THEN 'cancelled' WHEN 'replace' THEN 'paused' WHEN 'replace later' THEN 'paused' END
     -- Completed jobs stay so.
     WHEN 'failed' THEN CASE what WHEN 'retry' THEN 'queued' END
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
@@ -898,6 +901,7 @@ CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
 
 -- The jobs that others wait for as their children, whoever has spawned them.
 CREATE INDEX job_steps_children ON :"schema".job_steps ((output ->> 'child')) WHERE kind = 'child' AND position IS NULL;
+CREATE INDEX job_steps_parents ON :"schema".job_steps (job) WHERE kind = 'child' AND position IS NULL;
 
 -- What was said to a job, kept until it asks.
 CREATE TABLE :"schema".job_signals (
@@ -1265,7 +1269,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27',
+    checksum: '8615efc26e5de943cfb217af7b96e3be6534c7e952f2ee5a0b9567b84473e110',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1713,7 +1717,8 @@ BEGIN
     WHERE c.sequence <> upto OR fresh <> '{}';
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
-    SELECT j.id FROM :"schema".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
+    SELECT j.id FROM :"schema".jobs j
+    WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL AND j.requested IS NULL
     ORDER BY j.id FOR UPDATE SKIP LOCKED);
   -- A job that somebody holds just now is woken next time.
   INSERT INTO :"schema".job_wakes (job)
@@ -1735,21 +1740,42 @@ BEGIN
     WHERE p.types && pruned_after.types AND p.upper_bound > pruned_after.after + 1);
 END $$;
 
--- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other.
-CREATE FUNCTION :"schema".note_cancelled_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whether a job has begun children that have not ended and that its cancellation waits for.
+CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
+    WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.status NOT IN ('completed', 'failed', 'cancelled'))
+$$;
+
+-- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other. While
+-- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. A trigger, so that
+-- it makes no difference by which way a job comes to be cancelled.
+CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
   SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
   ON CONFLICT DO NOTHING;
-  RETURN NULL;
+  IF :"schema".awaits_children(NEW.id) THEN
+    INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    DELETE FROM :"schema".job_waits w WHERE w.job = NEW.id;
+    NEW.status := :"schema".job_after(OLD.status, OLD.requested, 'held');
+    NEW.requested := 'cancel';
+    NEW.run_at := 'infinity';
+    NEW.waiting := '{"for": "children", "then": "cancelled"}';
+    NEW.finished_at := NULL;
+    NEW.parked := NULL;
+  END IF;
+  RETURN NEW;
 END $$;
 
-CREATE TRIGGER note_cancelled_parent AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
+CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON :"schema".jobs FOR EACH ROW
   WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
-  EXECUTE FUNCTION :"schema".note_cancelled_parent();
+  EXECUTE FUNCTION :"schema".cancel_parent();
 
--- Cancels the children of cancelled parents, or asks those that run. One that somebody holds is left for the next time.
+-- Cancels the children of cancelled parents, or asks those that run, and parents that were held. One that somebody holds
+-- is left for the next time.
 CREATE FUNCTION :"schema".cancel_children() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   children uuid[];
@@ -1757,14 +1783,18 @@ BEGIN
   IF NOT EXISTS (SELECT FROM :"schema".job_cancellations) THEN RETURN; END IF;
   children := ARRAY(
     SELECT j.id FROM :"schema".jobs j JOIN :"schema".job_cancellations c ON c.child = j.id
+    WHERE j.requested IS DISTINCT FROM 'cancel' OR j.status <> 'scheduled' OR NOT :"schema".awaits_children(j.id)
     ORDER BY j.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED);
   UPDATE :"schema".jobs j
   SET requested = CASE WHEN j.status = 'running' THEN 'cancel' END,
     finished_at = CASE WHEN j.status = 'running' THEN j.finished_at ELSE clock_timestamp() END,
     status = :"schema".job_after(j.status, j.requested, 'cancel'), parked = NULL, waiting = NULL
   WHERE j.id = ANY (children) AND :"schema".job_after(j.status, j.requested, 'cancel') IS NOT NULL;
+  -- One that is held itself by now stays.
   DELETE FROM :"schema".job_cancellations c
-  WHERE c.child = ANY (children) OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
+  WHERE (c.child = ANY (children) AND NOT EXISTS (
+      SELECT FROM :"schema".jobs j WHERE j.id = c.child AND j.status = 'scheduled' AND j.requested = 'cancel'))
+    OR NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = c.child);
 END $$;
 
 -- The waits of jobs that have been woken otherwise: by their time, by an operator. Whoever claims a job leaves them.

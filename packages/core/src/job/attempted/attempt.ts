@@ -5,6 +5,7 @@ import {
   type QueryResult,
 } from '../../database/executor.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
+import { after } from '../../database/timer.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import {
   isConnectionError,
@@ -26,8 +27,6 @@ export class Attempt {
   readonly definition: JobDefinition
   readonly environment: JobEnvironment
   readonly startedAt: number = performance.now()
-  /** Whether it was completed in a transaction of its own that has committed. */
-  completed = false
   /** Whether it has stored something that the next attempt goes on from. */
   progressed = false
   readonly #transactions = new Set<OpenTransaction>()
@@ -36,11 +35,41 @@ export class Attempt {
   #cutController: AbortController | undefined
   #interruption: Interruption | undefined
   #over = false
+  #completed = false
+  #commit: PromiseWithResolvers<void> | undefined
+  #seemsLost = false
 
   constructor(job: ClaimedJob, definition: JobDefinition, environment: JobEnvironment) {
     this.job = job
     this.definition = definition
     this.environment = environment
+  }
+
+  /** Whether it was completed in a transaction of its own that has committed. */
+  get completed(): boolean {
+    return this.#completed
+  }
+
+  /** The COMMIT that completes the job is about to be sent: from now on its answer says whose the job is. */
+  beginCommit(): void {
+    this.#commit = Promise.withResolvers<void>()
+  }
+
+  /** It was answered, or failed. */
+  endCommit(committed: boolean): void {
+    if (committed) this.#completed = true
+    this.#commit?.resolve()
+    this.#commit = undefined
+    if (!this.#completed && this.#seemsLost) this.interrupt('lost')
+  }
+
+  /** Resolves when no COMMIT is under way that completes the job, or `patience` milliseconds have passed. */
+  async answered(patience: number): Promise<void> {
+    if (this.#commit === undefined) return
+    const late = Promise.withResolvers<void>()
+    const timer = after(patience, () => late.resolve())
+    await Promise.race([this.#commit.promise, late.promise])
+    timer.clear()
   }
 
   /** The parameters that every fenced statement begins with. */
@@ -98,6 +127,11 @@ export class Attempt {
   interrupt(interruption: Interruption): void {
     const before = this.#interruption
     if (this.#over || (before !== undefined && cutsOff(before))) return
+    // A look at the table between COMMIT and its answer finds the job completed, and nobody's any more: its own doing.
+    if (interruption === 'lost' && (this.#completed || this.#commit !== undefined)) {
+      this.#seemsLost = true
+      return
+    }
     // What could not be gone on with is not stopped half-way for something that can wait.
     const canWait = interruption === 'drain' || interruption === 'pause'
     if (canWait && !this.definition.resumable) return

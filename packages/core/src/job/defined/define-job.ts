@@ -2,8 +2,8 @@ import type { z } from 'zod'
 import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { Upcaster } from '../../event/define-event.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
+import type { UpcasterChain, Upcasting } from '../../event/upcasters.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'
 import { priorityOf, type PriorityName } from '../declared/priority.ts'
@@ -24,6 +24,8 @@ export interface JobOptions<
   Output extends z.ZodType,
   State extends z.ZodType,
   Context extends z.ZodType = z.ZodUndefined,
+  Chain extends UpcasterChain = UpcasterChain,
+  StateChain extends UpcasterChain = UpcasterChain,
 > {
   /** The schema of what it works on. It must accept its own output. */
   readonly input: Input
@@ -41,10 +43,13 @@ export interface JobOptions<
   readonly context?: Context
   /** The version of the shape of input and state. Defaults to 1. */
   readonly version?: number
-  /** For each earlier version, what turns its input into that of the next version. */
-  readonly upcast?: Readonly<Record<number, Upcaster>>
+  /**
+   * For each earlier version, what turns its input into that of the next version: what the next one takes, and the last
+   * one what the schema reads.
+   */
+  readonly upcast?: Chain & Upcasting<Chain, z.input<Input>>
   /** For each earlier version, what turns its state into that of the next version. Defaults to no change. */
-  readonly upcastState?: Readonly<Record<number, Upcaster>>
+  readonly upcastState?: StateChain & Upcasting<StateChain, z.input<State>>
   /** What it does, for people. */
   readonly description?: string
   /** Names that it had before: jobs that were spawned by them are run by this definition. */
@@ -129,8 +134,8 @@ export interface JobDefinition<Input = unknown, Output = unknown> {
   /** The queue, where it was given with its limits. */
   readonly definedQueue: QueueDefinition | undefined
   readonly schemas: JobSchemas
-  readonly upcast: Readonly<Record<number, Upcaster>>
-  readonly upcastState: Readonly<Record<number, Upcaster>>
+  readonly upcast: UpcasterChain
+  readonly upcastState: UpcasterChain
   uniqueKey(input: unknown): string | undefined
   concurrencyKey(input: unknown): string | undefined
   /** What its rate limit tells its jobs apart by; empty: nothing. */
@@ -197,14 +202,17 @@ export function defineJob<
   Output extends z.ZodType = z.ZodUnknown,
   State extends z.ZodType = z.ZodUndefined,
   Context extends z.ZodType = z.ZodUndefined,
+  Chain extends UpcasterChain = UpcasterChain,
+  StateChain extends UpcasterChain = UpcasterChain,
 >(
   name: string,
-  options: JobOptions<Input, Output, State, Context>,
+  options: JobOptions<Input, Output, State, Context, Chain, StateChain>,
 ): JobDefinition<WrittenBy<Input>, z.output<Output>> {
   const where = `defineJob(${JSON.stringify(name)})`
   requireName('defineJob', name)
   rejectUnknownOptions(where, options, known)
-  const { version = 1, upcast = {}, concurrency = 1, aliases = [] } = options
+  const { version = 1, concurrency = 1, aliases = [] } = options
+  const upcast: UpcasterChain = options.upcast ?? {}
   const priority = priorityOf(where, options.priority ?? 0)
   requireWhole(where, 'version', version, 1)
   requireWhole(where, 'concurrency', concurrency, 1)

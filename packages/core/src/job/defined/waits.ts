@@ -34,9 +34,9 @@ export interface JobSignalOptions<T> extends JobWaitOptions {
 export interface ChildOptions {
   /**
    * What becomes of the child when its parent is cancelled: `'cancel'`: it is, too, within a second; `'abandon'`: it goes
-   * on alone. Defaults to `'cancel'`.
+   * on alone; `'wait'`: it goes on, and the parent is cancelled when it has ended. Defaults to `'cancel'`.
    */
-  readonly onCancel?: 'cancel' | 'abandon'
+  readonly onCancel?: 'cancel' | 'abandon' | 'wait'
   /**
    * What becomes of the parent when the child has failed or was cancelled: `'throw'`: it gets the error and decides;
    * `'fail'`: it fails at once, and is not tried again. Defaults to `'throw'`.

@@ -56,6 +56,8 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     await Promise.race([branches?.close(), attempt.cut]).catch(() => {
       // It was cut off meanwhile, which decides how it has ended.
     })
+    // Whether the job has completed, the answer to its COMMIT says, and not what cut it off meanwhile.
+    await attempt.answered(patience)
     await context?.flush()
     const outcome = outcomeOf(attempt, error, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
@@ -94,7 +96,7 @@ async function runToEnd(
   return Promise.race([output, attempt.cut, early])
 }
 
-// For branches that do not heed their signal.
+// For branches that do not heed their signal, and answers that do not come.
 const patience = 5_000
 
 /** Lets the branches that the code has left behind see that it is over, and waits until what they do is done. */

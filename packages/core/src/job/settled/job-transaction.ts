@@ -40,7 +40,7 @@ export async function runJobTransaction<T>(
   const startedAt = new Date()
   let used: OpenTransaction | undefined
   let completion: { readonly output: EncodedValue | null } | undefined
-  const [result] = await publishingTransaction(
+  const committing = publishingTransaction(
     transactions,
     outbox,
     { idleTimeout: leaseDuration, foreign: true },
@@ -63,7 +63,10 @@ export async function runJobTransaction<T>(
           const ended = { id: step.id, kind: 'step', output: value, startedAt }
           await memory.end(ended, step.turn, transaction)
         }
-        if (completion !== undefined) await writeCompletion(attempt, transaction, completion.output)
+        if (completion !== undefined) {
+          await writeCompletion(attempt, transaction, completion.output)
+          attempt.beginCommit()
+        }
         return value
       } finally {
         guard.close()
@@ -71,9 +74,15 @@ export async function runJobTransaction<T>(
       }
     },
   )
-  if (used !== undefined) memory.committed(used)
-  if (completion !== undefined) attempt.completed = true
-  return result
+  try {
+    const [result] = await committing
+    if (completion !== undefined) attempt.endCommit(true)
+    if (used !== undefined) memory.committed(used)
+    return result
+  } catch (error) {
+    attempt.endCommit(false)
+    throw error
+  }
 }
 
 /** The guard of a transaction that a job works in. */

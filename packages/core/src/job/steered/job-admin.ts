@@ -257,9 +257,10 @@ export class JobAdmin {
   }
 
   /**
-   * Cancels a job. One that is running is asked to stop, and is cancelled when it does.
+   * Cancels a job. One that is running is asked to stop, and is cancelled when it does. One with children whose
+   * `onCancel` is `'wait'` does nothing more, and is cancelled when they have ended.
    *
-   * @returns `'cancelled'`, or `'running'` when it was asked.
+   * @returns `'cancelled'`; `'running'` when it was asked, `'scheduled'` when it waits for its children.
    * @throws TidemarkError TIDEMARK_UNKNOWN_JOB, or TIDEMARK_JOB_STATUS when it has finished.
    */
   cancel(id: string): Promise<JobStatus> {

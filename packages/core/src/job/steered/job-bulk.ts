@@ -66,7 +66,10 @@ export class JobBulk {
 
   /** Cancels jobs that have not finished. */
   cancel(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('cancel', selection, (id) => this.#jobs.cancel(id))
+    // One that is held until its children have ended was asked, too.
+    return this.#each('cancel', selection, async (id) =>
+      (await this.#jobs.cancel(id)) === 'cancelled' ? 'cancelled' : 'running',
+    )
   }
 
   /** Pauses jobs that have not finished, each until it is resumed. */

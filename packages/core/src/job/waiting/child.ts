@@ -1,6 +1,8 @@
 import { run } from '../../database/executor.ts'
 import { awaitJob } from '../../database/sql/job/awaited-job.ts'
 import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
+import { requireOneOf } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { Turn } from '../attempted/branches.ts'
@@ -44,6 +46,7 @@ export class Child<Output> {
     stored: StoredStep | undefined,
     turn: Turn,
   ): Promise<Output> {
+    checkOptions(this.#id, options)
     const child =
       stored?.text == null
         ? await this.#spawn(input, options)
@@ -141,6 +144,15 @@ export class Child<Output> {
       { details: { id: child, name, status, error } },
     )
   }
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION, before anything is spawned. */
+function checkOptions(id: string, options: ChildOptions): void {
+  const where = `the child ${JSON.stringify(id)}`
+  rejectUnknownOptions(where, options, ['onCancel', 'onFailure', 'retry'])
+  const { onCancel = 'cancel', onFailure = 'throw' } = options
+  requireOneOf(where, 'onCancel', onCancel, ['cancel', 'abandon', 'wait'])
+  requireOneOf(where, 'onFailure', onFailure, ['throw', 'fail'])
 }
 
 function hasEnded(row: ChildRow | undefined): boolean {

@@ -1,6 +1,7 @@
 import { run } from '../../database/executor.ts'
 import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
@@ -59,6 +60,7 @@ export class DurableWaits implements JobWaits {
       id,
       'event',
       async (stored, turn) => {
+        checkOptions(id, options, ['timeout', 'key', 'where', 'after'])
         const begun = begunOf(stored)
         const search = await EventSearch.begin(
           this.attempt.environment,
@@ -107,6 +109,7 @@ export class DurableWaits implements JobWaits {
       id,
       'cursor',
       async (stored, turn) => {
+        checkOptions(id, options, ['timeout'])
         const left = await this.#begin(id, 'cursor', stored, timeoutOf(options), {})
         const look = (): Promise<boolean> => this.#hasReached(target, sequence)
         const reached =
@@ -139,6 +142,7 @@ export class DurableWaits implements JobWaits {
       id,
       'signal',
       async (stored, turn) => {
+        checkOptions(id, options, ['timeout', 'schema'])
         const left = await this.#begin(id, 'signal', stored, timeoutOf(options), {})
         let taken = await this.#takeSignal(id, name, turn)
         if (taken === undefined && left > 0) {
@@ -331,6 +335,11 @@ function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWa
 
 function begunOf(stored: StoredStep | undefined): Begun | undefined {
   return stored?.text == null ? undefined : (JSON.parse(stored.text) as Begun)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION: `{ timout: '1s' }` would wait for ever. */
+function checkOptions(id: string, options: object, known: readonly string[]): void {
+  rejectUnknownOptions(`the wait ${JSON.stringify(id)}`, options, known)
 }
 
 function timeoutOf({ timeout }: JobWaitOptions): number {

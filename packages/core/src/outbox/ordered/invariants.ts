@@ -56,7 +56,7 @@ const ofTriggers = `
     CASE WHEN t.oid IS NULL THEN 'make it again as migrations/schema.sql has it'
       ELSE format('ALTER TABLE %I.%I ENABLE TRIGGER %s', $1, w.tab, w.name) END
   FROM (VALUES ('doorbells', 'note_armed'), ('jobs', 'ring_for_jobs'), ('jobs', 'release_job_key'),
-    ('jobs', 'release_deleted_job_key'), ('jobs', 'note_cancelled_parent'), ('jobs', 'publish_job_transition'),
+    ('jobs', 'release_deleted_job_key'), ('jobs', 'cancel_parent'), ('jobs', 'publish_job_transition'),
     ('jobs', 'publish_job_spawn')) AS w (tab, name)
   JOIN pg_namespace n ON n.nspname = $1
   JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w.tab

@@ -15,7 +15,7 @@ SELECT j.name, j.status, j.attempt, s.progress FROM ${schema}.jobs j
 LEFT JOIN ${schema}.job_states s ON s.job = j.id WHERE j.id = $1::uuid`,
 )
 
-// A job that is running is asked; any other is cancelled here and now.
+// A job that is running is asked; any other is cancelled here and now, or held until its children have ended.
 export const cancelJob: SchemaStatement = statement(
   'cancel_job',
   (schema) => `
@@ -27,6 +27,7 @@ WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'cancel') IS NOT 
 RETURNING status`,
 )
 
+// Not one that is held until its children have ended: it is cancelled then.
 export const pauseJob: SchemaStatement = statement(
   'pause_job',
   (schema) => `
@@ -34,6 +35,7 @@ UPDATE ${schema}.jobs
 SET requested = CASE WHEN status = 'running' THEN coalesce(requested, 'pause') END,
   status = ${schema}.job_after(status, requested, 'pause'), parked = NULL
 WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'pause') IS NOT NULL
+  AND (status <> 'scheduled' OR requested IS NULL)
 RETURNING status`,
 )
 

@@ -145,7 +145,7 @@ export const wakeLively: SchemaStatement = statement(
   (schema) => `
 WITH woken AS (
   UPDATE ${schema}.jobs SET run_at = clock_timestamp()
-  WHERE id = $1::uuid AND token = $2::bigint AND status = 'scheduled' AND waiting IS NOT NULL
+  WHERE id = $1::uuid AND token = $2::bigint AND status = 'scheduled' AND waiting IS NOT NULL AND requested IS NULL
   RETURNING id
 )
 INSERT INTO ${schema}.job_states AS s (job, patience) SELECT w.id, $3::float8 FROM woken w
