@@ -32,6 +32,8 @@ const known: readonly SitePart[] = [
       page('docs/jobs.md', 'jobs', 'Jobs'),
       page('packages/testing/README.md', 'testing', 'Testing'),
       page('docs/orms.md', 'orms', 'With your ORM'),
+      page('docs/nestjs.md', 'nestjs', 'With NestJS'),
+      page('docs/nest-cron-jobs.md', 'nest-cron-jobs', 'Cron jobs of Nest'),
     ],
   },
   {
@@ -39,12 +41,14 @@ const known: readonly SitePart[] = [
     pages: [
       page('docs/http.md', 'http', 'HTTP API'),
       page('docs/relays.md', 'relays', 'Between services'),
+      page('docs/stores.md', 'stores', 'State elsewhere'),
     ],
   },
   {
     title: 'Operate',
     pages: [
       page('docs/operating.md', 'operating', 'Operating'),
+      page('docs/console.md', 'console', 'Console'),
       page('docs/telemetry.md', 'telemetry', 'Telemetry'),
       page('docs/cli.md', 'cli', 'Command line'),
       page('docs/errors.md', 'errors', 'Errors'),
@@ -72,6 +76,7 @@ const known: readonly SitePart[] = [
       page('docs/protocols.md', 'protocols', 'Protocols'),
       page('ARCHITECTURE.md', 'architecture', 'Architecture'),
       page('docs/mutants.md', 'mutants', 'Mutants'),
+      page('docs/faults.md', 'faults', 'Fault harness'),
       page('CONTRIBUTING.md', 'contributing', 'Contributing'),
       page('docs/site/README.md', 'site', 'This site'),
     ],

@@ -10,6 +10,7 @@ export type Pages = Map<string, string>
 
 const repository = new URL('../../', import.meta.url)
 const written = new Map(outline.flatMap(({ pages }) => pages).map((page) => [page.source, page]))
+const pictures = new Set(['.svg', '.png'])
 const languages: Readonly<Record<string, string>> = { '.mjs': 'js', '.yaml': 'yaml', '.ts': 'ts' }
 
 /**
@@ -41,8 +42,9 @@ export async function writePages(pages: Pages, directory: string): Promise<void>
       await writeFile(join(directory, file), text)
     }
   }
-  const plots = new URL('benchmarks/plots/', repository)
-  await cp(plots, join(directory, 'benchmarks/plots'), { recursive: true })
+  for (const folder of ['benchmarks/plots', 'docs/images']) {
+    await cp(new URL(folder, repository), join(directory, 'public', folder), { recursive: true })
+  }
 }
 
 async function withLinks(text: string, page: SitePage, sources: Set<string>): Promise<string> {
@@ -57,11 +59,15 @@ async function withLinks(text: string, page: SitePage, sources: Set<string>): Pr
 }
 
 async function replaceLinks(text: string, page: SitePage, sources: Set<string>): Promise<string> {
-  const pattern = /\]\((?!https?:|mailto:|#)([^)\s]+)\)/g
-  const links = [...text.matchAll(pattern)].map(([, link = '']) => link)
+  // Markdown's links and pictures, and the pictures of HTML.
+  const pattern = /(?<before>\]\(|src(?:set)?=")(?!https?:|mailto:|#)(?<link>[^)"\s]+)/g
+  const links = [...text.matchAll(pattern)].map(({ groups }) => groups?.['link'] ?? '')
   const targets = new Map<string, string>()
   for (const link of links) targets.set(link, await target(link, page, sources))
-  return text.replaceAll(pattern, (_, link: string) => `](${targets.get(link) ?? link})`)
+  return text.replaceAll(
+    pattern,
+    (_, before: string, link: string) => `${before}${targets.get(link) ?? link}`,
+  )
 }
 
 async function target(link: string, page: SitePage, sources: Set<string>): Promise<string> {
@@ -70,11 +76,11 @@ async function target(link: string, page: SitePage, sources: Set<string>): Promi
   const hash = anchor === undefined ? '' : `#${anchor}`
   const found = written.get(source) ?? written.get(`${source}/README.md`)
   if (found !== undefined) return `/${found.page === 'index' ? '' : found.page}${hash}`
-  if (extname(source) === '.svg') return `/${source}`
   const there = await stat(new URL(source, repository)).catch(() => undefined)
   if (there === undefined || source.startsWith('..')) {
     throw new DeadLinkError(`${page.source} links to ${link}, which is not there`)
   }
+  if (pictures.has(extname(source))) return `/${source}`
   if (source.endsWith('.md')) {
     throw new DeadLinkError(
       `${page.source} links to ${link}, which is not in the outline of the site`,

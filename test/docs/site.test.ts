@@ -46,7 +46,7 @@ describe('the pages of the site', () => {
       Object.keys(pages).flatMap((path) => [`/${path}`, `/${path.replace(/\.md$/, '')}`]),
     )
     const dead = links.filter(
-      ({ link }) => link !== '/' && !known.has(link) && !link.endsWith('.svg'),
+      ({ link }) => link !== '/' && !known.has(link) && !/\.(svg|png)$/.test(link),
     )
     expect(dead).toEqual([])
   })

@@ -5,7 +5,7 @@ import {
   type ModuleRef,
 } from '@nestjs/core'
 import { isJobResult, unwrap, type Logger } from 'tidemark'
-import { copyMetadata } from './marks.ts'
+import { copyMetadata } from './decorators/marks.ts'
 
 type Method = (...given: readonly unknown[]) => unknown
 

@@ -8,11 +8,16 @@ export { Tidemark } from './tidemark.ts'
 export { tidemarkOf } from './host.ts'
 export { provideDefinitions, type DefinitionsFactory } from './features.ts'
 
-export { Listener, On } from './listener.ts'
-export { Job, type JobDecorator, type JobMethodOptions, type JobRunnable } from './job.ts'
-export { Scheduled, type ScheduledInput, type ScheduledOptions } from './scheduled.ts'
-export { DistributedLock, heldLock, type LockDecorator } from './distributed-lock.ts'
-export type { AnyMethod, ClassMark, MethodMark } from './marks.ts'
+export { Listener, On } from './decorators/listener.ts'
+export {
+  Job,
+  type JobDecorator,
+  type JobMethodOptions,
+  type JobRunnable,
+} from './decorators/job.ts'
+export { Scheduled, type ScheduledInput, type ScheduledOptions } from './decorators/scheduled.ts'
+export { DistributedLock, heldLock, type LockDecorator } from './decorators/distributed-lock.ts'
+export type { AnyMethod, ClassMark, MethodMark } from './decorators/marks.ts'
 
 export {
   JobsController,

@@ -8,8 +8,8 @@ import type {
   RunJobOptions,
 } from 'tidemark'
 import type { z } from 'zod'
+import { nestLogger } from '../nest-logger.ts'
 import { decoratedMethod, mark, type ClassMark, type MethodMark } from './marks.ts'
-import { nestLogger } from './nest-logger.ts'
 
 /** Something that can be run as a job: a provider with `@Job` or `@Scheduled`. It may ignore what it is given. */
 export interface JobRunnable<Input = never, Output = unknown> {

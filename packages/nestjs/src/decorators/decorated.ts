@@ -9,8 +9,8 @@ import {
   type Module,
 } from 'tidemark'
 import { z } from 'zod'
+import type { Handlers, Provided } from '../handlers.ts'
 import { ownLocks } from './distributed-lock.ts'
-import type { Handlers, Provided } from './handlers.ts'
 import { listenerOf } from './listener.ts'
 import { marksOf, type Mark } from './marks.ts'
 
