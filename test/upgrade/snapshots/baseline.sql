@@ -4,7 +4,7 @@
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
 -- migrated by 4 jobs e2cef897ade8f620b4d77e0d9a84403fc60ec7d6e37ccf548b539b20aa04584d
 -- migrated by 5 job-turns d6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50
--- migrated by 6 job-work 35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27
+-- migrated by 6 job-work 82b19a1cc3961fef793fffc0572c3e99c4e7a91a8377b6321edbf4f871bff665
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c
@@ -1693,10 +1693,15 @@ BEGIN
       OR (a.kind = 'signal' AND EXISTS (
         SELECT FROM "tidemark".job_signals s WHERE s.job = a.job AND s.name = a.target AND s.step IS NULL)));
 
-  -- A snapshot that has missed nothing stays: nothing is written where nothing happens.
-  UPDATE "tidemark".job_wait_cursor c
-    SET sequence = upto, seen = CASE WHEN fresh = '{}' THEN place.seen ELSE sees END
-    WHERE c.sequence <> upto OR fresh <> '{}';
+  -- A snapshot that is older than all waits stays, and nothing is written where nothing happens. One beside which others
+  -- were writing goes on, too: from it each look would walk along the waits that were stored then.
+  IF fresh = '{}' AND NOT EXISTS (
+    SELECT FROM "tidemark".job_waits w WHERE w.kind <> 'cursor' AND w.born >= pg_snapshot_xmin(place.seen))
+  THEN
+    sees := place.seen;
+  END IF;
+  UPDATE "tidemark".job_wait_cursor c SET sequence = upto, seen = sees
+    WHERE c.sequence <> upto OR c.seen::text <> sees::text;
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
     SELECT j.id FROM "tidemark".jobs j WHERE j.id = ANY (ready) AND j.status = 'scheduled' AND j.waiting IS NOT NULL
@@ -1789,7 +1794,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '35a3f6ceaf45e8ab9d90c8fcd3c480eb390c2a4523e80135b14d0e4dd91f0f27');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '82b19a1cc3961fef793fffc0572c3e99c4e7a91a8377b6321edbf4f871bff665');
 
 -- 7 job-story
 -- breaking: no
@@ -2223,39 +2228,39 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('45724497-2abf-4866-b60c-a264186cca05', 'true', '2026-11-28 17:35:53.283221+00');
+('d55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', 'true', '2026-11-28 18:02:50.512677+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 17:35:53.359177+00', '789', '1', '2044fc3a-04ad-45e4-acce-2bfb8eb36e98', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 17:35:53.503294+00', '793', '2', '5175472e-9332-428c-b579-05f1694121b5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 17:35:53.654858+00', '805', '3', '354393a1-115d-42d8-a7bb-d75a1e6ff78f', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 17:35:53.714763+00', '808', NULL, 'e17511cd-e60d-464e-b222-a3288fbeefdf', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 17:35:53.88323+00', '814', NULL, '4cbde31b-c545-49dd-80ea-7eaefb4332ea', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 17:35:53.976568+00', '815', NULL, '4fb1ac60-eef9-4b66-a2d6-1d311320ae92', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 17:35:54.650874+00', '838', NULL, '7f406108-d6ec-4cb8-8f50-3564318ab338', '1', 'job.failed', NULL, '01a2233a-50ce-7000-a9bb-7eceeea04b9e', E'{"job": "01a2233a-50ce-7000-a9bb-7eceeea04b9e", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a2233a-50ce-7000-a9bb-7eceeea04b9e', '01a2233a-50ce-7000-a9bb-7eceeea04b9e', NULL, NULL, NULL);
+('1', '2026-11-28 18:02:50.586026+00', '790', '1', '5f974257-1f26-4382-9000-38d7ccba5948', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 18:02:50.634494+00', '797', '2', '2e301dec-02ef-4944-afdc-d8abec88fadf', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 18:02:50.683653+00', '799', '3', '8bca69e2-1c8a-4d01-b26d-0e7c036a756e', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 18:02:50.709297+00', '806', NULL, '3679f214-cd96-46f9-bbb9-74235941e873', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 18:02:50.741854+00', '812', NULL, 'cb19c9dc-a89e-4d7f-aaed-5a6f0e014f4c', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 18:02:50.746532+00', '813', NULL, '9617e6aa-5ede-430d-ae8e-c8d3e4962821', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 18:02:50.842504+00', '839', NULL, '0344215f-144c-49c9-bbc2-e3e36a2cde19', '1', 'job.failed', NULL, '01a22352-fc14-7000-8cc8-14eba8c3e8a6', E'{"job": "01a22352-fc14-7000-8cc8-14eba8c3e8a6", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a22352-fc14-7000-8cc8-14eba8c3e8a6', '01a22352-fc14-7000-8cc8-14eba8c3e8a6', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
-ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.horizon_samples;
-INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '847:847:', NULL, NULL, NULL, '2026-11-28 17:35:54.782449+00');
-ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 17:35:53.707115+00');
+('order b', '4', '2026-11-28 18:02:50.708124+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('15e06ab8-3713-451f-8fe8-b7206aa01a80', 'true');
+('4023c438-4886-4e87-a3c5-8a10b53b1e39', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
 INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('broken', 'queued', '-1'),
+('broken', 'queued', '1'),
+('import', 'queued', '1'),
 ('import', 'queued', '1'),
 ('invoice', 'queued', '-1'),
+('invoice', 'queued', '1'),
 ('invoice', 'scheduled', '1'),
 ('later', 'paused', '1'),
 ('later', 'scheduled', '-1'),
@@ -2263,62 +2268,55 @@ INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VA
 ('later', 'scheduled', '1'),
 ('report', 'completed', '1'),
 ('report', 'queued', '-1'),
+('report', 'queued', '1'),
 ('retired', 'queued', '1');
 ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 17:35:55.701714+00');
+('true', '2026-11-28 18:02:51.600869+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
-ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
-DELETE FROM tidemark.job_counts;
-INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
-('broken', 'failed', '1'),
-('import', 'queued', '1'),
-('invoice', 'queued', '1'),
-('report', 'queued', '1');
-ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('45724497-2abf-4866-b60c-a264186cca05', 'true');
+('d55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '771:771:', '2026-11-28 17:35:55.261634+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '771:771:', '2026-11-28 18:02:52.479167+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-50a6-7000-bb98-b0ad07314117', '2026-11-28 17:35:54.025014+00', '2026-11-28 17:35:54.024773+00', '2026-11-28 17:35:54.064339+00', '2026-11-28 17:35:54.885631+00', '1', '45724497-2abf-4866-b60c-a264186cca05', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "cd3e67e4-12ef-4f3c-a8e7-cb17db35f06d", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2233a-50ce-7000-a9bb-7eceeea04b9e', '2026-11-28 17:35:54.067868+00', '2026-11-28 17:35:54.067641+00', '2026-11-28 17:35:54.280215+00', '2026-11-28 17:35:54.614845+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2233a-50ff-7000-81e4-1e23d1c03300', '2026-11-28 17:35:54.11802+00', 'infinity', '2026-11-28 17:35:54.295627+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2233a-5120-7000-8537-094163c9a22b', '2026-11-28 17:35:54.167055+00', '2026-11-28 17:35:54.166987+00', '2026-11-28 17:35:54.295896+00', NULL, '1', '45724497-2abf-4866-b60c-a264186cca05', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2233a-534a-7000-9c49-18cc35c53ba3', '2026-11-28 17:35:54.703387+00', '2026-11-28 17:35:54.703317+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2233a-537c-7000-89a5-8fb9232ab4cc', '2026-11-28 17:35:54.757048+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2233a-53aa-7000-9289-e3b9a8afbc5e', '2026-11-28 17:35:54.794783+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('aee0780a-a4e9-4252-83c2-5b6cef21eb14', '2026-11-28 17:35:54.871355+00', '2026-11-28 17:35:54.852563+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22352-fbfe-7000-9232-dee58162dcf7', '2026-11-28 18:02:50.755527+00', '2026-11-28 18:02:50.755422+00', '2026-11-28 18:02:50.805038+00', '2026-11-28 18:02:50.825258+00', '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "e7366996-c135-4b78-ac64-c1018bf2b771", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22352-fc14-7000-8cc8-14eba8c3e8a6', '2026-11-28 18:02:50.774+00', '2026-11-28 18:02:50.7739+00', '2026-11-28 18:02:50.805313+00', '2026-11-28 18:02:50.829295+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22352-fc18-7000-8730-ebe8ef4a16b7', '2026-11-28 18:02:50.77705+00', 'infinity', '2026-11-28 18:02:50.80534+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22352-fc19-7000-a3e5-cd8facc66f5c', '2026-11-28 18:02:50.77858+00', '2026-11-28 18:02:50.778515+00', '2026-11-28 18:02:50.80535+00', NULL, '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22352-fc4b-7000-a7b2-199cc7c9e2b2', '2026-11-28 18:02:50.828896+00', '2026-11-28 18:02:50.828657+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22352-fc69-7000-b787-a1bf7598d2af', '2026-11-28 18:02:50.858568+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22352-fc6e-7000-a7ad-eb36412460dc', '2026-11-28 18:02:50.866381+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('eb34a4c8-411c-4d0a-9663-5061fd1b2975', '2026-11-28 18:02:50.887555+00', '2026-11-28 18:02:50.884401+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:35:52.837834+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:35:52.916548+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:35:54.647895+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:35:53.039774+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 17:35:53.049129+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 17:35:53.068415+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 18:02:50.443229+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 18:02:50.449317+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 18:02:50.785755+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 18:02:50.465253+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 18:02:50.469469+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 18:02:50.476925+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('45724497-2abf-4866-b60c-a264186cca05', 'host', '9019', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 17:35:53.084753+00', '2026-11-28 17:35:54.239365+00');
+('d55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', 'host', '10581', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 18:02:50.487437+00', '2026-11-28 18:02:51.002433+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '295ed362-70ea-4b4c-8ba2-cfae6637c819', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 17:35:53.243661+00');
+('yearly', '65504828-80f6-40ca-9321-ba447fd15762', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 18:02:50.54427+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2333,49 +2331,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '45724497-2abf-4866-b60c-a264186cca05', '2026-11-28 17:35:56.416112+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:35:54.758719+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 17:35:53.982194+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 17:35:54.64712+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 17:35:54.64712+00'),
-('letters', '1', '0', '7', '0', '1', '45724497-2abf-4866-b60c-a264186cca05', '2026-11-28 17:35:56.795982+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:35:54.795983+00'),
-('orders', '1', '0', '7', '0', '1', '45724497-2abf-4866-b60c-a264186cca05', '2026-11-28 17:35:56.119934+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 17:35:54.758749+00'),
-('turnover', '1', '0', '7', '0', '1', '45724497-2abf-4866-b60c-a264186cca05', '2026-11-28 17:35:56.416146+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 17:35:54.758745+00');
+('by-order', '1', '0', '7', '0', '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', '2026-11-28 18:02:53.008418+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 18:02:50.901763+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 18:02:50.748163+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 18:02:50.785374+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 18:02:50.785374+00'),
+('letters', '1', '0', '7', '0', '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', '2026-11-28 18:02:53.00845+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 18:02:50.901712+00'),
+('orders', '1', '0', '7', '0', '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', '2026-11-28 18:02:53.008455+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 18:02:50.901761+00'),
+('turnover', '1', '0', '7', '0', '1', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', '2026-11-28 18:02:53.008459+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 18:02:50.901756+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '4cbde31b-c545-49dd-80ea-7eaefb4332ea', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 17:35:54.698087+00', '2026-11-28 17:35:54.698087+00');
+('letters', '1', '5', 'shop.placed', 'cb19c9dc-a89e-4d7f-aaed-5a6f0e014f4c', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 18:02:50.79296+00', '2026-11-28 18:02:50.79296+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-50ce-7000-a9bb-7eceeea04b9e', '1', '1', 'failed', '45724497-2abf-4866-b60c-a264186cca05', 'system', '2026-11-28 17:35:54.280215+00', '2026-11-28 17:35:54.615508+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2233a-50ff-7000-81e4-1e23d1c03300', '1', '1', 'suspended', '45724497-2abf-4866-b60c-a264186cca05', 'system', '2026-11-28 17:35:54.295627+00', '2026-11-28 17:35:54.884323+00', NULL);
+('01a22352-fc14-7000-8cc8-14eba8c3e8a6', '1', '1', 'failed', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', 'system', '2026-11-28 18:02:50.805313+00', '2026-11-28 18:02:50.829749+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22352-fc18-7000-8730-ebe8ef4a16b7', '1', '1', 'suspended', 'd55a1a17-bc3a-4c0b-a407-2164f0d2e3e6', 'system', '2026-11-28 18:02:50.80534+00', '2026-11-28 18:02:50.9184+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2233a-5120-7000-8537-094163c9a22b', '1', '2026-11-28 17:35:54.698+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22352-fc19-7000-a3e5-cd8facc66f5c', '1', '2026-11-28 18:02:50.827+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-50a6-7000-bb98-b0ad07314117', 'cd3e67e4-12ef-4f3c-a8e7-cb17db35f06d', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22352-fbfe-7000-9232-dee58162dcf7', 'e7366996-c135-4b78-ac64-c1018bf2b771', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-5120-7000-8537-094163c9a22b', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 17:35:54.55569+00', NULL, '2026-11-28 17:35:54.658396+00');
+('01a22352-fc19-7000-a3e5-cd8facc66f5c', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 18:02:50.8189+00', NULL, '2026-11-28 18:02:50.826026+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-50ff-7000-81e4-1e23d1c03300', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 17:35:54.455+00', '2026-11-28 17:35:54.580397+00'),
-('01a2233a-50ff-7000-81e4-1e23d1c03300', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 17:35:54.732881+00', NULL);
+('01a22352-fc18-7000-8730-ebe8ef4a16b7', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 18:02:50.812+00', '2026-11-28 18:02:50.818496+00'),
+('01a22352-fc18-7000-8730-ebe8ef4a16b7', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 18:02:50.84157+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2233a-50ff-7000-81e4-1e23d1c03300', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
+('01a22352-fc18-7000-8730-ebe8ef4a16b7', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '848');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2387,5 +2385,4 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
-SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);
