@@ -1808,10 +1808,15 @@ BEGIN
       OR (a.kind = 'signal' AND EXISTS (
         SELECT FROM "tidemark".job_signals s WHERE s.job = a.job AND s.name = a.target AND s.step IS NULL)));
 
-  -- A snapshot that has missed nothing stays: nothing is written where nothing happens.
-  UPDATE "tidemark".job_wait_cursor c
-    SET sequence = upto, seen = CASE WHEN fresh = '{}' THEN place.seen ELSE sees END
-    WHERE c.sequence <> upto OR fresh <> '{}';
+  -- A snapshot that is older than all waits stays, and nothing is written where nothing happens. One beside which others
+  -- were writing goes on, too: from it each look would walk along the waits that were stored then.
+  IF fresh = '{}' AND NOT EXISTS (
+    SELECT FROM "tidemark".job_waits w WHERE w.kind <> 'cursor' AND w.born >= pg_snapshot_xmin(place.seen))
+  THEN
+    sees := place.seen;
+  END IF;
+  UPDATE "tidemark".job_wait_cursor c SET sequence = upto, seen = sees
+    WHERE c.sequence <> upto OR c.seen::text <> sees::text;
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
     SELECT j.id FROM "tidemark".jobs j

@@ -1269,7 +1269,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '8615efc26e5de943cfb217af7b96e3be6534c7e952f2ee5a0b9567b84473e110',
+    checksum: 'f044b98ca4e6ae0227671b4c245f4660bab1b4ff7eebb53caac9a2068a68a42e',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1711,10 +1711,15 @@ BEGIN
       OR (a.kind = 'signal' AND EXISTS (
         SELECT FROM :"schema".job_signals s WHERE s.job = a.job AND s.name = a.target AND s.step IS NULL)));
 
-  -- A snapshot that has missed nothing stays: nothing is written where nothing happens.
-  UPDATE :"schema".job_wait_cursor c
-    SET sequence = upto, seen = CASE WHEN fresh = '{}' THEN place.seen ELSE sees END
-    WHERE c.sequence <> upto OR fresh <> '{}';
+  -- A snapshot that is older than all waits stays, and nothing is written where nothing happens. One beside which others
+  -- were writing goes on, too: from it each look would walk along the waits that were stored then.
+  IF fresh = '{}' AND NOT EXISTS (
+    SELECT FROM :"schema".job_waits w WHERE w.kind <> 'cursor' AND w.born >= pg_snapshot_xmin(place.seen))
+  THEN
+    sees := place.seen;
+  END IF;
+  UPDATE :"schema".job_wait_cursor c SET sequence = upto, seen = sees
+    WHERE c.sequence <> upto OR c.seen::text <> sees::text;
   IF ready = '{}' THEN RETURN 0; END IF;
   woken := ARRAY(
     SELECT j.id FROM :"schema".jobs j
