@@ -307,6 +307,8 @@ CREATE TABLE :"schema".job_wakes (
   job    uuid,
   signal text
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_wakes REPLICA IDENTITY FULL;
 
 -- Up to where all waits together have looked. Whoever looks holds the row.
 CREATE TABLE :"schema".job_wait_cursor (

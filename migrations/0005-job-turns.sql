@@ -87,6 +87,8 @@ CREATE TABLE :"schema".job_pauses (
 CREATE TABLE :"schema".job_key_releases (
   key text NOT NULL
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_key_releases REPLICA IDENTITY FULL;
 
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$

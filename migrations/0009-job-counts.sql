@@ -19,6 +19,8 @@ CREATE TABLE :"schema".job_count_changes (
   status text   NOT NULL,
   jobs   bigint NOT NULL
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_count_changes REPLICA IDENTITY FULL;
 
 -- When changes are folded next. Whoever folds holds the row.
 CREATE TABLE :"schema".job_count_turn (
@@ -84,12 +86,14 @@ CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
 CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
 RETURNS SETOF uuid LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan SET tidemark.jobs_counted = 'yes'
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   completed uuid[];
   names     text[];
 BEGIN
+  -- Not with the function's other settings: only a superuser may store one that the server does not know.
+  PERFORM set_config('tidemark.jobs_counted', 'yes', true);
   IF outputs IS NULL THEN
     WITH done AS (
       UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
@@ -107,6 +111,7 @@ BEGIN
       RETURNING j.id, j.name)
     SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   END IF;
+  PERFORM set_config('tidemark.jobs_counted', 'no', true);
   INSERT INTO :"schema".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);

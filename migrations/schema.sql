@@ -135,6 +135,7 @@ CREATE TABLE tidemark.job_count_changes (
   status text NOT NULL,
   jobs bigint NOT NULL
 );
+ALTER TABLE tidemark.job_count_changes REPLICA IDENTITY FULL;
 
 CREATE TABLE tidemark.job_count_turn (
   one boolean NOT NULL DEFAULT true,
@@ -159,6 +160,7 @@ CREATE UNLOGGED TABLE tidemark.job_doorbells (
 CREATE TABLE tidemark.job_key_releases (
   key text NOT NULL
 );
+ALTER TABLE tidemark.job_key_releases REPLICA IDENTITY FULL;
 
 CREATE TABLE tidemark.job_limits (
   kind text NOT NULL,
@@ -310,6 +312,7 @@ CREATE TABLE tidemark.job_wakes (
   job uuid,
   signal text
 );
+ALTER TABLE tidemark.job_wakes REPLICA IDENTITY FULL;
 
 CREATE TABLE tidemark.jobs (
   id uuid NOT NULL,
@@ -976,12 +979,13 @@ CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], o
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
- SET "tidemark.jobs_counted" TO 'yes'
 AS $function$
 DECLARE
   completed uuid[];
   names     text[];
 BEGIN
+  -- Not with the function's other settings: only a superuser may store one that the server does not know.
+  PERFORM set_config('tidemark.jobs_counted', 'yes', true);
   IF outputs IS NULL THEN
     WITH done AS (
       UPDATE "tidemark".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
@@ -999,6 +1003,7 @@ BEGIN
       RETURNING j.id, j.name)
     SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   END IF;
+  PERFORM set_config('tidemark.jobs_counted', 'no', true);
   INSERT INTO "tidemark".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);

@@ -30,7 +30,9 @@ SELECT c.relname AS "table",
     FROM pg_index i WHERE i.indrelid = c.oid
       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)), '') AS indexes,
   coalesce((SELECT string_agg(E'\\n' || pg_get_triggerdef(g.oid) || ';', '' ORDER BY g.tgname)
-    FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), '') AS triggers,
+    FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal), '')
+    || CASE c.relreplident WHEN 'f' THEN E'\nALTER TABLE ' || c.oid::regclass || ' REPLICA IDENTITY FULL;' ELSE '' END
+    AS triggers,
   coalesce((SELECT string_agg(E'\\n' || CASE
       WHEN m.classoid = 'pg_constraint'::regclass THEN 'COMMENT ON CONSTRAINT '
         || (SELECT quote_ident(k.conname) FROM pg_constraint k WHERE k.oid = m.objoid) || ' ON ' || c.oid::regclass

@@ -28,8 +28,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/errors/blame.ts',
-          find: `'TIDEMARK_EVENT_TOO_NEW')) return 'reader'`,
-          replace: `'TIDEMARK_EVENT_TOO_NEW')) return 'work'`,
+          find: `isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||`,
+          replace: `false ||`,
         },
       ],
       tests: {
@@ -61,9 +61,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/folded/state-codec.ts',
-          find: '  const state = decodeTexts(stored) as State\n  if (schema === undefined) return state',
-          replace:
-            '  const state = decodeTexts(stored) as State\n  if (state !== undefined) return state',
+          find: '  if (schema === undefined) return (from',
+          replace: '  if (state !== undefined) return (from',
         },
       ],
       tests: {

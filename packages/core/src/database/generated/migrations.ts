@@ -698,7 +698,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '4b13e99050e7105ad98747485cfec7ec9713780bee0751e0cea6dcbe1db71ebf',
+    checksum: '5eff4b379e5046a5e93b3a26be7ddc146ce8140e0bc13905f7afa8d6d8661da4',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -1008,6 +1008,8 @@ CREATE TABLE :"schema".job_wakes (
   job    uuid,
   signal text
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_wakes REPLICA IDENTITY FULL;
 
 -- Up to where all waits together have looked. Whoever looks holds the row.
 CREATE TABLE :"schema".job_wait_cursor (
@@ -1086,7 +1088,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: 'd6e6818b177d2a25dc510629a46347b7da9791787666a0585ab89971bf05ba50',
+    checksum: '5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -1176,6 +1178,8 @@ CREATE TABLE :"schema".job_pauses (
 CREATE TABLE :"schema".job_key_releases (
   key text NOT NULL
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_key_releases REPLICA IDENTITY FULL;
 
 -- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -2068,7 +2072,7 @@ END $$;
     version: 9,
     name: 'job-counts',
     breaking: false,
-    checksum: 'a87de726394182c3498dc8b8602c8c57b0e0c550fc6e867f70427742bd79071c',
+    checksum: '9019f3dd0ca488959cc179e3709293a662681eb3a5046c6bf3a4a9e303b03068',
     sql: `-- breaking: no
 --
 -- How many jobs of each type are in each status, without reading them.
@@ -2090,6 +2094,8 @@ CREATE TABLE :"schema".job_count_changes (
   status text   NOT NULL,
   jobs   bigint NOT NULL
 );
+-- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
+ALTER TABLE :"schema".job_count_changes REPLICA IDENTITY FULL;
 
 -- When changes are folded next. Whoever folds holds the row.
 CREATE TABLE :"schema".job_count_turn (
@@ -2155,12 +2161,14 @@ CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
 CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
 RETURNS SETOF uuid LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = force_generic_plan SET tidemark.jobs_counted = 'yes'
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
   completed uuid[];
   names     text[];
 BEGIN
+  -- Not with the function's other settings: only a superuser may store one that the server does not know.
+  PERFORM set_config('tidemark.jobs_counted', 'yes', true);
   IF outputs IS NULL THEN
     WITH done AS (
       UPDATE :"schema".jobs j SET status = 'completed', finished_at = clock_timestamp(), requested = NULL
@@ -2178,6 +2186,7 @@ BEGIN
       RETURNING j.id, j.name)
     SELECT array_agg(d.id), array_agg(d.name) INTO completed, names FROM done d;
   END IF;
+  PERFORM set_config('tidemark.jobs_counted', 'no', true);
   INSERT INTO :"schema".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
