@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { defineJob } from 'tidemark'
 import { afterEach, expect, test } from 'vitest'
@@ -73,12 +74,11 @@ test('a job whose time is over between its COMMIT and the answer has completed',
     input,
     timeout: '2s',
     run: async (_, ctx) => {
-      const { promise, resolve } = Promise.withResolvers<void>()
-      ctx.signal.addEventListener('abort', () => resolve())
       await ctx.transaction(async (tx) => {
         await tx.tx.query(mark)
         tx.complete('done')
-        pool.late = () => promise
+        // Longer than the job may take, and not so long that nobody would believe in an answer.
+        pool.late = () => delay(2_500)
       })
     },
   })
