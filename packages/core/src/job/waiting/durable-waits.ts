@@ -1,11 +1,12 @@
+import type { z } from 'zod'
 import { run } from '../../database/executor.ts'
 import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
+import { readBySchema } from '../../event/schema-codec.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
@@ -22,6 +23,13 @@ import type {
 } from '../defined/waits.ts'
 import type { EventQuest, JobMemory } from '../remembered/job-memory.ts'
 import type { StoredStep } from '../remembered/job-steps.ts'
+import {
+  checkChild,
+  checkEventWait,
+  checkListenerWait,
+  checkSignalWait,
+  timeoutOf,
+} from './checked-waits.ts'
 import { Child } from './child.ts'
 import { EventSearch } from './event-search.ts'
 
@@ -60,7 +68,7 @@ export class DurableWaits implements JobWaits {
       id,
       'event',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout', 'key', 'where', 'after'])
+        checkEventWait(id, definition, options)
         const begun = begunOf(stored)
         const search = await EventSearch.begin(
           this.attempt.environment,
@@ -100,16 +108,16 @@ export class DurableWaits implements JobWaits {
     options: JobWaitOptions = {},
   ): Promise<boolean> => {
     if (sequence === null) return Promise.resolve(true)
-    const target = typeof listener === 'string' ? listener : listener.name
+    const target = typeof listener === 'string' ? listener : (listener?.name as unknown as string)
     // It has no id of its own: the second time is another wait.
-    const name = `waitFor ${target} ${sequence}`
+    const name = `waitFor ${String(target)} ${String(sequence)}`
     let id = name
     for (let number = 2; this.memory.branches.has(id); number++) id = `${name} #${number}`
     return this.#wait(
       id,
       'cursor',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout'])
+        checkListenerWait(id, target, sequence, options)
         const left = await this.#begin(id, 'cursor', stored, timeoutOf(options), {})
         const look = (): Promise<boolean> => this.#hasReached(target, sequence)
         const reached =
@@ -137,12 +145,12 @@ export class DurableWaits implements JobWaits {
     const read = (payload: unknown): T | undefined =>
       payload === undefined || options.schema === undefined
         ? (payload as T | undefined)
-        : options.schema.parse(payload)
+        : (readSignal(name, options.schema, payload) as T)
     return this.#wait(
       id,
       'signal',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout', 'schema'])
+        checkSignalWait(this.attempt.definition.name, id, name, options)
         const left = await this.#begin(id, 'signal', stored, timeoutOf(options), {})
         let taken = await this.#takeSignal(id, name, turn)
         if (taken === undefined && left > 0) {
@@ -175,7 +183,10 @@ export class DurableWaits implements JobWaits {
     return this.#wait(
       id,
       'child',
-      (stored, turn) => child.run(input, options, stored, turn),
+      async (stored, turn) => {
+        checkChild(id, job)
+        return child.run(input, options, stored, turn)
+      },
       (output) => child.outputOf(output),
     )
   }
@@ -333,15 +344,16 @@ function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWa
   }))
 }
 
+/** @throws TidemarkError TIDEMARK_INVALID_INPUT: what a signal carries does not fit, or the schema is of no use. */
+function readSignal(name: string, schema: z.ZodType, payload: unknown): unknown {
+  const what = `the signal ${name}`
+  return readBySchema(what, schema, payload, (cause) => {
+    const [issue] = cause.issues
+    const message = `${what} is invalid: ${issue?.message ?? 'its schema refuses it'}`
+    return new TidemarkError('TIDEMARK_INVALID_INPUT', message, { cause, details: { name } })
+  })
+}
+
 function begunOf(stored: StoredStep | undefined): Begun | undefined {
   return stored?.text == null ? undefined : (JSON.parse(stored.text) as Begun)
-}
-
-/** @throws TidemarkError TIDEMARK_INVALID_OPTION: `{ timout: '1s' }` would wait for ever. */
-function checkOptions(id: string, options: object, known: readonly string[]): void {
-  rejectUnknownOptions(`the wait ${JSON.stringify(id)}`, options, known)
-}
-
-function timeoutOf({ timeout }: JobWaitOptions): number {
-  return timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout)
 }
