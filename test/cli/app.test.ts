@@ -246,7 +246,7 @@ test('publish checks the payload by the definition, and fills in what JSON canno
   expect(unknown.code).toBe(exitCode.usage)
   expect(unknown.stderr).toContain('It defines accounts.noted, accounts.opened.')
   const shown = await callJson<ListenerJson[]>('projection', 'list')
-  expect(shown.value).toMatchObject([{ name: 'inlined', mode: 'inline', cursor: '3' }])
+  expect(shown.value).toMatchObject([{ name: 'inlined', mode: 'inline', cursor: '2' }])
 })
 
 test('a worker does not start on a schema that it cannot work with', async () => {
