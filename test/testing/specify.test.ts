@@ -135,6 +135,7 @@ describe('an entity', () => {
       return approved(small)
     })
     outcome.thenFailed({ name: 'RangeError' })
+    expect(outcome.published).toEqual([])
   })
 })
 

@@ -83,7 +83,7 @@ export class InMemoryTransaction {
     options: PublishOptions = {},
   ): void => {
     this.#admit('an event')
-    for (const draft of [drafts].flat() as EventDraft[]) this.published.push({ draft, options })
+    for (const draft of [drafts].flat()) this.published.push({ draft, options })
   }
 
   readonly spawn: Spawn = async (

@@ -152,7 +152,7 @@ async function handle(
       const event = recorded(given, first + index)
       const handler = handlers.get(event.type)
       if (handler === undefined) throw unhandled(listener, event.type)
-      await handler(event as Parameters<typeof handler>[0], context)
+      await handler(event, context)
     }
   })
   return { transaction, failure }
