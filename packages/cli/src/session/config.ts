@@ -101,9 +101,9 @@ async function placeOf(error: unknown, config: string): Promise<string | undefin
 async function lastWords(config: string): Promise<string> {
   const program = `await import(${JSON.stringify(pathToFileURL(config).href)})`
   const args = [...process.execArgv, '--input-type=module', '--eval', program]
-  return new Promise((resolve) => {
+  return new Promise((settle) => {
     execFile(process.execPath, args, { timeout: 10_000 }, (_, __, stderr) =>
-      resolve(stderr.trimStart()),
+      settle(stderr.trimStart()),
     )
   })
 }
