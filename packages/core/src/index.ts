@@ -19,6 +19,7 @@ export type {
   TransactionExecutor,
 } from './database/foreign/foreign-transaction.ts'
 export type { KyselyTransactionLike } from './database/foreign/kysely-executor.ts'
+export { kyselyOn } from './database/kysely.ts'
 export {
   migrateUp,
   migrationSql,
