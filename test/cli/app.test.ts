@@ -232,8 +232,10 @@ test('publish checks the payload by the definition, and fills in what JSON canno
   const number = payload.replaceAll(/"(\d+)"/gu, '$1')
   await call('publish', 'accounts.opened', number)
   await call('publish', 'accounts.opened', number, '--no-config')
-  const stored = await database.query(`select payload ->> 'amount' as amount from tidemark.events`)
-  expect(stored.rows).toEqual(Array(3).fill({ amount: '9007199254740993' }))
+  const stored = await database.query(
+    `select count(*)::integer as n from tidemark.events where payload ->> 'amount' = '9007199254740993'`,
+  )
+  expect(stored.rows).toEqual([{ n: 3 }])
   const invalid = await call('publish', 'accounts.opened', '{"id":7,"amount":"some","at":"soon"}')
   expect(invalid.code).toBe(exitCode.failure)
   expect(invalid.stderr).toContain('TIDEMARK_INVALID_EVENT')

@@ -37,13 +37,36 @@ type NumberOf = (value: number, source: string | undefined) => number | bigint
 
 function parse(text: string, numberOf: NumberOf): unknown {
   // Reviving costs more than parsing: only where there is a number so long.
-  if (!hasLongNumber.test(text)) return JSON.parse(text)
+  if (!hasLongNumber(text)) return JSON.parse(text)
   const revive: Reviver = (_, value, { source }) =>
     typeof value === 'number' && !Number.isSafeInteger(value) ? numberOf(value, source) : value
   return JSON.parse(text, revive as Parameters<typeof JSON.parse>[1])
 }
 
-const hasLongNumber = /\d{16}/u
+// Beyond those that JavaScript's numbers are sure of.
+const longNumber = 16
+
+/**
+ * Whether 16 digits stand in a row somewhere. One of them stands at a multiple of 16: a regular expression, which looks at
+ * each character, took longer than to parse the text.
+ */
+function hasLongNumber(text: string): boolean {
+  for (let at = longNumber - 1; at < text.length; at += longNumber) {
+    if (!isDigit(text, at)) continue
+    let start = at
+    while (isDigit(text, start - 1)) start -= 1
+    let end = at + 1
+    while (isDigit(text, end)) end += 1
+    if (end - start >= longNumber) return true
+  }
+  return false
+}
+
+/** Also past the ends of the text: NaN is no digit. */
+function isDigit(text: string, at: number): boolean {
+  const code = text.charCodeAt(at)
+  return code >= 48 && code <= 57
+}
 
 /** Whether the text of a number has digits only. */
 export function isWhole(source: string | undefined): source is string {

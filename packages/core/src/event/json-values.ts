@@ -74,7 +74,7 @@ export function classFromJson(
   const list = Array.isArray(json) ? (json as unknown[]) : dataOfBuffer(json)
   if (list === undefined) return json
   if (isList) return ofList(made as ListClass, list, toBigint) ?? json
-  const bytes = ofList(Uint8Array as unknown as ListClass, list, toBigint)
+  const bytes = ofList(Uint8Array, list, toBigint)
   return bytes === undefined ? json : (ofBytes(made, Buffer.from(bytes as Uint8Array)) ?? json)
 }
 

@@ -65,4 +65,4 @@ function unsure(_key: string, value: unknown): unknown {
 }
 
 // Its type definitions do not know it yet.
-const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown }
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown }

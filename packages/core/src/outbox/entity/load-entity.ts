@@ -110,8 +110,8 @@ async function loadSnapshot<State>(
   if (row === undefined) return undefined
   try {
     const stored = decodeTexts({ json: row.state, meta: row.state_meta })
-    const { state: schema } = entity.options
-    const state = schema === undefined ? stored : schema.parse(stored)
+    const { state: shape } = entity.options
+    const state = shape === undefined ? stored : shape.parse(stored)
     return { state: state as State, version: BigInt(row.stream_version) }
   } catch {
     // A snapshot that does not fit, or that nobody can read, is a shortcut lost, nothing else.
