@@ -69,7 +69,7 @@ export function innerOf(schema: z.ZodType): z.ZodType {
 }
 
 /** The schemas that a schema was made of. */
-export function* partsOf(schema: unknown, definition: SchemaDefinition): Iterable<unknown> {
+function* partsOf(schema: unknown, definition: SchemaDefinition): Iterable<unknown> {
   if (definition.type === 'lazy') yield internalsOf(schema)?.innerType
   for (const part of single) yield definition[part]
   const { shape, options, items } = definition
