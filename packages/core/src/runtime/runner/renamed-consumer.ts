@@ -62,7 +62,7 @@ export async function takeOldName(
   )
   if (old.rebuild_generation !== null) {
     // The copies of tables that are being built are found by the name of the projection.
-    const generation = Number(old.rebuild_generation)
+    const generation = old.rebuild_generation
     const copies = (of: string) => shadowOf(schema, of, generation)
     await renameShadow(transaction, copies(old.name), copies(name))
   }
