@@ -43,6 +43,7 @@ export {
   type PayloadOf,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
+export { parseJson } from './database/json-text.ts'
 export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
