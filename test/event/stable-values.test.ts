@@ -399,8 +399,8 @@ test('states of entities: null is one, an initial state is not shared, and a red
 test('what only a codec can copy may be an initial state, and a state that a job keeps', async () => {
   class Money {
     readonly cents: number
-    constructor(cents: number) {
-      this.cents = cents
+    constructor(amount: number) {
+      this.cents = amount
     }
   }
   const money = z.codec(z.number(), z.instanceof(Money), {
