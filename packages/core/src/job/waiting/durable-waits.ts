@@ -347,11 +347,13 @@ function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWa
 /** @throws TidemarkError TIDEMARK_INVALID_INPUT: what a signal carries does not fit, or the schema is of no use. */
 function readSignal(name: string, schema: z.ZodType, payload: unknown): unknown {
   const what = `the signal ${name}`
-  return readBySchema(what, schema, payload, (cause) => {
+  const refuse = (cause: z.ZodError): TidemarkError => {
     const [issue] = cause.issues
     const message = `${what} is invalid: ${issue?.message ?? 'its schema refuses it'}`
     return new TidemarkError('TIDEMARK_INVALID_INPUT', message, { cause, details: { name } })
-  })
+  }
+  // A program may have told it, or a request, which has nothing but JSON.
+  return readBySchema(what, schema, payload, refuse, true)
 }
 
 function begunOf(stored: StoredStep | undefined): Begun | undefined {
