@@ -1,0 +1,1 @@
+export { serviceStore, type ServiceStoreOptions } from './service-store.ts'
