@@ -7,7 +7,8 @@ const stop = (): void => stopped.abort()
 process.once('SIGTERM', stop)
 process.once('SIGINT', stop)
 process.once('disconnect', stop)
-// One that was started by hand, with nobody at the other end, runs until a signal comes.
+// Nobody reads the log of one whose parent was killed: that must not keep it from ending as it should.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 const logger: Logger = {
   ...stderrLogger,
