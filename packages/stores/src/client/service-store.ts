@@ -46,7 +46,7 @@ const envelopeBytes = 256
 
 /**
  * A store behind a state service. Each operation waits for its answer, and is repeated while the service is away, until
- * `timeout` is over.
+ * `timeout` is over. `stateClient` is for writes that must not be waited for.
  *
  * @throws TidemarkError TIDEMARK_INVALID_OPTION.
  *
@@ -194,25 +194,26 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
     rejectUnknownOptions(op, options, ['token', 'ifVersion', 'writeId'])
     checkWriteOptions(op, options)
     const text = changeText(key, change)
-    this.#requireSize(key, text)
+    requireFitting(key, text, this.#lineBytes)
     const { job } = await this.#ask(`"op":"${op}",${writeText(key, options)},"job":${text}`)
     return stateOf(job as WireJob)
-  }
-
-  #requireSize(key: string, text: string): void {
-    const bytes = Buffer.byteLength(text)
-    const most = this.#lineBytes - envelopeBytes - 6 * Buffer.byteLength(key)
-    if (bytes <= most) return
-    throw new TidemarkError(
-      'TIDEMARK_STATE_TOO_LARGE',
-      `the value of "${key}" has ${bytes} bytes, and the state service takes ${most}`,
-      { details: { backend: this.backend, key, bytes, most } },
-    )
   }
 
   #ask(fields: string): Promise<WireAnswer> {
     return attempted(this, this.#timeout, (signal) => this.#link.ask(fields, signal))
   }
+}
+
+/** @throws TidemarkError TIDEMARK_STATE_TOO_LARGE for what does not fit a request. */
+export function requireFitting(key: string, text: string, lineBytes: number): void {
+  const bytes = Buffer.byteLength(text)
+  const most = lineBytes - envelopeBytes - 6 * Buffer.byteLength(key)
+  if (bytes <= most) return
+  throw new TidemarkError(
+    'TIDEMARK_STATE_TOO_LARGE',
+    `the value of "${key}" has ${bytes} bytes, and the state service takes ${most}`,
+    { details: { backend: 'service', key, bytes, most } },
+  )
 }
 
 /** The parts of a write besides what is written. Its id stays the same when it is repeated. */
