@@ -6,7 +6,7 @@ import { writeText } from './service-store.ts'
 // Under way at once: enough to keep the service busy, and little to send again when it dies.
 const most = 64
 // Between attempts while the service or its backend is away, in milliseconds.
-const backoff = exponential(50, 5_000)
+const backoff = exponential(20, 1_000)
 
 /** What a sender has done since it began. */
 export interface Sent {

@@ -96,7 +96,7 @@ const page = 500
 
 /**
  * Opens a client whose writes wait for nobody. It connects when there is something to do, again and again, with pauses
- * from 50 ms to 5 s. Disposing of it gives what is unsent `timeout` to be written.
+ * from 20 ms to 1 s. Disposing of it gives what is unsent `timeout` to be written.
  *
  * @throws TidemarkError TIDEMARK_INVALID_OPTION.
  *

@@ -57,14 +57,14 @@ const [firstPause, longestPause, longEnough] = [50, 10_000, 30_000]
  *
  * @example
  * ```ts
- * import { serviceStore } from '@tidemark/stores/client'
+ * import { stateClient } from '@tidemark/stores/client'
  * import { superviseStateService } from '@tidemark/stores/service'
  *
  * await using service = await superviseStateService({
  *   settings: { socket: '/run/app/state.sock', backend: 'redis', url: 'redis://localhost' },
  * })
- * await using store = serviceStore({ socket: service.socket })
- * await store.put('import-1', { value: { rows: 500 } })
+ * await using client = stateClient({ socket: service.socket })
+ * client.set('import-1', { value: { rows: 500 } })
  * ```
  */
 export async function superviseStateService(
