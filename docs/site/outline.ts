@@ -42,11 +42,13 @@ const known: readonly SitePart[] = [
       page('docs/http.md', 'http', 'HTTP API'),
       page('docs/relays.md', 'relays', 'Between services'),
       page('docs/stores.md', 'stores', 'State elsewhere'),
+      page('docs/state-service.md', 'state-service', 'The state service'),
     ],
   },
   {
     title: 'Operate',
     pages: [
+      page('docs/hosting.md', 'hosting', 'Hosting'),
       page('docs/operating.md', 'operating', 'Operating'),
       page('docs/console.md', 'console', 'Console'),
       page('docs/telemetry.md', 'telemetry', 'Telemetry'),

@@ -74,16 +74,19 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
 
 /** Marks that an attempt has ended although its code has not. */
 class Early {
-  readonly end: EarlyEnd
-  readonly #mark = true
+  readonly #end: EarlyEnd
 
   constructor(end: EarlyEnd) {
-    this.end = end
+    this.#end = end
+  }
+
+  get end(): EarlyEnd {
+    return this.#end
   }
 
   /** Not by its prototype: what a job answers may refuse to be asked for one. */
   static is(value: unknown): value is Early {
-    return typeof value === 'object' && value !== null && #mark in value
+    return typeof value === 'object' && value !== null && #end in value
   }
 }
 

@@ -49,7 +49,7 @@ export function checkListenerWait(
   target: unknown,
   sequence: unknown,
   options: JobWaitOptions,
-): void {
+): asserts target is string {
   requireText('waitFor', 'listener', target)
   requireSequence('waitFor', 'sequence', sequence)
   rejectUnknownOptions(whereOf(id), options, ['timeout'])

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { run } from '../../database/executor.ts'
 import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
+import { field } from '../../errors/foreign-value.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
@@ -108,9 +109,9 @@ export class DurableWaits implements JobWaits {
     options: JobWaitOptions = {},
   ): Promise<boolean> => {
     if (sequence === null) return Promise.resolve(true)
-    const target = typeof listener === 'string' ? listener : (listener?.name as unknown as string)
+    const target: unknown = typeof listener === 'string' ? listener : field(listener, 'name')
     // It has no id of its own: the second time is another wait.
-    const name = `waitFor ${String(target)} ${String(sequence)}`
+    const name = `waitFor ${String(target)} ${sequence}`
     let id = name
     for (let number = 2; this.memory.branches.has(id); number++) id = `${name} #${number}`
     return this.#wait(
@@ -350,11 +351,13 @@ function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWa
 /** @throws TidemarkError TIDEMARK_INVALID_INPUT: what a signal carries does not fit, or the schema is of no use. */
 function readSignal(name: string, schema: z.ZodType, payload: unknown): unknown {
   const what = `the signal ${name}`
-  return readBySchema(what, schema, payload, (cause) => {
+  const refuse = (cause: z.ZodError): TidemarkError => {
     const [issue] = cause.issues
     const message = `${what} is invalid: ${issue?.message ?? 'its schema refuses it'}`
     return new TidemarkError('TIDEMARK_INVALID_INPUT', message, { cause, details: { name } })
-  })
+  }
+  // A program may have told it, or a request, which has nothing but JSON.
+  return readBySchema(what, schema, payload, refuse, true)
 }
 
 function begunOf(stored: StoredStep | undefined): Begun | undefined {
