@@ -75,6 +75,35 @@ test('nor by another spelling, in another application, or in another install of 
   await (await moved.start(runner)).stop()
 })
 
+test('nor a part of one, what it is a part of, what inherits from it, or a table of Tidemark’s', async () => {
+  await database.query(`
+    create table numbers (id integer, version integer) partition by range (id);
+    create table low partition of numbers for values from (0) to (10) partition by range (id);
+    create table lowest partition of low for values from (0) to (5);
+    create table parent (id integer primary key, version integer);
+    create table heir (own text) inherits (parent)`)
+  const owned = { code: 'TIDEMARK_TABLE_OWNED' }
+  for (const [mine, theirs] of [
+    ['numbers', 'lowest'],
+    ['lowest', 'numbers'],
+    ['parent', 'heir'],
+  ] as const) {
+    await using both = appOn(database, [writes('one', [mine]), writes('two', [theirs])])
+    await expect(both.start(runner)).rejects.toMatchObject(owned)
+  }
+  await using one = appOn(database, [writes('one', ['low'])])
+  await (await one.start(runner)).stop()
+  for (const table of [
+    'numbers',
+    'lowest',
+    `${database.schema}.events`,
+    `${database.schema}.states`,
+  ]) {
+    await using two = appOn(database, [writes('two', [table])])
+    await expect(two.start(runner)).rejects.toMatchObject(owned)
+  }
+})
+
 test('a table that does not exist is missed at the start', async () => {
   await using app = appOn(database, [writes('one', ['nowhere'])])
   await expect(app.start(runner)).rejects.toMatchObject({

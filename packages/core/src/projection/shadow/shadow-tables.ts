@@ -71,23 +71,24 @@ export async function createShadowTables(
 
 /**
  * Lets unqualified names of this transaction mean the copies of a generation, unless it has become the live one meanwhile.
- * It fails when there are no copies: the names would mean the live tables.
+ * It fails when there are no copies: the names would mean the live tables. Answers whether they mean the copies.
  */
 export async function useShadow(
   executor: Executor,
   schema: string,
   projection: string,
   generation: number,
-): Promise<void> {
-  await executor.query(
+): Promise<boolean> {
+  const { rows } = await executor.query(
     `SELECT CASE
        WHEN to_regnamespace(quote_ident($1)) IS NOT NULL
          THEN set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true)
        WHEN EXISTS (SELECT FROM "${schema}".listeners WHERE name = $2 AND generation = $3) THEN NULL
        ELSE quote_ident($1)::regnamespace::text
-     END`,
+     END AS path`,
     [shadowSchemaOf(schema, projection, generation), projection, generation],
   )
+  return rows[0]?.['path'] !== null
 }
 
 /** Tells the planner what the copies hold: before a switch, which nobody waits for yet. */
