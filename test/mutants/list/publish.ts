@@ -50,6 +50,9 @@ export const publish: MutantGroup = {
           'a transaction that throws keeps neither rows nor events',
           'a transaction whose events are refused keeps no rows',
         ],
+        'test/projection/inline.test.ts': [
+          'an inline projection is rolled back with its publisher, whoever owns the transaction',
+        ],
       },
     },
     {

@@ -131,5 +131,36 @@ export const unreadable: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'what only looks like the trouble of the server is waited for',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: "  if (isOwnToWork(error)) return 'work'\n",
+          replace: '  void isOwnToWork\n',
+        },
+      ],
+      tests: {
+        'test/listener/whose-fault.test.ts': [
+          'what a handler makes up is its own failure, whatever it looks like',
+          'what comes of a session that the handler has altered is its own failure',
+        ],
+      },
+    },
+    {
+      breaks: 'what the server said is not looked for in what the application made of it',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: 'const failed = toldWithin(error) ?? error',
+          replace: 'const failed = error',
+        },
+      ],
+      tests: {
+        'test/listener/whose-fault.test.ts': [
+          'the server’s trouble is recognised in whatever an application makes of it',
+        ],
+      },
+    },
   ],
 }
