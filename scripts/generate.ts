@@ -147,16 +147,16 @@ async function objectsModule(): Promise<GeneratedFile> {
   const uniqueIndexes: string[][] = []
   const indexes: string[][] = []
   const triggers: string[][] = []
-  let table = ''
+  let current = ''
   for (const line of schema.split('\n')) {
     const [, made] = /^CREATE (?:UNLOGGED )?TABLE tidemark\.(\w+) /.exec(line) ?? []
-    if (made !== undefined) tables.push((table = made))
+    if (made !== undefined) tables.push((current = made))
     const [, constraint] = /^ {2}CONSTRAINT (\w+) /.exec(line) ?? []
-    if (constraint !== undefined) constraints.push([table, constraint])
+    if (constraint !== undefined) constraints.push([current, constraint])
     const [, unique, index] = /^CREATE (UNIQUE )?INDEX (\w+) ON /.exec(line) ?? []
-    if (index !== undefined) (unique === undefined ? indexes : uniqueIndexes).push([table, index])
+    if (index !== undefined) (unique === undefined ? indexes : uniqueIndexes).push([current, index])
     const [, trigger] = /^CREATE TRIGGER (\w+) /.exec(line) ?? []
-    if (trigger !== undefined) triggers.push([table, trigger])
+    if (trigger !== undefined) triggers.push([current, trigger])
   }
   const objects = { tables, constraints, uniqueIndexes, indexes, triggers }
   return {
