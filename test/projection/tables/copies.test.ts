@@ -51,6 +51,17 @@ const slow = [
   'a parent',
   'a publication',
   'a type',
+  'default privileges',
+  'privileges that its owner has not',
+  'privileges granted by others',
+  'an identity with a sequence of its own',
+  'types of its schema',
+  'a foreign key to a partitioned table',
+  'a table of a type',
+  'statistics of kinds',
+  'a view that is updated and a view with options',
+  'a function that is parsed',
+  'a publication of its columns',
 ]
 
 // Some sixty rebuilds of tables: on a busy machine that takes its time.

@@ -101,6 +101,7 @@ function filled(feature: TableFeature, schema: string, table: string): string {
     .replaceAll('{t:pkey}', `${quote(schema)}.${quote(`${table}_pkey`)}`)
     .replaceAll('{t:lower_idx}', `${quote(schema)}.${quote(`${table}_lower_expr_idx`)}`)
     .replaceAll('{s}', quote(schema))
+    .replaceAll('{q}', quote(table))
     .replaceAll('{x}', inner)
     .replaceAll('{p}', quote(`p ${schema}`))
 }

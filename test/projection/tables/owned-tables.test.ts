@@ -187,6 +187,15 @@ test("rows of the application that hang on a projection's are not deleted with t
   await database.query(`insert into liked values (3, 'me')`)
   const reset = old.reset({ name: 'one' })
   await expect(reset).rejects.toMatchObject({ code: 'TIDEMARK_CANNOT_RESET' })
+  // Nor does a reset hold up those who write that table, by waiting for one of them.
+  const writer = await database.connect()
+  await writer.query(`begin; insert into liked values (2, 'you')`)
+  await expect(old.reset({ name: 'one' })).rejects.toMatchObject({
+    code: 'TIDEMARK_CANNOT_RESET',
+    message: expect.stringContaining('liked') as string,
+  })
+  await writer.query('rollback')
+  await writer.end()
   await running.stop()
   // Version 2 leaves the third out: its row would go, and take the application's with it.
   const fewer = defineProjection('one', { version: 2, tables: ['numbers'] }).on(

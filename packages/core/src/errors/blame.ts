@@ -103,7 +103,16 @@ const ownBlames: ReadonlyMap<string, Blame> = new Map([
 
 function isServersTrouble(code: string | undefined, error: unknown): boolean {
   if (code?.length !== 5) return false
-  // A statement that is too slow for statement_timeout is the statement's own fault.
-  if (code === '57014') return !/statement timeout/u.test(textField(error, 'message') ?? '')
+  if (code === '57014') return isCancelled(error)
   return code in serverTroubles || code.slice(0, 2) in serverTroubles
+}
+
+/**
+ * Whether somebody cancelled the statement. One that is too slow for statement_timeout, and a COPY that nobody feeds, are
+ * at fault themselves; what is said of them is in the language of the server.
+ */
+function isCancelled(error: unknown): boolean {
+  const where = textField(error, 'routine') ?? 'ProcessInterrupts'
+  const message = textField(error, 'message') ?? ''
+  return where === 'ProcessInterrupts' && !/statement timeout/u.test(message)
 }
