@@ -104,6 +104,26 @@ test('nor a part of one, what it is a part of, what inherits from it, or a table
   }
 })
 
+test('nor when publishers alone run them', async () => {
+  await database.query(numbers('numbers'))
+  const inline = (name: string) =>
+    defineProjection(name, { version: 1, mode: 'inline', tables: ['numbers'] }).on(
+      told,
+      async ({ payload }, { tx }) => tx.query('insert into numbers values ($1, 1)', [payload.id]),
+    )
+  await using one = appOn(database, [inline('one')])
+  await one.publish(told({ id: 1 }))
+  await using two = appOn(database, [inline('two')])
+  await expect(two.publish(told({ id: 2 }))).rejects.toMatchObject({ code: 'TIDEMARK_TABLE_OWNED' })
+  await using three = appOn(database, [writes('three', ['numbers'])])
+  await expect(three.start(runner)).rejects.toMatchObject({ code: 'TIDEMARK_TABLE_OWNED' })
+  await one.publish(told({ id: 3 }))
+  expect((await database.query('select id from numbers order by id')).rows).toEqual([
+    { id: 1 },
+    { id: 3 },
+  ])
+})
+
 test('a table that does not exist is missed at the start', async () => {
   await using app = appOn(database, [writes('one', ['nowhere'])])
   await expect(app.start(runner)).rejects.toMatchObject({
