@@ -208,8 +208,8 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/rebuilt/rebuild.ts',
-          find: 'await dropShadowTables(executor, shadowSchemaOf(',
-          replace: 'void [dropShadowTables, executor].at(-1); void (shadowSchemaOf(',
+          find: 'await dropShadow(executor, shadowOf(',
+          replace: 'void dropShadow; void (shadowOf(',
         },
       ],
       tests: {

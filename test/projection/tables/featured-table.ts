@@ -70,9 +70,10 @@ export async function rebuildTable(
   { quoted, table, number }: FeaturedTable,
 ): Promise<Replacement> {
   const shadow = `shadow ${number}`
+  const copies = { name: shadow, owner: 'p' }
   await client.query(`set search_path = ${quoted}, public`)
   await client.query('begin')
-  await createShadowTables(client, shadow, 'p', [table])
+  await createShadowTables(client, copies, 'p', [table])
   await client.query('commit')
   await client.query(`set search_path = ${quote(shadow)}, ${quoted}, public`)
   await client.query(
@@ -82,7 +83,7 @@ export async function rebuildTable(
   const { rows: copied } = await client.query(rows)
   await client.query(`set search_path = ${quoted}, public`)
   await client.query('begin')
-  const replacement = await replaceTables(client, shadow, 'p', [table])
+  const replacement = await replaceTables(client, copies, 'p', [table])
   await client.query('commit')
   const { rows: after } = await client.query(rows)
   expect(after).toEqual(copied)

@@ -12,7 +12,7 @@ import {
 import type { Lease } from '../../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../../listener/read/consumer.ts'
 import { LiveTables } from '../shadow/live-writes.ts'
-import { useShadow } from '../shadow/shadow-tables.ts'
+import { useShadow } from '../shadow/shadow-schema.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 
 /** A projection that writes tables which it owns. */
