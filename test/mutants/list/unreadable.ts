@@ -28,8 +28,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/errors/blame.ts',
-          find: `isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||`,
-          replace: `false ||`,
+          find: `['TIDEMARK_EVENT_TOO_NEW', 'reader'],`,
+          replace: `['TIDEMARK_EVENT_TOO_NEW', 'work'],`,
         },
       ],
       tests: {
