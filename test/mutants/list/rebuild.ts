@@ -268,6 +268,11 @@ export const rebuild: MutantGroup = {
           find: '  requireSameShape(projection, differences)\n  try {',
           replace: '  try {',
         },
+        {
+          file: shadow,
+          find: 'if (differences.all.length === 0) {',
+          replace: 'if (differences.all.length >= 0) {',
+        },
       ],
       tests: {
         [switches]: [
@@ -281,7 +286,7 @@ export const rebuild: MutantGroup = {
         {
           file: switching,
           find: 'if (behind > attempts.mostBehind(rate)) return',
-          replace: 'if (behind >= 0n && attempts.mostBehind(rate) >= 0n) return',
+          replace: 'if (behind < 1_000_000_000n && attempts.mostBehind(rate) >= 0n) return',
         },
       ],
       tests: {
