@@ -57,6 +57,7 @@ const slow = [
   'an identity with a sequence of its own',
   'types of its schema',
   'a foreign key to a partitioned table',
+  'a not null that is not valid',
   'a table of a type',
   'statistics of kinds',
   'a view that is updated and a view with options',
