@@ -94,6 +94,7 @@ test.skipIf(programs.length === 0)(
         `${p99?.toFixed(3)} ms (p99), ${most?.toFixed(1)} ms (max); sync found ${missing.length} missing, ${older.length} older`,
     )
     // What a figure is worth depends on what else the machine does: it is judged where it is asked for.
-    if (seconds >= 60) expect(p99).toBeLessThan(1)
+    const judged = seconds >= 60
+    expect(judged ? (p99 ?? Number.NaN) < 1 : true).toBe(true)
   },
 )
