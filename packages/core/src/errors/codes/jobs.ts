@@ -60,6 +60,14 @@ export const jobCodes = {
     example: 'send_email 01a20068-459c-7f5b-ac10-2fa5168fd22c took more than 60000 ms',
     remedy: 'Raise `timeout`, or divide the work into steps.',
   },
+  TIDEMARK_JOB_UNCAUGHT: {
+    summary:
+      'The code of a job threw where nothing could catch it: in a timer, an event handler, a promise that nobody awaits.',
+    example:
+      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c threw where nothing could catch it: socket hang up',
+    remedy:
+      'Await every promise, and handle the `error` event of every emitter. The attempt counts as failed, and its process stops.',
+  },
   TIDEMARK_JOB_KILLS: {
     summary:
       'Several processes in a row died while they ran the job, the last one with no other job in it.',
