@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Hono, MiddlewareHandler } from 'hono'
-import type { App, BulkResult, BulkSelection, Duration, JobStatus, SpawnOptions } from 'tidemark'
+import type { App, BulkResult, BulkSelection, BulkVerb, Duration, JobStatus, SpawnOptions } from 'tidemark'
 import type { JobAction } from '../access/access.ts'
 import type { ApiEnv, Gate } from '../access/gate.ts'
 import { readBody } from '../answers/json-body.ts'
@@ -73,7 +73,7 @@ export function addSteering(
   })
 
   const many = (
-    verb: 'cancel' | 'retry' | 'delete',
+    verb: BulkVerb,
     work: (selection: BulkSelection, request: Request) => Promise<BulkResult>,
   ): void => {
     routes.post(`/bulk/${verb}`, gate.may(`${verb}Many`), limited, async ({ req }) => {
@@ -83,6 +83,8 @@ export function addSteering(
     })
   }
   many('cancel', (selection) => jobs.bulk.cancel(selection))
+  many('pause', (selection) => jobs.bulk.pause(selection))
+  many('resume', (selection) => jobs.bulk.resume(selection))
   many('delete', (selection) => jobs.bulk.delete(selection))
   many('retry', async (selection, request) =>
     jobs.bulk.retry(selection, { triggeredBy: await triggeredBy(request) }),

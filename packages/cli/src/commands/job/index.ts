@@ -3,6 +3,7 @@ import { addJobCancel } from './cancel.ts'
 import { addJobDelete } from './delete.ts'
 import { addJobList } from './list.ts'
 import { addJobPause } from './pause.ts'
+import { addJobReprioritise } from './reprioritise.ts'
 import { addJobResume } from './resume.ts'
 import { addJobRetry } from './retry.ts'
 import { addJobShow } from './show.ts'
@@ -21,6 +22,7 @@ export const commands: readonly AddCommand[] = [
   addJobCancel,
   addJobPause,
   addJobResume,
+  addJobReprioritise,
   addJobDelete,
   addJobSignal,
   addJobTrace,

@@ -104,6 +104,12 @@ export const jobCodes = {
       'print_labels 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted and is not resumable',
     remedy: 'Find out how far it came; then retry it, or spawn it again.',
   },
+  TIDEMARK_CHILD_CYCLE: {
+    summary: 'A job was to wait for a child that waits for the job itself: neither would ever end.',
+    example:
+      'sync_customer 01a20068-459c-7f5b-ac10-2fa5168fd22c would wait for itself: sync_customer 01a20068-459c-7f5b-ac10-2fa5168fd22c has the unique key of the child, and waits for it',
+    remedy: 'Give the child another unique key, or spawn it without waiting (`tx.spawn`).',
+  },
   TIDEMARK_CHILD_GONE: {
     summary: 'The child that a job waits for is not there any more.',
     example: 'the child job send_mail 01a20068-459c-7f5b-ac10-2fa5168fd22c was deleted',

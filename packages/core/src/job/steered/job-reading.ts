@@ -142,8 +142,11 @@ export class JobReading {
 
   async steps(id: string): Promise<StepView[]> {
     const { rows } = await this.#database.query(
-      `SELECT step, position, output, output_meta, error, started_at, completed_at FROM "${this.#schema}".job_steps
-       WHERE job = $1 AND kind = 'step' AND (position IS NOT NULL OR error IS NOT NULL) ORDER BY position, started_at, step`,
+      `SELECT s.step, s.position, s.output, s.output_meta, s.error, s.started_at, s.completed_at,
+         "${this.#schema}".step_status(j.status, s.position, s.error) AS status
+       FROM "${this.#schema}".job_steps s JOIN "${this.#schema}".jobs j ON j.id = s.job
+       WHERE s.job = $1 AND s.kind = 'step' AND (s.position IS NOT NULL OR s.error IS NOT NULL)
+       ORDER BY s.position, s.started_at, s.step`,
       [requireJobId(id)],
     )
     const columns = rows.map((row) =>
@@ -154,8 +157,7 @@ export class JobReading {
     const outputs = await this.#outputs.readAll(this.#database, id, columns)
     return rows.map((row, index) => ({
       id: row['step'] as string,
-      status:
-        row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
+      status: row['status'] as StepView['status'],
       output: outputs[index],
       error: row['error'] as ErrorDescription | null,
       startedAt: row['started_at'] as Date,
