@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { parseJson as parseExactly } from 'tidemark'
 import { parseJson } from '../../arguments/json-argument.ts'
 import { running, type Context } from '../../command-run.ts'
 
@@ -39,7 +40,8 @@ export function addSchedulePut(parent: Command, context: Context): void {
         context,
         async ({ options, session, output, io }, name, given) => {
           const { cron, job, timeZone, overlap, catchUp } = options
-          const input = parseJson('the input', given === '-' ? await io.stdin() : given)
+          const text = given === '-' ? await io.stdin() : given
+          const input = parseJson('the input', text, parseExactly)
           const { schedules } = (await session.configuredApp()).jobs
           await schedules.putJson(name, {
             cron,

@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb',
+    checksum: '1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
@@ -166,8 +166,8 @@ END $use$;
 
 -- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
 CREATE FUNCTION :"schema".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-  SELECT substring(p.prosrc FROM '\\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT \\d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $$;
 
 -- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
@@ -267,7 +267,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''(\\d+)''\\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = ':"schema".events'::regclass;
@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac',
+    checksum: '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -532,9 +532,29 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
+-- Refuses what the library refuses before it sends it: texts that an index cannot hold or a reader not make use of.
+CREATE FUNCTION :"schema".check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
+
 -- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
--- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
--- the event has them; what only a program knows is said in \`payload_meta\`, as superjson does:
+-- would answer. What JSON cannot say is read by the schema of the event: a bigint from a whole number or a text of digits, a
+-- Date from to_json() of a timestamp, bytes from to_json() of a bytea, a Map from pairs or an object, a Set from a list; null
+-- where nothing is meant. What only a program knows is said in \`payload_meta\`, as superjson does:
 -- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
@@ -545,19 +565,17 @@ CREATE FUNCTION :"schema".publish(
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM :"schema".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
@@ -698,7 +716,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '27ae264dbaa9169af6863d02c5edf4061990328dd27dadfdabe22bd2ce785f02',
+    checksum: '5eff4b379e5046a5e93b3a26be7ddc146ce8140e0bc13905f7afa8d6d8661da4',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -895,17 +913,6 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
-
--- Where a step or a wait stands, by the status of its job. One that a job has failed with is tried again if somebody retries
--- the job.
-CREATE FUNCTION :"schema".step_status(job_status text, "position" integer, error jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE
-    WHEN error IS NULL AND "position" IS NULL THEN 'open'
-    WHEN error IS NULL THEN 'completed'
-    WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
-    ELSE 'failed' END
-$$;
 
 -- The events that jobs have been given or ask for, which the outbox keeps for them.
 CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
@@ -1284,7 +1291,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'acbe42d5b4b13c603f1dc0adebb3a4019e9e434222b1a5031423f3b6f449edbd',
+    checksum: 'e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1317,25 +1324,18 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
-  IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
-    RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
-      USING ERRCODE = 'null_value_not_allowed';
-  ELSIF priority = -2147483648 OR version < 1 THEN
-    RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
-      USING ERRCODE = 'invalid_parameter_value';
-  ELSIF run_at < '0001-01-01 00:00:00+00' OR run_at > '9999-12-31 00:00:00+00' THEN
-    RAISE EXCEPTION 'spawn: a job runs at a time of the years 1 to 9999' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(triggered_by) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: triggered_by must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  END IF;
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
-  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+  ELSIF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF input IS NULL OR id IS NULL OR triggered_by IS NULL OR priority IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a job needs an input, an id, a priority, who triggered it, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The input null is written ''null''::jsonb.';
   END IF;
+  PERFORM :"schema".check_published('spawn',
+    ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
+    tracestate);
   INSERT INTO :"schema".jobs AS j
     (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
      version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -1776,7 +1776,6 @@ CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE 
   SELECT EXISTS (
     SELECT FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
     WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
-      AND c.parent = s.job
       AND c.status NOT IN ('completed', 'failed', 'cancelled'))
 $$;
 
@@ -1786,10 +1785,8 @@ $$;
 CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
-  SELECT c.id FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
+  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
-    -- One that another spawn has replaced is the job of that one.
-    AND c.parent = s.job
   ON CONFLICT DO NOTHING;
   IF :"schema".awaits_children(NEW.id) THEN
     INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
@@ -1872,7 +1869,7 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: 'f9d183be6915822cc3ad2e6b36d1456e6226e85b478f8e1b9d1f50a66223bef1',
+    checksum: '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
@@ -1943,8 +1940,7 @@ BEGIN
             AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
         OR j.parent = subject.id
     ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
-        :"schema".step_status(j.status, s.position, s.error) AS status
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
       FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
     ), nodes AS (
       SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
@@ -1960,7 +1956,7 @@ BEGIN
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
       UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
+      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
         s.started_at, s.completed_at, s.job::text
       FROM found_steps s
     ), tree AS (
