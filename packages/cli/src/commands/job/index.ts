@@ -1,7 +1,9 @@
 import type { AddCommand } from '../../add-command.ts'
 import { addJobCancel } from './cancel.ts'
+import { addJobCounts } from './counts.ts'
 import { addJobDelete } from './delete.ts'
 import { addJobList } from './list.ts'
+import { addJobLogs } from './logs.ts'
 import { addJobPause } from './pause.ts'
 import { addJobReprioritise } from './reprioritise.ts'
 import { addJobResume } from './resume.ts'
@@ -16,6 +18,8 @@ import { addJobTypes } from './types.ts'
 export const commands: readonly AddCommand[] = [
   addJobList,
   addJobShow,
+  addJobLogs,
+  addJobCounts,
   addJobTypes,
   addJobSpawn,
   addJobRetry,
