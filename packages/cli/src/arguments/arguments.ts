@@ -79,7 +79,8 @@ export function timeArgument(text: string): Date {
   const time = new Date(text)
   const day = /^\d{4}-\d\d-\d\d/u.exec(text)?.[0]
   // Date takes the 31st of a short month for the beginning of the next one.
-  const exists = day !== undefined && new Date(day).toJSON()?.startsWith(day) === true
+  const isDay = day !== undefined && !Number.isNaN(Date.parse(day))
+  const exists = isDay && new Date(day).toISOString().startsWith(day)
   if (exists && time.getTime() >= firstYear) return time
   throw new InvalidArgumentError('It must be a time, such as 2026-01-31T12:00:00Z.')
 }

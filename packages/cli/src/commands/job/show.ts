@@ -63,10 +63,10 @@ export function addJobShow(parent: Command, context: Context): void {
                     { heading: 'ENDED AT', value: (step) => step.completedAt },
                     {
                       heading: 'OUTPUT OR ERROR',
-                      value: ({ error, output: answered }) =>
-                        (error === null
-                          ? toJson(answered)
-                          : `${error.name}: ${error.message}`
+                      value: (step) =>
+                        (step.error === null
+                          ? toJson(step.output)
+                          : `${step.error.name}: ${step.error.message}`
                         )?.slice(0, 80),
                     },
                   ]),

@@ -1894,7 +1894,7 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: 'f9d183be6915822cc3ad2e6b36d1456e6226e85b478f8e1b9d1f50a66223bef1',
+    checksum: 'a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
@@ -1904,8 +1904,11 @@ END $$;
 CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
+  -- The process that runs it, or did until now.
+  ran        uuid := NEW.process;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
+    ran := coalesce(ran, OLD.process);
     transition := CASE
       WHEN NEW.status = 'running' THEN 'started'
       WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
@@ -1921,7 +1924,8 @@ BEGIN
     VALUES ('job.' || transition, 1, NEW.id::text,
       jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
         'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
+        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
       coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
   END IF;
   RETURN NULL;

@@ -4,6 +4,7 @@ import {
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
 import { valueFromJson } from '../../event/schema-codec.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'
@@ -241,6 +242,7 @@ export class JobAdmin {
     id: string,
     options: { readonly around?: Duration } = {},
   ): Promise<readonly JobTraceNode[]> {
+    rejectUnknownOptions('jobs.trace', options, ['around'])
     const nodes = await readJobTrace(
       this.#database,
       this.#schema,

@@ -1,6 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
-import { requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import {
   checkSelection,
@@ -97,6 +97,7 @@ export class JobBulk {
     selection: BulkSelection,
     options: { readonly triggeredBy?: string } = {},
   ): Promise<BulkResult> {
+    rejectUnknownOptions('jobs.bulk.retry', options, ['triggeredBy'])
     return this.#each('retry', selection, (id) => this.#jobs.retry(id, options))
   }
 
