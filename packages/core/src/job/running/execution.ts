@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
+import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
 import { after } from '../../database/timer.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
@@ -37,7 +38,8 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
-    const ctx = (context = new RunContext(attempt, memory))
+    await beginDocument(attempt)
+    const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
     if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
@@ -68,6 +70,16 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     // Whether its code is quiet, its own signal must not decide.
     if (!suspended) attempt.abort()
   }
+}
+
+/** Where contexts are kept, the job's is in the store before it runs: other tools see that it has begun. */
+async function beginDocument(attempt: Attempt): Promise<void> {
+  const { definition, environment, job } = attempt
+  const { documents } = environment
+  if (documents?.keeps(definition.name) !== true) return
+  const root = documents.rootOf(job.id, definition.name)
+  await attempt.persist(beginDocumentRow, [documents.store.name, root])
+  await documents.save(job)
 }
 
 /** Marks that an attempt has ended although its code has not. */
