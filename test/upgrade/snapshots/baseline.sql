@@ -1,10 +1,10 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
--- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
--- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
+-- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
+-- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
 -- migrated by 4 jobs f8700ba885f1e245b5bf6924163f94aacfbecc3f449aa07dab32c4b987020357
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
--- migrated by 6 job-work f044b98ca4e6ae0227671b4c245f4660bab1b4ff7eebb53caac9a2068a68a42e
+-- migrated by 6 job-work e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 9019f3dd0ca488959cc179e3709293a662681eb3a5046c6bf3a4a9e303b03068
@@ -167,8 +167,8 @@ END $use$;
 
 -- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
 CREATE FUNCTION "tidemark".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $$;
 
 -- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
@@ -268,7 +268,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = '"tidemark".events'::regclass;
@@ -362,7 +362,7 @@ CREATE TABLE "tidemark".pruned_partitions (
   pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a');
 
 -- 2 publishing
 -- breaking: no
@@ -530,9 +530,29 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
+-- Refuses what the library refuses before it sends it: texts that an index cannot hold or a reader not make use of.
+CREATE FUNCTION "tidemark".check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
+
 -- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
--- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
--- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- would answer. What JSON cannot say is read by the schema of the event: a bigint from a whole number or a text of digits, a
+-- Date from to_json() of a timestamp, bytes from to_json() of a bytea, a Map from pairs or an object, a Set from a list; null
+-- where nothing is meant. What only a program knows is said in `payload_meta`, as superjson does:
 -- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION "tidemark".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
@@ -543,19 +563,17 @@ CREATE FUNCTION "tidemark".publish(
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM "tidemark".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
@@ -570,7 +588,7 @@ BEGIN
   RETURN answer.sequence;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c');
 
 -- 3 consumers
 -- breaking: no
@@ -1331,11 +1349,15 @@ BEGIN
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
-  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+  ELSIF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF input IS NULL OR id IS NULL OR triggered_by IS NULL OR priority IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a job needs an input, an id, a priority, who triggered it, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The input null is written ''null''::jsonb.';
   END IF;
+  PERFORM "tidemark".check_published('spawn',
+    ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
+    tracestate);
   INSERT INTO "tidemark".jobs AS j
     (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
      version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -1864,7 +1886,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'f044b98ca4e6ae0227671b4c245f4660bab1b4ff7eebb53caac9a2068a68a42e');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412');
 
 -- 7 job-story
 -- breaking: no
@@ -2303,33 +2325,33 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('f3d2f2d1-ac06-412d-bb79-f73e9829ad48', 'true', '2026-11-28 19:50:11.655024+00');
+('d6dfe887-494f-42af-b71b-fbcaeb79755f', 'true', '2026-11-28 19:59:31.598605+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 19:50:11.69603+00', '788', '1', '182f7d26-acaf-4a70-b2bb-4167a382bd16', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 19:50:11.907429+00', '794', '2', '2569573d-018e-418f-adca-83e8e7ea977b', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 19:50:12.028949+00', '800', '3', '65f7874f-a8fd-4317-ae19-9d0dbc7257e6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 19:50:12.058847+00', '808', NULL, '1c23c33a-a25c-45f2-b2fb-db4492ca3853', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 19:50:12.109511+00', '814', NULL, '36f9307d-a83e-4cb5-a942-9f06085855b0', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 19:50:12.189252+00', '820', NULL, '5af9ee47-63e7-45e6-8c8a-b83c9c443f57', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 19:50:12.315344+00', '841', NULL, '2ed745da-7cc7-4780-bd49-3245ba4867cb', '1', 'job.failed', NULL, '01a223b5-4610-7000-997a-a433d251609c', E'{"job": "01a223b5-4610-7000-997a-a433d251609c", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a223b5-4610-7000-997a-a433d251609c', '01a223b5-4610-7000-997a-a433d251609c', NULL, NULL, NULL);
+('1', '2026-11-28 19:59:31.605178+00', '786', '1', '207a7c96-a27f-4873-862b-2b1844967d73', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 19:59:31.656012+00', '792', '2', '875cb274-e7d1-4fdc-b2e0-8406fb5b68c6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 19:59:31.821453+00', '801', '3', '459c02ce-070f-4d24-9131-a0e2e5f2bd1b', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 19:59:31.888967+00', '805', NULL, '071c88eb-10bc-4fb9-87f6-d93b031e3fbb', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 19:59:31.964018+00', '811', NULL, '854171d9-f72a-4c5a-8538-219ffac77059', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 19:59:32.051542+00', '819', NULL, '3f321046-6e28-4882-a197-f2c402140302', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 19:59:32.171937+00', '836', NULL, '9c1dfc78-e153-4f97-809b-6ea7a5ede76e', '1', 'job.failed', NULL, '01a223bd-d12b-7000-a156-7a9a4565ca25', E'{"job": "01a223bd-d12b-7000-a156-7a9a4565ca25", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a223bd-d12b-7000-a156-7a9a4565ca25', '01a223bd-d12b-7000-a156-7a9a4565ca25', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '858:858:', NULL, NULL, NULL, '2026-11-28 19:50:12.533376+00');
+('1', '0', '7', '854:854:', NULL, NULL, NULL, '2026-11-28 19:59:32.518712+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 19:50:12.056997+00');
+('order b', '4', '2026-11-28 19:59:31.885968+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('b286cd96-f9ce-4ac3-a79c-134b7e845a89', 'true');
+('4e5d0edf-0266-4f1f-a57d-5bee1e7c0c17', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2354,49 +2376,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 19:50:12.72344+00');
+('true', '2026-11-28 19:59:32.65366+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('f3d2f2d1-ac06-412d-bb79-f73e9829ad48', 'true');
+('d6dfe887-494f-42af-b71b-fbcaeb79755f', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '854:854:', '2026-11-28 19:50:13.585301+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '771:771:', '2026-11-28 19:59:33.53953+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-45ec-7000-b4a4-ef79cde531d4', '2026-11-28 19:50:12.209832+00', '2026-11-28 19:50:12.209535+00', '2026-11-28 19:50:12.272768+00', '2026-11-28 19:50:12.289935+00', '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "f2ccfbd3-e8dc-4135-87dc-4bba99d7e38c", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a223b5-4610-7000-997a-a433d251609c', '2026-11-28 19:50:12.250656+00', '2026-11-28 19:50:12.250266+00', '2026-11-28 19:50:12.273369+00', '2026-11-28 19:50:12.307964+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a223b5-4621-7000-a7f6-6c6bab2b5e72', '2026-11-28 19:50:12.259352+00', 'infinity', '2026-11-28 19:50:12.273395+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a223b5-4625-7000-904f-0ba3e37926ab', '2026-11-28 19:50:12.270725+00', '2026-11-28 19:50:12.270642+00', '2026-11-28 19:50:12.293015+00', NULL, '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223b5-4653-7000-a653-ebe7d9fca2a3', '2026-11-28 19:50:12.307772+00', '2026-11-28 19:50:12.307684+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223b5-4655-7000-a749-61d1943170e6', '2026-11-28 19:50:12.312195+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223b5-4665-7000-9572-6af696c3319e', '2026-11-28 19:50:12.327798+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('ea1bb061-f54f-4856-84b4-216cd61bf202', '2026-11-28 19:50:12.358782+00', '2026-11-28 19:50:12.355652+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a223bd-d105-7000-965e-452e391e2370', '2026-11-28 19:59:32.10406+00', '2026-11-28 19:59:32.103954+00', '2026-11-28 19:59:32.106994+00', '2026-11-28 19:59:32.145531+00', '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "6e0dd0f4-f9e5-48e3-87e7-ca266272b663", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a223bd-d12b-7000-a156-7a9a4565ca25', '2026-11-28 19:59:32.140784+00', '2026-11-28 19:59:32.140673+00', '2026-11-28 19:59:32.148107+00', '2026-11-28 19:59:32.158848+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a223bd-d13b-7000-baed-c623d771cc35', '2026-11-28 19:59:32.166667+00', 'infinity', '2026-11-28 19:59:32.218851+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a223bd-d151-7000-aafe-66238c784f66', '2026-11-28 19:59:32.179296+00', '2026-11-28 19:59:32.179182+00', '2026-11-28 19:59:32.219071+00', NULL, '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223bd-d1ac-7000-be81-42154d129e61', '2026-11-28 19:59:32.285287+00', '2026-11-28 19:59:32.285195+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223bd-d1bf-7000-801e-d8da774884f1', '2026-11-28 19:59:32.291518+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223bd-d1c4-7000-87bf-137adcd432ea', '2026-11-28 19:59:32.294576+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('a6f4f2c0-0d76-4e9f-85f9-32717e211ac0', '2026-11-28 19:59:32.350688+00', '2026-11-28 19:59:32.347432+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:50:11.236889+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:50:11.258784+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:50:12.350309+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:50:11.319707+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 19:50:11.345712+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:50:11.388885+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:59:31.406841+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:59:31.413672+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:59:32.075462+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:59:31.445979+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 19:59:31.454967+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 19:59:31.470191+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('f3d2f2d1-ac06-412d-bb79-f73e9829ad48', 'host', '16931', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 19:50:11.467344+00', '2026-11-28 19:50:12.51233+00');
+('d6dfe887-494f-42af-b71b-fbcaeb79755f', 'host', '410', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 19:59:31.484564+00', '2026-11-28 19:59:32.001876+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'def6ba6a-4992-42c1-bd98-cdd53ae3a3b3', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 19:50:11.557236+00');
+('yearly', 'c13b8fa8-86bf-4bd6-9f93-5d0799b46f92', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 19:59:31.554709+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2411,49 +2433,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', '2026-11-28 19:50:14.515721+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:50:12.372565+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 19:50:12.192193+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 19:50:12.350173+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 19:50:12.350173+00'),
-('letters', '1', '0', '7', '0', '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', '2026-11-28 19:50:14.515748+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:50:12.372536+00'),
-('orders', '1', '0', '7', '0', '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', '2026-11-28 19:50:14.515753+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:50:12.372567+00'),
-('turnover', '1', '0', '7', '0', '1', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', '2026-11-28 19:50:14.515756+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 19:50:12.372561+00');
+('by-order', '1', '0', '7', '0', '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', '2026-11-28 19:59:34.118859+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:59:32.335197+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 19:59:32.083783+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 19:59:32.075287+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 19:59:32.075287+00'),
+('letters', '1', '0', '7', '0', '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', '2026-11-28 19:59:34.118108+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:59:32.335191+00'),
+('orders', '1', '0', '7', '0', '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', '2026-11-28 19:59:34.117895+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 19:59:32.335165+00'),
+('turnover', '1', '0', '7', '0', '1', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', '2026-11-28 19:59:34.118585+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 19:59:32.335195+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '36f9307d-a83e-4cb5-a942-9f06085855b0', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 19:50:12.253334+00', '2026-11-28 19:50:12.253335+00');
+('letters', '1', '5', 'shop.placed', '854171d9-f72a-4c5a-8538-219ffac77059', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 19:59:32.095115+00', '2026-11-28 19:59:32.095115+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-4610-7000-997a-a433d251609c', '1', '1', 'failed', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', 'system', '2026-11-28 19:50:12.273369+00', '2026-11-28 19:50:12.308649+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a223b5-4621-7000-a7f6-6c6bab2b5e72', '1', '1', 'suspended', 'f3d2f2d1-ac06-412d-bb79-f73e9829ad48', 'system', '2026-11-28 19:50:12.273395+00', '2026-11-28 19:50:12.411879+00', NULL);
+('01a223bd-d12b-7000-a156-7a9a4565ca25', '1', '1', 'failed', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', 'system', '2026-11-28 19:59:32.148107+00', '2026-11-28 19:59:32.159233+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a223bd-d13b-7000-baed-c623d771cc35', '1', '1', 'suspended', 'd6dfe887-494f-42af-b71b-fbcaeb79755f', 'system', '2026-11-28 19:59:32.218851+00', '2026-11-28 19:59:32.322871+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a223b5-4625-7000-904f-0ba3e37926ab', '1', '2026-11-28 19:50:12.306+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a223bd-d151-7000-aafe-66238c784f66', '1', '2026-11-28 19:59:32.263+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-45ec-7000-b4a4-ef79cde531d4', 'f2ccfbd3-e8dc-4135-87dc-4bba99d7e38c', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a223bd-d105-7000-965e-452e391e2370', '6e0dd0f4-f9e5-48e3-87e7-ca266272b663', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-4625-7000-904f-0ba3e37926ab', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 19:50:12.300586+00', NULL, '2026-11-28 19:50:12.305421+00');
+('01a223bd-d151-7000-aafe-66238c784f66', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 19:59:32.244123+00', NULL, '2026-11-28 19:59:32.26016+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-4621-7000-a7f6-6c6bab2b5e72', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 19:50:12.278+00', '2026-11-28 19:50:12.28365+00'),
-('01a223b5-4621-7000-a7f6-6c6bab2b5e72', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 19:50:12.320506+00', NULL);
+('01a223bd-d13b-7000-baed-c623d771cc35', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 19:59:32.226+00', '2026-11-28 19:59:32.240908+00'),
+('01a223bd-d13b-7000-baed-c623d771cc35', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 19:59:32.261643+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a223b5-4621-7000-a7f6-6c6bab2b5e72', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '853');
+('01a223bd-d13b-7000-baed-c623d771cc35', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '849');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
