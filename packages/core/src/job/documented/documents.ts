@@ -47,13 +47,13 @@ export interface DescribedJob {
 }
 
 /** How long a store may take for one document, in milliseconds. */
-export const documentPatience = 5_000
+const documentPatience = 5_000
 const shortestPause = 250
 const longestPause = 10_000
 const mostFound = 100
 // A document whose job has just ended is about to be written by the process that ran it.
 const grace = 2_000
-const finished = ['completed', 'failed', 'cancelled']
+const finished: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled'])
 
 /**
  * Brings what Postgres has of jobs into an object store, for other tools.
@@ -269,7 +269,7 @@ export class Documents {
       const document = documentOf({ ...row, status }, steps, shown)
       const same = sha256Of(textOf(document, row.version)) === row.sha256 && row.version > floor
       if (same && row.stored === row.version && !anew) {
-        if (row.final || !finished.includes(row.status)) return
+        if (row.final || !finished.has(row.status)) return
       }
       const version = same ? row.version : Math.max(row.version, floor) + 1
       const text = textOf(document, version)
@@ -284,7 +284,7 @@ export class Documents {
       const name = `${folder}context.json`
       const there = await this.store.put(name, text, { version, sha256, signal })
       if (there.version === version) {
-        const final = finished.includes(row.status)
+        const final = finished.has(row.status)
         if (final && row.uploads) await this.#removeStrays(folder, row, signal)
         await run(this.#database, noteStored(this.#schema), [id, version, final])
         return
