@@ -174,7 +174,9 @@ export class JobMemory {
     const { json, meta } = encodeJobState(definition, state)
     await this.#attempt.persist(writeState, [definition.version, json, meta], executor)
     this.#noteProgress(executor)
-    this.#state = copyOf(`the state of ${definition.name}`, state)
+    // As the next attempt will read it: an object of its own, also where codecs made it.
+    const stored = { version: definition.version, json: JSON.parse(json), meta: parsed(meta) }
+    this.#state = decodeJobState(definition, stored)
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
@@ -304,4 +306,8 @@ function errorOf(description: ErrorDescription): Error {
   error.name = name
   if (stack !== undefined) error.stack = stack
   return code === undefined ? error : Object.assign(error, { code })
+}
+
+function parsed(json: string | null): unknown {
+  return json === null ? null : JSON.parse(json)
 }
