@@ -167,8 +167,9 @@ test('what is spawned again is gathered, and a priority is changed by name', asy
   const again = async (order: string): Promise<Spawned & { outcome: string }> => {
     const input = JSON.stringify({ order })
     const args = ['--unique-key', 'k', '--debounce', '1h']
-    return (await project.json<Spawned & { outcome: string }>('job', 'spawn', 'pack', input, ...args))
-      .value
+    return (
+      await project.json<Spawned & { outcome: string }>('job', 'spawn', 'pack', input, ...args)
+    ).value
   }
   const { id } = await again('o-1')
   expect(await again('o-2')).toMatchObject({ id, outcome: 'replaced' })

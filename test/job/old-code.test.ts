@@ -254,7 +254,11 @@ test('a schedule that is gone from the code can be removed when no live process 
   }
   await running.stop()
   await database.query(`update tidemark.schedules set next_at = now() - interval '1 h'`)
-  expect((await young.doctor.examine()).map(({ code }) => code)).toContain('schedule-without-process')
+  expect((await young.doctor.examine()).map(({ code }) => code)).toContain(
+    'schedule-without-process',
+  )
   await young.jobs.schedules.remove('deployed')
-  expect((await young.doctor.examine()).map(({ code }) => code)).not.toContain('schedule-without-process')
+  expect((await young.doctor.examine()).map(({ code }) => code)).not.toContain(
+    'schedule-without-process',
+  )
 })

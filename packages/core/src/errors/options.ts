@@ -52,7 +52,8 @@ export function requireWhole(
   most: number = largestInteger,
 ): asserts value is number {
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return
-  const range = typeof value === 'number' && value > most ? `from ${least} to ${most}` : `of at least ${least}`
+  const range =
+    typeof value === 'number' && value > most ? `from ${least} to ${most}` : `of at least ${least}`
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     `${where}: "${option}" must be a whole number ${range}, not ${shown(value)}`,

@@ -18,7 +18,9 @@ const resume: JobSteering = {
 /** `tidemark job resume` */
 export function addJobResume(parent: Command, context: Context): void {
   withJobChoice(
-    parent.command('resume').description('Let paused jobs go on, and those that were asked to pause.'),
+    parent
+      .command('resume')
+      .description('Let paused jobs go on, and those that were asked to pause.'),
     resume.possible,
   ).action(
     running<JobChoiceOptions, [readonly string[]]>(

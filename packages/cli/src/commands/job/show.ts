@@ -24,7 +24,9 @@ const attemptColumns: readonly Column<JobAttempt>[] = [
 export function addJobShow(parent: Command, context: Context): void {
   parent
     .command('show')
-    .description('Show one job with its attempts and its steps: those that have ended, and those that are tried again.')
+    .description(
+      'Show one job with its attempts and its steps: those that have ended, and those that are tried again.',
+    )
     .argument('<id>', 'the job', uuidArgument)
     .option('--follow', 'show its progress on stderr first, until it has finished')
     .option('--logs', 'what it has logged, too')

@@ -1,5 +1,5 @@
-import { shown } from '../../errors/checked-text.ts'
 import { z } from 'zod'
+import { shown } from '../../errors/checked-text.ts'
 import { closest } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DeclaredLimit } from '../declared/limit.ts'

@@ -3,9 +3,9 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema-codec.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'

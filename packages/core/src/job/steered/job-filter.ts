@@ -49,7 +49,10 @@ export function checkSelection(
 }
 
 /** The filter as conditions on a job `j`, and their values, which begin with $1. */
-export function conditionsOf(filter: JobFilter & PausedFilter): { values: unknown[]; conditions: string[] } {
+export function conditionsOf(filter: JobFilter & PausedFilter): {
+  values: unknown[]
+  conditions: string[]
+} {
   const values: unknown[] = []
   const conditions: string[] = []
   const add = (condition: string, value: unknown): void => {
