@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
+import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
 import { after } from '../../database/timer.ts'
 import { isConnectionLost } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
@@ -10,6 +11,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { Branches, EarlyEnd } from '../attempted/branches.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
+import type { Documents } from '../documented/documents.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { comesOf, failedOrRetried, isQuarantined } from '../settled/verdict.ts'
@@ -38,7 +40,9 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
-    const ctx = (context = new RunContext(attempt, memory))
+    const { documents } = attempt.environment
+    if (documents?.keeps(attempt.definition.name) === true) await beginDocument(attempt, documents)
+    const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
     if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
@@ -63,13 +67,21 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const innocent = branches?.brokenOff ?? isConnectionLost(error)
     const outcome = outcomeOf(attempt, error, innocent, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
-    const ofItsOwn = branches?.brokenOff !== true && attempt.interruption !== 'timeout'
+    const ofItsOwn = branches?.brokenOff !== true && !isCutByItsCode(attempt)
     return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
   } finally {
     timer.clear()
     // Whether its code is quiet, its own signal must not decide.
     if (!suspended) attempt.abort()
   }
+}
+
+/** Where contexts are kept, the job's is in the store before it runs: other tools see that it has begun. */
+async function beginDocument(attempt: Attempt, documents: Documents): Promise<void> {
+  const { definition, job } = attempt
+  const root = documents.rootOf(job.id, definition.name)
+  await attempt.persist(beginDocumentRow, [documents.store.name, root])
+  await documents.save(job)
 }
 
 /** Marks that an attempt has ended although its code has not. */
@@ -218,6 +230,7 @@ export function outcomeOf(
         ? { kind: 'released' }
         : { kind: 'failed', error: notResumable(attempt) }
     case 'timeout':
+    case 'uncaught':
       return failedOrRetried(attempt, attempt.lateError)
     case 'pause':
     case 'cancel':
@@ -232,6 +245,11 @@ export function outcomeOf(
   }
   if (fatal !== undefined) return { kind: 'failed', error: fatal.error }
   return failedOrRetried(attempt, error, innocent)
+}
+
+/** Whether it was cut off for what its own code did, or did not come to do. */
+function isCutByItsCode({ interruption }: Attempt): boolean {
+  return interruption === 'timeout' || interruption === 'uncaught'
 }
 
 function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {

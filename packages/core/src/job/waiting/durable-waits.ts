@@ -257,6 +257,7 @@ export class DurableWaits implements JobWaits {
     turn.position = position
     this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, position)
     this.attempt.progressed = true
+    await this.memory.onEnd?.()
     return { payload: decodeValue(row['payload'], row['payload_meta']) }
   }
 

@@ -48,6 +48,11 @@ export class JobWork {
     this.#runner.ring()
   }
 
+  /** Fails the attempt whose code has just thrown what nobody caught. */
+  fail(error: unknown): { readonly job: string; readonly name: string } | undefined {
+    return this.#runner.fail(error)
+  }
+
   /** To be called when connections were lost. */
   forget(): void {
     this.#runner.forget()
@@ -61,6 +66,10 @@ export class JobWork {
       supervise('the job runner', signal, logger, () => runner.work(signal)),
       supervise('looking after jobs', signal, logger, () => runner.tend(signal)),
     ]
+    const { documents } = this.#environment
+    if (documents !== undefined) {
+      loops.push(supervise('the contexts of jobs', signal, logger, () => documents.mend(signal)))
+    }
     loops.push(supervise('the scheduler', signal, logger, () => this.#schedule(signal)))
     await Promise.all(loops)
     const drained = new AbortController()
