@@ -338,11 +338,11 @@ async function play({
       const { id } = handle
       const steps = await one.jobs.steps(id)
       const history = { job: await one.jobs.get(id), attempts: await one.jobs.attempts(id), steps }
-      const told = inspect(
+      const shown = inspect(
         { ...history, plan: story.job.plan },
         { depth: 12, maxStringLength: 200 },
       )
-      throw new Error(`${id} does not end: ${told}`, { cause })
+      throw new Error(`${id} does not end: ${shown}`, { cause })
     }
   })
   for (const { id, outcome, story } of await Promise.all(ended)) {
