@@ -5,7 +5,10 @@ import type { PromiseName } from './promises.ts'
  * promises.
  */
 export const exceptions: Readonly<
-  Record<'memory' | 'postgres' | 'redis' | 's3', Readonly<Partial<Record<PromiseName, string>>>>
+  Record<
+    'memory' | 'postgres' | 'redis' | 's3' | 'dynamodb',
+    Readonly<Partial<Record<PromiseName, string>>>
+  >
 > = {
   memory: {
     killed: 'it ends with its process',
@@ -17,5 +20,8 @@ export const exceptions: Readonly<
   redis: {},
   s3: {
     watch: 'nobody is told of a change of an object',
+  },
+  dynamodb: {
+    watch: 'its streams are read by one consumer for each shard, not by whoever looks',
   },
 }
