@@ -13,6 +13,7 @@ import {
   TableClient,
 } from '@tidemark/stores/dynamodb'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { DynamodbLocal, dynamodbMissing } from './dynamodb-local.ts'
 
 const missing = dynamodbMissing()
@@ -23,21 +24,29 @@ const command = fileURLToPath(
 
 describe.skipIf(missing !== null)('DynamoDB Local', () => {
   let server: DynamodbLocal
+  let proxy: TcpProxy
   const table = 'conformance'
 
   beforeAll(async () => {
     server = await DynamodbLocal.start()
     await createDynamodbTable({ client: server.client(), endpoint: server.url, table })
+    proxy = await TcpProxy.open(server.url)
+    proxy.latency = 1
   }, 120_000)
-  afterAll(() => server[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await proxy[Symbol.asyncDispose]()
+    await server[Symbol.asyncDispose]()
+  })
 
   const backend = (): StateBackend =>
-    new DynamoBackend(new TableClient(server.client(), server.url, table), '')
+    new DynamoBackend(new TableClient(server.client(), proxy.url, table), '')
   const subject: ConformanceSubject = {
     open: (options) => openStore(backend(), options),
     backend,
     kill: () => server.kill(),
     startAgain: () => server.startAgain(),
+    freeze: () => void proxy.freeze(/^/u),
+    thaw: () => proxy.thaw(),
   }
   testStateStore('dynamodb', () => subject, { without: exceptions.dynamodb })
 

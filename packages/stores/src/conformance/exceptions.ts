@@ -13,6 +13,7 @@ export const exceptions: Readonly<
   memory: {
     killed: 'it ends with its process',
     down: 'it has no server',
+    'half-open': 'it has no connections',
   },
   postgres: {
     watch: 'a NOTIFY takes a lock that all commits of the cluster share',

@@ -29,6 +29,7 @@ const checks = { ...concurrencyChecks, ...valueChecks, ...findingChecks, ...outa
  *     'lost-answer': 'has no backend to ask twice',
  *     killed: 'has no server',
  *     down: 'has no server',
+ *     'half-open': 'has no connections',
  *     large: 'is kept here with the default limits only',
  *   },
  * })

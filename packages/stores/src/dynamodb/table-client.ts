@@ -27,7 +27,7 @@ export class DynamoError extends Error {
   }
 }
 
-const asksAgain = [
+const passing = new Set([
   'ProvisionedThroughputExceededException',
   'ThrottlingException',
   'RequestLimitExceeded',
@@ -35,7 +35,7 @@ const asksAgain = [
   'InternalServerError',
   'ServiceUnavailable',
   'TransactionInProgressException',
-]
+])
 
 /** The few operations of DynamoDB that a store needs, on one table. */
 export class TableClient {
@@ -71,7 +71,7 @@ export class TableClient {
 /** Whether it may go better another time. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof DynamoError)) return true
-  return error.status >= 500 || asksAgain.includes(error.kind)
+  return error.status >= 500 || passing.has(error.kind)
 }
 
 interface Problem {
