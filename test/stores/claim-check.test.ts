@@ -15,7 +15,12 @@ describe('memory with a claim check', () => {
     'memory',
     () => ({ open: (options) => openStore(backend, { codec, ...options }) }),
     {
-      without: { killed: 'no server', down: 'no server', 'lost-answer': 'tried without a codec' },
+      without: {
+        killed: 'no server',
+        down: 'no server',
+        'half-open': 'no server',
+        large: 'tried below',
+      },
     },
   )
 })

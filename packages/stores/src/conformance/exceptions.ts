@@ -6,7 +6,7 @@ import type { PromiseName } from './promises.ts'
  */
 export const exceptions: Readonly<
   Record<
-    'memory' | 'postgres' | 'redis' | 's3' | 'dynamodb',
+    'memory' | 'postgres' | 'redis' | 's3' | 'dynamodb' | 'service',
     Readonly<Partial<Record<PromiseName, string>>>
   >
 > = {
@@ -24,5 +24,12 @@ export const exceptions: Readonly<
   },
   dynamodb: {
     watch: 'its streams are read by one consumer for each shard, not by whoever looks',
+  },
+  // The state service, as its client sees it: what its backend keeps.
+  service: {
+    large: 'what counts is the line of a request, 1 MiB, and a client says so',
+    watch: 'the protocol answers, and tells nothing by itself',
+    sweep: 'the service sweeps by itself',
+    'half-open': 'its connection is a socket of the same machine',
   },
 }

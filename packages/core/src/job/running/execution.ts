@@ -2,6 +2,7 @@ import { run, type Executor, type PreparingExecutor } from '../../database/execu
 import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
 import { after } from '../../database/timer.ts'
+import { blameOf } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
@@ -10,6 +11,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { Branches, EarlyEnd } from '../attempted/branches.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
+import type { Documents } from '../documented/documents.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { comesOf, failedOrRetried, isQuarantined } from '../settled/verdict.ts'
@@ -38,14 +40,17 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
-    await beginDocument(attempt)
+    const { documents } = attempt.environment
+    if (documents?.keeps(attempt.definition.name) === true) await beginDocument(attempt, documents)
     const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
     if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
+    // What shows up from now on was left behind: it must not be told an error that nobody waits for.
+    else void memory.branches.close()
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
-    if (isEarly(value)) {
+    if (Early.is(value)) {
       suspended = value.end.kind === 'suspended'
       return value.end
     }
@@ -54,14 +59,13 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {
     const { branches } = context?.memory ?? {}
-    // What is under way ends first: its effects are stored, so that they are not repeated.
-    await Promise.race([branches?.close(), attempt.cut]).catch(() => {
-      // It was cut off meanwhile, which decides how it has ended.
-    })
+    if (branches !== undefined) await letEnd(attempt, branches)
     // Whether the job has completed, the answer to its COMMIT says, and not what cut it off meanwhile.
     await attempt.answered(patience)
     await context?.flush()
-    const outcome = outcomeOf(attempt, error, branches?.fatal)
+    // Before the code has begun, what fails is the reading of what there is.
+    const innocent = branches?.brokenOff ?? blameOf(error) === 'connection'
+    const outcome = outcomeOf(attempt, error, innocent, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
     const ofItsOwn = branches?.brokenOff !== true && attempt.interruption !== 'timeout'
     return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
@@ -73,10 +77,8 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
 }
 
 /** Where contexts are kept, the job's is in the store before it runs: other tools see that it has begun. */
-async function beginDocument(attempt: Attempt): Promise<void> {
-  const { definition, environment, job } = attempt
-  const { documents } = environment
-  if (documents?.keeps(definition.name) !== true) return
+async function beginDocument(attempt: Attempt, documents: Documents): Promise<void> {
+  const { definition, job } = attempt
   const root = documents.rootOf(job.id, definition.name)
   await attempt.persist(beginDocumentRow, [documents.store.name, root])
   await documents.save(job)
@@ -84,28 +86,49 @@ async function beginDocument(attempt: Attempt): Promise<void> {
 
 /** Marks that an attempt has ended although its code has not. */
 class Early {
-  readonly end: EarlyEnd
+  readonly #end: EarlyEnd
 
   constructor(end: EarlyEnd) {
-    this.end = end
+    this.#end = end
   }
-}
 
-function isEarly(value: unknown): value is Early {
-  return value instanceof Early
+  get end(): EarlyEnd {
+    return this.#end
+  }
+
+  /** Not by its prototype: what a job answers may refuse to be asked for one. */
+  static is(value: unknown): value is Early {
+    return typeof value === 'object' && value !== null && #end in value
+  }
 }
 
 /** What the code answers, or how the attempt ends without it. */
 async function runToEnd(
   attempt: Attempt,
   branches: Branches,
-  output: PromiseLike<unknown>,
+  thenable: PromiseLike<unknown>,
 ): Promise<unknown> {
+  // Once: that of a query builder would run its query each time that somebody waits for it.
+  const output = Promise.resolve(thenable)
   const early = branches.ended.then((end) => {
     if (end.kind === 'suspended') watchForLife(attempt, branches, output)
     return new Early(end)
   })
   return Promise.race([output, attempt.cut, early])
+}
+
+/** Lets what is under way end first: its effects are stored, so that they are not repeated. */
+async function letEnd(attempt: Attempt, branches: Branches): Promise<void> {
+  const closed = branches.close()
+  // What goes on until it is told to stop, such as a poll, is told; what does not heed it is waited for.
+  const timer = after(patience, () => attempt.abort())
+  try {
+    await Promise.race([closed, attempt.cut])
+  } catch {
+    // It was cut off meanwhile, which decides how it has ended.
+  } finally {
+    timer.clear()
+  }
 }
 
 // For branches that do not heed their signal, and answers that do not come.
@@ -187,10 +210,15 @@ export function causeOf({ job }: Attempt): Cause {
   return { causationId: job.id, correlationId: job.correlation_id ?? job.id }
 }
 
-/** How an attempt that threw has ended. */
+/**
+ * How an attempt that threw has ended.
+ *
+ * @param innocent - whether the connection was lost, and nothing that the job did has failed.
+ */
 export function outcomeOf(
   attempt: Attempt,
   error: unknown,
+  innocent: boolean,
   fatal?: { readonly error: unknown },
 ): Outcome {
   if (attempt.completed) return { kind: 'committed' }
@@ -202,7 +230,7 @@ export function outcomeOf(
         ? { kind: 'released' }
         : { kind: 'failed', error: notResumable(attempt) }
     case 'timeout':
-      return failedOrRetried(attempt, attempt.signal.reason)
+      return failedOrRetried(attempt, attempt.lateError)
     case 'pause':
     case 'cancel':
     case 'drain':
@@ -215,7 +243,7 @@ export function outcomeOf(
       return attempt.interruption satisfies never
   }
   if (fatal !== undefined) return { kind: 'failed', error: fatal.error }
-  return failedOrRetried(attempt, error)
+  return failedOrRetried(attempt, error, innocent)
 }
 
 function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {

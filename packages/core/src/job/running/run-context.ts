@@ -27,19 +27,29 @@ import { runStep, withinStep } from './step-run.ts'
 
 /** The context of one attempt. Jobs may destructure it. */
 export class RunContext extends DurableWaits implements JobContext<unknown> {
-  readonly document: JobDocument
-  readonly files: JobFiles
+  readonly #job: Job<unknown, unknown>
+  #document: JobDocument | undefined
+  #files: JobFiles | undefined
   #reports: JobReports | undefined
 
   constructor(attempt: Attempt, memory: JobMemory, job: Job<unknown, unknown>) {
     super(attempt, memory)
-    const step: JobContext<unknown>['step'] = (...given) => this.step(...given)
-    this.document = new RunDocument(attempt, memory, job, step)
-    this.files = new RunFiles(attempt, memory)
+    this.#job = job
     const { documents } = attempt.environment
     if (documents?.keeps(attempt.definition.name) === true) {
       memory.onEnd = () => documents.save(attempt.job)
     }
+  }
+
+  // Made when they are first asked for: most jobs use neither.
+  get document(): JobDocument {
+    this.#document ??= new RunDocument(this.attempt, this.memory, this.#job, this.step)
+    return this.#document
+  }
+
+  get files(): JobFiles {
+    this.#files ??= new RunFiles(this.attempt, this.memory)
+    return this.#files
   }
 
   get state(): unknown {
@@ -114,9 +124,9 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   }
 
   readonly checkInterrupt = async (): Promise<void> => {
-    this.attempt.throwIfInterrupted()
+    await this.#goOn()
     await setImmediate()
-    this.attempt.throwIfInterrupted()
+    await this.#goOn()
   }
 
   readonly transaction = <T>(
@@ -147,15 +157,17 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       (tx.spawn as (...given: unknown[]) => Promise<SpawnedJob>)(job, input, options),
     )) as Spawn
 
-  readonly snooze = (delay: Duration): Promise<never> =>
-    this.memory.branches.snooze({
-      delay: milliseconds(delay),
-      waiting: { for: 'snooze' },
-      waits: [],
+  readonly snooze = (delay: Duration): Promise<never> => {
+    const snoozed = this.#snooze(delay)
+    snoozed.catch(() => {
+      // Whoever awaits it late, or not at all, does not end the process.
     })
+    return snoozed
+  }
 
   readonly continueAsNew = (input: unknown): Promise<never> =>
     this.memory.branches.give<never>(async () => {
+      this.attempt.requireOutermost('ctx.continueAsNew')
       this.attempt.throwIfInterrupted()
       const { definition } = this.attempt
       const { json, meta } = encodeInput(definition, input).encoded
@@ -175,6 +187,18 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
     await this.#reports?.flush()
+  }
+
+  /** @throws TidemarkError what interrupts the attempt. Code that an attempt has left behind goes no further. */
+  async #goOn(): Promise<void> {
+    if (this.attempt.over) await this.memory.branches.give(async () => {})
+    this.attempt.throwIfInterrupted()
+  }
+
+  async #snooze(delay: Duration): Promise<never> {
+    this.attempt.requireOutermost('ctx.snooze')
+    const suspension = { delay: milliseconds(delay), waiting: { for: 'snooze' }, waits: [] }
+    return this.memory.branches.snooze(suspension)
   }
 
   #report(): JobReports {

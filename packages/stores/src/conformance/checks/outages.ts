@@ -62,7 +62,10 @@ export const outageChecks: Checks<'killed' | 'down' | 'half-open'> = {
 
   async 'half-open'(subject) {
     const { freeze, thaw } = subject
-    assert.ok(freeze !== undefined && thaw !== undefined, 'the subject has no connections to freeze')
+    assert.ok(
+      freeze !== undefined && thaw !== undefined,
+      'the subject has no connections to freeze',
+    )
     const store = subject.open({ timeout: 500 })
     const key = unique('silent')
     await store.put(key, { value: 1 }, { token: 1n })

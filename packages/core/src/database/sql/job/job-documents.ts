@@ -21,7 +21,7 @@ RETURNING c.id`,
 
 /** The reference to what is current. */
 export const readReference: SchemaStatement = statement(
-  'read_job_document_reference',
+  'read_doc_reference',
   (schema) => `
 SELECT c.id::text, c.store, c.root, c.execution, c.version, c.sha256, c.files
 FROM ${schema}.job_contexts c JOIN ${schema}.jobs j ON j.id = c.job WHERE c.id = $1::uuid`,
@@ -40,7 +40,7 @@ WHERE c.id = $1::uuid AND c.store = $2::text`,
 )
 
 export const readDocumentSteps: SchemaStatement = statement(
-  'read_job_document_steps',
+  'read_document_steps',
   (schema) => `
 SELECT t.step, t.kind, t.position, t.error, t.started_at, t.completed_at,
   CASE WHEN t.position IS NOT NULL THEN t.output END AS output,
@@ -61,7 +61,7 @@ RETURNING c.id`,
 
 /** The same by whoever brings it up to date while nobody runs the job. */
 export const referToIdleDocument: SchemaStatement = statement(
-  'refer_to_idle_job_document',
+  'refer_to_idle_doc',
   (schema) => `
 UPDATE ${schema}.job_contexts c SET version = $4::integer, sha256 = $5::text, bytes = $6::integer,
   updated_at = clock_timestamp()
@@ -72,7 +72,7 @@ RETURNING c.id`,
 
 /** Says that a version is in the store; of a job that has finished, and still has when this is written, it is the last. */
 export const noteStored: SchemaStatement = statement(
-  'note_stored_job_document',
+  'note_stored_document',
   (schema) => `
 UPDATE ${schema}.job_contexts c SET stored = $2::integer, final = c.final OR ($3::boolean AND EXISTS (
   SELECT FROM ${schema}.jobs j WHERE j.id = c.job AND j.status IN ('completed', 'failed', 'cancelled')))
@@ -102,14 +102,14 @@ FROM (${fenced(schema)}) m WHERE c.id = m.id RETURNING c.id`,
 )
 
 export const addFileFromOutside: SchemaStatement = statement(
-  'add_job_file_from_outside',
+  'add_file_from_outside',
   (schema) => `
 UPDATE ${schema}.job_contexts c SET files = c.files || jsonb_build_object($2::text, $3::jsonb)
 FROM (${unfinished(schema)}) m WHERE c.id = m.id RETURNING c.id`,
 )
 
 export const setWebhookFromOutside: SchemaStatement = statement(
-  'set_job_webhook_from_outside',
+  'set_webhook_outside',
   (schema) => `
 UPDATE ${schema}.job_contexts c SET webhook = $2::jsonb, webhook_meta = $3::jsonb
 FROM (${unfinished(schema)}) m WHERE c.id = m.id RETURNING c.id`,
@@ -117,7 +117,7 @@ FROM (${unfinished(schema)}) m WHERE c.id = m.id RETURNING c.id`,
 
 /** Those whose store says less than the tables, and nobody is about to mend it: the job has ended, or waits. */
 export const findLateDocuments: SchemaStatement = statement(
-  'find_late_job_documents',
+  'find_late_documents',
   (schema) => `
 SELECT c.id::text FROM ${schema}.job_contexts c JOIN ${schema}.jobs j ON j.id = c.job
 WHERE NOT c.final AND c.store = $1::text AND c.updated_at < clock_timestamp() - $2::float8 * interval '1 ms'
@@ -126,7 +126,7 @@ ORDER BY c.id LIMIT $3::integer`,
 )
 
 export const findOrphanedDocuments: SchemaStatement = statement(
-  'find_orphaned_job_documents',
+  'find_orphaned_docs',
   (schema) => `
 SELECT id::text, root FROM ${schema}.job_contexts WHERE job IS NULL AND store = $1::text LIMIT $2::integer`,
 )
