@@ -10,7 +10,7 @@ export const byStatus = 'status-createdAt'
 export const byShard = 'shard-createdAt'
 
 /** In which part of the second index a state is. */
-export function shardOf(store: string, key: string): string {
+function shardOf(store: string, key: string): string {
   const [first = 0] = createHash('sha1').update(key).digest()
   return `${store} ${first % shards}`
 }
