@@ -54,7 +54,7 @@ interface MemoryRow {
 export class JobMemory {
   readonly #attempt: Attempt
   readonly steps: JobSteps
-  readonly branches: Branches
+  #branches: Branches | undefined
   readonly #variables = new Map<string, unknown>()
   /** The transactions that something is stored in which later attempts go on from. */
   readonly #uncommitted = new WeakSet<object>()
@@ -65,7 +65,16 @@ export class JobMemory {
   private constructor(attempt: Attempt) {
     this.#attempt = attempt
     this.steps = new JobSteps(attempt)
-    this.branches = new Branches(() => attempt.lateError)
+  }
+
+  /** What goes on in the attempt. Made when it is first asked for: code that ends at once begins nothing. */
+  get branches(): Branches {
+    return (this.#branches ??= new Branches(() => this.#attempt.lateError))
+  }
+
+  /** Whether its code has begun what is not over. */
+  get unfinished(): boolean {
+    return this.#branches?.unfinished ?? false
   }
 
   /** Of a first attempt: there is nothing to read. */
