@@ -1,10 +1,10 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
--- migrated by 1 outbox cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb
--- migrated by 2 publishing 9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac
+-- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
+-- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
 -- migrated by 4 jobs f93e10ea05f97fbb63aa395a3584b6a850ea5ab84cb02b42f9373e9f01e52cae
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
--- migrated by 6 job-work c55a0820dd71c3438776ee9d8b054ade2b7b9e6fe83430dfc6e37392186b77cb
+-- migrated by 6 job-work af93fa7427d296d60a396a980d880f5c3fa2270cae2942e5ce2f6e78f64e44af
 -- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
@@ -167,8 +167,8 @@ END $use$;
 
 -- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
 CREATE FUNCTION "tidemark".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $$;
 
 -- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
@@ -268,7 +268,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = '"tidemark".events'::regclass;
@@ -362,7 +362,7 @@ CREATE TABLE "tidemark".pruned_partitions (
   pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a');
 
 -- 2 publishing
 -- breaking: no
@@ -530,9 +530,29 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
+-- Refuses what the library refuses before it sends it: texts that an index cannot hold or a reader not make use of.
+CREATE FUNCTION "tidemark".check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
+
 -- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
--- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
--- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- would answer. What JSON cannot say is read by the schema of the event: a bigint from a whole number or a text of digits, a
+-- Date from to_json() of a timestamp, bytes from to_json() of a bytea, a Map from pairs or an object, a Set from a list; null
+-- where nothing is meant. What only a program knows is said in `payload_meta`, as superjson does:
 -- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION "tidemark".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
@@ -543,19 +563,17 @@ CREATE FUNCTION "tidemark".publish(
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM "tidemark".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
@@ -570,7 +588,7 @@ BEGIN
   RETURN answer.sequence;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c');
 
 -- 3 consumers
 -- breaking: no
@@ -1303,11 +1321,15 @@ BEGIN
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
-  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+  ELSIF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF input IS NULL OR id IS NULL OR triggered_by IS NULL OR priority IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a job needs an input, an id, a priority, who triggered it, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The input null is written ''null''::jsonb.';
   END IF;
+  PERFORM "tidemark".check_published('spawn',
+    ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
+    tracestate);
   INSERT INTO "tidemark".jobs AS j
     (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
      version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -1889,7 +1911,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'c55a0820dd71c3438776ee9d8b054ade2b7b9e6fe83430dfc6e37392186b77cb');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'af93fa7427d296d60a396a980d880f5c3fa2270cae2942e5ce2f6e78f64e44af');
 
 -- 7 job-story
 -- breaking: no
@@ -2328,33 +2350,33 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('364ba2f2-0f25-4c9c-84db-31be2f418408', 'true', '2026-11-28 20:09:24.459752+00');
+('64ba47ac-2b4d-44a4-bc5e-5a742f862281', 'true', '2026-11-28 20:26:53.816874+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 20:09:24.395778+00', '787', '1', '2f23e2c3-3ba7-48d7-850b-b2f501e32482', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 20:09:24.534292+00', '792', '2', '4541c155-9913-40c0-a459-8cb4141f5bd0', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 20:09:24.997867+00', '804', '3', '1f558753-30a4-444d-9259-7113d9a00651', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 20:09:25.111212+00', '812', NULL, 'c807c8c6-3abb-4c9a-bdfa-140e795d04bb', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 20:09:25.148457+00', '814', NULL, '1e60b6f7-08bc-4005-aeba-2b61fad8216b', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 20:09:25.18633+00', '820', NULL, 'cdbbcee9-0fb6-4be3-9199-3572816e1275', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 20:09:25.548071+00', '844', NULL, 'f027b300-ee09-43aa-a95b-adac7940210f', '1', 'job.failed', NULL, '01a223c6-de38-7000-b1d5-faacdda92bf0', E'{"job": "01a223c6-de38-7000-b1d5-faacdda92bf0", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a223c6-de38-7000-b1d5-faacdda92bf0', '01a223c6-de38-7000-b1d5-faacdda92bf0', NULL, NULL, NULL);
+('1', '2026-11-28 20:26:54.011434+00', '789', '1', '4d437732-4e4e-4de6-a3f0-d19b2e937db9', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 20:26:54.111095+00', '793', '2', '6a6316f6-93a6-4424-979b-fc1a19b8cf75', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 20:26:54.421456+00', '805', '3', 'c80086b9-b1b3-4a65-afde-07e05c6ae9ea', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 20:26:54.482347+00', '808', NULL, 'a2b167f8-556d-4c3a-9611-5ca6dcddb92b', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 20:26:54.680102+00', '814', NULL, '089efb9d-d0da-4506-892a-220b2c961382', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 20:26:54.874161+00', '820', NULL, 'ff2ad73c-9381-4919-8b59-f63a3c3b5ff0', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 20:26:55.056468+00', '841', NULL, '9d6cbf60-e979-4ee9-8011-d652e2649aa5', '1', 'job.failed', NULL, '01a223d6-e288-7000-bf43-68eb7d8f4960', E'{"job": "01a223d6-e288-7000-bf43-68eb7d8f4960", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a223d6-e288-7000-bf43-68eb7d8f4960', '01a223d6-e288-7000-bf43-68eb7d8f4960', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '6', '833:833:', NULL, NULL, NULL, '2026-11-28 20:09:25.300708+00');
+('1', '0', '6', '831:836:831,832,834', NULL, NULL, NULL, '2026-11-28 20:26:54.949214+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 20:09:25.086985+00');
+('order b', '4', '2026-11-28 20:26:54.480761+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('7d3c5cef-9ff6-4a87-8fb3-69663683afca', 'true');
+('8ea392fc-57d0-4c73-b9e7-64fe5da763a9', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2379,49 +2401,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 20:09:25.485609+00');
+('true', '2026-11-28 20:26:54.973465+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('364ba2f2-0f25-4c9c-84db-31be2f418408', 'true');
+('64ba47ac-2b4d-44a4-bc5e-5a742f862281', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '859:859:', '2026-11-28 20:09:26.340283+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '771:771:', '2026-11-28 20:26:55.867006+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de1e-7000-b827-7c84f0d9c6ab', '2026-11-28 20:09:25.293333+00', '2026-11-28 20:09:25.293242+00', '2026-11-28 20:09:25.302835+00', '2026-11-28 20:09:25.359921+00', '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "6aa23431-0ff0-48fc-b61a-83a18df15361", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a223c6-de38-7000-b1d5-faacdda92bf0', '2026-11-28 20:09:25.306692+00', '2026-11-28 20:09:25.306617+00', '2026-11-28 20:09:25.4284+00', '2026-11-28 20:09:25.516956+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a223c6-de3c-7000-aadf-2ebf37b5c1e3', '2026-11-28 20:09:25.309168+00', 'infinity', '2026-11-28 20:09:25.428591+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a223c6-de55-7000-b9ef-bd5c98bb472d', '2026-11-28 20:09:25.334641+00', '2026-11-28 20:09:25.334561+00', '2026-11-28 20:09:25.428606+00', NULL, '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223c6-df5c-7000-a170-9b2fdf4b7100', '2026-11-28 20:09:25.601516+00', '2026-11-28 20:09:25.60129+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223c6-df8a-7000-9e7d-dacd8e23caf7', '2026-11-28 20:09:25.648203+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223c6-dfaa-7000-a32b-2cc9227c702c', '2026-11-28 20:09:25.675516+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('dbeffb08-d8a8-4919-895e-c299aa2fbca6', '2026-11-28 20:09:25.738834+00', '2026-11-28 20:09:25.729442+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a223d6-e23b-7000-8cff-fc574a5d86c3', '2026-11-28 20:26:54.909605+00', '2026-11-28 20:26:54.909506+00', '2026-11-28 20:26:54.932702+00', '2026-11-28 20:26:55.002833+00', '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "42b58c1e-d654-4fe6-a087-781a0635f18a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a223d6-e288-7000-bf43-68eb7d8f4960', '2026-11-28 20:26:54.98831+00', '2026-11-28 20:26:54.988199+00', '2026-11-28 20:26:55.008529+00', '2026-11-28 20:26:55.041909+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a223d6-e2a8-7000-a145-d7608ac1a341', '2026-11-28 20:26:55.021805+00', 'infinity', '2026-11-28 20:26:55.082828+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a223d6-e2bd-7000-a0c5-2739f34caf91', '2026-11-28 20:26:55.045835+00', '2026-11-28 20:26:55.045769+00', '2026-11-28 20:26:55.083177+00', NULL, '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d6-e34c-7000-a2de-64cc7ab2a244', '2026-11-28 20:26:55.196081+00', '2026-11-28 20:26:55.196003+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d6-e35e-7000-85d3-e4d467eeb8a1', '2026-11-28 20:26:55.200289+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d6-e362-7000-876e-d1b48ab92cf3', '2026-11-28 20:26:55.211095+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('766670dd-3a28-4f7a-b803-13a8f0fa6c22', '2026-11-28 20:26:55.26293+00', '2026-11-28 20:26:55.249971+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:09:24.026447+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:09:24.038572+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:09:25.235295+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:09:24.086193+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 20:09:24.104778+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:09:24.139024+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:26:53.33204+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:26:53.399757+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:26:54.899776+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:26:53.55196+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 20:26:53.582297+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:26:53.635823+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('364ba2f2-0f25-4c9c-84db-31be2f418408', 'host', '9351', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 20:09:24.178765+00', '2026-11-28 20:09:25.933753+00');
+('64ba47ac-2b4d-44a4-bc5e-5a742f862281', 'host', '11301', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 20:26:53.707633+00', '2026-11-28 20:26:55.415804+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '62fb7d4f-7750-4790-a7ed-ce5bc5ae064c', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 20:09:24.29259+00');
+('yearly', '1235553a-032b-457e-a968-d836157fe163', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 20:26:53.827395+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2436,49 +2458,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', '2026-11-28 20:09:27.952272+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:09:25.804449+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 20:09:25.252035+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 20:09:25.235184+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 20:09:25.235184+00'),
-('letters', '1', '0', '7', '0', '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', '2026-11-28 20:09:27.952294+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:09:25.804733+00'),
-('orders', '1', '0', '7', '0', '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', '2026-11-28 20:09:27.952305+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:09:25.804737+00'),
-('turnover', '1', '0', '7', '0', '1', '364ba2f2-0f25-4c9c-84db-31be2f418408', '2026-11-28 20:09:27.95231+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 20:09:25.80474+00');
+('by-order', '1', '0', '7', '0', '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', '2026-11-28 20:26:57.425125+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:26:55.092324+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 20:26:54.896936+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 20:26:54.899656+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 20:26:54.899656+00'),
+('letters', '1', '0', '7', '0', '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', '2026-11-28 20:26:57.425289+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:26:55.092527+00'),
+('orders', '1', '0', '7', '0', '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', '2026-11-28 20:26:57.425294+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:26:55.092529+00'),
+('turnover', '1', '0', '7', '0', '1', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', '2026-11-28 20:26:57.425298+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 20:26:55.092522+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '1e60b6f7-08bc-4005-aeba-2b61fad8216b', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 20:09:25.267099+00', '2026-11-28 20:09:25.267099+00');
+('letters', '1', '5', 'shop.placed', '089efb9d-d0da-4506-892a-220b2c961382', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 20:26:54.912156+00', '2026-11-28 20:26:54.912156+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de38-7000-b1d5-faacdda92bf0', '1', '1', 'failed', '364ba2f2-0f25-4c9c-84db-31be2f418408', 'system', '2026-11-28 20:09:25.4284+00', '2026-11-28 20:09:25.517496+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a223c6-de3c-7000-aadf-2ebf37b5c1e3', '1', '1', 'suspended', '364ba2f2-0f25-4c9c-84db-31be2f418408', 'system', '2026-11-28 20:09:25.428591+00', '2026-11-28 20:09:25.789399+00', NULL);
+('01a223d6-e288-7000-bf43-68eb7d8f4960', '1', '1', 'failed', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', 'system', '2026-11-28 20:26:55.008529+00', '2026-11-28 20:26:55.04264+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a223d6-e2a8-7000-a145-d7608ac1a341', '1', '1', 'suspended', '64ba47ac-2b4d-44a4-bc5e-5a742f862281', 'system', '2026-11-28 20:26:55.082828+00', '2026-11-28 20:26:55.247041+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a223c6-de55-7000-b9ef-bd5c98bb472d', '1', '2026-11-28 20:09:25.595+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a223d6-e2bd-7000-a0c5-2739f34caf91', '1', '2026-11-28 20:26:55.179+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de1e-7000-b827-7c84f0d9c6ab', '6aa23431-0ff0-48fc-b61a-83a18df15361', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a223d6-e23b-7000-8cff-fc574a5d86c3', '42b58c1e-d654-4fe6-a087-781a0635f18a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de55-7000-b9ef-bd5c98bb472d', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 20:09:25.506358+00', NULL, '2026-11-28 20:09:25.552428+00');
+('01a223d6-e2bd-7000-a0c5-2739f34caf91', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 20:26:55.112979+00', NULL, '2026-11-28 20:26:55.173153+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de3c-7000-aadf-2ebf37b5c1e3', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 20:09:25.435+00', '2026-11-28 20:09:25.507355+00'),
-('01a223c6-de3c-7000-aadf-2ebf37b5c1e3', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 20:09:25.601053+00', NULL);
+('01a223d6-e2a8-7000-a145-d7608ac1a341', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 20:26:55.1+00', '2026-11-28 20:26:55.141789+00'),
+('01a223d6-e2a8-7000-a145-d7608ac1a341', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 20:26:55.184195+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a223c6-de3c-7000-aadf-2ebf37b5c1e3', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
+('01a223d6-e2a8-7000-a145-d7608ac1a341', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
