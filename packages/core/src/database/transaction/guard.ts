@@ -32,6 +32,8 @@ export class Guard {
   #closed = false
   #finished = false
   #traces = false
+  /** Of the handler whose work has begun this one's. */
+  readonly #outer: Guard | undefined = within.getStore()
   #blemish: { readonly error: unknown } | undefined
   #doubt: { readonly error: unknown } | undefined
 
@@ -49,6 +51,13 @@ export class Guard {
       fetch: (statement: Statement, values: unknown[]) => this.#fetch(statement, values),
       ask: (config: pg.QueryConfig) => this.#ask(config),
     })
+  }
+
+  /** The transactions whose handlers the present code is part of, the innermost first. */
+  static *around(): Generator<OpenTransaction> {
+    for (let guard = within.getStore(); guard !== undefined; guard = guard.#outer) {
+      yield guard.#transaction
+    }
   }
 
   /** The application's `db`, bound to the executor; made when it is first used. */

@@ -3,6 +3,7 @@ import { prolongLease } from '../../database/sql/listener/cursors.ts'
 import { after, type Timer } from '../../database/timer.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
+import { guardListeners } from '../../errors/guarded-signal.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
@@ -171,7 +172,10 @@ export class BatchContext implements HandlerContext {
     this.spawn = guardedSpawn(guard, spawn)
     this.#lease = lease
     this.#batch = batch
-    this.signal = signal
+    this.signal = guardListeners(signal, (err) => {
+      const fields = { listener: lease.listener, partition: lease.partition, err }
+      logger.error(fields, `a listener of the signal of ${lease.listener} threw`)
+    })
     this.logger = logger
   }
 
