@@ -24,9 +24,10 @@ const readsAtOnce = 8
 export interface OutputClaim {
   /** Runs a fenced statement. */
   write(statement: SchemaStatement, values: readonly unknown[]): Promise<unknown>
-  /** Aborts, and rejects, when the attempt is cut off. */
+  /** Aborts when the attempt is cut off. */
   readonly cutSignal: AbortSignal
-  readonly cut: Promise<never>
+  /** What some work comes to; rejects as soon as the attempt is cut off. */
+  orCut<T>(work: T | PromiseLike<T>): Promise<T>
 }
 
 /** Where the outputs of jobs and steps go, and how they are read back. */
@@ -169,7 +170,7 @@ async function put(
   await claim.write(writeOutputKey, [key, store.name])
   const { json, meta } = value
   const text = meta === null ? `{"value":${json}}` : `{"value":${json},"meta":${meta}}`
-  await Promise.race([store.put(key, text, { signal: claim.cutSignal }), claim.cut])
+  await claim.orCut(store.put(key, text, { signal: claim.cutSignal }))
   return { row, large: null }
 }
 

@@ -153,9 +153,9 @@ export class JobMemory {
       throw error
     }
     const { database, outputs } = this.#attempt.environment
-    const { cut, cutSignal, job } = this.#attempt
+    const { cutSignal, job } = this.#attempt
     const row = await this.steps.output(step)
-    return Promise.race([outputs.read(database, job.id, row, cutSignal), cut])
+    return this.#attempt.orCut(outputs.read(database, job.id, row, cutSignal))
   }
 
   /** Notes that a transaction has committed: what was stored in it is progress by now. */
