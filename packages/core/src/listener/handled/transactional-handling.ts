@@ -29,19 +29,19 @@ import type { Batch, Consumer, Environment, Handling } from '../read/consumer.ts
 export class TransactionalHandling implements Handling {
   readonly #consumer: Consumer
   readonly #apply: Apply
-  readonly #prepare: ((transaction: OpenTransaction) => Promise<void>) | undefined
+  readonly #prepare: Prepare | undefined
   readonly #lease: Lease
   readonly #environment: Environment
 
   /**
-   * @param prepare - runs in each transaction after the fence and before the handlers.
+   * @param prepare - runs in each transaction after the fence and before the handlers, and answers what runs after them.
    */
   constructor(
     consumer: Consumer,
     apply: Apply,
     lease: Lease,
     environment: Environment,
-    prepare?: (transaction: OpenTransaction) => Promise<void>,
+    prepare?: Prepare,
   ) {
     this.#consumer = consumer
     this.#apply = apply
@@ -54,23 +54,26 @@ export class TransactionalHandling implements Handling {
     const { through, aside, settled } = batch
     const { database, outbox, spawner, leaseDuration, logger } = this.#environment
     const lease = this.#lease
+    let guard: Guard | undefined
+    const judged = (error: unknown, thrown = false): never => {
+      guard?.judge(error, thrown)
+      throw error
+    }
     const [, published] = await publishingTransaction(
       database,
       outbox,
       { idleTimeout: leaseDuration, foreign: true },
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
-        await this.#prepare?.(transaction)
-        const guard = new Guard(
-          transaction,
-          `${this.#consumer.kind} ${lease.listener}`,
-          (misuse) => {
-            logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
-          },
-        )
+        const conclude = await this.#prepare?.(transaction)
+        const name = `${this.#consumer.kind} ${lease.listener}`
+        const mine = new Guard(transaction, name, (misuse) => {
+          logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
+        })
+        guard = mine
         const watch = new HandlerWatch(
           transaction,
-          guard,
+          mine,
           this.#consumer,
           leaseDuration,
           () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
@@ -81,7 +84,7 @@ export class TransactionalHandling implements Handling {
           next: () => context.nextSpawn(),
         })
         const context = new BatchContext(
-          guard,
+          mine,
           buffer,
           spawned.spawn,
           lease,
@@ -90,21 +93,27 @@ export class TransactionalHandling implements Handling {
           logger,
         )
         try {
-          await guard.run(() => this.#apply(batch.events, context, watch))
-          await guard.finish()
+          await mine
+            .run(() => this.#apply(batch.events, context, watch))
+            .catch((error: unknown) => judged(error, true))
+          await mine.finish()
+          await conclude?.()
           await spawned.flush()
         } finally {
-          guard.close()
+          mine.close()
           watch.stop()
         }
         await writeSetAside(transaction, outbox.schema, lease, aside)
         await settleDeadLetters(transaction, outbox.schema, lease, settled)
       },
-    )
+    ).catch(judged)
     countPublished(outbox.schema, published.events)
     lease.movedTo(through)
   }
 }
+
+/** What a transaction needs besides its handlers: before them, and when they have ended. */
+export type Prepare = (transaction: OpenTransaction) => Promise<(() => Promise<void>) | undefined>
 
 /** How the events of a batch are handled. */
 export type Apply = (
