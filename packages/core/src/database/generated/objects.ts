@@ -21,6 +21,7 @@ export const schemaObjects: {
     "installation",
     "job_attempts",
     "job_cancellations",
+    "job_contexts",
     "job_count_changes",
     "job_count_turn",
     "job_counts",
@@ -115,6 +116,14 @@ export const schemaObjects: {
     [
       "job_cancellations",
       "job_cancellations_pkey"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_pkey"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_job_fkey"
     ],
     [
       "job_count_turn",
@@ -359,6 +368,14 @@ export const schemaObjects: {
     [
       "idempotency_keys",
       "idempotency_keys_recorded_at"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_job"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_open"
     ],
     [
       "job_output_keys",
