@@ -43,6 +43,7 @@ export class Attempt {
   #completed = false
   #commit: PromiseWithResolvers<void> | undefined
   #seemsLost = false
+  #uncaught: unknown
 
   constructor(job: ClaimedJob, definition: JobDefinition, environment: JobEnvironment) {
     this.job = job
@@ -187,6 +188,12 @@ export class Attempt {
     this.#controller?.abort(error)
   }
 
+  /** Cuts the attempt off, because its code threw where nothing could catch it. */
+  fail(error: unknown): void {
+    this.#uncaught = error
+    this.interrupt('uncaught')
+  }
+
   /** @throws TidemarkError what interrupts the attempt, if anything does; also a drain. */
   throwIfInterrupted(): void {
     if (this.#over) throw this.#error('lost')
@@ -322,6 +329,6 @@ export class Attempt {
 
   #error(interruption: Interruption): Error {
     const { name, timeout } = this.definition
-    return interruptionError(name, this.job.id, interruption, timeout)
+    return interruptionError(name, this.job.id, interruption, timeout, this.#uncaught)
   }
 }
