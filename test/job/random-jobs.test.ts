@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import fc from 'fast-check'
 import { defineEvent, defineJob, type JobContext } from 'tidemark'
 import { expect, test, vi } from 'vitest'
@@ -328,8 +329,21 @@ async function play({
     }),
   )
   const ended = handles.map(async (handle, n) => {
-    const outcome = (await handle.result({ timeout: hung })) as Outcome
-    return { id: handle.id, outcome, story: stories.get(String(n)) as Story }
+    const story = stories.get(String(n)) as Story
+    try {
+      const outcome = (await handle.result({ timeout: hung })) as Outcome
+      return { id: handle.id, outcome, story }
+    } catch (cause) {
+      // What there is of it is gone with the test.
+      const { id } = handle
+      const steps = await one.jobs.steps(id)
+      const history = { job: await one.jobs.get(id), attempts: await one.jobs.attempts(id), steps }
+      const shown = inspect(
+        { ...history, plan: story.job.plan },
+        { depth: 12, maxStringLength: 200 },
+      )
+      throw new Error(`${id} does not end: ${shown}`, { cause })
+    }
   })
   for (const { id, outcome, story } of await Promise.all(ended)) {
     const { plan, again } = story.job

@@ -235,7 +235,7 @@ test('what is no options, no selection and no type of job at all is refused as w
     if (typeof value !== 'bigint') {
       await expectRefused(`line ${what}`, () => jobs.logs(id, { after: given }))
     }
-    if (typeof value !== 'string') {
+    if (typeof value !== 'string' && typeof value !== 'function') {
       await expectRefused(`job ${what}`, () => jobs.spawn(given, 'a'))
     }
   }

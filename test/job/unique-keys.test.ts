@@ -383,7 +383,7 @@ test('a job that would wait for itself, by a child whose key it has, is told so'
   await app.start()
   await untilStatus(database, itself.id, 'failed')
   await untilStatus(database, other.id, 'failed')
-  expect(await app.jobs.get(itself.id)).toMatchObject({ error: { code: 'TIDEMARK_CHILD_CYCLE' } })
+  expect(await app.jobs.get(itself.id)).toMatchObject({ error: { code: 'TIDEMARK_DUPLICATE_JOB' } })
   const [last] = await app.jobs.list({ parent: other.id })
   expect(last).toMatchObject({ input: 'c', error: { code: 'TIDEMARK_CHILD_CYCLE' } })
   // The caller of a child whose key is taken by a stranger waits for that one.

@@ -46,6 +46,18 @@ const ofSession = new Set([
   '42501',
 ])
 
+/**
+ * Whether a failure is that our database could not be reached, or had no connection left: nothing of the work has failed.
+ * Never throws.
+ */
+export function isConnectionLost(error: unknown): boolean {
+  if (isOwnToWork(error)) return false
+  return (
+    isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
+    isConnectionError(toldWithin(error) ?? error)
+  )
+}
+
 const conflicts = new Set(['40001', '40P01'])
 
 /**

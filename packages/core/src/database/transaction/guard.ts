@@ -73,6 +73,16 @@ export class Guard {
     return within.run(this, work)
   }
 
+  /** Runs the whole handler; what it throws is judged. */
+  async handle<T>(work: () => Promise<T> | T): Promise<T> {
+    try {
+      return await this.run(work)
+    } catch (error) {
+      this.judge(error, true)
+      throw error
+    }
+  }
+
   /** Sends a statement whose answer the handler does not wait for: when it fails, nothing commits. */
   send(text: string, values: unknown[] = []): void {
     if (!this.admits('sent a statement')) return

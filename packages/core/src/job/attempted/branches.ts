@@ -1,5 +1,5 @@
 import { after, type Timer } from '../../database/timer.ts'
-import { blameOf } from '../../errors/blame.ts'
+import { isConnectionLost } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { Deliveries } from './deliveries.ts'
 import type { JobWait, Suspension } from './suspension.ts'
@@ -139,7 +139,7 @@ export class Branches {
       (value) => tell(() => resolve(value)),
       (error: unknown) => {
         // What looks like it may be the work's own: a service that refuses connections has nothing to do with ours.
-        if (turn.stored !== true && blameOf(error) === 'connection') this.#breakOff(turn, error)
+        if (turn.stored !== true && isConnectionLost(error)) this.#breakOff(turn, error)
         else tell(() => reject(error))
       },
     )

@@ -2,7 +2,7 @@ import { run, type Executor, type PreparingExecutor } from '../../database/execu
 import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
 import { after, type Timer } from '../../database/timer.ts'
-import { blameOf } from '../../errors/blame.ts'
+import { isConnectionLost } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
@@ -78,7 +78,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     await attempt.answered(patience)
     await context?.flush()
     // Before the code has begun, what fails is the reading of what there is.
-    const innocent = branches?.brokenOff ?? blameOf(error) === 'connection'
+    const innocent = branches?.brokenOff ?? isConnectionLost(error)
     const outcome = outcomeOf(attempt, error, innocent, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
     const ofItsOwn = branches?.brokenOff !== true && !isCutByItsCode(attempt)

@@ -4,7 +4,7 @@ import { after } from '../../database/timer.ts'
 import type { Guard } from '../../database/transaction/guard.ts'
 import { Savepoints, type Savepoint } from '../../database/transaction/savepoints.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
-import { blameOf } from '../../errors/blame.ts'
+import { isConnectionLost } from '../../errors/blame.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
@@ -37,7 +37,7 @@ export async function executeBatch(
   } catch (error) {
     const [only] = attempts
     if (attempts.length === 1 && only !== undefined) {
-      return new Map([[only, outcomeOf(only, error, blameOf(error) === 'connection')]])
+      return new Map([[only, outcomeOf(only, error, isConnectionLost(error))]])
     }
     const outcomes = new Map<Attempt, Outcome>()
     for (const attempt of attempts) {
@@ -97,9 +97,7 @@ async function commitTogether(
     for (const [attempt, span] of spans) {
       // One that is alone has ended; several are run again, one by one.
       const alone = attempts.length === 1
-      const { kind } = alone
-        ? outcomeOf(attempt, error, blameOf(error) === 'connection')
-        : rolledBack
+      const { kind } = alone ? outcomeOf(attempt, error, isConnectionLost(error)) : rolledBack
       span.end(kind, error)
     }
     throw error
@@ -159,7 +157,7 @@ async function executeOne(
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
     const started = startedJob(attempt, await readContext(attempt, transaction))
     const context = batchContext(attempt, guard, events, spawned.spawn)
-    const result = guard.run(() =>
+    const result = guard.handle(() =>
       currentCause.run(causeOf(attempt), () => definition.transact?.(started, context)),
     )
     const value = await Promise.race([result, attempt.cut])

@@ -55,7 +55,7 @@ export async function runJobTransaction<T>(
           completion = { output: encodeOutput(attempt.definition, output) }
         }
         const tx = jobTransaction(transaction, guard, buffer, spawned.spawn, complete)
-        const working = guard.run(() => work(tx, transaction))
+        const working = guard.handle(() => work(tx, transaction))
         const value = await attempt.orCut(working)
         await guard.finish()
         await spawned.flush()
