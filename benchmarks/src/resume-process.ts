@@ -29,10 +29,11 @@ async function resume({ url }: ResumeRequest): Promise<ResumeResult> {
   const passed = Promise.withResolvers<number>()
   const job = defineJob(resumedJob, {
     input: z.object({}),
-    run: async (_job, { step, steps }) => {
+    run: async (_job, ctx) => {
       let sum = 0
-      for (let n = 1; n <= steps.length; n++) {
-        sum += (await step(stepName(n), failed)).length
+      const { length } = ctx.steps
+      for (let n = 1; n <= length; n++) {
+        sum += (await ctx.step(stepName(n), failed)).length
       }
       passed.resolve(sum)
     },
@@ -41,7 +42,7 @@ async function resume({ url }: ResumeRequest): Promise<ResumeResult> {
   await app.jobs.counts()
   const before = peak()
   const started = performance.now()
-  await using _runner = await app.start({ handleSignals: false })
+  await app.start({ handleSignals: false })
   const sum = await passed.promise
   const ms = performance.now() - started
   if (sum === 0) throw new Error('the job had no steps')

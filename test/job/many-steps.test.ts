@@ -22,10 +22,10 @@ test('a job that goes on after many steps keeps nothing of the outputs that it h
   const passed = Promise.withResolvers<number>()
   const job = defineJob('long', {
     input: z.object({}),
-    run: async (_job, { step }) => {
+    run: async (_job, ctx) => {
       const before = used()
       for (let n = 1; n <= steps; n++) {
-        const output = await step(`step ${n}`, () => 'not stored')
+        const output = await ctx.step(`step ${n}`, () => 'not stored')
         if (output.length !== bytes) throw new Error(output)
       }
       passed.resolve(used() - before)

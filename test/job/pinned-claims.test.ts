@@ -1,6 +1,5 @@
 import { createTestDatabase } from '@tidemark/testing'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { appOn } from '../support/test-app.ts'
 
 // While somebody holds a snapshot, claimed jobs stay at the front of the index. Claims do not walk along them each time,
 // and still find what comes before the place where they begin.
@@ -16,7 +15,6 @@ let claimer: Client
 
 beforeAll(async () => {
   database = await createTestDatabase()
-  await using _app = appOn(database, [])
 })
 
 afterAll(async () => {
