@@ -77,7 +77,10 @@ CREATE TABLE :"schema".jobs (
   waiting           jsonb,
   -- The transitions that are published as events; NULL: none.
   lifecycle         text[]
-);
+)
+-- Room for the next version of a row on its own page: of a version on the same page only what differs is written to the
+-- log, which is 110 bytes a job less than in full pages. Half of the page would save 220, and take twice the disk.
+WITH (fillfactor = 70);
 
 -- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
 -- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
@@ -151,7 +154,12 @@ CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('faile
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
 -- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres
 -- 18 skipped along the types to find running jobs, and completing jobs took seven times as long.
-CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), (status || ''), id);
+--
+-- The few that run are found by their process: an entry in each of a job's three places cost 6 us of the server's and 190
+-- bytes of WAL a job, of 41 us and 1,160 bytes for its claim and its completion together; without that of a claim it is
+-- half.
+CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), (status || ''), id)
+  WHERE status <> 'running' OR process IS NULL;
 CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
 CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;
 CREATE INDEX jobs_by_concurrency_key ON :"schema".jobs ((concurrency_key || ''), id)

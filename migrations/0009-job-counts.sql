@@ -85,7 +85,7 @@ CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
 -- INVARIANT: the ids come in order, as from everybody who locks several.
 CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
 RETURNS SETOF uuid LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE

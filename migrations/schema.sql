@@ -382,14 +382,14 @@ CREATE TABLE tidemark.jobs (
   CONSTRAINT jobs_parked_check CHECK ((parked = ANY (ARRAY['new'::text, 'key'::text, 'type'::text, 'limit'::text]))),
   CONSTRAINT jobs_requested_check CHECK ((requested = ANY (ARRAY['pause'::text, 'cancel'::text]))),
   CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
-);
+) WITH (fillfactor=70);
 COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
 CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
 CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
 CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
-CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), ((status || ''::text)), id);
+CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), ((status || ''::text)), id) WHERE ((status <> 'running'::text) OR (process IS NULL));
 CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
@@ -869,6 +869,7 @@ AS $function$
 #variable_conflict use_column
 DECLARE
   paused text[] := ARRAY(SELECT p.name FROM "tidemark".job_pauses p WHERE p.kind = 'type' AND p.name = ANY (names));
+  next   tid[];
 BEGIN
   UPDATE "tidemark".jobs j
     SET status = 'queued', waiting = NULL,
@@ -891,16 +892,12 @@ BEGIN
       FROM "tidemark".claim_limited_jobs(process, queue, names, most, versions, paused) AS j;
     RETURN;
   END IF;
+  next := "tidemark".next_jobs(queue, names, most, versions, paused);
   RETURN QUERY
     UPDATE "tidemark".jobs j
     SET status = 'running', token = j.token + 1, attempt = j.attempt + 1, process = claim_jobs.process,
         started_at = clock_timestamp()
-    WHERE j.ctid = ANY (ARRAY(
-      SELECT q.ctid FROM "tidemark".jobs q
-      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = claim_jobs.queue AND q.name = ANY (names)
-        AND q.name <> ALL (paused)
-        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
-      ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED))
+    WHERE j.ctid = ANY (next)
     RETURNING j.id, j.token, j.attempt, j.version, j.name, j.input, j.input_meta, j.created_at, j.priority,
       j.token > 1, j.concurrency_key IS NOT NULL, j.parent, j.triggered_by, j.correlation_id, j.causation_id, j.requested,
       j.deaths;
@@ -1024,6 +1021,7 @@ CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], o
  SET enable_bitmapscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 DECLARE
@@ -1425,6 +1423,57 @@ AS $function$
     (SELECT (extract(epoch FROM r.ready_at - statement_timestamp()) * 1000)::float8
      FROM "tidemark".job_rates r WHERE r.ready_at > statement_timestamp() ORDER BY r.ready_at LIMIT 1))
 $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.next_jobs(queue text, names text[], most integer, versions integer[], paused text[])
+ RETURNS tid[]
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  began    bigint := extract(epoch FROM clock_timestamp()) * 1000000;
+  setting  text := 'tidemark.next_' || encode(convert_to('tidemark' || '.' || queue, 'UTF8'), 'hex');
+  -- Whose look at the front it was, when, how much too long, and where the next one begins: priority, time and id.
+  note     text[] := nullif(current_setting(setting, true), '')::text[];
+  looker   text := ARRAY[names::text, versions::text, paused::text]::text;
+  noted    boolean := coalesce(note[1] = looker
+    AND began BETWEEN note[2]::bigint AND note[2]::bigint + least(20 * note[3]::bigint, 1000000), false);
+  rank     integer := -2147483648;
+  since    timestamptz := '-infinity';
+  first    uuid := '00000000-0000-0000-0000-000000000000';
+  jobs     tid[];
+  urgent   tid[] := '{}';
+  late     bigint;
+BEGIN
+  IF noted THEN
+    rank := note[4];
+    since := 'epoch'::timestamptz + note[5]::bigint * interval '1 us';
+    first := note[6];
+  END IF;
+  jobs := ARRAY(
+    SELECT q.ctid FROM "tidemark".jobs q
+    WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = next_jobs.queue AND q.name = ANY (names)
+      AND (q.priority, q.run_at, q.id) >= (rank, since, first) AND q.name <> ALL (paused)
+      AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
+    ORDER BY q.priority, q.run_at, q.id LIMIT most FOR UPDATE SKIP LOCKED);
+  IF noted AND cardinality(jobs) < most AND began > note[2]::bigint + 5 * note[3]::bigint THEN
+    noted := false;
+    urgent := ARRAY(
+      SELECT q.ctid FROM "tidemark".jobs q
+      WHERE q.status = 'queued' AND q.parked IS NULL AND q.queue = next_jobs.queue AND q.name = ANY (names)
+        AND (q.priority, q.run_at, q.id) < (rank, since, first) AND q.name <> ALL (paused)
+        AND (q.needs = 1 OR versions IS NULL OR q.needs <= versions[array_position(names, q.name)])
+      ORDER BY q.priority, q.run_at, q.id LIMIT most - cardinality(jobs) FOR UPDATE SKIP LOCKED);
+  END IF;
+  late := CASE WHEN noted THEN note[3]::bigint
+    ELSE extract(epoch FROM clock_timestamp()) * 1000000 - began - 20 * cardinality(jobs || urgent) END;
+  IF late > 100 AND cardinality(jobs) > 0 THEN
+    SELECT j.priority, j.run_at, j.id INTO rank, since, first FROM "tidemark".jobs j WHERE j.ctid = jobs[cardinality(jobs)];
+  END IF;
+  IF late > 100 AND isfinite(since) THEN
+    PERFORM set_config(setting, ARRAY[looker, CASE WHEN noted THEN note[2] ELSE began::text END, late::text, rank::text,
+      (extract(epoch FROM since) * 1000000)::bigint::text, first::text]::text, false);
+  END IF;
+  RETURN jobs || urgent;
+END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.note_armed()
  RETURNS trigger

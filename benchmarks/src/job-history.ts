@@ -1,6 +1,9 @@
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { Child } from './child.ts'
 import { quantile } from './measure.ts'
 import { whole, type Report } from './report.ts'
+import type { ResumeRequest, ResumeResult } from './resume-process.ts'
+import { resumedJob, stepPrefix } from './resumed-job.ts'
 import type { Bench } from './server.ts'
 
 interface Explained {
@@ -12,6 +15,13 @@ const mostWaits = 10_000
 const look = 'SELECT tidemark.wake_jobs((SELECT max(sequence) FROM tidemark.events))'
 const forget = 'SELECT tidemark.forget_waits()'
 
+// How many steps, with outputs of how many bytes.
+const resumptions: readonly (readonly [number, number])[] = [
+  [1_000, 100],
+  [20_000, 100],
+  [20_000, 5_000],
+]
+
 /** What is measured, beside a history that grows. */
 const questions = {
   'a look for waiting jobs': look,
@@ -22,7 +32,7 @@ const questions = {
   'a list of cancelled jobs':
     "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{cancelled}') ORDER BY j.id DESC LIMIT 100",
   'a list of a rare type':
-    "SELECT id FROM tidemark.jobs j WHERE j.name || '' = 'rare' ORDER BY j.name || '' DESC, j.status || '' DESC, j.id DESC LIMIT 100",
+    "SELECT id FROM tidemark.jobs j WHERE (j.status <> 'running' OR j.process IS NULL) AND j.name || '' = 'rare' ORDER BY j.name || '' DESC, j.status || '' DESC, j.id DESC LIMIT 100",
 } as const
 
 /** What the looks of a runner and the questions of an operator cost beside events, waits and finished jobs. */
@@ -63,6 +73,11 @@ export async function jobHistory({ options, server, progress }: Bench): Promise<
     [jobs],
   )
   await measure(`and ${whole(jobs)} finished jobs`)
+  const resumed: string[][] = []
+  for (const [steps, bytes] of resumptions) {
+    resumed.push(await resume(server, steps, bytes))
+    progress(resumed.at(-1)?.join('  ') ?? '')
+  }
   return {
     name: 'job-history',
     tables: [
@@ -71,9 +86,33 @@ export async function jobHistory({ options, server, progress }: Bench): Promise<
         columns: ['what', 'beside', 'p50', 'p99'],
         rows,
       },
+      {
+        title: 'job-history: a job goes on after its steps, in a process of its own',
+        columns: ['steps', 'bytes each', 'ms', 'MB'],
+        rows: resumed,
+      },
     ],
-    results: rows,
+    results: { rows, resumed },
   }
+}
+
+/** How long it takes, and by how much the process grows, until a job has passed the steps that it has stored. */
+async function resume(server: Bench['server'], steps: number, bytes: number): Promise<string[]> {
+  await using database = await createTestDatabase({ server })
+  await database.query(
+    `WITH job AS (
+       INSERT INTO tidemark.jobs (id, name, input, token) VALUES (gen_random_uuid(), $1::text, '{}', 1) RETURNING id
+     )
+     INSERT INTO tidemark.job_steps (job, step, position, output, completed_at)
+     SELECT j.id, $2::text || n, n, to_jsonb(left(repeat(md5(n::text), 1 + $4::integer / 32), $4::integer)), now()
+     FROM job j, generate_series(1, $3::integer) AS n`,
+    [resumedJob, stepPrefix, steps, bytes],
+  )
+  await database.query('VACUUM ANALYZE')
+  const request: ResumeRequest = { url: database.url }
+  await using child = new Child<ResumeResult>('resume-process.ts', request)
+  const { ms, grownBytes } = await child.result
+  return [whole(steps), whole(bytes), whole(ms), whole(grownBytes / 2 ** 20)]
 }
 
 async function addEvents(database: TestDatabase, count: number): Promise<void> {

@@ -33,6 +33,8 @@ export class Attempt {
   progressed = false
   readonly #transactions = new Set<OpenTransaction>()
   #cut: PromiseWithResolvers<never> | undefined
+  /** What ends the work that is given up when the attempt is cut off. */
+  #cuts: Set<(error: Error) => void> | undefined
   #controller: AbortController | undefined
   #cutController: AbortController | undefined
   #interruption: Interruption | undefined
@@ -128,6 +130,22 @@ export class Attempt {
     return this.#cut.promise
   }
 
+  /**
+   * What some work comes to; rejects as soon as the attempt is cut off. Unlike a race with `cut`, which keeps what each of
+   * its races came to until the attempt ends, it keeps nothing: an attempt may have a hundred thousand of them.
+   */
+  orCut<T>(work: T | PromiseLike<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    const interruption = this.#interruption
+    if (interruption !== undefined && cutsOff(interruption)) reject(this.#error(interruption))
+    const cuts = (this.#cuts ??= new Set())
+    cuts.add(reject)
+    Promise.resolve(work)
+      .then(resolve, reject)
+      .finally(() => cuts.delete(reject))
+    return promise
+  }
+
   /** Aborts when the attempt is cut off, and not when it is only asked to stop. Made when it is first asked for. */
   get cutSignal(): AbortSignal {
     if (this.#cutController === undefined) {
@@ -165,6 +183,7 @@ export class Attempt {
         transaction.destroy(`was cut off: ${interruption}`)
       }
       this.#cut?.reject(error)
+      for (const cut of this.#cuts ?? []) cut(error)
     }
     this.#controller?.abort(error)
   }

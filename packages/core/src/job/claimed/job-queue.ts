@@ -64,7 +64,7 @@ export class JobQueue {
     const room =
       this.concurrency - this.#running - this.waiting + ahead - Math.max(0, unsettled - ahead)
     // Claims that fetch a few at a time would cost as much as those that fetch many.
-    return room < ahead / 4 ? 0 : Math.max(0, room)
+    return room < ahead / 2 ? 0 : Math.max(0, room)
   }
 
   /** Adds claimed jobs, most urgent first. */

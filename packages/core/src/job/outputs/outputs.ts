@@ -25,9 +25,10 @@ const readsAtOnce = 8
 export interface OutputClaim {
   /** Runs a fenced statement. */
   write(statement: SchemaStatement, values: readonly unknown[]): Promise<unknown>
-  /** Aborts, and rejects, when the attempt is cut off. */
+  /** Aborts when the attempt is cut off. */
   readonly cutSignal: AbortSignal
-  readonly cut: Promise<never>
+  /** What some work comes to; rejects as soon as the attempt is cut off. */
+  orCut<T>(work: T | PromiseLike<T>): Promise<T>
 }
 
 /** Where the outputs of jobs and steps go, and how they are read back. */
@@ -170,7 +171,7 @@ async function put(
   const { key, row } = referTo(value, { store: store.name, sha256: sha256Of(text) })
   // On a connection of its own also where the reference is part of a transaction: it must be there if that rolls back.
   await claim.write(writeOutputKey, [key, store.name])
-  await Promise.race([store.put(key, text, { signal: claim.cutSignal }), claim.cut])
+  await claim.orCut(store.put(key, text, { signal: claim.cutSignal }))
   return { row, large: null }
 }
 

@@ -55,7 +55,8 @@ interface MemoryRow {
 export class JobMemory {
   readonly #attempt: Attempt
   readonly steps: JobSteps
-  readonly branches: Branches
+  #branches: Branches | undefined
+  #closed = false
   readonly #variables = new Map<string, unknown>()
   /** The transactions that something is stored in which later attempts go on from. */
   readonly #uncommitted = new WeakSet<object>()
@@ -70,7 +71,26 @@ export class JobMemory {
   private constructor(attempt: Attempt) {
     this.#attempt = attempt
     this.steps = new JobSteps(attempt)
-    this.branches = new Branches(() => attempt.lateError)
+  }
+
+  /** What goes on in the attempt. Made when it is first asked for: code that ends at once begins nothing. */
+  get branches(): Branches {
+    if (this.#branches === undefined) {
+      this.#branches = new Branches(() => this.#attempt.lateError)
+      if (this.#closed) void this.#branches.close()
+    }
+    return this.#branches
+  }
+
+  /** Nothing begins any more. */
+  close(): void {
+    this.#closed = true
+    void this.#branches?.close()
+  }
+
+  /** Whether its code has begun what is not over. */
+  get unfinished(): boolean {
+    return this.#branches?.unfinished ?? false
   }
 
   /** Of a first attempt: there is nothing to read. */
@@ -135,9 +155,9 @@ export class JobMemory {
       throw error
     }
     const { database, outputs } = this.#attempt.environment
-    const { cut, cutSignal, job } = this.#attempt
+    const { cutSignal, job } = this.#attempt
     const row = await this.steps.output(step)
-    return Promise.race([outputs.read(database, job.id, row, cutSignal), cut])
+    return this.#attempt.orCut(outputs.read(database, job.id, row, cutSignal))
   }
 
   /** Notes that a transaction has committed: what was stored in it is progress by now. */

@@ -1,7 +1,7 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
-import { after } from '../../database/timer.ts'
+import { after, type Timer } from '../../database/timer.ts'
 import { isConnectionLost } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
@@ -36,18 +36,30 @@ export function errorOf(outcome: Outcome): unknown {
 async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   let context: RunContext | undefined
   let suspended = false
-  const timer = after(attempt.definition.timeout, () => attempt.interrupt('timeout'))
+  const { schemas, timeout } = attempt.definition
+  // Most attempts are over before anything of them waits: they need none.
+  let timer: Timer | undefined
+  const limit = (): void => {
+    const passed = performance.now() - attempt.startedAt
+    timer ??= after(timeout - passed, () => attempt.interrupt('timeout'))
+  }
   try {
-    const job = startedJob(attempt, await readContext(attempt))
+    if (schemas.context !== undefined || attempt.job.resumes) limit()
+    const carried = schemas.context === undefined ? undefined : await readContext(attempt)
+    const job = startedJob(attempt, carried)
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
     const { documents } = attempt.environment
-    if (documents?.keeps(attempt.definition.name) === true) await beginDocument(attempt, documents)
+    if (documents?.keeps(attempt.definition.name) === true) {
+      limit()
+      await beginDocument(attempt, documents)
+    }
     const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
+    if (isThenable(output) || memory.unfinished || context.hasReports) limit()
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
-    if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
+    if (memory.unfinished) await leaveBehind(attempt, memory.branches)
     // What shows up from now on was left behind: it must not be told an error that nobody waits for.
-    else void memory.branches.close()
+    else memory.close()
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
     if (Early.is(value)) {
@@ -56,8 +68,10 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     }
     const encoded = encodeOutput(attempt.definition, value)
     const placed = attempt.environment.outputs.place(attempt, encoded)
+    if (isThenable(placed)) limit()
     return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {
+    limit()
     const { branches } = context?.memory ?? {}
     if (branches !== undefined) await letEnd(attempt, branches)
     // Whether the job has completed, the answer to its COMMIT says, and not what cut it off meanwhile.
@@ -70,7 +84,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const ofItsOwn = branches?.brokenOff !== true && !isCutByItsCode(attempt)
     return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
   } finally {
-    timer.clear()
+    timer?.clear()
     // Whether its code is quiet, its own signal must not decide.
     if (!suspended) attempt.abort()
   }

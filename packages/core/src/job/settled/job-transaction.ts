@@ -56,7 +56,7 @@ export async function runJobTransaction<T>(
         }
         const tx = jobTransaction(transaction, guard, buffer, spawned.spawn, complete)
         const working = guard.handle(() => work(tx, transaction))
-        const value = await Promise.race([working, attempt.cut])
+        const value = await attempt.orCut(working)
         await guard.finish()
         await spawned.flush()
         if (step !== undefined) {

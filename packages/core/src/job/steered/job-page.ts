@@ -17,6 +17,8 @@ export interface IdQuery {
 
 const first = '00000000-0000-0000-0000-000000000000'
 const last = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+// The jobs in the index by type: those that run are found by their process.
+const indexed = `(j.status <> 'running' OR j.process IS NULL)`
 
 /**
  * The ids of a page of jobs, in order. What it reads does not grow with how many jobs there are that a filter by type
@@ -43,8 +45,9 @@ function pageInOrder(jobs: string, filter: JobFilter & PausedFilter, page: Page)
 }
 
 /**
- * A page of each type in each status, and of these the first. Types are found from one to the next. Bounds of rows
- * instead of equality: otherwise the planner, which knows no type here, may as well go along all ids.
+ * A page of each type in each status, of those that run, and of these the first. Types are found from one to the next.
+ * Bounds of rows instead of equality: otherwise the planner, which knows no type here, may as well go along all ids.
+ * OFFSET keeps it from that, too.
  */
 function pageByType(
   jobs: string,
@@ -57,24 +60,36 @@ function pageByType(
   const after = values.push(page.after ?? (newest ? last : first))
   const statuses = values.push(statusesOf({ ...(status && { status }) }) ?? jobStatuses)
   const limit = values.push(page.limit)
+  const named = name === undefined ? undefined : values.push(name)
   const types =
-    name === undefined
-      ? `(SELECT j.name || '' FROM ${jobs} j ORDER BY j.name || '' LIMIT 1) UNION ALL
-         SELECT (SELECT j.name || '' FROM ${jobs} j WHERE j.name || '' > t.name ORDER BY j.name || '' LIMIT 1) FROM types t
-         WHERE t.name IS NOT NULL`
-      : `SELECT $${values.push(name)}::text`
+    named === undefined
+      ? `(SELECT j.name || '' FROM ${jobs} j WHERE ${indexed} ORDER BY j.name || '' LIMIT 1) UNION ALL
+         SELECT (SELECT j.name || '' FROM ${jobs} j WHERE ${indexed} AND j.name || '' > t.name
+           ORDER BY j.name || '' LIMIT 1) FROM types t WHERE t.name IS NOT NULL`
+      : `SELECT $${named}::text`
   const place = `(j.name || '', j.status || '', j.id)`
   const far = page.after === undefined ? `${beyond}=` : beyond
   return {
-    text: `WITH RECURSIVE types (name) AS (${types})
-      SELECT p.id FROM types t CROSS JOIN unnest($${statuses}::text[]) AS s (status) CROSS JOIN LATERAL (
+    text: `WITH RECURSIVE types (name) AS (${types}), still AS (
+        SELECT p.id FROM types t CROSS JOIN unnest($${statuses}::text[]) AS s (status) CROSS JOIN LATERAL (
+          SELECT j.id FROM ${jobs} j
+          WHERE ${[
+            indexed,
+            `${place} ${far} (t.name, s.status, $${after}::uuid)`,
+            `${place} ${within}= (t.name, s.status, '${newest ? first : last}'::uuid)`,
+            ...conditions,
+          ].join(' AND ')}
+          ORDER BY j.name || '' ${order}, j.status || '' ${order}, j.id ${order} LIMIT $${limit}::bigint) AS p
+      ), running AS (
         SELECT j.id FROM ${jobs} j
         WHERE ${[
-          `${place} ${far} (t.name, s.status, $${after}::uuid)`,
-          `${place} ${within}= (t.name, s.status, '${newest ? first : last}'::uuid)`,
+          `j.status = 'running' AND j.process IS NOT NULL AND 'running' = ANY ($${statuses}::text[])`,
+          `j.id ${far} $${after}::uuid`,
+          ...(named === undefined ? [] : [`j.name || '' = $${named}::text`]),
           ...conditions,
-        ].join(' AND ')}
-        ORDER BY j.name || '' ${order}, j.status || '' ${order}, j.id ${order} LIMIT $${limit}::bigint) AS p
+        ].join(' AND ')} OFFSET 0
+      )
+      SELECT p.id FROM (SELECT s.id FROM still s UNION ALL SELECT r.id FROM running r) AS p
       ORDER BY p.id ${order} LIMIT $${limit}::bigint`,
     values,
   }

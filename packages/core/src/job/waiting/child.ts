@@ -130,10 +130,10 @@ export class Child<Output> {
       throw thrown
     }
     const { database, outputs } = this.#attempt.environment
-    const { cut, cutSignal } = this.#attempt
+    const { cutSignal } = this.#attempt
     const { output, output_meta: meta } = row
     const reading = outputs.read(database, child, { output, meta }, cutSignal)
-    const value = await Promise.race([reading, cut])
+    const value = await this.#attempt.orCut(reading)
     await this.#memory.end({ ...step, output: value }, turn)
     return this.outputOf(value)
   }

@@ -1,0 +1,46 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { defineJob } from 'tidemark'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { useFreshDatabase } from '../support/fresh-database.ts'
+import { appOn } from '../support/test-app.ts'
+
+const database = useFreshDatabase()
+
+/** How many bytes are in use when all garbage is collected. */
+function used(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}
+
+test('a job that goes on after many steps keeps nothing of the outputs that it has passed', async () => {
+  const steps = 1_500
+  const bytes = 20_000
+  const passed = Promise.withResolvers<number>()
+  const job = defineJob('long', {
+    input: z.object({}),
+    run: async (_job, ctx) => {
+      const before = used()
+      for (let n = 1; n <= steps; n++) {
+        const output = await ctx.step(`step ${n}`, () => 'not stored')
+        if (output.length !== bytes) throw new Error(output)
+      }
+      passed.resolve(used() - before)
+    },
+  })
+  await using app = appOn(database, [job])
+  await database.query(
+    `WITH job AS (
+       INSERT INTO tidemark.jobs (id, name, input, token) VALUES (gen_random_uuid(), 'long', '{}', 1) RETURNING id
+     )
+     INSERT INTO tidemark.job_steps (job, step, position, output, completed_at)
+     SELECT j.id, 'step ' || n, n, to_jsonb(left(repeat(md5(n::text), 1 + $2::integer / 32), $2::integer)), now()
+     FROM job j, generate_series(1, $1::integer) AS n`,
+    [steps, bytes],
+  )
+  await app.start()
+  expect(await passed.promise).toBeLessThan((steps * bytes) / 3)
+})
