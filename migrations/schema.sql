@@ -5,6 +5,24 @@ COMMENT ON SEQUENCE tidemark.armed IS '1 while some row of doorbells is armed: w
 
 CREATE SEQUENCE tidemark.events_sequence AS bigint MINVALUE 0 MAXVALUE 9223372036854775807 START 0 INCREMENT 1 CACHE 1;
 
+CREATE TABLE tidemark.audit (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  via text NOT NULL,
+  by text NOT NULL,
+  db_user text NOT NULL DEFAULT SESSION_USER,
+  action text NOT NULL,
+  kind text,
+  name text,
+  asked jsonb NOT NULL DEFAULT '{}'::jsonb,
+  outcome text,
+  code text,
+  result jsonb NOT NULL DEFAULT '{}'::jsonb,
+  ended_at timestamp with time zone,
+  CONSTRAINT audit_pkey PRIMARY KEY (id),
+  CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text])))
+);
+
 CREATE TABLE tidemark.cursors (
   listener text NOT NULL,
   generation integer NOT NULL DEFAULT 1,

@@ -72,6 +72,11 @@ const entries: readonly Entry[] = [
     description: 'Look at schedules and steer them.',
     load: async () => (await import('./commands/schedule/index.ts')).commands,
   },
+  {
+    name: 'audit',
+    description: 'Look at who changed what.',
+    load: async () => (await import('./commands/audit/index.ts')).commands,
+  },
   { name: 'wait', load: async () => [(await import('./commands/wait.ts')).addWait] },
   { name: 'doctor', load: async () => [(await import('./commands/doctor.ts')).addDoctor] },
   { name: 'console', load: async () => [(await import('./commands/console.ts')).addConsole] },

@@ -264,6 +264,13 @@ export type {
 export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
 export type { Doctor, ExamineOptions } from './runtime/doctor/doctor.ts'
+export { outcomeOfError, type Audit, type AuditPage } from './runtime/recorded/audit.ts'
+export type {
+  AuditedAction,
+  AuditEntry,
+  AuditOutcome,
+  AuditSubject,
+} from './runtime/recorded/audit-entry.ts'
 export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'

@@ -308,3 +308,17 @@ export interface Process {
   readonly leases: readonly { readonly listener: string; readonly partition: number }[]
   readonly jobs: number
 }
+
+export interface AuditEntry {
+  readonly id: string
+  readonly at: string
+  readonly via: string
+  readonly by: string
+  readonly databaseUser: string
+  readonly action: string
+  readonly subject: { readonly kind: string; readonly name: string } | null
+  readonly asked: Readonly<Record<string, unknown>>
+  readonly outcome: 'done' | 'refused' | 'failed' | null
+  readonly code: string | null
+  readonly result: Readonly<Record<string, unknown>>
+}

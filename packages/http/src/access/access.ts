@@ -61,6 +61,7 @@ export type SystemAction =
   | 'rebuilds'
   | 'deadLetters'
   | 'processes'
+  | 'audit'
   /** Seeing payloads, states, inputs, outputs and stacks in what may be looked at; asked beside the action itself. */
   | 'payloads'
   /** Steering. */
@@ -95,6 +96,7 @@ const looking = [
   'rebuilds',
   'deadLetters',
   'processes',
+  'audit',
 ] as const satisfies readonly ApiAction[]
 const steering = [
   'spawn',

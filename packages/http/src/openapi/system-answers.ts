@@ -311,6 +311,28 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
     idempotencyKeys: sequence.nullable(),
     publishers: z.array(publisher),
   }),
+  Audit: z.object({
+    entries: z.array(
+      z.object({
+        id: sequence,
+        at: time,
+        via: z.string().describe('`http`, `console`, `cli`, or one of the application’s own.'),
+        by: z.string().describe('Who did it.'),
+        databaseUser: z.string(),
+        action: z.string(),
+        subject: z.object({ kind: z.string(), name: z.string() }).nullable(),
+        asked: json.describe('What was asked for beside that, without payloads.'),
+        outcome: z
+          .enum(['done', 'refused', 'failed'])
+          .nullable()
+          .describe('Null: it is under way, or its process has died.'),
+        code: z.string().nullable().describe('Of the error.'),
+        result: json.describe('Ids and numbers: what was made, how many there were.'),
+        endedAt: time.nullable(),
+      }),
+    ),
+    next: sequence.nullable().describe('From where to look further, as `before`.'),
+  }),
   Overview: overview,
   Processes: z.object({ processes: z.array(process) }),
   Queues: z.object({ queues: z.array(group) }),

@@ -42,6 +42,7 @@ import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { Doctor } from '../doctor/doctor.ts'
+import { Audit } from '../recorded/audit.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -77,6 +78,8 @@ export class App implements AsyncDisposable {
   readonly processes: ProcessAdmin
   /** Looking for what is wrong, with a remedy for each. */
   readonly doctor: Doctor
+  /** Who changed what from outside: through HTTP, the console and the command line. */
+  readonly audit: Audit
   /** Comparing what relays have sent with the outbox. */
   readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
@@ -151,6 +154,7 @@ export class App implements AsyncDisposable {
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
     this.projections = new ProjectionAdmin(this.#database, this.schema)
     this.processes = new ProcessAdmin(this.#database, this.schema)
+    this.audit = new Audit(this.#database, this.schema)
     this.doctor = new Doctor({
       schema: this.schema,
       database: this.#database,

@@ -136,6 +136,7 @@ export class Runner implements AsyncDisposable {
       silence: this.#leaseDuration * 6,
       partitionSize: options.partitionSize ?? 10_000_000,
       keepKeys: options.keepIdempotencyKeys,
+      keepAudit: options.keepAudit ?? 90 * 86_400_000,
       keepEvents: options.keepEvents === undefined ? undefined : keptEvents(options.keepEvents),
       // Somewhat less, so that a round is not missed by a few milliseconds.
       sampleInterval: this.#maintenanceInterval * 0.9,

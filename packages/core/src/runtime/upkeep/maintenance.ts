@@ -13,6 +13,7 @@ import type { PruneOptions } from '../../outbox/kept/prune-plan.ts'
 import { prune } from '../../outbox/kept/prune.ts'
 import { detectSkips } from '../../outbox/ordered/skip-detector.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { forgetOldActions } from '../recorded/audit.ts'
 
 /** What maintenance works with. */
 export interface MaintenanceEnvironment {
@@ -25,6 +26,8 @@ export interface MaintenanceEnvironment {
   readonly partitionSize: number
   /** How long idempotency keys are kept, in milliseconds; undefined: for ever. */
   readonly keepKeys: number | undefined
+  /** How long it is kept who steered what, in milliseconds. */
+  readonly keepAudit: number
   /** Which partitions of the outbox go; undefined: none. */
   readonly keepEvents: PruneOptions | undefined
   /** How often a horizon is sampled, in milliseconds. */
@@ -59,7 +62,8 @@ export class Maintenance {
 
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys, keepEvents, jobs, outputs } = this.#environment
+    const { database, schema, silence, keepKeys, keepAudit, keepEvents, jobs, outputs } =
+      this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
     await this.#attempt('partitions', () => this.#makePartitions())
@@ -69,6 +73,7 @@ export class Maintenance {
     await run(database, sweepStates(schema), [])
     await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    await this.#attempt('the audit', () => forgetOldActions(database, schema, keepAudit))
     if (keepEvents !== undefined) await this.#attempt('old events', () => this.#prune(keepEvents))
     // The last: it waits for what is not ours.
     await this.#attempt('the store of outputs', async () => void (await outputs.run()))
