@@ -1,6 +1,6 @@
 -- breaking: no
 --
--- What is kept for those who look after the system: who steered what.
+-- What is kept for those who look after the system: who steered what, and how things stood.
 
 -- Every action by which somebody changed something from outside, through HTTP, the console or the command line. A row
 -- is written before the action and completed after it: one without an outcome is under way, or its process has died.
@@ -25,4 +25,20 @@ CREATE TABLE :"schema".audit (
   -- Of what came of it: ids and numbers.
   result   jsonb       NOT NULL DEFAULT '{}',
   ended_at timestamptz
+);
+
+-- How things stood, minute by minute. The first worker whose maintenance comes to a minute writes it; what is older than
+-- a day is deleted: there are 1,440 rows.
+CREATE TABLE :"schema".samples (
+  at            timestamptz PRIMARY KEY,
+  last_sequence bigint      NOT NULL,
+  -- The sum of what listeners have come past: its growth is what they handle, all together.
+  handled       bigint      NOT NULL,
+  -- Of the listener that is furthest behind.
+  lag_seconds   float8      NOT NULL,
+  dead_letters  integer     NOT NULL,
+  processes     integer     NOT NULL,
+  queued        bigint      NOT NULL,
+  running       bigint      NOT NULL,
+  failed        bigint      NOT NULL
 );

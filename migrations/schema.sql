@@ -462,6 +462,7 @@ CREATE TABLE tidemark.processes (
   definitions jsonb NOT NULL DEFAULT '{}'::jsonb,
   started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  vitals jsonb,
   CONSTRAINT processes_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
@@ -484,6 +485,19 @@ CREATE TABLE tidemark.pruned_partitions (
   archive text,
   pruned_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT pruned_partitions_pkey PRIMARY KEY (lower_bound)
+);
+
+CREATE TABLE tidemark.samples (
+  at timestamp with time zone NOT NULL,
+  last_sequence bigint NOT NULL,
+  handled bigint NOT NULL,
+  lag_seconds double precision NOT NULL,
+  dead_letters integer NOT NULL,
+  processes integer NOT NULL,
+  queued bigint NOT NULL,
+  running bigint NOT NULL,
+  failed bigint NOT NULL,
+  CONSTRAINT samples_pkey PRIMARY KEY (at)
 );
 
 CREATE TABLE tidemark.schedule_ticks (

@@ -93,6 +93,7 @@ export type {
   ProcessDefinition,
   ProcessStatus,
 } from './listener/steered/process-admin.ts'
+export type { ProcessTrouble, ProcessVitals } from './listener/steered/process-vitals.ts'
 export type { ReceivedEvent, Reception } from './listener/steered/reception.ts'
 export {
   deadLetterStates,
@@ -265,6 +266,7 @@ export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
 export type { Doctor, ExamineOptions } from './runtime/doctor/doctor.ts'
 export { outcomeOfError, type Audit, type AuditPage } from './runtime/recorded/audit.ts'
+export type { History, Sample } from './runtime/recorded/history.ts'
 export type {
   AuditedAction,
   AuditEntry,

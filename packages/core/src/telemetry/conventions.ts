@@ -28,6 +28,8 @@ export const attribute = {
   job: 'tidemark.job.name',
   jobOutcome: 'tidemark.job.outcome',
   jobStatus: 'tidemark.job.status',
+  finding: 'tidemark.finding',
+  findingStatus: 'tidemark.finding.status',
   step: 'tidemark.job.step',
 } as const
 

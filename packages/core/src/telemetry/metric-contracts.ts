@@ -40,6 +40,7 @@ export type GaugeName =
   | 'tidemark.rebuild.progress'
   | 'tidemark.doorbell.state'
   | 'tidemark.jobs'
+  | 'tidemark.findings'
 
 const { system, operationName, destination, listener, errorType } = convention
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -151,6 +152,13 @@ export const metricContracts: Readonly<
     description:
       'Jobs that have not finished, and those that have failed: `scheduled`, `queued`, `parked` (queued behind a key or a limit, or of a type that nobody runs), `running`, `paused`, `failed`.',
     attributes: [attribute.schema, attribute.jobStatus],
+  },
+  'tidemark.findings': {
+    kind: 'gauge',
+    unit: '{finding}',
+    description:
+      'What `tidemark doctor` finds wrong, by the code of the finding. Every worker shows all of it: take the greatest.',
+    attributes: [attribute.schema, attribute.finding, attribute.findingStatus],
   },
   'tidemark.job.claim.latency': {
     kind: 'histogram',

@@ -265,3 +265,7 @@ export const auditQuery: z.ZodType<AuditQuery> = z.strictObject({
     .describe('Only those before the one of this id: `next` of the page before.'),
   limit: limit.optional(),
 })
+
+export const historyQuery: z.ZodType<{ readonly since?: string | undefined }> = z.strictObject({
+  since: time.optional().describe('Only since then. Defaults to a day ago.'),
+})

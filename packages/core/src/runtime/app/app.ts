@@ -43,6 +43,7 @@ import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { Doctor } from '../doctor/doctor.ts'
 import { Audit } from '../recorded/audit.ts'
+import { History } from '../recorded/history.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -80,6 +81,8 @@ export class App implements AsyncDisposable {
   readonly doctor: Doctor
   /** Who changed what from outside: through HTTP, the console and the command line. */
   readonly audit: Audit
+  /** How things stood in the last hours. */
+  readonly history: History
   /** Comparing what relays have sent with the outbox. */
   readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
@@ -155,6 +158,7 @@ export class App implements AsyncDisposable {
     this.projections = new ProjectionAdmin(this.#database, this.schema)
     this.processes = new ProcessAdmin(this.#database, this.schema)
     this.audit = new Audit(this.#database, this.schema)
+    this.history = new History(this.#database, this.schema)
     this.doctor = new Doctor({
       schema: this.schema,
       database: this.#database,
@@ -164,6 +168,7 @@ export class App implements AsyncDisposable {
       deadLetters: this.deadLetters,
       outbox: this.outbox,
       rebuilds: this.rebuilds,
+      processes: this.processes,
     })
     this.relays = new RelayAdmin(
       this.#database,
@@ -322,6 +327,8 @@ export class App implements AsyncDisposable {
         schedules: this.#definitions.schedules,
         logger: this.#logger,
         signals: this.#signals,
+        waiting: () => this.#database.waiting,
+        examine: () => this.doctor.examine({ quick: true }),
       },
       options,
     )
@@ -394,8 +401,9 @@ export class App implements AsyncDisposable {
    * It looks at a bounded number of pages.
    */
   async storedTypes(options: StoredTypesOptions = {}): Promise<StoredTypes> {
-    rejectUnknownOptions('storedTypes', options, ['pages'])
+    rejectUnknownOptions('storedTypes', options, ['pages', 'newest'])
     if (options.pages !== undefined) requireWhole('storedTypes', 'pages', options.pages, 1)
+    if (options.newest !== undefined) requireWhole('storedTypes', 'newest', options.newest, 1)
     return readStoredTypes(this.#database, this.schema, this.#definitions.registry, options)
   }
 

@@ -14,6 +14,8 @@ import { prune } from '../../outbox/kept/prune.ts'
 import { detectSkips } from '../../outbox/ordered/skip-detector.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { forgetOldActions } from '../recorded/audit.ts'
+import { sample } from '../recorded/history.ts'
+import type { Condition } from './vital-signs.ts'
 
 /** What maintenance works with. */
 export interface MaintenanceEnvironment {
@@ -60,6 +62,13 @@ export class Maintenance {
     this.#environment = environment
   }
 
+  /** What keeps maintenance from what it is to do. */
+  conditions(): readonly Condition[] {
+    return this.#pruneStopped === null
+      ? []
+      : [{ code: 'retention', name: 'events', why: this.#pruneStopped }]
+  }
+
   /** One round. */
   async run(): Promise<void> {
     const { database, schema, silence, keepKeys, keepAudit, keepEvents, jobs, outputs } =
@@ -73,6 +82,7 @@ export class Maintenance {
     await run(database, sweepStates(schema), [])
     await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    await this.#attempt('the history', () => sample(database, schema))
     await this.#attempt('the audit', () => forgetOldActions(database, schema, keepAudit))
     if (keepEvents !== undefined) await this.#attempt('old events', () => this.#prune(keepEvents))
     // The last: it waits for what is not ours.
@@ -107,7 +117,10 @@ export class Maintenance {
     const names = partitions.map(({ partition }) => partition.name)
     if (names.length > 0) logger.info({ partitions: names }, `pruned ${names.join(', ')}`)
     const { reason = null } = stopped ?? {}
-    if (stopped === undefined || reason === 'age' || reason === 'horizon') return
+    if (stopped === undefined || reason === 'age' || reason === 'horizon') {
+      this.#pruneStopped = null
+      return
+    }
     // It is old enough and stays all the same. To find that out, all of it was read: not each minute.
     if (reason !== 'unread') this.#pruneAgain = Date.now() + pruneAgain
     if (stopped.because === this.#pruneStopped) return

@@ -20,6 +20,14 @@ export interface ObservedRunner {
   /** Whether jobs run here. */
   readonly jobs: boolean
   hears(): boolean
+  /** What is wrong with the system. */
+  examine(): Promise<readonly Wrong[]>
+}
+
+/** Of what is wrong, what a metric says. */
+interface Wrong {
+  readonly code: string
+  readonly status: string
 }
 
 /** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */
@@ -30,6 +38,7 @@ export function observeRunner(runner: ObservedRunner): () => void {
     observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
     show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
     await observeListeners(runner, show)
+    await observeFindings(runner, show)
     if (!runner.jobs) return
     const { rows } = await run(runner.database, countOpenJobs(schema), [])
     for (const row of rows) {
@@ -53,5 +62,17 @@ async function observeListeners(
     if (listener.kind === 'listener') continue
     const progress = await rebuilds.progress(listener.name)
     if (progress !== undefined) show('tidemark.rebuild.progress', progress.fraction, given)
+  }
+}
+
+async function observeFindings({ schema, examine }: ObservedRunner, show: Observe): Promise<void> {
+  const wrong = (await examine()).filter(({ status }) => status !== 'ok')
+  for (const [code, all] of Map.groupBy(wrong, (finding) => finding.code)) {
+    const status = all.some((one) => one.status === 'failed') ? 'failed' : 'warning'
+    show('tidemark.findings', all.length, {
+      [attribute.schema]: schema,
+      [attribute.finding]: code,
+      [attribute.findingStatus]: status,
+    })
   }
 }
