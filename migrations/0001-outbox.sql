@@ -143,8 +143,8 @@ END $use$;
 
 -- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
 CREATE FUNCTION :"schema".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $$;
 
 -- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
@@ -244,7 +244,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = ':"schema".events'::regclass;

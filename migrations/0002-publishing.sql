@@ -163,9 +163,29 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
+-- Refuses what the library refuses before it sends it: texts that an index cannot hold or a reader not make use of.
+CREATE FUNCTION :"schema".check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
+
 -- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
--- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
--- the event has them; what only a program knows is said in `payload_meta`, as superjson does:
+-- would answer. What JSON cannot say is read by the schema of the event: a bigint from a whole number or a text of digits, a
+-- Date from to_json() of a timestamp, bytes from to_json() of a bytea, a Map from pairs or an object, a Set from a list; null
+-- where nothing is meant. What only a program knows is said in `payload_meta`, as superjson does:
 -- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
@@ -176,19 +196,17 @@ CREATE FUNCTION :"schema".publish(
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM :"schema".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],

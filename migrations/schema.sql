@@ -816,6 +816,27 @@ BEGIN
   RETURN NEW;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+ RETURNS void
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.choose_lock_namespace()
  RETURNS integer
  LANGUAGE plpgsql
@@ -1122,7 +1143,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \(''(\d+)''\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = '"tidemark".events'::regclass;
@@ -1477,8 +1498,8 @@ CREATE OR REPLACE FUNCTION tidemark.other_lock_namespaces()
  LANGUAGE sql
  STABLE
 AS $function$
-  SELECT substring(p.prosrc FROM '\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT \d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> '"tidemark"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.pruned_after(types text[], after bigint)
@@ -1499,19 +1520,17 @@ AS $function$
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM "tidemark".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM "tidemark".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
@@ -1676,11 +1695,15 @@ BEGIN
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
-  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+  ELSIF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF input IS NULL OR id IS NULL OR triggered_by IS NULL OR priority IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a job needs an input, an id, a priority, who triggered it, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The input null is written ''null''::jsonb.';
   END IF;
+  PERFORM "tidemark".check_published('spawn',
+    ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
+    tracestate);
   INSERT INTO "tidemark".jobs AS j
     (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
      version, needs, limited, traceparent, tracestate, correlation_id, causation_id)

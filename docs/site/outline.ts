@@ -47,6 +47,7 @@ const known: readonly SitePart[] = [
   {
     title: 'Operate',
     pages: [
+      page('docs/hosting.md', 'hosting', 'Hosting'),
       page('docs/operating.md', 'operating', 'Operating'),
       page('docs/console.md', 'console', 'Console'),
       page('docs/telemetry.md', 'telemetry', 'Telemetry'),

@@ -229,6 +229,13 @@ test('publish checks the payload by the definition, and fills in what JSON canno
   })
   const { rows } = await database.query('select payload_meta from tidemark.events')
   expect(rows).toMatchObject([{ payload_meta: { values: { amount: ['bigint'], at: ['Date'] } } }])
+  const number = payload.replaceAll(/"(\d+)"/gu, '$1')
+  await call('publish', 'accounts.opened', number)
+  await call('publish', 'accounts.opened', number, '--no-config')
+  const stored = await database.query(
+    `select count(*)::integer as n from tidemark.events where payload ->> 'amount' = '9007199254740993'`,
+  )
+  expect(stored.rows).toEqual([{ n: 3 }])
   const invalid = await call('publish', 'accounts.opened', '{"id":7,"amount":"some","at":"soon"}')
   expect(invalid.code).toBe(exitCode.failure)
   expect(invalid.stderr).toContain('TIDEMARK_INVALID_EVENT')
@@ -241,7 +248,7 @@ test('publish checks the payload by the definition, and fills in what JSON canno
   expect(unknown.code).toBe(exitCode.usage)
   expect(unknown.stderr).toContain('It defines accounts.noted, accounts.opened.')
   const shown = await callJson<ListenerJson[]>('projection', 'list')
-  expect(shown.value).toMatchObject([{ name: 'inlined', mode: 'inline', cursor: '1' }])
+  expect(shown.value).toMatchObject([{ name: 'inlined', mode: 'inline', cursor: '2' }])
 })
 
 test('a worker does not start on a schema that it cannot work with', async () => {

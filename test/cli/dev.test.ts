@@ -1,10 +1,19 @@
-import { appendFile, readdir } from 'node:fs/promises'
+import { appendFile, chmod, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { exitCode } from '@tidemark/cli'
-import { createTestDatabase } from '@tidemark/testing'
+import { exitCode, processIo, type CliIo } from '@tidemark/cli'
+import { createTestDatabase, drain } from '@tidemark/testing'
 import pg from 'pg'
+import { defineApp, defineEvent, defineJob, defineListener, silentLogger } from 'tidemark'
 import { expect, test } from 'vitest'
-import { ProjectFolder, tidemark, tidemarkProcess, TidemarkProcess } from './tidemark.ts'
+import { z } from 'zod'
+import { DevScreen, lookForDev } from '../../packages/cli/src/project/dev-screen.ts'
+import {
+  ProjectFolder,
+  tidemark,
+  tidemarkJson,
+  tidemarkProcess,
+  TidemarkProcess,
+} from './tidemark.ts'
 
 const config = `
 import { defineApp, defineEvent, defineListener } from 'tidemark'
@@ -39,14 +48,17 @@ test('dev brings a Postgres, runs the config, starts again when a file changes, 
   })
   await using temporary = await ProjectFolder.create()
   const before = await readdir(temporary.path)
-  await using dev = new TidemarkProcess(['dev'], {
+  await using dev = new TidemarkProcess(['dev', '--fresh'], {
     cwd: folder.path,
     env: { TMPDIR: temporary.path },
   })
   await dev.printed('stdout', '\n')
-  const env = { DATABASE_URL: dev.stdout.trim() }
+  const url = dev.stdout.trim()
+  // The command finds it by itself, as every other does.
   const publish = (text: string): Promise<unknown> =>
-    tidemark(['publish', 'accounts.noted', JSON.stringify({ text }), '--no-config'], { env })
+    tidemark(['publish', 'accounts.noted', JSON.stringify({ text }), '--no-config'], {
+      cwd: folder.path,
+    })
   await dev.printed('stderr', 'the worker runs')
   await publish('Ada')
   await dev.printed('stderr', 'hello Ada')
@@ -55,6 +67,7 @@ test('dev brings a Postgres, runs the config, starts again when a file changes, 
   await appendFile(join(folder.path, 'greeting.ts'), 'export const greeting = 1\n')
   await dev.printed('stderr', 'The worker ended with exit code 1')
   expect(dev.stderr).toContain('Changed: greeting.ts')
+  expect(dev.stderr).toMatch(/could not be loaded: greeting\.ts:2: /)
   await folder.write('greeting.ts', `export const greeting = 'good day'\n`)
   await dev.printed('stderr', 'the worker runs', 2)
   await publish('Grace')
@@ -63,15 +76,95 @@ test('dev brings a Postgres, runs the config, starts again when a file changes, 
   dev.child.kill('SIGINT')
   const { code, stdout } = await dev.answer()
   expect(code).toBe(0)
-  expect(stdout).toBe(`${env.DATABASE_URL}\n`)
+  expect(stdout).toBe(`${url}\n`)
   const pids = workersOf(dev)
   expect(pids).toHaveLength(2)
   expect(pids.filter(isRunning)).toEqual([])
-  const client = new pg.Client({ connectionString: env.DATABASE_URL })
+  const client = new pg.Client({ connectionString: url })
   await expect(client.connect()).rejects.toThrow('ECONNREFUSED')
   // The unpacked programs of the server are kept for the next one, as tests keep them.
   const left = (await readdir(temporary.path)).filter((name) => !before.includes(name))
   expect(left.filter((name) => !/^tidemark-postgres-\d/u.test(name))).toEqual([])
+  expect(await readdir(join(folder.path, '.tidemark'))).toEqual(['.gitignore', 'dev.json'])
+})
+
+test('dev keeps its data and its address, and starts again only for what the worker is made of', async () => {
+  await using folder = await ProjectFolder.create({
+    'tidemark.config.ts': config,
+    'greeting.ts': `export const greeting = 'hello'\n`,
+    'elsewhere.ts': 'export const nobody = 1\n',
+  })
+  // The server's account, where root starts it, has to come here.
+  await chmod(folder.path, 0o755)
+  let url: string
+  {
+    await using dev = new TidemarkProcess(['dev'], { cwd: folder.path })
+    await dev.printed('stdout', '\n')
+    url = dev.stdout.trim()
+    const second = await tidemarkProcess(['dev'], { cwd: folder.path })
+    expect(second.code).toBe(exitCode.failure)
+    expect(second.stderr).toContain('tidemark dev runs here already')
+    await tidemark(['publish', 'accounts.noted', '{"text":"Ada"}'], { cwd: folder.path })
+    await dev.printed('stderr', 'hello Ada')
+    // Neither what no module imports nor a test concerns the worker; what is new might be found by it.
+    await folder.write('elsewhere.ts', 'export const nobody = 2\n')
+    await folder.write('greeting.test.ts', 'export {}\n')
+    await folder.write('greeting.ts', `export const greeting = 'good day'\n`)
+    await dev.printed('stderr', 'the worker runs', 2)
+    expect(dev.stderr).toContain('Changed: greeting.ts\n')
+    await folder.write('found.ts', 'export {}\n')
+    await dev.printed('stderr', 'Changed: found.ts\n')
+    dev.child.kill('SIGINT')
+    await dev.answer()
+  }
+  await using again = new TidemarkProcess(['dev'], { cwd: folder.path })
+  await again.printed('stdout', '\n')
+  expect(again.stdout.trim()).toBe(url)
+  const listed = await tidemarkJson<readonly { readonly type: string }[]>(
+    ['event', 'list', '--no-config'],
+    { cwd: folder.path },
+  )
+  expect(listed.value.map(({ type }) => type)).toEqual(['accounts.noted'])
+})
+
+test('on a terminal dev shows how things stand beneath what is printed', async () => {
+  const written: string[] = []
+  const io: CliIo = {
+    ...processIo(),
+    stderr: (text) => written.push(text),
+    colors: { stdout: false, stderr: false },
+    terminal: { columns: 100, rows: 30 },
+  }
+  await using database = await createTestDatabase()
+  const noted = defineEvent('noted', { payload: z.object({ text: z.string() }) })
+  const failing = defineListener('failing', { onFailure: 'halt', retry: { attempts: 1 } }).on(
+    noted,
+    () => {
+      throw new Error('no such letter')
+    },
+  )
+  const job = defineJob('mail', { input: z.object({}), run: () => {} })
+  await using app = defineApp({
+    modules: [failing, job],
+    connectionString: database.url,
+    logger: silentLogger,
+  })
+  await app.publish(noted({ text: 'Ada' }))
+  await app.jobs.spawn(job, {}, { delay: '1h' })
+  await expect(drain(app)).rejects.toThrow('no such letter')
+  {
+    using screen = new DevScreen(io, { url: 'postgres://here', look: () => lookForDev(app) })
+    await expect.poll(() => written.join('')).toContain('no such letter')
+    screen.io.stderr('a piece ')
+    expect(written.join('')).not.toContain('a piece')
+    screen.io.stderr('of a log\nand the rest')
+    await expect.poll(() => written.join('')).toContain('a piece of a log\n')
+  }
+  expect(written.join('')).toContain('and the rest\n')
+  const [shown = ''] = written.join('').split('a piece of a log')
+  expect(shown).toMatch(/failing +halted +0 +1 +0/)
+  expect(shown).toContain('jobs  1 scheduled')
+  expect(shown).toContain('error failing: no such letter')
 })
 
 test('a worker ends with the dev that started it, even when that is killed', async () => {
@@ -79,7 +172,7 @@ test('a worker ends with the dev that started it, even when that is killed', asy
     'tidemark.config.ts': config,
     'greeting.ts': `export const greeting = 'hello'\n`,
   })
-  await using dev = new TidemarkProcess(['dev'], { cwd: folder.path })
+  await using dev = new TidemarkProcess(['dev', '--fresh'], { cwd: folder.path })
   await dev.printed('stderr', 'the worker runs')
   dev.child.kill('SIGKILL')
   // Its stderr closes when the last process that holds it is gone.

@@ -1,10 +1,16 @@
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { shadowSchemaOf } from '../../packages/core/src/projection/shadow/shadow-tables.ts'
+import { shadowOf } from '../../packages/core/src/projection/shadow/shadow-schema.ts'
 import { tidemark, tidemarkJson, type Answer } from './tidemark.ts'
 
-const shadow = (generation: number): string => shadowSchemaOf('tidemark', 'balances', generation)
+const shadow = (generation: number): string => shadowOf('tidemark', 'balances', generation).name
+
+/** The SQL that makes a generation's copies. */
+function copies(schema: string, projection: string, generation: number): string {
+  const { name, owner } = shadowOf(schema, projection, generation)
+  return `create schema ${name}; create table ${name}.accounts (id text); comment on schema ${name} is '${owner}';`
+}
 
 let database: TestDatabase
 
@@ -39,8 +45,8 @@ async function damage(): Promise<void> {
     insert into tidemark.cursors (listener, generation) values ('balances', 1), ('balances', 2), ('balances', 4);
     insert into tidemark.projection_states (projection, generation, key, state, sequence)
       values ('balances', 1, 'a', '0', 1), ('balances', 2, 'a', '0', 1), ('balances', 4, 'a', '0', 1);
-    create schema ${shadow(3)}; create table ${shadow(3)}.accounts (id text);
-    create schema ${shadow(4)}; create table ${shadow(4)}.accounts (id text);
+    ${copies('tidemark', 'balances', 3)} ${copies('tidemark', 'balances', 4)} ${copies('tidemark', 'removed', 2)}
+    -- Somebody else's, whatever it is called.
     create schema ${shadow(5)}; create table ${shadow(5)}.accounts (id text);
     select setval('tidemark.events_sequence', 15000000);`)
 }
@@ -96,8 +102,8 @@ test('with --yes it repairs what nobody needs, keeps what somebody does, and fin
 
 test('a shadow of another install is left alone', async () => {
   await damage()
-  const other = shadowSchemaOf('tidemark2', 'balances', 3)
-  await database.query(`create schema ${other}`)
+  const other = shadowOf('tidemark2', 'balances', 3).name
+  await database.query(copies('tidemark2', 'balances', 3))
   await fix('--yes')
   expect(await column(left.schemas)).not.toContain(shadow(3))
   expect(await column(`select to_regnamespace('${other}') is not null`)).toEqual([true])

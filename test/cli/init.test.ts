@@ -51,6 +51,21 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   expect((await worker.answer()).code).toBe(0)
 })
 
+test('npm create tidemark writes a project into a folder of its own, and overwrites nothing', async () => {
+  await using folder = await ProjectFolder.create()
+  const main = fileURLToPath(new URL('../../packages/create-tidemark/src/main.ts', import.meta.url))
+  const create = (): Promise<{ readonly stdout: string; readonly stderr: string }> =>
+    promisify(execFile)(process.execPath, ['--conditions=@tidemark/source', main, 'my-app'], {
+      cwd: folder.path,
+    })
+  const { stdout, stderr } = await create()
+  expect(stdout).toContain('wrote accounts/open-account.ts')
+  expect(stderr).toMatch(/Next:\n {2}cd my-app\n {2}npm install\n/)
+  const content = await readFile(join(folder.path, 'my-app/package.json'), 'utf8')
+  expect(JSON.parse(content)).toMatchObject({ name: 'my-app', private: true })
+  await expect(create()).rejects.toThrow('exists already')
+})
+
 test('what init writes type-checks, and its tests pass', async () => {
   await using folder = await ProjectFolder.create()
   expect((await tidemark(['init'], { cwd: folder.path })).code).toBe(0)

@@ -54,7 +54,7 @@ async function statusOf(id: string): Promise<string> {
 
 test('a job is spawned with JSON, followed on stderr, and its output is the result', async () => {
   await using _ = await project.worker()
-  const input = JSON.stringify({ order: 'o-1', grams: '9007199254740993' })
+  const input = '{"order": "o-1", "grams": 9007199254740993}'
   const { code, stdout, stderr } = await project.call('job', 'spawn', 'pack', input, '--follow')
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toEqual({ grams: '18014398509481986' })

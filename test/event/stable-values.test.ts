@@ -199,6 +199,24 @@ describe('a schema that does not read back what it wrote is refused when it is f
       { c: 100 },
       'c',
     ],
+    [
+      'a choice whose answer another choice fills up',
+      z.union([
+        z.strictObject({ a: z.number(), d: z.string().default('x') }),
+        z.object({ a: z.number() }),
+      ]),
+      { a: 1, b: 2 },
+      'd',
+    ],
+    [
+      'a choice whose answer another choice cuts down',
+      z.union([
+        z.object({ x: z.strictObject({ a: z.number() }) }),
+        z.object({ x: z.object({ a: z.number() }), y: z.string() }),
+      ]),
+      { x: { a: 1, b: 2 }, y: 'kept' },
+      'y',
+    ],
     ['behind lazy', z.lazy(() => z.object({ n: z.number().transform((n) => -n) })), { n: 1 }, 'n'],
     ['an asynchronous check', z.object({ n: z.number().refine(async () => true) }), { n: 1 }, ''],
   ]

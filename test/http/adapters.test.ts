@@ -12,8 +12,9 @@ import { useTestDatabase } from '@tidemark/testing/vitest'
 import express from 'express'
 import { fastify as createFastify } from 'fastify'
 import { Hono } from 'hono'
-import { createHealth, type App } from 'tidemark'
+import { createHealth, defineJob, type App } from 'tidemark'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { appOn } from '../support/test-app.ts'
 import { world } from './system-world.ts'
 
@@ -153,6 +154,23 @@ describe.each(Object.entries(frameworks))('%s', (name, start) => {
     while (!ended) ({ done: ended } = await reader.read())
     await server[Symbol.asyncDispose]()
   })
+})
+
+test('a number that express.json() may have rounded is refused where a bigint is meant', async () => {
+  const count = defineJob('count', { input: z.object({ n: z.bigint() }), run: () => {} })
+  await using counting = appOn(database, [count])
+  const server = express()
+  server.use(express.json())
+  server.use(basePath, toNodeListener(createApi(counting, options())))
+  await using at = await listening(server)
+  const spawn = (n: string): Promise<Response> =>
+    fetch(`${at.url}${basePath}/types/count/jobs`, {
+      method: 'POST',
+      headers: json,
+      body: `{"input": {"n": ${n}}}`,
+    })
+  expect((await spawn('9007199254740993')).status).toBe(422)
+  expect((await spawn('9007199254740991')).status).toBe(202)
 })
 
 test('Next: the handlers of a route, whatever Next gives beside the request', async () => {

@@ -79,6 +79,19 @@ test('a job has its large output, a page of jobs only the size of it', async () 
   expect(jobs[0]).not.toHaveProperty('output')
 })
 
+test('a number of JSON that JavaScript would round is the bigint that was sent', async () => {
+  for (const cents of ['9007199254740993', '9007199254740994', '-12345678901234567890123']) {
+    const body = `{"input": {"to": "ada@example.com", "cents": ${cents}, "on": null}}`
+    const key = { 'idempotency-key': cents }
+    const spawned = await client.send('POST', '/types/send_email/jobs', body, key)
+    expect(spawned.status).toBe(202)
+    const again = await client.send('POST', '/types/send_email/jobs', body, key)
+    expect(again.body).toMatchObject({ id: spawned.body['id'], duplicate: true })
+    const job = await app.jobs.get(spawned.body['id'] as string)
+    expect(job.input).toEqual({ to: 'ada@example.com', cents: BigInt(cents) })
+  }
+})
+
 test('an Idempotency-Key makes the same job of the same request, also after it has finished', async () => {
   const input = { to: 'ada@example.com' }
   const send = (key: string) =>

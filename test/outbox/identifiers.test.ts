@@ -54,6 +54,23 @@ describe('an identifier that Postgres cannot store or find by is refused before 
   })
 })
 
+test('no two entities have a stream in common, and no text that Postgres cannot hold reaches it', async () => {
+  expect(() => defineEntity('order-line', { initial: () => 0 })).toThrow(
+    expect.objectContaining({ code: 'TIDEMARK_INVALID_OPTION' }),
+  )
+  await using app = appOn(database, [noted])
+  for (const text of ['x\0', 'x\ud800', 'x'.repeat(3000)]) {
+    for (const ask of [
+      () => app.waitFor(text, 1n as never, { timeout: 100 }),
+      () => app.rebuilds.progress(text),
+      () => app.rebuilds.cancel(text),
+      () => Array.fromAsync(app.events({ types: [text] })),
+    ]) {
+      await expect(ask()).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
+    }
+  }
+})
+
 test('metadata keeps what payloads keep, and is an object', async () => {
   await using app = appOn(database, [noted])
   const metadata = { at: new Date(5), n: 2n ** 70n, tags: new Set(['a']), plain: 'text' }

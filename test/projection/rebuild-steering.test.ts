@@ -1,5 +1,6 @@
 import { defineListener, defineProjection, type App, type EventSequence } from 'tidemark'
 import { expect, test } from 'vitest'
+import { shadowOf } from '../../packages/core/src/projection/shadow/shadow-schema.ts'
 import { committedEvents, effectsOf, noted, recordEffect } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { appOn } from '../support/test-app.ts'
@@ -103,6 +104,42 @@ test('a rebuild that halts leaves the live generation alone and going; with the 
     keys: 20,
     states: [2],
   })
+})
+
+test('a schema that has the name of a rebuild’s copies and is not its own is neither written nor dropped', async () => {
+  await database.query('create table notes (sequence bigint primary key, version integer not null)')
+  const live = deploy(1)
+  await using old = appOn(database, [live])
+  await old.start(runner)
+  const last = await publish(old, 3)
+  for (const name of names) await old.waitFor(name, last)
+  const { name, owner } = shadowOf('tidemark', 'notes', 2)
+  // Of another projection whose digest is the same, or of nobody.
+  await database.query(
+    `create schema ${name}; create table ${name}.notes (like notes);
+     comment on schema ${name} is 'Tidemark in tidemark: copies of the tables of other, generation 2'`,
+  )
+  {
+    await using app = appOn(database, [deploy(2)])
+    await app.start(runner)
+    await expect
+      .poll(async () => (await app.rebuilds.progress('notes'))?.error?.message, { timeout: 20_000 })
+      .toContain(`the schema ${name} is there already`)
+    await app.rebuilds.cancel('notes')
+  }
+  const { rows } = await database.query(`select count(*)::int as count from ${name}.notes`)
+  expect(rows).toEqual([{ count: 0 }])
+  await database.query(`drop schema ${name} cascade`)
+  await using app = appOn(database, [deploy(2)])
+  await app.start(runner)
+  await expect
+    .poll(() => database.query(`select from pg_namespace where nspname like 'tidemark\\_notes%'`), {
+      timeout: 20_000,
+    })
+    .toMatchObject({ rowCount: 0 })
+  await progressIs(app, undefined)
+  expect(await versions(app, deploy(2))).toMatchObject({ rows: [{ version: 2, count: 3 }] })
+  expect(owner).toContain('notes')
 })
 
 test('a rebuild that is cancelled leaves nothing behind but the live generation', async () => {

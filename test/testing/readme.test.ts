@@ -28,23 +28,26 @@ test('the server of the README comes back with its row', async () => {
   expect((await running).stdout).toBe('[ { n: 1 } ]\n')
 })
 
-test.for(['outbox.test.ts', 'with-tables.test.ts', 'approval.test.ts', 'faults.test.ts'])(
-  'the tests in %s of the README pass',
-  async (file) => {
-    const copy = join(here, 'fixtures', `readme-${file.replace('.test.', '.fixture.')}`)
-    const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-    // A vitest inside of a vitest: it must not take itself for a worker of the outer one.
-    const env = Object.fromEntries(
-      Object.entries(process.env).filter(([name]) => !/^VITEST|^TEST$|^NODE_OPTIONS$/.test(name)),
-    )
-    await writeFile(copy, await example(file))
-    try {
-      const args = [vitest, 'run', '--root', join(here, 'fixtures'), '--reporter=tap', copy]
-      const { stdout } = await promisify(execFile)(process.execPath, args, { env })
-      expect(stdout).toMatch(/^ {4}ok 1 - /m)
-      expect(stdout).not.toContain('not ok')
-    } finally {
-      await rm(copy)
-    }
-  },
-)
+test.for([
+  'outbox.test.ts',
+  'with-tables.test.ts',
+  'approval.test.ts',
+  'decisions.test.ts',
+  'faults.test.ts',
+])('the tests in %s of the README pass', async (file) => {
+  const copy = join(here, 'fixtures', `readme-${file.replace('.test.', '.fixture.')}`)
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+  // A vitest inside of a vitest: it must not take itself for a worker of the outer one.
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^VITEST|^TEST$|^NODE_OPTIONS$/.test(name)),
+  )
+  await writeFile(copy, await example(file))
+  try {
+    const args = [vitest, 'run', '--root', join(here, 'fixtures'), '--reporter=tap', copy]
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+    expect(stdout).toMatch(/^ {4}ok 1 - /m)
+    expect(stdout).not.toContain('not ok')
+  } finally {
+    await rm(copy)
+  }
+})

@@ -13,6 +13,8 @@ export interface CliIo {
   readonly cwd: string
   /** How many characters fit on a line of a terminal; undefined: there is none, and nothing is cut. */
   readonly columns?: number | undefined
+  /** The size of the terminal that stderr is; undefined: it is none, and nothing is drawn there. */
+  readonly terminal?: { readonly columns: number; readonly rows: number } | undefined
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean }
   /**
    * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them, and of the end of a parent that
@@ -33,6 +35,7 @@ export function processIo(): CliIo {
     env,
     cwd: process.cwd(),
     columns: stdout.isTTY ? stdout.columns : undefined,
+    terminal: stderr.isTTY && env['TERM'] !== 'dumb' ? stderr : undefined,
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
     stopSignal: onceStopped,
     // What process managers that start a worker with a channel understand, and `tidemark dev`.

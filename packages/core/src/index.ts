@@ -19,6 +19,7 @@ export type {
   TransactionExecutor,
 } from './database/foreign/foreign-transaction.ts'
 export type { KyselyTransactionLike } from './database/foreign/kysely-executor.ts'
+export { kyselyOn } from './database/kysely.ts'
 export {
   migrateUp,
   migrationSql,
@@ -42,6 +43,7 @@ export {
   type PayloadOf,
 } from './event/define-event.ts'
 export { fromJson } from './event/from-json.ts'
+export { parseJson } from './database/json-text.ts'
 export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'

@@ -29,6 +29,14 @@ export { waitForIdle, type IdleOptions } from './kit/wait-for-idle.ts'
 export { checkLeaks, leakBaseline } from './leaks/check-leaks.ts'
 export type { LeakBaseline, LeakCheckOptions } from './leaks/leak-check-options.ts'
 export type { ResourceCounts } from './leaks/resource-leaks.ts'
+export type { Answer, SentStatement, SpecifiedSpawn } from './specified/in-memory.ts'
+export type { Specification } from './specified/specification.ts'
+export {
+  specify,
+  type SpecifiedEntity,
+  type SpecifiedListener,
+  type SpecifyOptions,
+} from './specified/specify.ts'
 export { startPostgres } from './postgres/start-postgres.ts'
 export type { PostgresOptions, PostgresServer, PostgresSource } from './postgres/postgres-server.ts'
 export { TestingError, type TestingErrorCode } from './testing-error.ts'

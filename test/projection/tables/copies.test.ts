@@ -92,7 +92,8 @@ async function rebuild(
   const server = await version(client)
   const dump = dumpSchema(database.url, schema, server)
   await client.query('begin')
-  await createShadowTables(client, shadow, 'p', [table])
+  const copies = { name: shadow, owner: 'p' }
+  await createShadowTables(client, copies, 'p', [table])
   await client.query('commit')
   await client.query(`set search_path = ${quote(shadow)}, ${quote(schema)}, public`)
   await client.query(
@@ -102,7 +103,7 @@ async function rebuild(
   const { rows: copied } = await client.query(rows)
   await client.query(`set search_path = ${quote(schema)}, public`)
   await client.query('begin')
-  const replacement = await replaceTables(client, shadow, 'p', [table])
+  const replacement = await replaceTables(client, copies, 'p', [table])
   await client.query('commit')
   const { rows: after } = await client.query(rows)
   expect(after).toEqual(copied)

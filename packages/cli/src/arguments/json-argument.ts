@@ -4,10 +4,15 @@ import { usageError } from '../cli-error.ts'
  * Reads a value that was given as JSON.
  *
  * @param what - what it is, for the message: `the payload`.
+ * @param parse - Defaults to `JSON.parse`.
  */
-export function parseJson(what: string, text: string): unknown {
+export function parseJson(
+  what: string,
+  text: string,
+  parse: (text: string) => unknown = JSON.parse,
+): unknown {
   try {
-    return JSON.parse(text) as unknown
+    return parse(text)
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     throw usageError(

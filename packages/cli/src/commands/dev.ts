@@ -1,17 +1,20 @@
 import { dirname, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { collected, countArgument } from '../arguments/arguments.ts'
-import { running, type Context } from '../command-run.ts'
-import type { CliIo } from '../io.ts'
-import { plural } from '../output/output.ts'
+import { collected, portArgument } from '../arguments/arguments.ts'
+import { usageError } from '../cli-error.ts'
+import { running, type Context, type Run } from '../command-run.ts'
+import { Output, plural } from '../output/output.ts'
+import { announceDev, devDataIn } from '../project/dev-address.ts'
 import { runBefore } from '../project/dev-before.ts'
 import { startDevDatabase, type DevDatabase } from '../project/dev-database.ts'
+import { DevScreen, lookForDev } from '../project/dev-screen.ts'
+import { DevSources } from '../project/dev-sources.ts'
 import { DevWorker } from '../project/dev-worker.ts'
-import { SourceWatcher } from '../project/watch-sources.ts'
 import { requireConfigPath } from '../session/config.ts'
-import type { GlobalOptions } from '../session/session.ts'
+import { Session, type GlobalOptions } from '../session/session.ts'
 
 interface Options extends GlobalOptions {
+  readonly fresh?: boolean
   readonly data?: string
   readonly port?: number
   readonly watch?: readonly string[]
@@ -23,72 +26,104 @@ export function addDev(parent: Command, context: Context): void {
   parent
     .command('dev')
     .description(
-      "Start a Postgres, migrate it, run the config's listeners and projections, and start them again when a source file changes. Prints the URL of the database once that is ready; Ctrl-C ends all of it and leaves nothing behind. The server comes with @tidemark/testing; --database-url uses another.",
+      "Start a Postgres, migrate it, run the config's listeners, projections and jobs, and start them again when a file changes that they are made of. Prints the URL of the database once that is ready; the other commands find it while it runs. Its data and its port are kept in .tidemark beside the config. On a terminal it shows listeners, jobs and the last errors. The server comes with @tidemark/testing; --database-url uses another. Ctrl-C ends all of it.",
     )
-    .option('--data <directory>', 'keep the data there between runs (default: nowhere)')
-    .option('--port <port>', 'the port of the server (default: a free one)', countArgument)
+    .option('--fresh', 'begin with an empty database, and keep nothing of it')
+    .option(
+      '--data <directory>',
+      'keep the data there (default: .tidemark/postgres beside the config)',
+    )
+    .option(
+      '--port <port>',
+      'the port of the server (default: that of the last time)',
+      portArgument,
+    )
     .option(
       '--before <command>',
       'run this in a shell before the worker, each time it starts: your own migrations; it has DATABASE_URL',
     )
     .option('--watch <directory>', 'watch this too; may be given several times', collected)
     .action(
-      running<Options, []>(context, async ({ options, output, io }) => {
+      running<Options, []>(context, async (run) => {
+        const { options, output, io } = run
         const config = requireConfigPath(io, options.config)
+        const home = dirname(config)
         const stopped = io.stopSignal()
+        await using database = await openDatabase(run, home)
+        const { url } = database
+        using _ = announceDev(home, { url, pid: process.pid })
+        await using session = new Session(io, { ...options, databaseUrl: url, config: false })
+        using screen = new DevScreen(io, {
+          url,
+          look: async () => lookForDev(await session.app()),
+        })
+        using sources = new DevSources({
+          home,
+          watched: (options.watch ?? []).map((path) => resolve(io.cwd, path)),
+          before: options.before,
+          ignored: options.data === undefined ? undefined : resolve(io.cwd, options.data),
+        })
+        const shown = new Output(screen.io, output.json)
+        shown.note(`The database is at ${url}`)
+        shown.note(`Watching ${plural(sources.directories, 'directory', 'directories')}.`)
+        let printed = false
+        const printUrl = (): void => {
+          if (!printed) output.item({ url }, () => url)
+          printed = true
+        }
         const stop = new Promise<void>((settle) => {
           stopped.addEventListener('abort', () => settle(), { once: true })
         })
-        await using database = await openDatabase(io, options)
-        let changed = Promise.withResolvers<readonly string[]>()
-        using watcher = new SourceWatcher({
-          roots: [dirname(config), ...(options.watch ?? []).map((path) => resolve(io.cwd, path))],
-          ignored: options.data === undefined ? undefined : resolve(io.cwd, options.data),
-          onChange: (paths) => changed.resolve(paths),
-        })
-        output.note(`The database is at ${database.url}`)
-        output.note(`Watching ${plural(watcher.directories, 'directory', 'directories')}.`)
-        let printed = false
-        const printUrl = (): void => {
-          if (!printed) output.item({ url: database.url }, () => database.url)
-          printed = true
-        }
         while (!stopped.aborted) {
-          if (options.before !== undefined) {
-            const problem = await runBefore(io, options.before, database.url, stopped)
-            if (problem !== undefined) {
-              output.note(`${problem}; the worker starts when a file changes.`)
-              await Promise.race([stop, changed.promise])
-              if (stopped.aborted) break
-              output.note(`Changed: ${(await changed.promise).join(', ')}`)
-              changed = Promise.withResolvers()
-              continue
-            }
+          // What has changed until now it has, whatever the worker before it was made of.
+          sources.concernsWorker = () => true
+          const problem =
+            (options.before === undefined
+              ? undefined
+              : await runBefore(screen.io, options.before, url, stopped)) ?? (await runWorker())
+          if (problem !== undefined && !stopped.aborted) {
+            shown.note(`${problem}; the worker starts when a file changes.`)
           }
-          const worker = new DevWorker(io, database.url, flagsOf(config, options))
+          await Promise.race([stop, sources.change])
+          if (!stopped.aborted) shown.note(`Changed: ${sources.take().join(', ')}`)
+        }
+
+        /** Runs a worker until a change concerns it; answers how it ended, if it did by itself. */
+        async function runWorker(): Promise<string | undefined> {
+          const worker = new DevWorker(screen.io, url, flagsOf(config, options))
+          sources.concernsWorker = (change) => worker.concerns(change)
           void worker.ready.then(printUrl)
-          const how = await Promise.race([stop, changed.promise, worker.ended])
-          if (typeof how === 'string') {
-            output.note(`The worker ended with ${how}; it starts again when a file changes.`)
-            await Promise.race([stop, changed.promise])
-          } else {
-            await worker.stop()
-          }
-          if (stopped.aborted) break
-          output.note(`Changed: ${(await changed.promise).join(', ')}`)
-          changed = Promise.withResolvers()
+          const how = await Promise.race([stop, sources.change, worker.ended])
+          if (typeof how === 'string') return `The worker ended with ${how}`
+          await worker.stop()
+          return undefined
         }
       }),
     )
 }
 
-async function openDatabase(io: CliIo, options: Options): Promise<DevDatabase> {
-  const { databaseUrl: url, data, port } = options
+async function openDatabase(
+  { options, io, output }: Run<Options>,
+  home: string,
+): Promise<DevDatabase> {
+  const { databaseUrl: url, fresh, data, port } = options
   if (url !== undefined) return { url, [Symbol.asyncDispose]: async () => {} }
-  return startDevDatabase({
-    ...(data === undefined ? {} : { data: resolve(io.cwd, data) }),
-    ...(port === undefined ? {} : { port }),
-  })
+  if (data !== undefined) {
+    if (fresh !== true) return startDevDatabase({ home, port, data: resolve(io.cwd, data) })
+    throw usageError('--fresh keeps nothing, and --data says where to keep it', 'Leave one out.')
+  }
+  try {
+    return await startDevDatabase({
+      home,
+      port,
+      data: fresh === true ? undefined : devDataIn(home),
+    })
+  } catch (error) {
+    // The server's account cannot go where the project is: it has one of its own when root starts it.
+    if ((error as { readonly code?: unknown }).code !== 'TIDEMARK_TESTING_DIRECTORY') throw error
+    output.note(`The data is not kept: ${(error as Error).message}`)
+    return startDevDatabase({ home, port, data: undefined })
+  }
 }
 
 function flagsOf(config: string, { schema, verbose }: Options): string[] {

@@ -43,15 +43,16 @@ export function addInit(parent: Command, context: Context): void {
         output.result({ directory: root, written }, () =>
           written.map((path) => `wrote ${path}`).join('\n'),
         )
-        output.note(nextSteps(isProject))
+        output.note(nextSteps(isProject, directory))
       }),
     )
 }
 
-function nextSteps(isProject: boolean): string {
+function nextSteps(isProject: boolean, directory: string): string {
   return [
     '',
     'Next:',
+    ...(resolve(directory) === resolve('.') ? [] : [`  cd ${directory}`]),
     ...(isProject
       ? [
           `  npm install ${dependencies.join(' ')}`,

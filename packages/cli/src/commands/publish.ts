@@ -1,5 +1,11 @@
 import type { Command } from 'commander'
-import { valueFromJson, type App, type EventSequence, type PublishOptions } from 'tidemark'
+import {
+  parseJson as parseExactly,
+  valueFromJson,
+  type App,
+  type EventSequence,
+  type PublishOptions,
+} from 'tidemark'
 import { expectedVersionArgument } from '../arguments/arguments.ts'
 import { parseJson } from '../arguments/json-argument.ts'
 import { usageError } from '../cli-error.ts'
@@ -35,13 +41,14 @@ export function addPublish(parent: Command, context: Context): void {
       running<Options, [string, string]>(
         context,
         async ({ options, session, output, io }, type, given) => {
-          const payload = parseJson('the payload', given === '-' ? await io.stdin() : given)
+          const text = given === '-' ? await io.stdin() : given
+          const payload = parseJson('the payload', text, parseExactly)
           const definitions = await session.definitions()
           const app = await session.app()
           const validated = definitions !== undefined
           const sequence = validated
             ? await publishDefined(app, definitions, type, payload, publishOptions(options))
-            : await publishBySql(app, type, payload, options)
+            : await publishBySql(app, type, text, options)
           output.result({ type, sequence, validated }, () => `Published ${type} as ${sequence}.`)
           if (validated) return
           const { yellow } = output.stderrColors
@@ -84,7 +91,7 @@ async function publishDefined(
 function publishBySql(
   app: App,
   type: string,
-  payload: unknown,
+  payload: string,
   { stream, expectedVersion, key, idempotencyKey }: Options,
 ): Promise<EventSequence> {
   const expected = expectedVersion === 'none' ? 0n : expectedVersion
@@ -96,14 +103,7 @@ function publishBySql(
     const [row] = await query<{ sequence: string }>(
       `SELECT "${app.schema}".publish(type => $1, payload => $2::jsonb, stream => $3, expected_version => $4::bigint,
          key => $5, idempotency_key => $6) AS sequence`,
-      [
-        type,
-        JSON.stringify(payload),
-        stream ?? null,
-        expectedNumber,
-        key ?? null,
-        idempotencyKey ?? null,
-      ],
+      [type, payload, stream ?? null, expectedNumber, key ?? null, idempotencyKey ?? null],
     )
     return BigInt(row?.sequence ?? 0) as EventSequence
   })

@@ -1,4 +1,7 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { CliError } from '../cli-error.ts'
+import { lastDevAddress, runningDevIn, type DevAddress } from './dev-address.ts'
 
 /** The database that `tidemark dev` works on. Disposing of it ends a server that was started for it. */
 export interface DevDatabase extends AsyncDisposable {
@@ -7,25 +10,57 @@ export interface DevDatabase extends AsyncDisposable {
 
 /** Where the embedded server keeps its data and listens. */
 export interface DevDatabaseOptions {
-  /** Kept between runs. Defaults to a temporary directory, which goes with the server. */
-  readonly data?: string
-  /** Defaults to a free one. */
-  readonly port?: number
+  /** Where the config is: its last port is taken again when that is free. */
+  readonly home: string
+  /** Kept between runs; undefined: a temporary directory, which goes with the server. */
+  readonly data: string | undefined
+  /** Undefined: that of the last time, or a free one. */
+  readonly port: number | undefined
 }
 
 /**
  * Starts an embedded Postgres; it ends with this process, however that ends.
  *
- * @throws CliError when @tidemark/testing, which brings the server, is not installed.
+ * @throws CliError when @tidemark/testing, which brings the server, is not installed, and when another one keeps its data
+ * there.
  */
-export async function startDevDatabase({ data, port }: DevDatabaseOptions): Promise<DevDatabase> {
+export async function startDevDatabase({
+  home,
+  data,
+  port,
+}: DevDatabaseOptions): Promise<DevDatabase> {
+  const running = data === undefined ? undefined : runningDevIn(home)
+  if (running !== undefined) {
+    throw new CliError(
+      `tidemark dev runs here already, as process ${running.pid}: ${running.url}`,
+      {
+        hint: 'The other commands find it. For a second one beside it, add --fresh.',
+      },
+    )
+  }
   const { startPostgres } = await loadTesting()
+  const wanted = port ?? (await portOf(lastDevAddress(home)))
   const server = await startPostgres({
     source: 'embedded',
     ...(data === undefined ? {} : { dataDirectory: data }),
-    ...(port === undefined ? {} : { port }),
+    ...(wanted === undefined ? {} : { port: wanted }),
   })
   return { url: server.url(), [Symbol.asyncDispose]: () => server.stop() }
+}
+
+/** The port of the last time, unless somebody else has it now. */
+async function portOf(last: DevAddress | undefined): Promise<number | undefined> {
+  if (last === undefined) return undefined
+  const port = Number(new URL(last.url).port)
+  const probe = createServer().listen(port, '127.0.0.1')
+  try {
+    await once(probe, 'listening')
+    return port
+  } catch {
+    return undefined
+  } finally {
+    probe.close()
+  }
 }
 
 async function loadTesting(): Promise<typeof import('@tidemark/testing')> {

@@ -1,5 +1,5 @@
 import { readdirSync, statSync, watch, type FSWatcher } from 'node:fs'
-import { extname, join, relative } from 'node:path'
+import { extname, join } from 'node:path'
 import { CliError } from '../cli-error.ts'
 
 const sources = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs', '.json', '.sql'])
@@ -7,13 +7,20 @@ const skipped = new Set(['node_modules', 'dist', 'coverage'])
 // Editors write a file in several steps, and a checkout writes many files.
 const quiet = 100
 
+/** A file that changed. */
+export interface Change {
+  readonly path: string
+  /** Whether it was not there before. */
+  readonly isNew: boolean
+}
+
 /** What is watched, and who is told. */
 export interface WatchOptions {
   readonly roots: readonly string[]
   /** A directory in which nothing counts. */
   readonly ignored: string | undefined
-  /** Told of the files that changed, relative to the first root, once no more have for a moment. */
-  readonly onChange: (paths: readonly string[]) => void
+  /** Told of what changed, once no more has for a moment. */
+  readonly onChange: (changes: readonly Change[]) => void
 }
 
 /**
@@ -24,7 +31,8 @@ export interface WatchOptions {
 export class SourceWatcher implements Disposable {
   readonly #options: WatchOptions
   readonly #watchers = new Map<string, FSWatcher>()
-  readonly #changed = new Set<string>()
+  readonly #known = new Set<string>()
+  readonly #changed = new Map<string, Change>()
   #timer: NodeJS.Timeout | undefined
 
   /** @throws CliError when the system has no more watchers to give. */
@@ -58,7 +66,9 @@ export class SourceWatcher implements Disposable {
       })
     }
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entry.isDirectory() && !isSkipped(entry.name)) this.#watch(join(directory, entry.name))
+      const path = join(directory, entry.name)
+      if (!entry.isDirectory()) this.#known.add(path)
+      else if (!isSkipped(entry.name)) this.#watch(path)
     }
   }
 
@@ -72,16 +82,18 @@ export class SourceWatcher implements Disposable {
     else if (this.#watchers.has(path)) this.#forget(path)
     else if (!sources.has(extname(name))) return
     if (path === this.#options.ignored) return
-    this.#changed.add(path)
+    // Of a new directory it is not known when its files came.
+    const isNew = isDirectory || !this.#known.has(path)
+    this.#known.add(path)
+    this.#changed.set(path, { path, isNew: isNew || this.#changed.get(path)?.isNew === true })
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#report(), quiet)
   }
 
   #report(): void {
-    const [root = ''] = this.#options.roots
-    const paths = [...this.#changed].map((path) => relative(root, path))
+    const changes = [...this.#changed.values()]
     this.#changed.clear()
-    this.#options.onChange(paths)
+    this.#options.onChange(changes)
   }
 
   #forget(directory: string): void {

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -72,11 +73,39 @@ async function importConfig(path: string, shown: string): Promise<ConfigModule> 
     return (await import(pathToFileURL(path).href)) as ConfigModule
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new CliError(`${shown} could not be loaded: ${reason}`, {
-      hint: 'Add --verbose to see where it failed. Node runs the file as it is: it can only have syntax that Node can strip.',
-      cause,
-    })
+    const place = await placeOf(cause, path)
+    throw new CliError(
+      `${shown} could not be loaded: ${place === undefined ? '' : `${place}: `}${reason}`,
+      {
+        hint: 'Add --verbose to see all of it. Node runs the files as they are: they can only have syntax that Node can strip.',
+        cause,
+      },
+    )
   }
+}
+
+/** The file and the line of the user's that an error names: where it could not be read, or else where it was thrown. */
+async function placeOf(error: unknown, config: string): Promise<string | undefined> {
+  const stack = error instanceof Error ? (error.stack ?? '') : ''
+  // What V8 refuses it names to nobody but a process that ends of it; nothing has been evaluated by then.
+  const told = stack.includes('compileSourceTextModule') ? await lastWords(config) : stack
+  const unreadable = /^(?:file:\/\/)?(\/.+|[A-Za-z]:.+):(\d+)\n/u.exec(told)
+  const thrown = /^ +at .*?(?:file:\/\/)(.+?):(\d+):\d+\)?$/mu.exec(
+    stack.replaceAll(/^.*\/node_modules\/.*$/gmu, ''),
+  )
+  const [, file, line] = unreadable ?? thrown ?? []
+  return file === undefined ? undefined : `${relative(dirname(config), decodeURI(file))}:${line}`
+}
+
+/** What a process says on stderr that cannot load the config. */
+async function lastWords(config: string): Promise<string> {
+  const program = `await import(${JSON.stringify(pathToFileURL(config).href)})`
+  const args = [...process.execArgv, '--input-type=module', '--eval', program]
+  return new Promise((settle) => {
+    execFile(process.execPath, args, { timeout: 10_000 }, (_, __, stderr) =>
+      settle(stderr.trimStart()),
+    )
+  })
 }
 
 // By shape, not by class: the config may import another copy of the library than this package does.

@@ -9,6 +9,7 @@ import {
   type Logger,
 } from 'tidemark'
 import type { CliIo } from '../io.ts'
+import { runningDevFrom } from '../project/dev-address.ts'
 import { loadConfig, noConfig, type Config } from './config.ts'
 import { definitionsOf, type Definitions } from './definitions.ts'
 
@@ -31,7 +32,8 @@ const defaultSchema = 'tidemark'
 
 /**
  * The database that a command works on, and the application if there is a config. The connection comes from
- * `--database-url`, then the config, then `DATABASE_URL`, then what node-postgres reads from `PG*`.
+ * `--database-url`, then the config, then `DATABASE_URL`, then what node-postgres reads from `PG*`, and where nothing says
+ * anything from the `tidemark dev` that runs here.
  */
 export class Session implements AsyncDisposable {
   readonly #io: CliIo
@@ -147,13 +149,16 @@ export class Session implements AsyncDisposable {
     })
   }
 
-  /** DATABASE_URL, for a config that says nothing about the connection. */
+  /** DATABASE_URL or the `tidemark dev` that runs here, for a config that says nothing about the connection. */
   #fallback(options: ConnectionOptions): ConnectionOptions {
     const { DATABASE_URL: url } = this.#io.env
     const { connectionString, connection, pool } = options
     const places = [connectionString, connection, configOf(pool)]
     if (places.some((one) => one !== undefined)) return {}
-    return url === undefined || url === '' ? {} : { connectionString: url }
+    if (url !== undefined && url !== '') return { connectionString: url }
+    if (['PGHOST', 'PGPORT', 'PGDATABASE'].some((name) => this.#io.env[name])) return {}
+    const dev = runningDevFrom(this.#io.cwd)
+    return dev === undefined ? {} : { connectionString: dev.url }
   }
 }
 

@@ -23,6 +23,17 @@ import { preparedName } from './statement.ts'
  * A Kysely whose queries run on `executor`. Transactions that it begins are savepoints.
  *
  * @param nests - whether the executor is in a transaction; else it cannot begin any.
+ *
+ * @example
+ * ```ts
+ * import { kyselyOn } from 'tidemark'
+ *
+ * const db = kyselyOn<{ accounts: { id: string } }>(
+ *   { query: async () => ({ rows: [{ id: 'a-1' }], rowCount: 1 }) },
+ *   false,
+ * )
+ * console.log(await db.selectFrom('accounts').select('id').execute()) // [ { id: 'a-1' } ]
+ * ```
  */
 export function kyselyOn<DB>(executor: Executor | PreparingExecutor, nests: boolean): Kysely<DB> {
   return new Kysely<DB>({ dialect: dialectOn(executor, nests) })

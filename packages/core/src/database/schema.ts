@@ -3,12 +3,15 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 /** The schema that Tidemark's tables live in unless another is named. */
 export const defaultSchema = 'tidemark'
 
-// Postgres allows 63 bytes; the names that are derived from it need some of them.
-const plainIdentifier = /^[A-Za-z_][A-Za-z0-9_]{0,39}$/u
+/** Postgres allows 63 bytes; the names that are derived from it need some of them. */
+export const longestSchemaName = 40
+
+const plainIdentifier = /^[A-Za-z_][A-Za-z0-9_]*$/u
 
 /** Throws TIDEMARK_INVALID_SCHEMA_NAME unless `name` is a plain identifier. */
 export function requireSchemaName(name: string): string {
-  if (typeof name === 'string' && plainIdentifier.test(name) && !name.startsWith('pg_')) return name
+  const plain = typeof name === 'string' && plainIdentifier.test(name) && !name.startsWith('pg_')
+  if (plain && name.length <= longestSchemaName) return name
   throw new TidemarkError(
     'TIDEMARK_INVALID_SCHEMA_NAME',
     `${JSON.stringify(name)} cannot name Tidemark's schema`,

@@ -1,4 +1,5 @@
 import type pg from 'pg'
+import { longestSchemaName } from './schema.ts'
 
 /** A hot SQL statement: its text for one schema, and the name it is prepared under. */
 export interface Statement {
@@ -9,11 +10,17 @@ export interface Statement {
 /** A hot statement for any schema. */
 export type SchemaStatement = (schema: string) => Statement
 
+const longestName = 63 - longestSchemaName - 1
+
 /**
  * Declares a hot statement. The text is built once per schema; names carry the schema, so that several
  * installs can share a connection.
+ *
+ * INVARIANT: a name with the longest schema before it is no longer than the 63 bytes that Postgres tells prepared
+ * statements apart by.
  */
 export function statement(name: string, build: (schema: string) => string): SchemaStatement {
+  if (name.length > longestName) throw new Error(`${name} is longer than ${longestName} characters`)
   const bySchema = new Map<string, Statement>()
   return (schema) => {
     let built = bySchema.get(schema)

@@ -3,6 +3,7 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../errors/optio
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from './codec.ts'
 import { checkBySchema, type CheckedValue, type WrittenBy } from './schema-codec.ts'
+import { isSchema } from './schema-parts.ts'
 import type { UpcasterChain, Upcasting } from './upcasters.ts'
 
 /** How {@link defineEvent} describes an event. */
@@ -190,10 +191,10 @@ function requireAliases(where: string, type: string, aliases: readonly string[])
 }
 
 function requireSchema(where: string, schema: unknown): void {
-  if (typeof (schema as { safeParse?: unknown } | undefined)?.safeParse === 'function') return
+  if (isSchema(schema)) return
   throw new TidemarkError(
     'TIDEMARK_EVENT_DEFINITION',
-    `${where} needs a zod schema as its \`payload\``,
+    `${where} needs a schema of zod 4 as its \`payload\``,
     {
       hint: 'For instance `payload: z.object({ id: z.uuid() })`.',
     },

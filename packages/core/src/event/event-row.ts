@@ -1,3 +1,5 @@
+import { parseStoredJson } from '../database/json-text.ts'
+
 /** A row of the outbox as the driver returns it. */
 export interface EventRow {
   readonly sequence: string
@@ -62,7 +64,7 @@ export class TextEventRow implements EventRow {
 
   /** Parsed anew each time: what is asked for is the caller's own. */
   get payload(): unknown {
-    return JSON.parse(this.#texts[7] as string)
+    return parseStoredJson(this.#texts[7] as string)
   }
 
   /** Lets the texts of the payload and the metadata go, which are not asked for any more. */

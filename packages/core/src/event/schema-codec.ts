@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
+import { parseStoredJson } from '../database/json-text.ts'
 import { messageOf } from '../errors/describe-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from './codec.ts'
 import { firstDifference } from './difference.ts'
-import { convertByIssues, fromJson } from './from-json.ts'
+import { fromJson, fromStoredJson } from './from-json.ts'
 import { shapeOf } from './schema-shape.ts'
-import { isPlainJson } from './storable.ts'
 
 /** A value as programs work with it, and as it is stored. */
 export interface WrittenValue {
@@ -63,7 +63,10 @@ export function checkBySchema(
   const { data: value } = parsed
   const encoded = tryEncode(what, value)
   if (shape === 'open' && !(encoded instanceof TidemarkError)) {
-    requireSame(what, value, reread(what, schema, encoded))
+    const read = reread(what, schema, encoded)
+    requireSame(what, value, read)
+    // Nor is anything missing: what the schema does not know it has taken away from both.
+    requireSame(what, read, value)
   }
   return { value, encoded }
 }
@@ -80,8 +83,8 @@ function tryEncode(what: string, value: unknown): EncodedValue | TidemarkError {
 /**
  * What a stored value is to programs.
  *
- * @param plain - whether it is JSON and nothing else: then it may come from elsewhere, and have a text where the schema
- * has a bigint or a Date.
+ * @param plain - whether it is JSON and nothing else: then it may come from elsewhere, and what JSON cannot say is said as
+ * {@link fromJson} understands it.
  * @throws TidemarkError what `refuse` makes.
  */
 export function readBySchema(
@@ -91,21 +94,16 @@ export function readBySchema(
   refuse: Refusal,
   plain = false,
 ): unknown {
-  const parsed = parse(what, schema, stored)
+  const parsed = parse(what, schema, stored, plain)
   if (parsed.success) return parsed.data
-  if (plain && isPlainJson(stored)) {
-    const again = parse(what, schema, convertByIssues(schema, stored, parsed.error))
-    if (again.success) return again.data
-    const meant = jsonWithin(stored)
-    if (meant !== undefined)
-      return readBySchema(what, schema, meant, () => refuse(parsed.error), true)
-  }
-  throw refuse(parsed.error)
+  const meant = plain ? jsonWithin(stored) : undefined
+  if (meant === undefined) throw refuse(parsed.error)
+  return readBySchema(what, schema, meant, () => refuse(parsed.error), true)
 }
 
 /**
- * The value that a program would have given for what JSON says: a bigint or a Date where the schema has one and the
- * JSON a text, and what codecs make of it. What the schema refuses is answered as it is, for whoever checks it next.
+ * The value that a program would have given for what JSON says: what {@link fromJson} makes of it, and what codecs make of
+ * that. What the schema refuses is answered as it is, for whoever checks it next.
  *
  * @example
  * ```ts
@@ -149,7 +147,7 @@ export function storedAndRead<Schema extends z.ZodType>(
 function jsonWithin(stored: unknown): object | undefined {
   if (typeof stored !== 'string' || !/^\s*[{[]/u.test(stored)) return undefined
   try {
-    return JSON.parse(stored) as object
+    return parseStoredJson(stored) as object
   } catch {
     return undefined
   }
@@ -193,10 +191,19 @@ function requireSame(what: string, written: unknown, read: unknown): void {
   throw unstable(what, path, 'comes back as something else')
 }
 
-/** Parses. What a function in the schema throws is an issue as any other; a schema must answer at once. */
-function parse(what: string, schema: z.ZodType, value: unknown): z.ZodSafeParseResult<unknown> {
+/**
+ * Parses. What a function in the schema throws is an issue as any other; a schema must answer at once.
+ *
+ * @param plain - whether what JSON cannot say may be said as {@link fromJson} understands it.
+ */
+function parse(
+  what: string,
+  schema: z.ZodType,
+  value: unknown,
+  plain = false,
+): z.ZodSafeParseResult<unknown> {
   try {
-    return schema.safeParse(value)
+    return schema.safeParse(plain ? fromStoredJson(schema, value) : value)
   } catch (cause) {
     if (cause instanceof z.core.$ZodAsyncError) throw unstable(what, '', messageOf(cause), cause)
     const message = `the schema threw: ${messageOf(cause)}`

@@ -1,4 +1,11 @@
 import type { z } from 'zod'
+import {
+  checksOf,
+  definitionOfSchema,
+  visitSchemas,
+  type CheckDefinition,
+  type SchemaDefinition,
+} from './schema-parts.ts'
 
 /**
  * What a schema does to values:
@@ -10,44 +17,26 @@ import type { z } from 'zod'
  */
 export type SchemaShape = 'fixed' | 'codec' | 'open'
 
-// Where zod keeps what a schema or a check was made of.
-const internals = '_zod'
-
-interface Definition {
-  readonly type: string
-  readonly checks?: readonly { readonly [internals]?: { readonly def: CheckDefinition } }[]
-  readonly [part: string]: unknown
-}
-
-interface CheckDefinition {
-  readonly check: string
-  readonly fn?: unknown
-}
-
 const shapes = new WeakMap<object, SchemaShape>()
 
 /** What a schema does to values. Looked up once for each. */
 export function shapeOf(schema: z.ZodType): SchemaShape {
   const known = shapes.get(schema)
   if (known !== undefined) return known
-  const found = { codec: false, open: false }
-  visit(schema, found, new Set())
-  const shape = found.codec ? 'codec' : found.open ? 'open' : 'fixed'
+  let codec = false
+  let open = false
+  const all = visitSchemas(schema, (_, definition) => {
+    if (definition === undefined || checksOf(definition).some(mayChange)) open = true
+    if (definition === undefined) return
+    if (definition.type === 'union') open ||= mayChooseAnother(definition)
+    if (definition.type !== 'pipe') open ||= !fixedTypes.has(definition.type)
+    else if (typeof definition['reverseTransform'] === 'function') codec = true
+    else open = true
+  })
+  const shape = codec ? 'codec' : open || !all ? 'open' : 'fixed'
   shapes.set(schema, shape)
   return shape
 }
-
-// Of these only the parts matter: objects, lists, choices, wrappers.
-const parts = [
-  'element',
-  'rest',
-  'catchall',
-  'left',
-  'right',
-  'keyType',
-  'valueType',
-  'innerType',
-] as const
 
 const fixedTypes = new Set(
   [
@@ -57,34 +46,18 @@ const fixedTypes = new Set(
   ].flatMap((line) => line.split(' ')),
 )
 
-function visit(
-  schema: unknown,
-  found: { codec: boolean; open: boolean },
-  seen: Set<unknown>,
-): void {
-  if (schema === undefined || schema === null || seen.has(schema)) return
-  seen.add(schema)
-  const def = (schema as { readonly [internals]?: { readonly def: Definition } })[internals]?.def
-  // Not one of zod 4's: nothing is known of it.
-  if (def === undefined) {
-    found.open = true
-    return
-  }
-  for (const check of def.checks ?? []) if (mayChange(check[internals]?.def)) found.open = true
-  if (def.type === 'pipe') {
-    if (typeof def['reverseTransform'] === 'function') found.codec = true
-    else found.open = true
-    visit(def['in'], found, seen)
-    visit(def['out'], found, seen)
-    return
-  }
-  if (!fixedTypes.has(def.type)) found.open = true
-  if (def.type === 'lazy') visit((def['getter'] as () => unknown)(), found, seen)
-  for (const part of parts) visit(def[part], found, seen)
-  const { shape, options, items } = def
-  for (const item of Object.values(shape ?? {})) visit(item, found, seen)
-  for (const item of (options ?? []) as unknown[]) visit(item, found, seen)
-  for (const item of (items ?? []) as unknown[]) visit(item, found, seen)
+const leaves = new Set(
+  'string number bigint boolean date null undefined void nan literal enum template_literal'.split(
+    ' ',
+  ),
+)
+
+/** What one choice makes of a value another may take, and make something else of. */
+function mayChooseAnother({ options, discriminator }: SchemaDefinition): boolean {
+  const made = (options as unknown[]).filter(
+    (option) => !leaves.has(definitionOfSchema(option)?.type ?? ''),
+  )
+  return discriminator === undefined && made.length > 1
 }
 
 // `trim` and the like, and functions that are handed the payload; `refine` only judges.

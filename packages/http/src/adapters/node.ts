@@ -52,5 +52,17 @@ interface Framed extends IncomingMessage {
 /** The body again, of what a parser has made of it. */
 function bodyOf({ body }: Framed): Buffer {
   if (Buffer.isBuffer(body)) return body
-  return Buffer.from(typeof body === 'string' ? body : (JSON.stringify(body) ?? ''))
+  return Buffer.from(typeof body === 'string' ? body : (JSON.stringify(body, unsure) ?? ''))
 }
+
+/** With a fraction, a whole number that the parser may have rounded is not taken for one that is exact. */
+function unsure(_key: string, value: unknown): unknown {
+  if (typeof value !== 'number' || !Number.isInteger(value) || Number.isSafeInteger(value)) {
+    return value
+  }
+  const text = String(value)
+  return rawJSON(text.includes('e') ? text : `${text}.0`)
+}
+
+// Its type definitions do not know it yet.
+const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown }

@@ -4,16 +4,18 @@ import { invalidRequest } from './problem.ts'
 /**
  * The body of a request, checked; nothing counts as an empty object.
  *
+ * @param parse - reads its JSON. Defaults to `JSON.parse`.
  * @throws TidemarkError TIDEMARK_REQUEST_INVALID.
  */
 export async function readBody<T>(
   request: { text(): Promise<string> },
   schema: z.ZodType<T>,
+  parse: (text: string) => unknown = JSON.parse,
 ): Promise<T> {
   const text = await request.text()
   let json: unknown
   try {
-    json = text === '' ? {} : JSON.parse(text)
+    json = text === '' ? {} : parse(text)
   } catch (error) {
     throw invalidRequest(400, `the body is not JSON: ${(error as Error).message}`)
   }

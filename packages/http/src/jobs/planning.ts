@@ -1,5 +1,5 @@
 import type { Hono } from 'hono'
-import type { RuntimeSchedule, ScheduleTick } from 'tidemark'
+import { parseJson, type RuntimeSchedule, type ScheduleTick } from 'tidemark'
 import type { ApiEnv } from '../access/gate.ts'
 import { checked, readBody } from '../answers/json-body.ts'
 import { jsonResponse, withoutStacks } from '../answers/json.ts'
@@ -27,7 +27,8 @@ export function addPlanning(
   })
   routes.put('/schedules/:schedule', gate.may('changeSchedule'), limited, async ({ req }) => {
     const name = req.param('schedule')
-    await schedules.putJson(name, (await readBody(req, scheduleBody)) as RuntimeSchedule)
+    const schedule = await readBody(req, scheduleBody, parseJson)
+    await schedules.putJson(name, schedule as RuntimeSchedule)
     return jsonResponse(await schedules.get(name))
   })
   routes.delete('/schedules/:schedule', gate.may('changeSchedule'), limited, async ({ req }) => {

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import type { Hono, MiddlewareHandler } from 'hono'
-import type { App, BulkResult, BulkSelection, Duration, JobStatus, SpawnOptions } from 'tidemark'
+import {
+  parseJson,
+  type App,
+  type BulkResult,
+  type BulkSelection,
+  type Duration,
+  type JobStatus,
+  type SpawnOptions,
+} from 'tidemark'
 import type { JobAction } from '../access/access.ts'
 import type { ApiEnv, Gate } from '../access/gate.ts'
 import { readBody } from '../answers/json-body.ts'
@@ -34,7 +42,7 @@ export function addSteering(
 
   routes.post('/types/:name/jobs', gate.may('spawn'), limited, async ({ req }) => {
     const name = req.param('name')
-    const body = await readBody(req, spawnBody)
+    const body = await readBody(req, spawnBody, parseJson)
     const by = await triggeredBy(req.raw)
     const repeatable = idOf(body, req.header('idempotency-key'), [by, name])
     const options = { ...spawnOptions(body, by), ...repeatable }
@@ -142,9 +150,10 @@ function idOf(
 
 /** JSON in which the order of keys says nothing. */
 function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+  return JSON.stringify(value, (_key, inner: unknown) => {
+    if (typeof inner === 'bigint') return String(inner)
+    return typeof inner === 'object' && inner !== null && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).toSorted(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  )
+      : inner
+  })
 }

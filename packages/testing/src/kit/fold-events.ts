@@ -1,12 +1,12 @@
-import {
-  toEventSequence,
-  type Entity,
-  type EventDefinition,
-  type KeyedProjection,
-  type RecordedEvent,
-  type StateProjection,
+import type {
+  Entity,
+  EventDefinition,
+  KeyedProjection,
+  RecordedEvent,
+  StateProjection,
 } from 'tidemark'
-import { placed, type GivenEvent } from './given-event.ts'
+import type { GivenEvent } from './given-event.ts'
+import { recorded } from './recorded.ts'
 
 /**
  * What a projection or an entity makes of events, without a database: the state, or for a keyed projection the state of
@@ -37,8 +37,8 @@ export function foldEvents<State>(
   what: KeyedProjection<State> | StateProjection<State> | Entity<State>,
   events: readonly GivenEvent[],
 ): Map<string, State> | State {
-  const recorded = events.map((event, index) => record(event, index + 1))
-  return isKeyed(what) ? foldKeys(what, recorded) : foldState(what, recorded)
+  const past = events.map((event, index) => recorded(event, index + 1))
+  return isKeyed(what) ? foldKeys(what, past) : foldState(what, past)
 }
 
 function isKeyed<State>(what: object): what is KeyedProjection<State> {
@@ -77,26 +77,4 @@ function foldKeys<State>(
 
 function byType<Value>(values: ReadonlyMap<EventDefinition, Value>): ReadonlyMap<string, Value> {
   return new Map([...values].map(([definition, value]) => [definition.type, value]))
-}
-
-/** The event as it would be read; its place in the outbox is its place in the list. */
-function record(event: GivenEvent, place: number): RecordedEvent {
-  const { draft, options } = placed(event)
-  const { stream = null } = options
-  return {
-    sequence: toEventSequence(place),
-    id: `00000000-0000-4000-8000-${String(place).padStart(12, '0')}`,
-    type: draft.definition.type,
-    version: draft.definition.version,
-    payload: draft.payload,
-    stream,
-    streamVersion: stream === null ? null : BigInt(place),
-    key: options.key ?? stream,
-    correlationId: options.correlationId ?? null,
-    causationId: options.causationId ?? null,
-    traceparent: null,
-    tracestate: null,
-    metadata: options.metadata ?? {},
-    recordedAt: new Date(Date.UTC(2026, 0, 1) + place),
-  }
 }

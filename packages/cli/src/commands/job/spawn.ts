@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import type { App, SpawnOptions } from 'tidemark'
+import { parseJson as parseExactly, type App, type SpawnOptions } from 'tidemark'
 import {
   durationArgument,
   priorityArgument,
@@ -56,7 +56,8 @@ export function addJobSpawn(parent: Command, context: Context): void {
       running<Options, [string, string]>(
         context,
         async ({ options, session, output, io }, name, given) => {
-          const input = parseJson('the input', given === '-' ? await io.stdin() : given)
+          const text = given === '-' ? await io.stdin() : given
+          const input = parseJson('the input', text, parseExactly)
           const validated = (await session.config()) !== undefined
           const app = await session.app()
           if (!validated && options.onDuplicate !== undefined) {
@@ -67,7 +68,7 @@ export function addJobSpawn(parent: Command, context: Context): void {
           }
           const spawned = validated
             ? await app.jobs.spawnJson(name, input, spawnOptions(options))
-            : await spawnBySql(app, name, input, options)
+            : await spawnBySql(app, name, text, options)
           const { id, duplicate } = spawned
           if (!validated) {
             const { yellow } = output.stderrColors
@@ -113,7 +114,7 @@ function spawnOptions(options: Options): SpawnOptions {
 async function spawnBySql(
   app: App,
   name: string,
-  input: unknown,
+  input: string,
   options: Options,
 ): Promise<{ readonly id: string; readonly duplicate: boolean }> {
   const id = options.id ?? crypto.randomUUID()
@@ -124,7 +125,7 @@ async function spawnBySql(
     const [row] = await query<{ id: string }>(
       `SELECT "${app.schema}".spawn(name => $1, input => $2::jsonb, run_at => coalesce($3::timestamptz, now() + $9::float8 * interval '1 ms'), priority => $4, queue => $5,
          unique_key => $6, concurrency_key => $7, triggered_by => 'cli', id => $8) AS id`,
-      [name, JSON.stringify(input), runAt, priority, queue, uniqueKey, concurrencyKey, id, delay],
+      [name, input, runAt, priority, queue, uniqueKey, concurrencyKey, id, delay],
     )
     return { id: row?.id ?? id, duplicate: row?.id !== id || before.length > 0 }
   })

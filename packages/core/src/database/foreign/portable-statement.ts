@@ -1,4 +1,5 @@
 import type { Row } from '../executor.ts'
+import { isWhole, storedNumber } from '../json-text.ts'
 import type { Statement } from '../statement.ts'
 
 /** A statement of Tidemark's that any driver can run: all parameters are texts, and it answers a column `row` of them. */
@@ -46,12 +47,16 @@ function withTextParameters(text: string): string {
 
 type Reviver = (this: object, key: string, value: unknown, context: { source?: string }) => unknown
 
-/** A row of {@link throughJson}; whole numbers that JavaScript's cannot hold come as texts, as drivers give them. */
+/**
+ * A row of {@link throughJson}; whole numbers that JavaScript's cannot hold come as texts, as drivers give them, and as
+ * `parseStoredJson` has them where they are within a value.
+ */
 export function rowFromJson(json: string): Row {
   const exact = new Map<object, Record<string, string>>()
   const note: Reviver = function note(key, value, { source }) {
     if (typeof value === 'number' && !Number.isSafeInteger(value) && isWhole(source)) {
       exact.set(this, { ...exact.get(this), [key]: source })
+      return storedNumber(value, source)
     }
     return value
   }
@@ -59,8 +64,4 @@ export function rowFromJson(json: string): Row {
   if (!/\d{16}/u.test(json)) return JSON.parse(json) as Row
   const row = JSON.parse(json, note as Parameters<typeof JSON.parse>[1]) as Row
   return { ...row, ...exact.get(row) }
-}
-
-function isWhole(source: string | undefined): source is string {
-  return source !== undefined && /^-?\d+$/u.test(source)
 }

@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: 'cb9d41b685672723382cd832a5eec25c79d886674f290f891db8609ca97916eb',
+    checksum: '1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
@@ -166,8 +166,8 @@ END $use$;
 
 -- The lock namespaces of the other installs of this database. Everybody may read the texts of functions.
 CREATE FUNCTION :"schema".other_lock_namespaces() RETURNS SETOF integer LANGUAGE sql STABLE AS $$
-  SELECT substring(p.prosrc FROM '\\d+')::integer FROM pg_proc p
-  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT \\d+ *$'
+  SELECT substring(p.prosrc FROM '[0-9]+')::integer FROM pg_proc p
+  WHERE p.proname = 'lock_namespace' AND p.pronamespace <> ':"schema"'::regnamespace AND p.prosrc ~ '^ *SELECT [0-9]+ *$'
 $$;
 
 -- Gives the install a lock namespace that no other install of the database has, if it has none of its own yet: when it is
@@ -267,7 +267,7 @@ DECLARE
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
-    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO \\(''(\\d+)''\\)')::bigint), 0)
+    SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
       INTO lower
       FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
       WHERE i.inhparent = ':"schema".events'::regclass;
@@ -366,7 +366,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '9b2a67190306374c21a98e65988f182146e49228d9d9f2e7731f41d479f474ac',
+    checksum: '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -532,9 +532,29 @@ BEGIN
     payloads, payload_metas, correlation_ids, causation_ids, traceparents, tracestates, metadatas);
 END $$;
 
+-- Refuses what the library refuses before it sends it: texts that an index cannot hold or a reader not make use of.
+CREATE FUNCTION :"schema".check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
+RETURNS void LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+  IF EXISTS (SELECT FROM unnest(ids) AS i WHERE octet_length(i) NOT BETWEEN 1 AND 1000) THEN
+    RAISE EXCEPTION '%: a stream, a key or an id must have 1 to 1000 bytes', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF EXISTS (SELECT FROM unnest(metas) AS m WHERE jsonb_typeof(m) <> 'object') THEN
+    RAISE EXCEPTION '%: metadata, payload_meta and input_meta must be JSON objects', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF traceparent !~ '^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$' THEN
+    RAISE EXCEPTION '%: "%" is no traceparent', caller, left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
+      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
+  ELSIF octet_length(tracestate) > 512 OR tracestate COLLATE "C" ~ '[^ -~]' THEN
+    RAISE EXCEPTION '%: a tracestate has at most 512 printable characters of ASCII', caller
+      USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+END $$;
+
 -- For publishers in SQL or in any language, by the rules of the library. Returns the sequence; raises what append_events()
--- would answer. A whole number or a text that is one is read as a bigint, and an ISO time as a Date, where the schema of
--- the event has them; what only a program knows is said in \`payload_meta\`, as superjson does:
+-- would answer. What JSON cannot say is read by the schema of the event: a bigint from a whole number or a text of digits, a
+-- Date from to_json() of a timestamp, bytes from to_json() of a bytea, a Map from pairs or an object, a Set from a list; null
+-- where nothing is meant. What only a program knows is said in \`payload_meta\`, as superjson does:
 -- '{"values": {"cents": ["bigint"], "at": ["Date"]}}'.
 CREATE FUNCTION :"schema".publish(
   type text, payload jsonb, stream text DEFAULT NULL, expected_version bigint DEFAULT NULL, key text DEFAULT NULL,
@@ -545,19 +565,17 @@ CREATE FUNCTION :"schema".publish(
 DECLARE
   answer record;
 BEGIN
-  IF octet_length(type) NOT BETWEEN 1 AND 1000 THEN
+  IF type IS NULL OR octet_length(type) NOT BETWEEN 1 AND 1000 THEN
     RAISE EXCEPTION 'publish: the name of a type must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(stream) NOT BETWEEN 1 AND 1000 OR octet_length(key) NOT BETWEEN 1 AND 1000
-      OR octet_length(idempotency_key) NOT BETWEEN 1 AND 1000 OR octet_length(correlation_id) NOT BETWEEN 1 AND 1000
-      OR octet_length(causation_id) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'publish: a stream, a key or an id must have 1 to 1000 bytes'
+  ELSIF payload IS NULL OR id IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'publish: an event needs a payload, an id, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The payload null is written ''null''::jsonb.';
+  ELSIF expected_version < 0 OR (expected_version IS NOT NULL AND stream IS NULL) THEN
+    RAISE EXCEPTION 'publish: an expected_version is 0 or more, and that of a stream'
       USING ERRCODE = 'invalid_parameter_value';
-  ELSIF jsonb_typeof(metadata) <> 'object' OR jsonb_typeof(payload_meta) <> 'object' THEN
-    RAISE EXCEPTION 'publish: metadata and payload_meta must be JSON objects' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF traceparent !~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$' THEN
-    RAISE EXCEPTION 'publish: "%" is no traceparent', left(traceparent, 80) USING ERRCODE = 'invalid_parameter_value',
-      HINT = 'It is made of a version, a trace id, a span id and flags (W3C Trace Context).';
   END IF;
+  PERFORM :"schema".check_published('publish', ARRAY[stream, key, idempotency_key, correlation_id, causation_id],
+    ARRAY[metadata, payload_meta], traceparent, tracestate);
   SELECT * INTO answer FROM :"schema".append_events(
     ARRAY[id], ARRAY[type], ARRAY[version], ARRAY[stream], ARRAY[expected_version], ARRAY[key],
     ARRAY[idempotency_key], ARRAY[payload], ARRAY[payload_meta], ARRAY[correlation_id], ARRAY[causation_id],
@@ -1275,7 +1293,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'f044b98ca4e6ae0227671b4c245f4660bab1b4ff7eebb53caac9a2068a68a42e',
+    checksum: 'e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1311,11 +1329,15 @@ BEGIN
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
-  ELSIF octet_length(unique_key) NOT BETWEEN 1 AND 1000 OR octet_length(concurrency_key) NOT BETWEEN 1 AND 1000 THEN
-    RAISE EXCEPTION 'spawn: a key must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
-  ELSIF octet_length(queue) NOT BETWEEN 1 AND 200 THEN
+  ELSIF queue IS NULL OR octet_length(queue) NOT BETWEEN 1 AND 200 THEN
     RAISE EXCEPTION 'spawn: the name of a queue must have 1 to 200 bytes' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF input IS NULL OR id IS NULL OR triggered_by IS NULL OR priority IS NULL OR version IS NULL OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a job needs an input, an id, a priority, who triggered it, and a version of at least 1'
+      USING ERRCODE = 'invalid_parameter_value', HINT = 'The input null is written ''null''::jsonb.';
   END IF;
+  PERFORM :"schema".check_published('spawn',
+    ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
+    tracestate);
   INSERT INTO :"schema".jobs AS j
     (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
      version, needs, limited, traceparent, tracestate, correlation_id, causation_id)

@@ -1,9 +1,9 @@
 import pg from 'pg'
+import { parseStoredJson } from '../json-text.ts'
 
 type Parser = (text: string) => unknown
 
 const asIs: Parser = (text) => text
-const json: Parser = (text) => JSON.parse(text)
 const bool: Parser = (text) => text === 't'
 
 // By the type of the element, the type of an array of them: the numbers are the same in every server.
@@ -17,14 +17,14 @@ const scalars: readonly (readonly [type: number, array: number, parser: Parser])
   [23, 1007, Number],
   [25, 1009, asIs],
   [26, 1028, Number],
-  [114, 199, json],
+  [114, 199, parseStoredJson],
   [700, 1021, Number],
   [701, 1022, Number],
   [1043, 1015, asIs],
   [1184, 1185, pointInTime],
   [1700, 1231, asIs],
   [2950, 2951, asIs],
-  [3802, 3807, json],
+  [3802, 3807, parseStoredJson],
 ]
 
 const parsers = new Map<number, Parser>(

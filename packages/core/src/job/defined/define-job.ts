@@ -3,6 +3,7 @@ import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
+import { isSchema } from '../../event/schema-parts.ts'
 import type { UpcasterChain, Upcasting } from '../../event/upcasters.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'
@@ -322,9 +323,9 @@ function requireSchemas(
 ): void {
   for (const [option, schema] of Object.entries({ input, output, state, context })) {
     if (schema === undefined && option !== 'input') continue
-    if (typeof (schema as z.ZodType | undefined)?.safeParse === 'function') continue
+    if (isSchema(schema)) continue
     throw invalid(
-      `${where} needs a zod schema as its \`${option}\``,
+      `${where} needs a schema of zod 4 as its \`${option}\``,
       `For instance \`${option}: z.object({ id: z.uuid() })\`.`,
     )
   }

@@ -6,6 +6,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
+import { readBySchema } from '../../event/schema-codec.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
@@ -137,7 +138,8 @@ export class DurableWaits implements JobWaits {
     const read = (payload: unknown): T | undefined =>
       payload === undefined || options.schema === undefined
         ? (payload as T | undefined)
-        : options.schema.parse(payload)
+        : // A program may have told it, or a request, which has nothing but JSON.
+          (readBySchema(`the signal ${name}`, options.schema, payload, (error) => error, true) as T)
     return this.#wait(
       id,
       'signal',

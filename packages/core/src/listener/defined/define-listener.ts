@@ -53,8 +53,9 @@ export class Listener implements Consumer {
   readonly partitions: number
   readonly failure: FailureHandling
   readonly handlerTimeout: number
+  /** What it does about each event: for tests that call it themselves. */
+  readonly handlers: ReadonlyMap<EventDefinition, Handler>
   readonly #options: ListenerOptions
-  readonly #handlers: ReadonlyMap<EventDefinition, Handler>
 
   constructor(
     name: string,
@@ -62,8 +63,8 @@ export class Listener implements Consumer {
     handlers: ReadonlyMap<EventDefinition, Handler>,
   ) {
     this.name = name
+    this.handlers = handlers
     this.#options = options
-    this.#handlers = handlers
     this.aliases = Object.freeze([...(options.aliases ?? [])])
     this.startFrom = options.startFrom ?? 'beginning'
     this.batchSize = options.batchSize ?? 500
@@ -91,7 +92,7 @@ export class Listener implements Consumer {
   ): Listener | Subscription<Definition> {
     if (handler === undefined) {
       return new Subscription(this.name, (rule) => {
-        let handlers = this.#handlers
+        let handlers = this.handlers
         for (const event of Array.isArray(definition)
           ? (definition as Definition[])
           : [definition]) {
@@ -107,17 +108,17 @@ export class Listener implements Consumer {
     return new Listener(
       this.name,
       this.#options,
-      withHandler(this.name, this.#handlers, definition, handler as unknown as Handler),
+      withHandler(this.name, this.handlers, definition, handler as unknown as Handler),
     )
   }
 
   /** The jobs that its subscriptions spawn. */
   get spawns(): readonly Spawnable[] {
-    return [...this.#handlers.values()].flatMap((handler) => spawnedBy(handler) ?? [])
+    return [...this.handlers.values()].flatMap((handler) => spawnedBy(handler) ?? [])
   }
 
   get events(): readonly EventDefinition[] {
-    return [...this.#handlers.keys()]
+    return [...this.handlers.keys()]
   }
 
   get types(): ReadonlySet<string> {
@@ -125,7 +126,7 @@ export class Listener implements Consumer {
   }
 
   begin(lease: Lease, environment: Environment): Handling {
-    return new TransactionalHandling(this, applyEach(byType(this.#handlers)), lease, environment)
+    return new TransactionalHandling(this, applyEach(byType(this.handlers)), lease, environment)
   }
 }
 

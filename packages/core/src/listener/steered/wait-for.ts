@@ -1,5 +1,6 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -94,6 +95,7 @@ async function progress(
   schema: string,
   listeners: readonly string[],
 ): Promise<readonly ProgressRow[]> {
+  for (const name of listeners) requireText('waitFor', 'listener', name)
   const { rows } = await run(executor, progressOf(schema), [listeners])
   const known = rows as unknown as readonly ProgressRow[]
   const unknown = listeners.find((name) => !known.some((row) => row.name === name))

@@ -80,7 +80,8 @@ export class Entity<State> {
  * Defines an event-sourced entity: its state is the fold of its stream, and commands are decided on that state with
  * optimistic concurrency.
  *
- * @param name - the first part of its streams' names (`name-id`); choose it for good.
+ * @param name - the first part of its streams' names (`name-id`), without a `-`, so that no two entities have a stream in
+ * common; choose it for good.
  * @throws TidemarkError TIDEMARK_INVALID_OPTION.
  *
  * @example
@@ -105,6 +106,13 @@ export class Entity<State> {
 export function defineEntity<State>(name: string, options: EntityOptions<State>): Entity<State> {
   const where = `defineEntity(${JSON.stringify(name)})`
   requireName('defineEntity', name)
+  if (name.includes('-')) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `${where}: the name of an entity has no "-", which ends it in the names of its streams`,
+      { hint: `Call it ${JSON.stringify(name.replaceAll('-', '_'))}.` },
+    )
+  }
   rejectUnknownOptions(where, options, ['initial', 'version', 'snapshotEvery', 'state'])
   if (typeof options.initial !== 'function') {
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs \`initial\`, a function`)

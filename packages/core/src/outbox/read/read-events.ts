@@ -38,6 +38,7 @@ export async function* outboxEvents(
   options: ReadOptions = {},
 ): AsyncGenerator<RecordedEvent> {
   const { follow = false, types, signal } = options
+  for (const type of types ?? []) requireText('events', 'types', type)
   let after = options.after ?? sequenceZero
   await requirePrimary(executor)
   for (;;) {

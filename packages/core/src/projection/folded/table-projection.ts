@@ -11,7 +11,7 @@ import {
 } from '../../listener/handled/transactional-handling.ts'
 import type { Lease } from '../../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../../listener/read/consumer.ts'
-import { useShadow } from '../shadow/shadow-tables.ts'
+import { useShadow } from '../shadow/shadow-schema.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 
 /** A projection that writes tables which it owns. */

@@ -2,6 +2,7 @@ import { run, type PreparingExecutor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { lockGeneration, rebuildProgress } from '../../database/sql/projection/rebuild.ts'
 import { brief, inTransaction } from '../../database/transaction/transaction.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -40,6 +41,7 @@ export class RebuildAdmin {
 
   /** The rebuild of a projection; undefined when none is under way. */
   async progress(projection: string): Promise<RebuildProgress | undefined> {
+    requireText('rebuilds.progress', 'projection', projection)
     const row = await readProgress(this.#database, this.#schema, projection)
     return row === undefined ? undefined : toProgress(row)
   }
@@ -75,6 +77,7 @@ export class RebuildAdmin {
     projection: string,
     change: (executor: PreparingExecutor, row: ProgressRow) => Promise<void>,
   ): Promise<void> {
+    requireText('rebuilds', 'projection', projection)
     await inTransaction(this.#database, brief, async (transaction) => {
       const row = await readProgress(transaction, this.#schema, projection)
       if (row === undefined) {

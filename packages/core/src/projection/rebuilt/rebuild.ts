@@ -6,12 +6,8 @@ import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero } from '../../event/sequence.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { requireUnpruned } from '../../outbox/kept/pruned.ts'
-import {
-  createShadowTables,
-  dropShadowTables,
-  hasShadowTables,
-  shadowSchemaOf,
-} from '../shadow/shadow-tables.ts'
+import { dropShadow, hasShadow, shadowOf } from '../shadow/shadow-schema.ts'
+import { createShadowTables } from '../shadow/shadow-tables.ts'
 
 /** How far a rebuild has come, as the database tells it. */
 export interface ProgressRow {
@@ -85,8 +81,8 @@ async function makeCopies(
   generation: number,
   pause: number,
 ): Promise<Refusal | undefined> {
-  const shadow = shadowSchemaOf(schema, name, generation)
-  if (tables.length === 0 || (await hasShadowTables(executor, shadow))) return undefined
+  const shadow = shadowOf(schema, name, generation)
+  if (tables.length === 0 || (await hasShadow(executor, shadow))) return undefined
   const { rows } = await executor.query(
     `SELECT last_error, halted_at > clock_timestamp() - $3::integer * interval '1 ms' AS recent
      FROM "${schema}".cursors WHERE listener = $1 AND generation = $2 AND last_error IS NOT NULL LIMIT 1`,
@@ -150,7 +146,7 @@ export async function clearRebuild(
     `DELETE FROM "${schema}".dead_letters WHERE listener = $1 AND generation = $2`,
     [projection, row.rebuild_generation],
   )
-  await dropShadowTables(executor, shadowSchemaOf(schema, projection, row.rebuild_generation))
+  await dropShadow(executor, shadowOf(schema, projection, row.rebuild_generation))
   await executor.query(
     `UPDATE "${schema}".listeners
      SET rebuild_generation = NULL, rebuild_version = NULL, rebuild_partitions = NULL, rebuild_paused = false,

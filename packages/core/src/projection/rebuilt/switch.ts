@@ -10,12 +10,8 @@ import { definitionOf } from '../../listener/read/definition-row.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { noteRebuild } from '../../telemetry/rebuild-span.ts'
-import {
-  analyzeShadow,
-  replaceTables,
-  shadowSchemaOf,
-  type Replacement,
-} from '../shadow/shadow-tables.ts'
+import { shadowOf } from '../shadow/shadow-schema.ts'
+import { analyzeShadow, replaceTables, type Replacement } from '../shadow/shadow-tables.ts'
 import { haltGeneration, readProgress, type ProgressRow } from './rebuild.ts'
 import type { SwitchAttempts, SwitchOutcome } from './switch-attempts.ts'
 
@@ -51,7 +47,7 @@ export async function trySwitch(
   if (before === undefined || before.rebuild_paused || before.error !== null) return 'early'
   const behind = BigInt(before.live_cursor) - BigInt(before.cursor)
   if (behind > attempts.mostBehind(rate)) return 'early'
-  const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
+  const shadow = shadowOf(schema, name, before.rebuild_generation)
   let replacement: Replacement | undefined
   let since: number | undefined
   let goal = 0n
@@ -107,7 +103,7 @@ async function replaceGeneration(
   let replacement: Replacement | undefined
   await run(transaction, lockGeneration(schema), [name, before.rebuild_generation])
   if (tables.length > 0) {
-    const shadow = shadowSchemaOf(schema, name, before.rebuild_generation)
+    const shadow = shadowOf(schema, name, before.rebuild_generation)
     replacement = await replaceTables(transaction, shadow, name, tables)
   }
   for (const table of ['cursors', 'dead_letters']) {

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Executor } from '../../database/executor.ts'
 import { viewsOf } from '../../database/sql/projection/table-copy.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
@@ -7,6 +6,7 @@ import { qualified, quote, type Table } from '../stored/table-names.ts'
 import { cannotRebuild } from './cannot-rebuild.ts'
 import { findTables } from './copied-tables.ts'
 import { exchangeContents } from './exchange-contents.ts'
+import { createShadow, dropShadow, hasShadow, type Shadow } from './shadow-schema.ts'
 import { swapTables } from './swap-tables.ts'
 import { copyTables, tryStep } from './table-copy.ts'
 import {
@@ -21,22 +21,6 @@ import {
 const lockTimeout = 1_000
 
 /**
- * Where a generation under construction keeps its tables: readable parts, and a digest of the whole names, because no
- * two projections and no two installs of a database may meet in one schema.
- */
-export function shadowSchemaOf(schema: string, projection: string, generation: number): string {
-  const digest = createHash('sha256').update(`${schema}\0${projection}`).digest('hex').slice(0, 16)
-  return `${readable(schema, 16)}_${readable(projection, 14)}_${generation}_${digest}`
-}
-
-function readable(name: string, length: number): string {
-  return name
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9_]/gu, '_')
-    .slice(0, length)
-}
-
-/**
  * Makes empty copies of a projection's tables in a schema of their own, and of the views of them that its handlers find
  * by name.
  *
@@ -44,7 +28,7 @@ function readable(name: string, length: number): string {
  */
 export async function createShadowTables(
   executor: Executor,
-  shadow: string,
+  shadow: Shadow,
   projection: string,
   names: readonly string[],
 ): Promise<void> {
@@ -53,10 +37,10 @@ export async function createShadowTables(
     const path = await currentPath(executor)
     // A foreign key to a busy table waits for its writers, and others would queue behind it.
     await executor.query(`SELECT set_config('lock_timeout', $1, true)`, [String(lockTimeout)])
-    await executor.query(`CREATE SCHEMA ${quote(shadow)}`)
-    await copyTables(executor, shadow, tables)
-    requireSameShape(projection, await compare(executor, shadow, tables))
-    await copyViews(executor, shadow, tables)
+    await createShadow(executor, shadow, projection)
+    await copyTables(executor, shadow.name, tables)
+    requireSameShape(projection, await compare(executor, shadow.name, tables))
+    await copyViews(executor, shadow.name, tables)
     await setPath(executor, path)
   } catch (error) {
     if (isTidemarkError(error) || errorCodeOf(error) === undefined) throw error
@@ -69,34 +53,13 @@ export async function createShadowTables(
   }
 }
 
-/**
- * Lets unqualified names of this transaction mean the copies of a generation, unless it has become the live one meanwhile.
- * It fails when there are no copies: the names would mean the live tables.
- */
-export async function useShadow(
-  executor: Executor,
-  schema: string,
-  projection: string,
-  generation: number,
-): Promise<void> {
-  await executor.query(
-    `SELECT CASE
-       WHEN to_regnamespace(quote_ident($1)) IS NOT NULL
-         THEN set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true)
-       WHEN EXISTS (SELECT FROM "${schema}".listeners WHERE name = $2 AND generation = $3) THEN NULL
-       ELSE quote_ident($1)::regnamespace::text
-     END`,
-    [shadowSchemaOf(schema, projection, generation), projection, generation],
-  )
-}
-
 /** Tells the planner what the copies hold: before a switch, which nobody waits for yet. */
 export async function analyzeShadow(
   executor: Executor,
-  shadow: string,
+  shadow: Shadow,
   names: readonly string[],
 ): Promise<void> {
-  const copies = names.map((name) => qualified({ schema: shadow, name }))
+  const copies = names.map((name) => qualified({ schema: shadow.name, name }))
   await executor.query(`ANALYZE ${copies.join(', ')}`)
 }
 
@@ -115,24 +78,31 @@ export type Replacement =
  */
 export async function replaceTables(
   executor: Executor,
-  shadow: string,
+  shadow: Shadow,
   projection: string,
   names: readonly string[],
 ): Promise<Replacement> {
+  if (!(await hasShadow(executor, shadow))) {
+    throw cannotRebuild(
+      projection,
+      `the copies of its tables, in the schema ${shadow.name}, are gone`,
+      'Cancel the rebuild and start it again.',
+    )
+  }
   const tables = await findTables(executor, projection, names)
   // Nobody changes them from here on; readers and writers do not wait.
   await executor.query(
     `LOCK TABLE ${tables.map(qualified).join(', ')} IN SHARE UPDATE EXCLUSIVE MODE`,
   )
-  const differences = await compare(executor, shadow, tables)
+  const differences = await compare(executor, shadow.name, tables)
   requireSameShape(projection, differences)
   try {
     if (differences.all.length === 0) {
-      await swapTables(executor, shadow, tables)
+      await swapTables(executor, shadow.name, tables)
       return { how: 'swapped' }
     }
-    await exchangeContents(executor, shadow, projection, tables)
-    await dropShadowTables(executor, shadow)
+    await exchangeContents(executor, shadow.name, projection, tables)
+    await dropShadow(executor, shadow)
     return { how: 'exchanged', because: differences.all }
   } catch (error) {
     if (!isRefusal(error)) throw error
@@ -143,20 +113,6 @@ export async function replaceTables(
 /** Whether the server said no, and would say it again: not for a lock, a conflict or a connection. */
 function isRefusal(error: unknown): boolean {
   return !isTidemarkError(error) && /^(?:0A|2[2-9B]|3|42|44|P0)/u.test(errorCodeOf(error) ?? '')
-}
-
-/** Drops the copies of a rebuild that is over. */
-export async function dropShadowTables(executor: Executor, shadow: string): Promise<void> {
-  await executor.query(`DROP SCHEMA IF EXISTS ${quote(shadow)} CASCADE`)
-}
-
-/** Whether the copies are there: the start of a rebuild may have been refused. */
-export async function hasShadowTables(executor: Executor, shadow: string): Promise<boolean> {
-  const { rows } = await executor.query(
-    'SELECT to_regnamespace(quote_ident($1)) IS NOT NULL AS there',
-    [shadow],
-  )
-  return rows[0]?.['there'] === true
 }
 
 async function compare(

@@ -8,7 +8,12 @@ import {
   type OpenTransaction,
 } from '../../database/transaction/transaction.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
-import { dropShadowTables, shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
+import {
+  dropShadow,
+  shadowOf,
+  shadowsOf,
+  type Shadow,
+} from '../../projection/shadow/shadow-schema.ts'
 
 /** One kind of repair. */
 export type RepairName =
@@ -153,38 +158,31 @@ async function removeDoorbells(transaction: OpenTransaction, schema: string): Pr
 
 async function leftShadows(transaction: OpenTransaction, schema: string): Promise<string[]> {
   return (await shadowsOfNobody(transaction, schema)).map(
-    (shadow) => `drop the schema ${shadow} of a rebuild that is over`,
+    ({ name }) => `drop the schema ${name} of a rebuild that is over`,
   )
 }
 
 async function dropShadows(transaction: OpenTransaction, schema: string): Promise<void> {
   for (const shadow of await shadowsOfNobody(transaction, schema)) {
-    await dropShadowTables(transaction, shadow)
+    await dropShadow(transaction, shadow)
   }
 }
 
 /** Schemas of generations that are not under construction any more. */
-async function shadowsOfNobody(transaction: OpenTransaction, schema: string): Promise<string[]> {
+async function shadowsOfNobody(transaction: OpenTransaction, schema: string): Promise<Shadow[]> {
   // Locked: a rebuild that starts meanwhile takes the next number.
-  const { rows: projections } = await transaction.query(
-    `SELECT name, last_generation, rebuild_generation FROM "${schema}".listeners
+  const { rows } = await transaction.query(
+    `SELECT name, rebuild_generation FROM "${schema}".listeners
      WHERE kind = 'projection' ORDER BY name FOR SHARE`,
   )
-  const building = new Set<string>()
-  const possible = new Set<string>()
-  for (const row of projections) {
-    const name = row['name'] as string
-    for (let generation = 1; generation <= Number(row['last_generation']); generation++) {
-      const shadow = shadowSchemaOf(schema, name, generation)
-      const mine = generation === row['rebuild_generation'] ? building : possible
-      mine.add(shadow)
-    }
-  }
-  const { rows } = await transaction.query(
-    `SELECT nspname AS name FROM pg_namespace WHERE nspname = ANY ($1) ORDER BY 1`,
-    [[...possible].filter((shadow) => !building.has(shadow))],
+  const building = new Set(
+    rows.map((row) => {
+      const generation = Number(row['rebuild_generation'])
+      return shadowOf(schema, row['name'] as string, generation).owner
+    }),
   )
-  return rows.map(({ name }) => name as string)
+  const all = await shadowsOf(transaction, schema)
+  return all.filter(({ owner }) => !building.has(owner))
 }
 
 /** What belongs neither to a live generation nor to one that is being built. */

@@ -1,6 +1,6 @@
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
-import { shadowSchemaOf } from '../../projection/shadow/shadow-tables.ts'
+import { renameShadow, shadowOf } from '../../projection/shadow/shadow-schema.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 
 interface KnownRow {
@@ -60,23 +60,12 @@ export async function takeOldName(
      WHERE listener = $1::text`,
     [name],
   )
-  if (old.rebuild_generation !== null) await renameShadow(transaction, schema, old, name)
+  if (old.rebuild_generation !== null) {
+    // The copies of tables that are being built are found by the name of the projection.
+    const generation = old.rebuild_generation
+    const copies = (of: string) => shadowOf(schema, of, generation)
+    await renameShadow(transaction, copies(old.name), copies(name))
+  }
   logger.info({ listener: name, old: old.name }, `${name} goes on where ${old.name} was`)
   return false
-}
-
-/** The copies of tables that are being built are found by the name of the projection. */
-async function renameShadow(
-  transaction: OpenTransaction,
-  schema: string,
-  { name: old, rebuild_generation: generation }: KnownRow,
-  name: string,
-): Promise<void> {
-  const from = shadowSchemaOf(schema, old, Number(generation))
-  const { rows } = await transaction.query(
-    `SELECT format('ALTER SCHEMA %I RENAME TO %I', $1::text, $2::text) AS ddl
-     WHERE EXISTS (SELECT FROM pg_namespace WHERE nspname = $1::text)`,
-    [from, shadowSchemaOf(schema, name, Number(generation))],
-  )
-  if (rows[0] !== undefined) await transaction.query(rows[0]['ddl'] as string)
 }

@@ -169,6 +169,6 @@ export const forgetWaits: SchemaStatement = statement(
 )
 
 export const cancelChildren: SchemaStatement = statement(
-  'cancel_children_of_cancelled_jobs',
+  'cancel_orphaned_jobs',
   (schema) => `SELECT ${schema}.cancel_children()`,
 )

@@ -80,7 +80,7 @@ FROM judged j WHERE k.key = j.key`,
 )
 
 export const findOrphanedOutputs: SchemaStatement = statement(
-  'find_orphaned_job_outputs',
+  'find_orphaned_outputs',
   (schema) => `
 SELECT key FROM ${schema}.job_output_keys WHERE job IS NULL AND store = $1::text LIMIT $2::integer`,
 )

@@ -39,7 +39,7 @@ RETURNING name`,
 )
 
 export const removeRuntimeSchedule: SchemaStatement = statement(
-  'remove_runtime_schedule',
+  'remove_schedule',
   (schema) =>
     `DELETE FROM ${schema}.schedules WHERE name = $1::text AND source = 'runtime' RETURNING name`,
 )
