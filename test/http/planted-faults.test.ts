@@ -127,14 +127,12 @@ test(
         plant: async () => {
           broken.add('schedule')
           await database.query(
-            `update tidemark.schedules set next_at = date_trunc('hour', clock_timestamp()) - interval '1 hour'`,
+            `update tidemark.schedules set next_at = date_trunc('hour', clock_timestamp())`,
           )
         },
         mend: async () => {
           broken.delete('schedule')
-          await database.query(
-            `update tidemark.schedules set next_at = date_trunc('hour', clock_timestamp())`,
-          )
+          await database.query(`update tidemark.schedules set next_at = clock_timestamp()`)
         },
       },
       {

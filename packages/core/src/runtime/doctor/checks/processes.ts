@@ -42,7 +42,7 @@ function silent(process: ProcessStatus): Finding {
     leases.length + jobs === 0
       ? 'it holds nothing'
       : `it holds ${plural(leases.length, 'lease')} and ${plural(jobs, 'job')}, which others take over when its leases end`
-  return failed(
+  return warning(
     'process-silent',
     `${nameOf(process)} has not been heard of for ${Math.round(silentSeconds)} s: ${holds}`,
     'See whether it lives, and start another one. One that is dead is forgotten by any worker after six times its lease, a minute by default.',
