@@ -120,16 +120,26 @@ export async function checkFaults(
       [name, finding?.remedy],
       JSON.stringify(seen.filter((one) => one.code === code)),
     ).toEqual([name, expect.stringMatching(/\w/u)])
-    const metric = await sdk.valueOf('tidemark.findings', { 'tidemark.finding': code })
-    expect([name, metric]).toEqual([name, expect.any(Number)])
+    const given = { 'tidemark.finding': code }
+    await vi.waitFor(
+      async () =>
+        expect([name, await sdk.valueOf('tidemark.findings', given)]).toEqual([
+          name,
+          expect.any(Number),
+        ]),
+      hung,
+    )
   }
 
   for (const { mend } of faults) await mend()
   await vi.waitFor(async () => expect(here(await examined(viewer))).toEqual([]), hung)
   await vi.waitFor(async () => expect(here(await shown())).toEqual([]), hung)
   for (const code of codes) {
-    const metric = await sdk.valueOf('tidemark.findings', { 'tidemark.finding': code })
-    expect([code, metric]).toEqual([code, undefined])
+    const given = { 'tidemark.finding': code }
+    await vi.waitFor(
+      async () => expect([code, await sdk.valueOf('tidemark.findings', given)]).toEqual([code, 0]),
+      hung,
+    )
   }
 }
 

@@ -9,6 +9,7 @@ import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import { attribute, convention } from '../../telemetry/conventions.ts'
 import { observeDoorbell } from '../../telemetry/doorbell-metrics.ts'
 import { observe, type Observe } from '../../telemetry/meter.ts'
+import { FindingsGauge, type Wrong } from './findings-gauge.ts'
 
 /** What the gauges of a runner look at. */
 export interface ObservedRunner {
@@ -24,21 +25,16 @@ export interface ObservedRunner {
   examine(): Promise<readonly Wrong[]>
 }
 
-/** Of what is wrong, what a metric says. */
-interface Wrong {
-  readonly code: string
-  readonly status: string
-}
-
 /** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */
 export function observeRunner(runner: ObservedRunner): () => void {
+  const findings = new FindingsGauge(runner.schema, () => runner.examine())
   return observe(async (show) => {
     const { schema, doorbell, horizon } = runner
     const present = doorbell.polling ? 'polling' : doorbell.armed ? 'armed' : 'awake'
     observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
     show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
     await observeListeners(runner, show)
-    await observeFindings(runner, show)
+    await findings.show(show)
     if (!runner.jobs) return
     const { rows } = await run(runner.database, countOpenJobs(schema), [])
     for (const row of rows) {
@@ -62,17 +58,5 @@ async function observeListeners(
     if (listener.kind === 'listener') continue
     const progress = await rebuilds.progress(listener.name)
     if (progress !== undefined) show('tidemark.rebuild.progress', progress.fraction, given)
-  }
-}
-
-async function observeFindings({ schema, examine }: ObservedRunner, show: Observe): Promise<void> {
-  const wrong = (await examine()).filter(({ status }) => status !== 'ok')
-  for (const [code, all] of Map.groupBy(wrong, (finding) => finding.code)) {
-    const status = all.some((one) => one.status === 'failed') ? 'failed' : 'warning'
-    show('tidemark.findings', all.length, {
-      [attribute.schema]: schema,
-      [attribute.finding]: code,
-      [attribute.findingStatus]: status,
-    })
   }
 }
