@@ -122,11 +122,7 @@ export async function checkFaults(
     ).toEqual([name, expect.stringMatching(/\w/u)])
     const given = { 'tidemark.finding': code }
     await vi.waitFor(
-      async () =>
-        expect([name, await sdk.valueOf('tidemark.findings', given)]).toEqual([
-          name,
-          expect.any(Number),
-        ]),
+      async () => expect(await sdk.valueOf('tidemark.findings', given), name).toBeGreaterThan(0),
       hung,
     )
   }

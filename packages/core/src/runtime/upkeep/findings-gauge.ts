@@ -1,4 +1,3 @@
-import { wait } from '../../outbox/woken/wait.ts'
 import { attribute } from '../../telemetry/conventions.ts'
 import type { Observe, PointAttributes } from '../../telemetry/meter.ts'
 
@@ -8,12 +7,9 @@ export interface Wrong {
   readonly status: string
 }
 
-// What other gauges show must not come late because the doctor takes its time, in milliseconds.
-const patience = 200
-
 /**
- * Shows what the doctor finds. Each collection begins an examination, unless one is under way, and shows the latest that
- * has ended. What was found once and is not any more is shown as 0: a series that just ends would keep its last value.
+ * Shows what the doctor finds. Each collection begins an examination, unless one is under way, and shows what the latest has
+ * found: what other gauges show must not come late because the doctor takes its time. What was found once and is not any more is shown as 0: a series that just ends would keep its last value.
  */
 export class FindingsGauge {
   readonly #schema: string
@@ -27,11 +23,8 @@ export class FindingsGauge {
     this.#examine = examine
   }
 
-  async show(show: Observe): Promise<void> {
+  show(show: Observe): void {
     this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
-    const late = new AbortController()
-    await Promise.race([this.#looking, wait(patience, late.signal)])
-    late.abort()
     for (const [id, given] of this.#shown) {
       show('tidemark.findings', this.#counts.get(id) ?? 0, given)
     }

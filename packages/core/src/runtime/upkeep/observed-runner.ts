@@ -34,7 +34,7 @@ export function observeRunner(runner: ObservedRunner): () => void {
     observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
     show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
     await observeListeners(runner, show)
-    await findings.show(show)
+    findings.show(show)
     if (!runner.jobs) return
     const { rows } = await run(runner.database, countOpenJobs(schema), [])
     for (const row of rows) {

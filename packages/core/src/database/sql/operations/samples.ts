@@ -3,7 +3,7 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 // Nothing is looked at when another worker has been there. What it takes is indexes' rows: one of the outbox for each
 // listener, what counts jobs, and the few processes.
 export const takeSample: SchemaStatement = statement(
-  'take_sample',
+  'write_history',
   (schema) => `
 INSERT INTO ${schema}.samples AS s
   (at, last_sequence, handled, lag_seconds, dead_letters, processes, queued, running, failed)
@@ -30,6 +30,6 @@ ON CONFLICT (at) DO NOTHING`,
 )
 
 export const forgetSamples: SchemaStatement = statement(
-  'forget_samples',
+  'forget_history',
   (schema) => `DELETE FROM ${schema}.samples WHERE at < clock_timestamp() - interval '1 day'`,
 )
