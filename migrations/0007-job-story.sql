@@ -7,8 +7,11 @@
 CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
+  -- The process that runs it, or did until now.
+  ran        uuid := NEW.process;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
+    ran := coalesce(ran, OLD.process);
     transition := CASE
       WHEN NEW.status = 'running' THEN 'started'
       WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
@@ -24,7 +27,8 @@ BEGIN
     VALUES ('job.' || transition, 1, NEW.id::text,
       jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
         'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
+        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
       coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
   END IF;
   RETURN NULL;

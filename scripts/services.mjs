@@ -12,6 +12,8 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs'
 
 /** What the tests use, and Debian's packages for it. */
 const services = [
+  // The server that comes with the repository has no pg_dump.
+  { for: 'dumps of databases', packages: ['postgresql'] },
   { for: 'the models of the protocols', packages: ['spin', 'gcc'] },
   { for: 'the pooler in transaction mode', packages: ['pgbouncer'] },
   { for: 'the bridges to brokers', packages: ['nats-server', 'librdkafka-dev'] },

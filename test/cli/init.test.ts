@@ -30,6 +30,7 @@ test('init writes a project that migrates, runs, publishes and projects as it sa
   const written = await tidemark(['init'], options)
   expect(written.code).toBe(0)
   expect(written.stdout).toContain('wrote tidemark.config.ts')
+  expect(written.stdout).not.toContain('.d.ts')
   const content = JSON.parse(await readFile(join(folder.path, 'package.json'), 'utf8')) as object
   expect(content).toMatchObject({ type: 'module', dependencies: { tidemark: expect.any(String) } })
 

@@ -103,6 +103,23 @@ test('jobs are listed and shown, and types with who runs them', async () => {
   )
 })
 
+test('jobs are counted by type and status, and what one logs is printed', async () => {
+  expect((await project.call('job', 'counts')).stderr).toBe('There are no jobs.\n')
+  await spawn('pack', '{"order": "o-1"}', '--delay', '1h')
+  const id = await spawn('pack', '{"order": "o-2"}')
+  const waiting = await project.call('job', 'counts')
+  expect(waiting.stdout).toMatch(/^JOB +SCHEDULED +QUEUED\npack +1 +1\n$/u)
+  await using _ = await project.worker()
+  const followed = await project.call('job', 'logs', id, '--follow')
+  expect(followed.stdout).toMatch(/^\S+Z info +packed \{"order":"o-2"\}\n$/u)
+  const again = await project.call('job', 'logs', id, '--json')
+  expect(JSON.parse(again.stdout)).toMatchObject({ message: 'packed', fields: { order: 'o-2' } })
+  const counts = await project.json<object[]>('job', 'counts')
+  expect(counts.value).toContainEqual({ name: 'pack', status: 'completed', jobs: 1 })
+  const nobody = await project.call('job', 'logs', '00000000-0000-7000-8000-000000000000')
+  expect(nobody.code).toBe(exitCode.failure)
+})
+
 test('one job is steered by its id; many only with --yes, after saying how many', async () => {
   const ids = [await spawn('pack', '{"order": "a"}'), await spawn('pack', '{"order": "b"}')]
   const [first = '', second = ''] = ids
@@ -226,7 +243,17 @@ test('schedules are listed, run, paused and resumed', async () => {
   expect(await list()).toEqual(before)
   expect((await project.call('schedule', 'resume', 'nightly')).code).toBe(0)
   expect(await list()).toMatchObject([{ status: 'active' }])
-  const wrong = await project.call('schedule', 'run', 'nigthly')
+  // A tick of a schedule of the year's first night: what a worker wrote down of it.
+  await project.database.query(
+    `INSERT INTO tidemark.schedule_ticks (schedule, tick, outcome, error)
+     VALUES ('nightly', '2026-01-01T03:00Z', 'failed', '{"name":"Error","message":"no stock"}')`,
+  )
+  const shown = await project.call('schedule', 'show', 'nightly')
+  expect(shown.stdout).toMatch(/cron +0 3 1 1 \*/u)
+  expect(shown.stdout).toMatch(/2026-01-01T03:00:00.000Z +failed +- +no stock/u)
+  const whole = await project.json<{ readonly ticks: object[] }>('schedule', 'show', 'nightly')
+  expect(whole.value.ticks).toMatchObject([{ outcome: 'failed', error: { message: 'no stock' } }])
+  const wrong = await project.call('schedule', 'show', 'nigthly')
   expect(wrong.code).toBe(exitCode.failure)
   expect(wrong.stderr).toContain('Did you mean "nightly"?')
 })

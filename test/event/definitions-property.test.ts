@@ -1,13 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
+import { openStore } from '@tidemark/stores'
+import { MemoryBackend } from '@tidemark/stores/memory'
 import fc from 'fast-check'
 import {
   defineEntity,
   defineEvent,
+  defineJob,
   defineListener,
   defineProjection,
+  defineRelay,
+  headersOf,
   isTidemarkError,
+  messageFrom,
   type App,
   type EventDefinition,
+  type EventSequence,
+  type OutgoingMessage,
+  type RelayStream,
 } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -159,7 +168,7 @@ async function publishAll(
     const before = await count()
     try {
       const draft = definition({ value } as never)
-      await app.publish(draft, { stream })
+      await app.publish(draft, { stream, metadata })
       accepted.push({ payload: draft.payload, stream })
     } catch (error) {
       if (!refusals.some((code) => isTidemarkError(error, code))) throw error
@@ -174,79 +183,226 @@ async function count(): Promise<number> {
   return rows[0]?.['n'] as number
 }
 
-function equal(read: unknown, written: unknown): void {
-  if (isDeepStrictEqual(read, written)) return
-  // Prints what differs.
-  expect(read).toStrictEqual(written)
+async function lastSequence(): Promise<EventSequence> {
+  const { rows } = await database.query('SELECT max(sequence) AS last FROM tidemark.events')
+  return BigInt(rows[0]?.['last'] as string) as EventSequence
 }
 
-test('what is accepted is read back equal by every consumer, in every store, after a rebuild and a restart', async () => {
-  const cases = fc.sample(fc.tuple(tree, fc.integer()), {
-    numRuns: 15,
-    seed: Number(process.env['SEED'] ?? 42),
+function equal(read: unknown, written: unknown, where: string): void {
+  if (isDeepStrictEqual(read, written)) return
+  // Prints what differs.
+  expect(read, where).toStrictEqual(written)
+}
+
+/** A broker's stream in memory. */
+class Stream implements RelayStream {
+  readonly messages: OutgoingMessage[] = []
+  readonly stream = 'memory'
+
+  async openForWriting(): Promise<RelayStream> {
+    return this
+  }
+  async tip() {
+    const last = this.messages.at(-1)
+    return { created: 'once', position: BigInt(this.messages.length), last }
+  }
+  send(messages: readonly OutgoingMessage[]): void {
+    this.messages.push(...messages)
+  }
+  async stored(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+const runs = Number(process.env['TIDEMARK_RUNS'] ?? 12)
+const cases = fc.sample(fc.tuple(tree, fc.integer()), {
+  numRuns: runs,
+  seed: Number(process.env['SEED'] ?? 42),
+})
+
+const metadata = { at: new Date(5), n: 2n ** 70n, tags: new Set(['a']) }
+
+interface All {
+  readonly all: readonly unknown[]
+}
+
+/** The definitions of one schema, and what their handlers see. */
+function definitionsOf(schema: z.ZodType, index: number) {
+  const event = defineEvent(`property.e${index}`, { payload: z.object({ value: schema }) })
+  const initial = (): All => ({ all: [] })
+  const state = z.object({ all: z.array(z.object({ value: schema })) })
+  const fold = (before: All, { payload }: { payload: unknown }): All => ({
+    all: [...before.all, payload],
   })
-  let kept = 0
-  for (const [index, [{ schema, value }, seed]] of cases.entries()) {
-    const definition = defineEvent(`property.e${index}`, { payload: z.object({ value: schema }) })
-    const samples = fc.sample(fc.tuple(value, identifier), { numRuns: 4, seed })
-    const seen = new Map<string, unknown[]>()
-    const listeners = ['first', 'second'].map((name) =>
-      defineListener(`${name}_${index}`).on(definition, ({ payload }) => {
-        seen.set(name, [...(seen.get(name) ?? []), payload])
-      }),
-    )
-    const initial = (): { all: unknown[] } => ({ all: [] })
-    const state = z.object({ all: z.array(z.object({ value: schema })) })
-    const folded = defineProjection(`folded_${index}`, { version: 1, initial, state }).on(
-      definition,
-      (before, { payload }) => ({ all: [...before.all, payload] }),
-    )
-    const keyed = defineProjection(`keyed_${index}`, {
-      version: 1,
-      keyed: true,
-      initial,
-      state,
-    }).on(definition, (before, { payload }) => ({ all: [...before.all, payload] }))
-    const entity = defineEntity(`entity${index}`, { initial, snapshotEvery: 1, state }).on(
-      definition,
-      (before, { payload }) => ({ all: [...before.all, payload] }),
-    )
-    const modules = [...listeners, folded, keyed]
-    let accepted: Accepted[]
-    {
-      await using app = appOn(database, modules)
-      await app.start()
-      accepted = await publishAll(app, definition, samples)
-      kept += accepted.length
+  const options = { version: 1, initial, state: state as unknown as z.ZodType<All> }
+  const input = z.object({ value: schema })
+  const job = defineJob(`property_j${index}`, {
+    input,
+    output: input,
+    state: z.object({ kept: z.array(input) }).default({ kept: [] }),
+    run: async (run, ctx) => {
+      const waited = await ctx.waitForEvent('waited', event, { after: 0n as EventSequence })
+      const signal = await ctx.waitForSignal('signal', 'value', { timeout: '30s' })
+      // A step has no schema: what codecs made is encoded for it.
+      const step = await ctx.step('step', () => z.encode(input, waited?.payload as never))
+      await ctx.checkpoint({ kept: [run.input] as never })
+      equal(await ctx.step('step again', () => step), step, 'a step')
+      seen.set(run.id, [waited?.payload, input.parse(step), signal])
+      return run.input
+    },
+  })
+  return {
+    event,
+    job,
+    folded: defineProjection(`folded_${index}`, options).on(event, fold),
+    keyed: defineProjection(`keyed_${index}`, { ...options, keyed: true }).on(event, fold),
+    inline: defineProjection(`inline_${index}`, { ...options, mode: 'inline' }).on(event, fold),
+    entity: defineEntity(`entity${index}`, { initial, snapshotEvery: 1, state: options.state }).on(
+      event,
+      fold,
+    ),
+    /** What the next version of the application has in its place. */
+    next: defineEvent(`property.e${index}`, {
+      version: 2,
+      payload: z.object({ moved: schema }),
+      upcast: { 1: ((old: { value: unknown }) => ({ moved: old.value })) as never },
+    }),
+  }
+}
+
+const seen = new Map<string, unknown[]>()
+
+test('what is accepted is read back equal by every consumer, in every store, upcast, after a rebuild and a restart', async () => {
+  await database.query('CREATE TABLE property_rows (sequence bigint PRIMARY KEY)')
+  seen.clear()
+  const parts = cases.map(([{ schema }], index) => definitionsOf(schema, index))
+  const listening = (name: string, events: readonly EventDefinition[]) =>
+    defineListener(name).on(events, ({ type, payload }) => {
+      const key = `${name} ${type}`
+      seen.set(key, [...(seen.get(key) ?? []), payload])
+    })
+  const events = parts.map(({ event }) => event as unknown as EventDefinition)
+  const table = defineProjection('property_rows', { version: 1, tables: ['property_rows'] }).on(
+    events,
+    async ({ type, payload, sequence }, { tx }) => {
+      await tx.query('INSERT INTO property_rows VALUES ($1)', [sequence])
+      seen.set(`table ${type}`, [...(seen.get(`table ${type}`) ?? []), payload])
+    },
+  )
+  const stream = new Stream()
+  const relay = defineRelay('relay', { to: stream, events })
+  const consumers = [listening('first', events), listening('second', events), table, relay]
+  const modules = [
+    ...consumers,
+    ...parts.map(({ event, job, folded, keyed, inline }) => ({
+      event,
+      job,
+      folded,
+      keyed,
+      inline,
+    })),
+  ]
+  const kept = new Map<number, Accepted[]>()
+  const ids = new Map<string, unknown>()
+  {
+    await using app = appOn(database, modules)
+    await app.start()
+    for (const [index, [{ value }, seed]] of cases.entries()) {
+      const { event, entity, job } = parts[index] as (typeof parts)[number]
+      const samples = fc.sample(fc.tuple(value, identifier), { numRuns: 4, seed })
+      const accepted = await publishAll(app, event, samples)
       if (accepted.length === 0) continue
+      kept.set(index, accepted)
       for (const { payload } of accepted) {
-        await app.decide(entity, 'one', () => definition(payload as never))
+        await app.decide(entity, 'one', () => event(payload as never))
       }
-      const last = await database.query('SELECT max(sequence) AS last FROM tidemark.events')
-      const names = modules.map(({ name }) => name)
-      await app.waitFor(names, BigInt(last.rows[0]?.['last'] as string) as never)
+      const input = accepted[0]?.payload
+      const handle = await app.jobs.spawn(job, input as never)
+      ids.set(handle.id, input)
+      await app.jobs.signal(handle.id, 'value', ids.size).catch(() => {})
+    }
+    const last = await lastSequence()
+    await app.waitFor(
+      [...consumers, ...parts.flatMap(({ folded, keyed }) => [folded, keyed])],
+      last,
+    )
+    for (const [index, accepted] of kept) {
+      const { event, entity } = parts[index] as (typeof parts)[number]
       const payloads = accepted.map(({ payload }) => payload)
       const twice = [...payloads, ...payloads]
-      for (const name of ['first', 'second']) equal(seen.get(name), twice)
-      equal((await app.load(entity, 'one')).state.all, payloads)
-      equal((await app.load(entity, 'one')).state.all, payloads)
-      await app.rebuild(folded)
-      await expect
-        .poll(() => app.rebuilds.progress(folded.name), { timeout: 20_000 })
-        .toBeUndefined()
+      for (const name of ['first', 'second', 'table'])
+        equal(seen.get(`${name} ${event.type}`), twice, name)
+      for (const again of ['loaded', 'loaded from a snapshot'])
+        equal((await app.load(entity, 'one')).state.all, payloads, again)
     }
-    await using app = appOn(database, modules)
+    for (const [id, input] of ids) {
+      equal(await app.jobs.handle(id).result(), (await app.jobs.get(id)).output, 'an output')
+      equal(seen.get(id)?.slice(0, 2), [input, input], 'a wait and a step')
+    }
+    for (const { folded } of parts) await app.rebuild(folded)
+    await app.rebuild(table)
+    await expect.poll(() => app.rebuilds.list(), { timeout: 60_000 }).toEqual([])
+  }
+
+  // The next version, in a process that knows nothing.
+  const moved = parts.map(({ next }) => next as unknown as EventDefinition)
+  const upcast = listening('upcast', moved)
+  await using app = appOn(database, [upcast, ...moved])
+  await app.start()
+  await app.waitFor(upcast, await lastSequence())
+  await using old = appOn(database, modules)
+  const store = openStore<unknown>(new MemoryBackend())
+  for (const message of stream.messages) {
+    const read = messageFrom(new Map(Object.entries(headersOf(message))), message.payload)
+    const { event, ...sent } = message
+    equal(read, { ...sent }, `the relayed ${event.type}`)
+    const { rows } = await database.query(
+      `SELECT payload = $2::jsonb AND payload_meta IS NOT DISTINCT FROM $3::jsonb
+         AND coalesce(metadata, '{}') = coalesce($4::jsonb, '{}') AS same
+       FROM tidemark.events WHERE sequence = $1`,
+      [message.sequence, message.payload, message.payloadMeta, message.metadata],
+    )
+    expect(rows, event.type).toEqual([{ same: true }])
+  }
+  expect(stream.messages).toHaveLength(await count())
+  for (const [index, accepted] of kept) {
+    const { event, folded, keyed, inline, job } = parts[index] as (typeof parts)[number]
     const payloads = accepted.map(({ payload }) => payload)
-    equal((await app.read(folded)).all, [...payloads, ...payloads])
-    for (const stream of new Set(accepted.map((one) => one.stream))) {
-      const there = accepted.filter((one) => one.stream === stream).map(({ payload }) => payload)
-      equal((await app.read(keyed, stream)).all, there)
-      const events = await Array.fromAsync(app.stream(stream))
+    const twice = [...payloads, ...payloads]
+    equal((await old.read(folded)).all, twice, 'a state that was rebuilt')
+    equal((await old.read(inline)).all, twice, 'an inline state')
+    equal(seen.get(`table ${event.type}`)?.slice(twice.length), twice, 'a rebuilt table')
+    equal(
+      seen.get(`upcast ${event.type}`),
+      twice.map((payload) => ({ moved: (payload as { value: unknown }).value })),
+      'upcast',
+    )
+    for (const name of new Set(accepted.map((one) => one.stream))) {
+      const there = accepted.filter((one) => one.stream === name).map(({ payload }) => payload)
+      equal((await old.read(keyed, name)).all, there, 'a keyed state')
+      const found = await Array.fromAsync(old.stream(name))
+      const ofType = found.filter(({ type }) => type === event.type)
+      for (const one of ofType) equal(one.metadata, metadata, 'metadata')
       equal(
-        events.filter(({ type }) => type === definition.type).map(({ payload }) => payload),
+        ofType.map(({ payload }) => payload),
         there,
+        'a stream',
       )
     }
+    for (const [position, { payload }] of payloads.map(
+      (one, at) => [at, { payload: one }] as const,
+    )) {
+      await store.put(`${index}/${position}`, { value: payload }).catch((error: unknown) => {
+        // What only the codecs of its schema can write.
+        if (!isTidemarkError(error, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) throw error
+      })
+      const state = await store.get(`${index}/${position}`)
+      if (state !== undefined) equal(state.value, payload, 'a store')
+    }
+    for (const id of ids.keys()) {
+      const view = await old.jobs.get(id)
+      if (view.name === job.name)
+        equal(await old.jobs.handle(job, id).result(), ids.get(id), 'a job')
+    }
   }
-  expect(kept).toBeGreaterThan(15)
+  expect([...kept.values()].flat().length).toBeGreaterThan(runs)
 }, 180_000)

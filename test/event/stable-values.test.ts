@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { defineEvent, defineJob, defineListener, defineProjection } from 'tidemark'
+import { defineEntity, defineEvent, defineJob, defineListener, defineProjection } from 'tidemark'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -355,4 +355,91 @@ test('inputs, outputs and states of jobs are encoded and decoded by their codecs
     code: 'TIDEMARK_UNSTABLE_SCHEMA',
     details: { path: 'n' },
   })
+})
+
+test('states of entities: null is one, an initial state is not shared, and a reducer answers with the next', async () => {
+  const added = defineEvent('values.added', { payload: z.object({ n: z.number() }) })
+  const shared = { list: [] as number[] }
+  const nothing = defineEntity('nothing', { initial: (): number | null => 1, snapshotEvery: 1 }).on(
+    added,
+    () => null,
+  )
+  const mutating = defineEntity('mutating', { initial: () => shared }).on(added, (state, event) => {
+    state.list.push(event.payload.n)
+    return state
+  })
+  const forgetful = defineEntity('forgetful', { initial: () => ({ n: 0 }) }).on(added, ((state: {
+    n: number
+  }) => {
+    state.n += 1
+  }) as never)
+  const late = defineEntity('late', { initial: () => ({ n: 0 }) }).on(added, (async () => ({
+    n: 1,
+  })) as never)
+  const deleted = defineEntity('deleted', {
+    initial: (): { n: number } | undefined => undefined,
+  }).on(added, (state) => (state === undefined ? { n: 1 } : undefined))
+  await using app = appOn(database, [added])
+  for (const entity of [nothing, mutating, forgetful, late, deleted]) {
+    await app.publish([added({ n: 1 }), added({ n: 2 })], { stream: entity.streamOf('a') })
+  }
+  for (const _ of ['once', 'again, from its snapshot']) {
+    await app.decide(nothing, 'a', () => [])
+    expect((await app.load(nothing, 'a')).state).toBeNull()
+    expect((await app.load(mutating, 'a')).state).toEqual({ list: [1, 2] })
+    expect((await app.load(deleted, 'a')).state).toBeUndefined()
+  }
+  for (const entity of [forgetful, late]) {
+    await expect(app.load<unknown>(entity as never, 'a')).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_STATE',
+    })
+  }
+})
+
+test('what only a codec can copy may be an initial state, and a state that a job keeps', async () => {
+  class Money {
+    readonly cents: number
+    constructor(amount: number) {
+      this.cents = amount
+    }
+  }
+  const money = z.codec(z.number(), z.instanceof(Money), {
+    decode: (n) => new Money(n),
+    encode: (value) => value.cents,
+  })
+  const state = z.object({ total: money })
+  const added = defineEvent('values.added', { payload: z.object({ by: money }) })
+  const initial = (): { total: Money } => ({ total: new Money(0) })
+  const add = (before: { total: Money }, event: { payload: { by: Money } }) => ({
+    total: new Money(before.total.cents + event.payload.by.cents),
+  })
+  const total = defineProjection('total', { version: 1, initial, state }).on(added, add)
+  const each = defineProjection('each', { version: 1, keyed: true, initial, state }).on(
+    added,
+    add,
+    {
+      key: () => 'k',
+    },
+  )
+  const job = defineJob('money_job', {
+    input: z.object({}),
+    output: state,
+    state: state.default({ total: new Money(0) }),
+    run: async (_, ctx) => {
+      await ctx.checkpoint({ total: new Money(7) })
+      return { total: new Money(ctx.state.total.cents) }
+    },
+  })
+  await using app = appOn(database, [total, each, job])
+  await app.start()
+  expect(await app.read(total)).toEqual({ total: new Money(0) })
+  const { sequence } = await app.publish(added({ by: new Money(5) }))
+  await app.waitFor([total, each], sequence)
+  for (const read of [app.read(total), app.read(each, 'k')]) {
+    const now = await read
+    expect(now).toEqual({ total: new Money(5) })
+    expect(now.total).toBeInstanceOf(Money)
+  }
+  const handle = await app.jobs.spawn(job, {})
+  expect(await handle.result()).toEqual({ total: new Money(7) })
 })

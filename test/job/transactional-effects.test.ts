@@ -84,7 +84,8 @@ test.for(controls)(
     for (const [index, { id }] of handles.entries()) {
       const { status, error } = await app.jobs.get(id)
       const isInnocent = index % 2 === 0
-      expect([status, error?.code, await effectsOf(id)]).toEqual(
+      const effects = await effectsOf(id)
+      expect([status, error?.code, effects], error?.message).toEqual(
         isInnocent
           ? ['completed', undefined, ['only']]
           : ['failed', 'TIDEMARK_TRANSACTION_CONTROL', []],

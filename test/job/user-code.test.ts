@@ -1,8 +1,9 @@
-import { defineJob, type OutputStore } from 'tidemark'
-import { expect, test } from 'vitest'
+import { defineEvent, defineJob, type OutputStore } from 'tidemark'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { untilStatus } from '../support/jobs.ts'
+import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
 // Every function of the application's that a worker calls may throw, reject or answer nonsense: the job has an outcome,
@@ -10,6 +11,7 @@ import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
 const input = z.object({})
+const changed = defineEvent('changed', { payload: z.object({}) })
 // oxlint-disable-next-line unicorn/no-thenable -- odd thenables are the subject here
 const thenKey: string = 'then'
 
@@ -190,4 +192,118 @@ test('a job that answers a thenable whose then throws fails, and its slot is fre
   const { id } = await app.jobs.spawn(odd, { odd: true })
   await untilStatus(database, id, 'failed')
   expect(await (await app.jobs.spawn(odd, { odd: false })).result()).toBe('even')
+})
+
+test('listeners of the signal that throw or reject are logged, and end nothing', async () => {
+  const log = new LogBook()
+  const listening = defineJob('listening', {
+    input,
+    run: async (_, ctx) => {
+      const listeners: (() => unknown)[] = [
+        () => {
+          throw new Error('first')
+        },
+        async () => {
+          throw new Error('second')
+        },
+      ]
+      for (const listener of listeners) ctx.signal.addEventListener('abort', listener)
+      ctx.signal.addEventListener('abort', {
+        handleEvent: () => {
+          throw new Error('third')
+        },
+      })
+      // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the other way to add one
+      ctx.signal.onabort = () => {
+        throw new Error('fourth')
+      }
+      const removed = (): never => {
+        throw new Error('removed')
+      }
+      ctx.signal.addEventListener('abort', removed)
+      ctx.signal.removeEventListener('abort', removed)
+      await ctx.step(
+        'in time',
+        (signal) =>
+          signal.addEventListener('abort', () => {
+            throw new Error('of the step')
+          }),
+        { timeout: '1m' },
+      )
+      return 'done'
+    },
+  })
+  await using app = appOn(database, [listening], { logger: log })
+  await app.start()
+  expect(await (await app.jobs.spawn(listening, {})).result()).toBe('done')
+  await vi.waitFor(() => {
+    const told = log.entries.filter(({ message }) => message.includes('a listener of an abort'))
+    const errors = told.map(({ fields }) => (fields as { err: Error }).err.message)
+    expect(errors.toSorted()).toEqual(['first', 'fourth', 'of the step', 'second', 'third'])
+  })
+})
+
+const wheres: Readonly<Record<string, () => unknown>> = {
+  throws: () => {
+    throw Object.assign(new Error('no'), { code: 'ECONNREFUSED' })
+  },
+  'answers a promise': async () => false,
+  'answers a promise that rejects': async () => {
+    throw new Error('no')
+  },
+}
+
+test.for(Object.keys(wheres))(
+  'a `where` of a wait that %s is an error that can be caught',
+  async (what) => {
+    const waiting = defineJob('waiting', {
+      input,
+      retry: { attempts: 1 },
+      run: async (_, ctx) => {
+        const wait = ctx.waitForEvent('e', changed, { where: wheres[what] as () => boolean })
+        return wait.then(String, (error: { code?: string }) => error.code)
+      },
+    })
+    await using app = appOn(database, [waiting, changed])
+    await app.start()
+    const handle = await app.jobs.spawn(waiting, {})
+    await untilStatus(database, handle.id, 'scheduled')
+    await app.publish(changed({}))
+    expect(await handle.result()).toBe('TIDEMARK_CALLBACK_FAILED')
+  },
+)
+
+test('code that is left behind goes no further, and its errors end nothing', async () => {
+  const ended = Promise.withResolvers<void>()
+  const seen: string[] = []
+  const leaving = defineJob('leaving', {
+    input,
+    run: (_, ctx) => {
+      const calls: (() => Promise<unknown>)[] = [
+        () => ctx.step('late', () => 1),
+        () => ctx.checkInterrupt(),
+        () => ctx.sleep('late', Number.NaN),
+        () => ctx.transaction(async () => {}),
+        () => ctx.variables.set('late', 1),
+        () => ctx.map([1], () => ctx.step('later', () => 1)),
+      ]
+      for (const [index, call] of calls.entries()) {
+        void (async () => {
+          await ended.promise
+          seen.push(`${index} begins`)
+          await call()
+          seen.push(`${index} ends`)
+        })()
+      }
+      void ended.promise.then(() => ctx.log.info({}, 'late'))
+      return 'done'
+    },
+  })
+  const next = defineJob('next', { input, run: () => 'next' })
+  await using app = appOn(database, [leaving, next])
+  await app.start()
+  expect(await (await app.jobs.spawn(leaving, {})).result()).toBe('done')
+  ended.resolve()
+  expect(await (await app.jobs.spawn(next, {})).result()).toBe('next')
+  expect(seen.toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((index) => `${index} begins`))
 })

@@ -5,6 +5,7 @@ import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../su
 import { effectsTemplate, useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
 import { Latch } from '../support/jobs.ts'
+import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -38,6 +39,35 @@ test('a connection that is killed in the middle of a batch loses nothing and rep
   expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
   // It did handle the two before the kill, and them again after it.
   expect(entries).toBeGreaterThan(3)
+})
+
+test('losing LISTEN interrupts no batch', async () => {
+  await using gate = await Gate.close(database)
+  let entries = 0
+  const listener = defineListener('ledger').on(noted, async (event, { tx }) => {
+    entries += 1
+    await recordEffect(tx, 'ledger', event)
+    if (event.payload.note === 'gate') {
+      await tx.query('select pg_advisory_xact_lock_shared($1)', [gate.key])
+    }
+  })
+  const log = new LogBook()
+  await using app = appOn(database, [listener], { logger: log })
+  await app.start({ acquireInterval: 50, handleSignals: false })
+  await app.publish([noted({ note: 'before' }), noted({ note: 'gate' })])
+  await gate.reached()
+  const entered = entries
+  const { rowCount } = await database.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity
+     where datname = current_database() and application_name like 'tidemark doorbell %'`,
+  )
+  expect(rowCount).toBe(1)
+  await log.wrote(/doorbell is disconnected/)
+  await gate.open()
+  const { sequence } = await app.publish(noted({ note: 'after' }))
+  await app.waitFor(listener, sequence, { timeout: '20s' })
+  expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
+  expect(entries).toBe(entered + 1)
 })
 
 test('with every connection killed again and again, every event takes effect once and in order', async () => {

@@ -63,6 +63,35 @@ test('a process that still has the old name neither goes on nor begins anew', as
   expect(textOf(logger)).toContain('old is new now')
 })
 
+test('a name that is given back is taken when no process runs the other any more', async () => {
+  const quick = { leaseDuration: 2_000, acquireInterval: 50, handleSignals: false }
+  {
+    await using first = appOn(database, [sender('one')])
+    await first.start(quick)
+    await first.waitFor('one', (await first.publish(noted({ note: 'a' }))).sequence)
+  }
+  await using second = appOn(database, [sender('two', ['one'])])
+  const running = await second.start(quick)
+  await second.waitFor('two', (await second.publish(noted({ note: 'b' }))).sequence)
+  // The third version is called as the first was, and is deployed beside the second.
+  const logger = new LogBook()
+  await using third = appOn(database, [sender('one', ['two'])], { logger })
+  await third.start(quick)
+  await second.waitFor('two', (await second.publish(noted({ note: 'c' }))).sequence)
+  expect(textOf(logger)).toContain('one waits until no process runs two any more')
+  await running.stop()
+  const { sequence } = await third.publish(noted({ note: 'd' }))
+  await expect
+    .poll(async () => (await third.listeners.list()).map(({ name }) => name), { timeout: 20_000 })
+    .toEqual(['one'])
+  await third.waitFor('one', sequence, { timeout: 20_000 })
+  // One that starts again with the version before takes nothing away.
+  await using again = appOn(database, [sender('two', ['one'])])
+  await again.start(quick)
+  await third.waitFor('one', (await third.publish(noted({ note: 'e' }))).sequence)
+  expect(await effectsOf(database, 'sender')).toHaveLength(5)
+})
+
 test('a renamed projection keeps its states, and one that is keyed its keys', async () => {
   const total = (name: string, aliases: readonly string[] = []) =>
     defineProjection(name, { version: 1, aliases, initial: () => 0 }).on(noted, (n) => n + 1)

@@ -1,11 +1,11 @@
 import { execFile } from 'node:child_process'
-import { existsSync, globSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createTestDatabase, startPostgres } from '@tidemark/testing'
 import { expect, test } from 'vitest'
+import { findDumpingBinaries, noDump } from '../support/dumping-binaries.ts'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { effectsTemplate } from '../support/fresh-database.ts'
 import { appOn } from '../support/test-app.ts'
@@ -15,11 +15,9 @@ const execute = promisify(execFile)
 test('an outbox that is dumped and restored into a younger cluster hides nothing and loses no place', async ({
   skip,
 }) => {
-  const binaries = await findDumpingBinaries()
+  const binaries = findDumpingBinaries()
   if (binaries === undefined) {
-    skip(
-      'no pg_dump beside a postgres was found: set TIDEMARK_TEST_POSTGRES_BIN to a directory that has both',
-    )
+    skip(noDump)
     return
   }
   const directory = await mkdtemp(join(tmpdir(), 'tidemark-dump-'))
@@ -59,23 +57,3 @@ test('an outbox that is dumped and restored into a younger cluster hides nothing
     await rm(directory, { recursive: true, force: true })
   }
 })
-
-/** A directory with server and client programs of one version; the embedded server comes without clients. */
-async function findDumpingBinaries(): Promise<string | undefined> {
-  const configured = await execute('pg_config', ['--bindir']).then(
-    ({ stdout }) => [stdout.trim()],
-    () => [],
-  )
-  const candidates = [
-    process.env['TIDEMARK_TEST_POSTGRES_BIN'] ?? '',
-    ...configured,
-    ...globSync('/usr/lib/postgresql/*/bin').toReversed(),
-  ]
-  return candidates.find(
-    (directory) =>
-      directory !== '' &&
-      ['postgres', 'initdb', 'pg_dump', 'psql'].every((program) =>
-        existsSync(join(directory, program)),
-      ),
-  )
-}

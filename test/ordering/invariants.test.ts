@@ -30,6 +30,30 @@ const breaches = [
   ['alter table tidemark.doorbells disable trigger all', 'note_armed', 'disabled'],
   ['alter table tidemark.doorbells enable replica trigger note_armed', 'note_armed', 'disabled'],
   ['drop trigger note_armed on tidemark.doorbells', 'note_armed', 'missing'],
+  ['alter table tidemark.jobs disable trigger note_ended_child', 'note_ended_child', 'disabled'],
+  [
+    `select tidemark.publish('test.noted', '{"note": "a"}'), tidemark.publish('test.noted', '{"note": "b"}');
+     select setval('tidemark.events_sequence', 1)`,
+    'events_sequence',
+    'stands at 1, before the last event, 2',
+  ],
+  [
+    'alter table tidemark.streams drop constraint streams_pkey cascade',
+    'streams_pkey',
+    'is missing',
+  ],
+  ['drop index tidemark.jobs_unique', 'jobs_unique', 'is missing'],
+  [
+    'create rule quiet as on insert to tidemark.events do instead nothing',
+    'tidemark.events',
+    'has the rule quiet',
+  ],
+  ['alter table tidemark.cursors enable row level security', 'cursors', 'row level security'],
+  [
+    `do $$ begin execute format('alter role %I in database %I set session_replication_role = replica', current_user, current_database()); end $$`,
+    'session_replication_role',
+    'is replica',
+  ],
 ] as const
 
 test.each(breaches)('refused when a runner starts: %s', async (sql, object, problem) => {
@@ -47,7 +71,8 @@ test.each(breaches)('refused when a runner starts: %s', async (sql, object, prob
   // What the hint says mends it.
   const { broken } = (refusal as { details: { broken: { remedy: string }[] } }).details
   const [statements = ''] = broken[0]?.remedy.split(' then ') ?? []
-  if (problem === 'missing') return
+  // What is missing is made by hand; sessions that are open keep a setting.
+  if (problem.endsWith('missing') || object.startsWith('session_')) return
   await database.query(statements)
   const runner = await app.start({ doorbell: { enabled: false } })
   await runner.stop()
@@ -69,11 +94,13 @@ test('the doctor names each of them, and fails', async () => {
   expect(await look()).toMatchObject({ code: 0, found: [expect.stringContaining('must be')] })
   await database.query('alter sequence tidemark.events_sequence cache 5 cycle')
   await database.query('alter table tidemark.doorbells disable trigger all')
+  await database.query('drop index tidemark.jobs_claim, tidemark.states_fields')
   expect(await look()).toEqual({
     code: exitCode.checkFailed,
     found: [
       expect.stringContaining('events_sequence has CACHE 5 instead of 1, has CYCLE'),
       expect.stringContaining('note_armed on tidemark.doorbells is disabled'),
+      expect.stringContaining('2 indexes'),
     ],
   })
 })

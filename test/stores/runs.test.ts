@@ -1,6 +1,7 @@
+import { hostname } from 'node:os'
 import { openStore } from '@tidemark/stores'
 import { MemoryBackend, memoryStore } from '@tidemark/stores/memory'
-import { runHistory } from '@tidemark/stores/runs'
+import { runHistory, type RunRecord } from '@tidemark/stores/runs'
 import { silentLogger, type Logger } from 'tidemark'
 import { expect, test } from 'vitest'
 
@@ -26,6 +27,7 @@ test('a run is in the history from its start to its end', async () => {
     name: 'fetch',
     status: 'succeeded',
     triggeredBy: 'cron',
+    node: `${hostname()}:${process.pid}`,
     startedAt: result.startedAt,
     finishedAt: result.finishedAt,
     duration: result.duration,
@@ -66,4 +68,64 @@ test('a store that is away changes nothing for the run', async () => {
   backend.write = () => Promise.reject(new Error('away'))
   const history = runHistory({ store: openStore(backend), logger: silentLogger })
   expect(await history.run('x', () => 'done')).toMatchObject({ ok: true, output: 'done' })
+})
+
+test('a run whose process says nothing any more is lost, one that goes on is not', async () => {
+  const store = memoryStore<RunRecord>()
+  const history = runHistory({ store, logger: silentLogger, heartbeat: 20 })
+  const end = Promise.withResolvers<void>()
+  const begun = Promise.withResolvers<string>()
+  const running = history.run('long', async ({ id }) => {
+    begun.resolve(id)
+    await end.promise
+  })
+  const id = await begun.promise
+  await expect.poll(async () => (await store.get(id))?.version ?? 0).toBeGreaterThan(1)
+  // As a process that died has left it.
+  const { value } = (await store.get(id)) as { value: RunRecord }
+  await store.create('died', { value: { ...value, id: 'died' }, status: 'running', name: 'long' })
+  await expect.poll(async () => (await history.get('died'))?.status).toBe('lost')
+  const lost = await history.list({ status: 'lost', name: 'long' })
+  expect(lost.runs.map((run) => [run.id, run.status])).toEqual([['died', 'lost']])
+  expect((await history.list({ startedBefore: value.startedAt })).runs).toEqual([])
+  expect((await history.list({ startedFrom: value.startedAt })).runs).toHaveLength(2)
+  // Also on a machine that was busy with something else for longer than a few heartbeats.
+  await expect
+    .poll(async () => (await history.list({ status: 'running' })).runs.map((run) => run.id))
+    .toEqual([id])
+  end.resolve()
+  await running
+  expect((await history.get(id))?.status).toBe('succeeded')
+})
+
+test('an end that could not be stored is stored when the store is back', async () => {
+  const backend = new MemoryBackend()
+  const write = backend.write.bind(backend)
+  let away = true
+  backend.write = (what) => (away ? Promise.reject(new Error('away')) : write(what))
+  const history = runHistory({ store: openStore(backend), logger: silentLogger, heartbeat: 10 })
+  const { id } = await history.run('x', () => 'done')
+  expect(await history.get(id)).toBeUndefined()
+  away = false
+  await expect.poll(() => history.get(id)).toMatchObject({ status: 'succeeded', output: 'done' })
+})
+
+test('a beginning that comes late does not hide the end', async () => {
+  const backend = new MemoryBackend()
+  const write = backend.write.bind(backend)
+  const late = Promise.withResolvers<void>()
+  const arrived = Promise.withResolvers<void>()
+  backend.write = async (what) => {
+    if (what.status !== 'running') return write(what)
+    await late.promise
+    const outcome = await write(what)
+    arrived.resolve()
+    return outcome
+  }
+  const store = openStore<RunRecord>(backend, { timeout: 20 })
+  const history = runHistory({ store, logger: silentLogger })
+  const { id } = await history.run('x', () => 'done')
+  late.resolve()
+  await arrived.promise
+  expect(await history.get(id)).toMatchObject({ status: 'succeeded' })
 })

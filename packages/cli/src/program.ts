@@ -77,6 +77,11 @@ const entries: readonly Entry[] = [
     description: 'Look at who changed what.',
     load: async () => (await import('./commands/audit/index.ts')).commands,
   },
+  {
+    name: 'state',
+    description: 'Serve state to other processes of this machine.',
+    load: async () => (await import('./commands/state/index.ts')).commands,
+  },
   { name: 'wait', load: async () => [(await import('./commands/wait.ts')).addWait] },
   { name: 'doctor', load: async () => [(await import('./commands/doctor.ts')).addDoctor] },
   { name: 'console', load: async () => [(await import('./commands/console.ts')).addConsole] },

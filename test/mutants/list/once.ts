@@ -103,9 +103,8 @@ export const once: MutantGroup = {
       edits: [
         {
           file: handling,
-          find: 'await guard.run(() => this.#apply(',
-          replace: `Object.assign(context, { tx: database })
-          await guard.run(() => this.#apply(`,
+          find: '          await mine\n',
+          replace: '          Object.assign(context, { tx: database })\n          await mine\n',
         },
       ],
       tests: {

@@ -84,6 +84,9 @@ export const publish: MutantGroup = {
           'events published in ${how} are visible when it has committed, and not before',
           'events published in ${how} that rolls back never were',
         ],
+        'test/projection/inline.test.ts': [
+          'an inline projection is rolled back with its publisher, whoever owns the transaction',
+        ],
       },
     },
     {

@@ -1,7 +1,13 @@
 import type { MutantGroup } from '../mutant.ts'
 
 const inline = 'packages/core/src/projection/folded/inline.ts'
+const shadow = 'packages/core/src/projection/shadow/shadow-tables.ts'
+const switching = 'packages/core/src/projection/rebuilt/switch.ts'
 const steering = 'test/projection/rebuild-steering.test.ts'
+const faults = 'test/projection/rebuild-faults.test.ts'
+const switches = 'test/projection/switch.test.ts'
+const copies = 'test/projection/tables/copies.test.ts'
+const owned = 'test/projection/tables/owned-tables.test.ts'
 
 /** G7: a rebuild is exact, and nobody sees it. */
 export const rebuild: MutantGroup = {
@@ -110,14 +116,15 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/projection/folded/table-projection.ts',
-          find: 'if (!lease.live) await useShadow(',
-          replace: 'if (lease.generation < 0) await useShadow(',
+          find: 'if (lease.live) return undefined',
+          replace: 'if (lease.generation > 0) return undefined',
         },
       ],
       tests: {
         'test/projection/rebuild.test.ts': [
           'a raised version is rebuilt beside the live one: readers never see it empty, partial or mixed',
         ],
+        [faults]: ['two processes rebuild at once, and twice: the same comes of it'],
       },
     },
     {
@@ -162,7 +169,182 @@ export const rebuild: MutantGroup = {
       tests: {
         'test/projection/rebuild-fold.test.ts': [
           'for any events, batches, partitions and cut connections: what is rebuilt equals the pure fold, and so does what is rebuilt twice',
+          'a runner that dies in the middle of a rebuild leaves the live projection as it was; the next one goes on, to the same',
         ],
+      },
+    },
+    {
+      breaks: 'a handler that reaches the live table in a rebuild is let do so',
+      edits: [
+        {
+          file: 'packages/core/src/projection/shadow/live-writes.ts',
+          find: 'if (rows.length === 0) return',
+          replace: 'if (rows.length >= 0) return',
+        },
+      ],
+      tests: {
+        'test/projection/tables/live-writes.test.ts': [
+          'a handler that reaches the live table in a rebuild changes nothing, and the rebuild says so',
+        ],
+      },
+    },
+    {
+      breaks: 'a disk that is full is taken for the fault of the event',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: "if (isServersTrouble(code, failed)) return 'server'",
+          replace: "if (isServersTrouble(code, failed)) return 'work'",
+        },
+      ],
+      tests: {
+        [faults]: [
+          'a full disk holds the rebuild up and leaves the live generation alone; with room again it goes on',
+        ],
+      },
+    },
+    {
+      breaks: 'a rebuild that is cancelled leaves its copies',
+      edits: [
+        {
+          file: 'packages/core/src/projection/rebuilt/rebuild.ts',
+          find: 'await dropShadow(executor, shadowOf(',
+          replace: 'void dropShadow; void (shadowOf(',
+        },
+      ],
+      tests: {
+        [steering]: ['a rebuild that is cancelled leaves nothing behind but the live generation'],
+      },
+    },
+    {
+      breaks: 'a copy takes the place of a table that others refer to',
+      edits: [
+        {
+          file: shadow,
+          find: 'if (differences.all.length === 0) {',
+          replace: 'if (differences.shaping.length === 0) {',
+        },
+      ],
+      tests: {
+        'test/projection/rebuild.test.ts': [
+          'views, foreign keys of other tables and publications survive a rebuild, and the table stays where it is',
+        ],
+      },
+    },
+    {
+      breaks: 'the switch waits for as long as somebody reads',
+      edits: [
+        {
+          file: switching,
+          find: 'String(attempts.lockTimeout),',
+          replace: `String(attempts.lockTimeout * 1_000),`,
+        },
+      ],
+      tests: {
+        [switches]: [
+          'a long reader of the tables makes the switch try again, later each time, while the live projection goes on',
+        ],
+      },
+    },
+    {
+      breaks: 'a copy has another column than its table',
+      edits: [
+        {
+          file: 'packages/core/src/projection/shadow/swap-tables.ts',
+          find: 'SET SCHEMA ${quote(table.schema)}`,\n    )\n  }\n  for',
+          replace:
+            'SET SCHEMA ${quote(table.schema)}`,\n    )\n    await executor.query(`ALTER TABLE ${qualified(table)} ADD COLUMN another integer`)\n  }\n  for',
+        },
+      ],
+      tests: {
+        [switches]: ["a reader's prepared statements go on across the switch"],
+      },
+    },
+    {
+      breaks: 'nobody looks at the switch whether a table has changed',
+      edits: [
+        {
+          file: shadow,
+          find: '  requireSameShape(projection, differences)\n  try {',
+          replace: '  try {',
+        },
+        {
+          file: shadow,
+          find: 'if (differences.all.length === 0) {',
+          replace: 'if (differences.all.length >= 0) {',
+        },
+      ],
+      tests: {
+        [switches]: [
+          'a table that was changed during the rebuild is not replaced by a copy without the change',
+        ],
+      },
+    },
+    {
+      breaks: 'the new generation never counts as near enough to switch',
+      edits: [
+        {
+          file: switching,
+          find: 'if (behind > attempts.mostBehind(rate)) return',
+          replace: 'if (behind < 1_000_000_000n && attempts.mostBehind(rate) >= 0n) return',
+        },
+      ],
+      tests: {
+        [switches]: [
+          'under constant traffic the switch happens, after a few attempts that held the projection for a bounded time',
+        ],
+      },
+    },
+    {
+      breaks: 'a copy that differs from its table takes its place',
+      edits: [
+        {
+          file: 'packages/core/src/projection/shadow/table-description.ts',
+          find: 'if (one.get(name) !== other.get(name)) {',
+          replace: 'if (one.get(name) !== other.get(name) && shaping.test(name)) {',
+        },
+      ],
+      tests: {
+        [copies]: [
+          'with each property that a table can have: nothing of it differs after the switch',
+          'for any properties together and any name: nothing differs after the switch',
+        ],
+        'test/projection/tables/dump.test.ts': [
+          'pg_dump tells the same of every table before and after its rebuild',
+        ],
+      },
+    },
+    {
+      breaks: 'what cannot be copied keeps a process from starting',
+      edits: [
+        {
+          file: 'packages/core/src/projection/rebuilt/rebuild.ts',
+          find: `if (!isTidemarkError(error, 'TIDEMARK_CANNOT_REBUILD')) throw error`,
+          replace: `if (isTidemarkError(error)) throw error`,
+        },
+      ],
+      tests: {
+        [owned]: [
+          'a projection that cannot be copied does not keep others from starting, says why, and goes on when it can',
+        ],
+      },
+    },
+    {
+      breaks: 'rows that hang on those of a projection go with them',
+      edits: [
+        {
+          file: 'packages/core/src/projection/shadow/exchange-contents.ts',
+          find: 'if (cascades.length === 0) return',
+          replace: 'if (cascades.length >= 0) return',
+        },
+        {
+          file: 'packages/core/src/projection/stored/empty-tables.ts',
+          find: 'await refuseCascades(executor, name, oids)',
+          replace: 'void [refuseCascades, name]',
+        },
+      ],
+      tests: {
+        [owned]: ["rows of the application that hang on a projection's are not deleted with them"],
       },
     },
   ],

@@ -28,8 +28,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/errors/blame.ts',
-          find: `isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||`,
-          replace: `false ||`,
+          find: `['TIDEMARK_EVENT_TOO_NEW', 'reader'],`,
+          replace: `['TIDEMARK_EVENT_TOO_NEW', 'work'],`,
         },
       ],
       tests: {
@@ -128,6 +128,37 @@ export const unreadable: MutantGroup = {
       tests: {
         'test/event/renames.test.ts': [
           'stored events of an old name are read as the new one, by listeners and by every kind of projection',
+        ],
+      },
+    },
+    {
+      breaks: 'what only looks like the trouble of the server is waited for',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: "  if (isOwnToWork(error)) return 'work'\n",
+          replace: '  void isOwnToWork\n',
+        },
+      ],
+      tests: {
+        'test/listener/whose-fault.test.ts': [
+          'what a handler makes up is its own failure, whatever it looks like',
+          'what comes of a session that the handler has altered is its own failure',
+        ],
+      },
+    },
+    {
+      breaks: 'what the server said is not looked for in what the application made of it',
+      edits: [
+        {
+          file: 'packages/core/src/errors/blame.ts',
+          find: 'const failed = toldWithin(error) ?? error',
+          replace: 'const failed = error',
+        },
+      ],
+      tests: {
+        'test/listener/whose-fault.test.ts': [
+          'the server’s trouble is recognised in whatever an application makes of it',
         ],
       },
     },

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import type pg from 'pg'
 
 const definitions = `
@@ -61,25 +60,4 @@ export async function readCatalog(client: pg.Client, schema: string): Promise<st
   const { rows } = await client.query<{ line: string }>(definitions, [schema])
   await client.query(`SELECT set_config('search_path', $1, false)`, [path[0]?.path])
   return rows.map(({ line }) => line)
-}
-
-/** The major version of the pg_dump that is installed; zero: none is. */
-const dumpVersion = ((): number => {
-  try {
-    const answer = execFileSync('pg_dump', ['--version'], { encoding: 'utf8' })
-    return Number(/ (\d+)/u.exec(answer)?.[1])
-  } catch {
-    return 0
-  }
-})()
-
-/** The same as `pg_dump` tells it; undefined where there is none, or none for this server. */
-export function dumpSchema(url: string, schema: string, server: number): string | undefined {
-  if (dumpVersion < server) return undefined
-  const pattern = `"${schema.replaceAll('"', '""')}"`
-  const text = execFileSync('pg_dump', ['--schema-only', '--schema', pattern, url], {
-    encoding: 'utf8',
-  })
-  // A word that each dump draws anew.
-  return text.replaceAll(/^\\(?:un)?restrict .*$/gmu, '')
 }

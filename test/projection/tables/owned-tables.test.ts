@@ -75,6 +75,55 @@ test('nor by another spelling, in another application, or in another install of 
   await (await moved.start(runner)).stop()
 })
 
+test('nor a part of one, what it is a part of, what inherits from it, or a table of Tidemark’s', async () => {
+  await database.query(`
+    create table numbers (id integer, version integer) partition by range (id);
+    create table low partition of numbers for values from (0) to (10) partition by range (id);
+    create table lowest partition of low for values from (0) to (5);
+    create table parent (id integer primary key, version integer);
+    create table heir (own text) inherits (parent)`)
+  const owned = { code: 'TIDEMARK_TABLE_OWNED' }
+  for (const [mine, theirs] of [
+    ['numbers', 'lowest'],
+    ['lowest', 'numbers'],
+    ['parent', 'heir'],
+  ] as const) {
+    await using both = appOn(database, [writes('one', [mine]), writes('two', [theirs])])
+    await expect(both.start(runner)).rejects.toMatchObject(owned)
+  }
+  await using one = appOn(database, [writes('one', ['low'])])
+  await (await one.start(runner)).stop()
+  for (const table of [
+    'numbers',
+    'lowest',
+    `${database.schema}.events`,
+    `${database.schema}.states`,
+  ]) {
+    await using two = appOn(database, [writes('two', [table])])
+    await expect(two.start(runner)).rejects.toMatchObject(owned)
+  }
+})
+
+test('nor when publishers alone run them', async () => {
+  await database.query(numbers('numbers'))
+  const inline = (name: string) =>
+    defineProjection(name, { version: 1, mode: 'inline', tables: ['numbers'] }).on(
+      told,
+      async ({ payload }, { tx }) => tx.query('insert into numbers values ($1, 1)', [payload.id]),
+    )
+  await using one = appOn(database, [inline('one')])
+  await one.publish(told({ id: 1 }))
+  await using two = appOn(database, [inline('two')])
+  await expect(two.publish(told({ id: 2 }))).rejects.toMatchObject({ code: 'TIDEMARK_TABLE_OWNED' })
+  await using three = appOn(database, [writes('three', ['numbers'])])
+  await expect(three.start(runner)).rejects.toMatchObject({ code: 'TIDEMARK_TABLE_OWNED' })
+  await one.publish(told({ id: 3 }))
+  expect((await database.query('select id from numbers order by id')).rows).toEqual([
+    { id: 1 },
+    { id: 3 },
+  ])
+})
+
 test('a table that does not exist is missed at the start', async () => {
   await using app = appOn(database, [writes('one', ['nowhere'])])
   await expect(app.start(runner)).rejects.toMatchObject({
@@ -158,6 +207,15 @@ test("rows of the application that hang on a projection's are not deleted with t
   await database.query(`insert into liked values (3, 'me')`)
   const reset = old.reset({ name: 'one' })
   await expect(reset).rejects.toMatchObject({ code: 'TIDEMARK_CANNOT_RESET' })
+  // Nor does a reset hold up those who write that table, by waiting for one of them.
+  const writer = await database.connect()
+  await writer.query(`begin; insert into liked values (2, 'you')`)
+  await expect(old.reset({ name: 'one' })).rejects.toMatchObject({
+    code: 'TIDEMARK_CANNOT_RESET',
+    message: expect.stringContaining('liked') as string,
+  })
+  await writer.query('rollback')
+  await writer.end()
   await running.stop()
   // Version 2 leaves the third out: its row would go, and take the application's with it.
   const fewer = defineProjection('one', { version: 2, tables: ['numbers'] }).on(

@@ -1,14 +1,13 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
 -- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
--- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
+-- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
 -- migrated by 4 jobs 5eff4b379e5046a5e93b3a26be7ddc146ce8140e0bc13905f7afa8d6d8661da4
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
 -- migrated by 6 job-work e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412
--- migrated by 7 job-story 8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685
+-- migrated by 7 job-story 68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 9019f3dd0ca488959cc179e3709293a662681eb3a5046c6bf3a4a9e303b03068
--- migrated by 10 operations 86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47
 
 BEGIN;
 
@@ -655,9 +654,7 @@ CREATE TABLE "tidemark".processes (
   library      text        NOT NULL,
   definitions  jsonb       NOT NULL DEFAULT '{}',
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
-  vitals       jsonb
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------
@@ -709,7 +706,7 @@ CREATE TABLE "tidemark".snapshots (
   state_meta     jsonb
 ) WITH (fillfactor = 70);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, '5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3');
 
 -- 4 jobs
 -- breaking: no
@@ -1865,8 +1862,11 @@ INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6,
 CREATE FUNCTION "tidemark".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
+  -- The process that runs it, or did until now.
+  ran        uuid := NEW.process;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
+    ran := coalesce(ran, OLD.process);
     transition := CASE
       WHEN NEW.status = 'running' THEN 'started'
       WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
@@ -1882,7 +1882,8 @@ BEGIN
     VALUES ('job.' || transition, 1, NEW.id::text,
       jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
         'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
+        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
       coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
   END IF;
   RETURN NULL;
@@ -1956,7 +1957,7 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4');
 
 -- 8 states
 -- breaking: no
@@ -2257,54 +2258,6 @@ $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-counts', false, '9019f3dd0ca488959cc179e3709293a662681eb3a5046c6bf3a4a9e303b03068');
 
--- 10 operations
--- breaking: no
---
--- What is kept for those who look after the system: who steered what, and how things stood.
-
--- Every action by which somebody changed something from outside, through HTTP, the console or the command line. A row
--- is written before the action and completed after it: one without an outcome is under way, or its process has died.
--- Workers delete what is old; there are never many more than 100,000 rows.
-CREATE TABLE "tidemark".audit (
-  id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-  at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-  -- By which way it came: http, console or cli.
-  via      text        NOT NULL,
-  -- Who did it, as that way knows it; and as which user of the database, which nobody can choose.
-  by       text        NOT NULL,
-  db_user  text        NOT NULL DEFAULT session_user,
-  action   text        NOT NULL,
-  -- What it is about, when that has a name.
-  kind     text,
-  name     text,
-  -- What was asked for beside that, without payloads.
-  asked    jsonb       NOT NULL DEFAULT '{}',
-  outcome  text        CHECK (outcome IN ('done', 'refused', 'failed')),
-  -- The code of the error.
-  code     text,
-  -- Of what came of it: ids and numbers.
-  result   jsonb       NOT NULL DEFAULT '{}',
-  ended_at timestamptz
-);
-
--- How things stood, minute by minute. The first worker whose maintenance comes to a minute writes it; what is older than
--- a day is deleted: there are 1,440 rows.
-CREATE TABLE "tidemark".samples (
-  at            timestamptz PRIMARY KEY,
-  last_sequence bigint      NOT NULL,
-  -- The sum of what listeners have come past: its growth is what they handle, all together.
-  handled       bigint      NOT NULL,
-  -- Of the listener that is furthest behind.
-  lag_seconds   float8      NOT NULL,
-  dead_letters  integer     NOT NULL,
-  processes     integer     NOT NULL,
-  queued        bigint      NOT NULL,
-  running       bigint      NOT NULL,
-  failed        bigint      NOT NULL
-);
-
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (10, 'operations', false, '86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47');
-
 COMMIT;
 
 
@@ -2340,38 +2293,43 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('e31f9090-07a2-46b1-a752-609d95dd9032', 'true', '2026-11-28 20:28:04.060669+00');
+('560f87da-055b-4169-a201-de08ebaf45e8', 'true', '2026-11-28 20:28:55.786184+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 20:28:04.042725+00', '790', '1', 'd60d2d44-37ad-4ace-bff7-dd3353bfd23e', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 20:28:04.213489+00', '794', '2', '8cb5a25b-84fe-4743-986a-65d743d0919a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 20:28:04.684506+00', '803', '3', 'd907ad18-548b-43cc-8567-386f24750c12', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 20:28:04.730055+00', '810', NULL, '97de8711-7009-4654-bfb0-160be2b16efe', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 20:28:04.852634+00', '816', NULL, '49d549dc-1f6e-4e43-afc9-e0dbbf14cc34', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 20:28:05.06635+00', '825', NULL, '2b962925-6b01-4b31-9a57-d7c360ebd3a6', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 20:28:06.270508+00', '846', NULL, 'c8a17186-dbf6-42ab-9321-e6b6c03f5f20', '1', 'job.failed', NULL, '01a223d7-f714-7000-ba23-bbddaea8d7bb', E'{"job": "01a223d7-f714-7000-ba23-bbddaea8d7bb", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "attempt": 1, "triggeredBy": "system"}', NULL, '01a223d7-f714-7000-ba23-bbddaea8d7bb', '01a223d7-f714-7000-ba23-bbddaea8d7bb', NULL, NULL, NULL);
+('1', '2026-11-28 20:28:55.862175+00', '788', '1', 'f8b78358-7b5e-492c-8d99-080a9f1f6abc', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 20:28:56.387998+00', '795', '2', '5f8e9b66-ff9e-4afa-862c-88c38698c642', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 20:28:57.792102+00', '808', '3', '61c9375a-6924-4bf9-abf3-48274922c08c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 20:28:58.274954+00', '815', NULL, '5e9d1ebb-a7eb-4d52-a398-ebe6268ba108', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 20:28:58.945835+00', '823', NULL, '87ce8aae-935c-40aa-b1d4-74d84e782edf', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 20:28:59.82697+00', '832', NULL, '55aec745-8994-4814-98c1-cb9ad066e60c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 20:29:00.765545+00', '846', NULL, '618ed5c1-2e1c-4e81-a56a-c8d127e849b3', '1', 'job.failed', NULL, '01a223d8-cc54-7000-a075-a5893625875e', E'{"job": "01a223d8-cc54-7000-a075-a5893625875e", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "560f87da-055b-4169-a201-de08ebaf45e8", "createdAt": "2026-11-28T20:29:00.374378+00:00", "triggeredBy": "system"}', NULL, '01a223d8-cc54-7000-a075-a5893625875e', '01a223d8-cc54-7000-a075-a5893625875e', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '4', '816:816:', NULL, NULL, NULL, '2026-11-28 20:28:04.868124+00');
+('1', '0', '1', '795:799:795,796', NULL, NULL, NULL, '2026-11-28 20:28:56.862546+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 20:28:04.728826+00');
+('order b', '4', '2026-11-28 20:28:58.263161+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('bffddd83-141e-45b5-ab6b-3ccbc08a8aeb', 'true');
+('4366b7d8-a548-4858-a5aa-27802b87bdea', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_count_changes;
+INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('retired', 'queued', '1');
+ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 20:28:07.851123+00');
+('true', '2026-11-28 20:29:04.76085+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_counts;
@@ -2381,55 +2339,49 @@ INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VAL
 ('invoice', 'scheduled', '1'),
 ('later', 'paused', '1'),
 ('later', 'scheduled', '1'),
-('report', 'completed', '1'),
-('retired', 'queued', '1');
+('report', 'completed', '1');
 ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('e31f9090-07a2-46b1-a752-609d95dd9032', 'true');
+('560f87da-055b-4169-a201-de08ebaf45e8', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '861:861:', '2026-11-28 20:28:08.740735+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '874:874:', '2026-11-28 20:29:05.619259+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f6a4-7000-93c9-ae71182cb104', '2026-11-28 20:28:05.71457+00', '2026-11-28 20:28:05.714446+00', '2026-11-28 20:28:05.774703+00', '2026-11-28 20:28:06.112214+00', '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "2081a77a-f4bb-49b1-bbe0-1e2c2ddee42a", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a223d7-f714-7000-ba23-bbddaea8d7bb', '2026-11-28 20:28:05.784399+00', '2026-11-28 20:28:05.784162+00', '2026-11-28 20:28:06.143093+00', '2026-11-28 20:28:06.235544+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a223d7-f767-7000-ab60-519888f8f56d', '2026-11-28 20:28:05.882705+00', 'infinity', '2026-11-28 20:28:06.143306+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a223d7-f860-7000-a54f-6ca93a4479b6', '2026-11-28 20:28:06.11676+00', '2026-11-28 20:28:06.116675+00', '2026-11-28 20:28:06.143328+00', NULL, '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223d7-f929-7000-aba6-2bcb491710c1', '2026-11-28 20:28:06.316029+00', '2026-11-28 20:28:06.315929+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223d7-f956-7000-b861-165d16ffe44b', '2026-11-28 20:28:06.368676+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223d7-f965-7000-969e-facd9c84cc47', '2026-11-28 20:28:06.37802+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('e7ebb037-b036-45e7-9ddb-49c054998cdc', '2026-11-28 20:28:06.474145+00', '2026-11-28 20:28:06.439726+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a223d8-cbf0-7000-adc0-0d11888272e2', '2026-11-28 20:29:00.320646+00', '2026-11-28 20:29:00.320368+00', '2026-11-28 20:29:00.427037+00', '2026-11-28 20:29:00.931488+00', '1', '560f87da-055b-4169-a201-de08ebaf45e8', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "6977f087-b7e6-4674-ab36-cabfcfd376de", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a223d8-cc54-7000-a075-a5893625875e', '2026-11-28 20:29:00.374378+00', '2026-11-28 20:29:00.374268+00', '2026-11-28 20:29:00.433873+00', '2026-11-28 20:29:00.741973+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a223d8-ccc8-7000-9626-5f8ca2fe4551', '2026-11-28 20:29:00.49291+00', 'infinity', '2026-11-28 20:29:01.538067+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a223d8-d06e-7000-a2ec-f2be6517a38e', '2026-11-28 20:29:01.446505+00', '2026-11-28 20:29:01.446264+00', '2026-11-28 20:29:01.538278+00', NULL, '1', '560f87da-055b-4169-a201-de08ebaf45e8', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d8-d4fb-7000-ab56-1130a03f61fc', '2026-11-28 20:29:02.612655+00', '2026-11-28 20:29:02.612434+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d8-d625-7000-8126-6262f431e2d0', '2026-11-28 20:29:02.952296+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223d8-d718-7000-87c9-5549a6946928', '2026-11-28 20:29:03.129544+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('0c72fe45-f62c-430d-9915-cb26148ac83b', '2026-11-28 20:29:03.776275+00', '2026-11-28 20:29:03.708594+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'type', NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:03.310418+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:03.370946+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:05.444255+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:03.470417+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 20:28:03.481835+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:03.534741+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:53.149868+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:53.339539+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:29:00.110674+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:53.817374+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 20:28:53.930171+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:28:54.440063+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
-INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('e31f9090-07a2-46b1-a752-609d95dd9032', 'host', '13687', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 20:28:03.67145+00', '2026-11-28 20:28:06.834888+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 36840872, "loopDelay": 225, "clockAhead": 28, "loopDelayMax": 225, "residentBytes": 153763840}');
+INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
+('560f87da-055b-4169-a201-de08ebaf45e8', 'host', '14652', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 20:28:54.855616+00', '2026-11-28 20:29:04.420521+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
-ALTER TABLE tidemark.samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.samples;
-INSERT INTO tidemark.samples (at, last_sequence, handled, lag_seconds, dead_letters, processes, queued, running, failed) OVERRIDING SYSTEM VALUE VALUES
-('2026-11-28 20:28:00+00', '6', '28', '1.332347', '1', '1', '0', '3', '0');
-ALTER TABLE tidemark.samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'b53e4303-f8e4-4d6a-9217-b8b49c112ee3', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 20:28:03.849137+00');
+('yearly', 'ef07993d-f7ac-4ce1-ab1c-dcbd6d534dc2', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 20:28:55.559517+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2444,49 +2396,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', '2026-11-28 20:28:08.840862+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:28:06.562071+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 20:28:05.345831+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 20:28:05.444062+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 20:28:05.444062+00'),
-('letters', '1', '0', '7', '0', '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', '2026-11-28 20:28:08.84089+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:28:06.562107+00'),
-('orders', '1', '0', '7', '0', '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', '2026-11-28 20:28:08.840896+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:28:06.562117+00'),
-('turnover', '1', '0', '7', '0', '1', 'e31f9090-07a2-46b1-a752-609d95dd9032', '2026-11-28 20:28:08.840899+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 20:28:06.562127+00');
+('by-order', '1', '0', '7', '0', '1', '560f87da-055b-4169-a201-de08ebaf45e8', '2026-11-28 20:29:06.441837+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:29:02.300107+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 20:28:59.967221+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 20:29:00.110541+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 20:29:00.110541+00'),
+('letters', '1', '0', '7', '0', '1', '560f87da-055b-4169-a201-de08ebaf45e8', '2026-11-28 20:29:06.44186+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:29:02.606883+00'),
+('orders', '1', '0', '7', '0', '1', '560f87da-055b-4169-a201-de08ebaf45e8', '2026-11-28 20:29:06.441864+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:29:02.606946+00'),
+('turnover', '1', '0', '7', '0', '1', '560f87da-055b-4169-a201-de08ebaf45e8', '2026-11-28 20:29:06.441868+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 20:29:02.286769+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '49d549dc-1f6e-4e43-afc9-e0dbbf14cc34', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 20:28:05.409376+00', '2026-11-28 20:28:05.409376+00');
+('letters', '1', '5', 'shop.placed', '87ce8aae-935c-40aa-b1d4-74d84e782edf', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 20:29:00.236961+00', '2026-11-28 20:29:00.236961+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f714-7000-ba23-bbddaea8d7bb', '1', '1', 'failed', 'e31f9090-07a2-46b1-a752-609d95dd9032', 'system', '2026-11-28 20:28:06.143093+00', '2026-11-28 20:28:06.252613+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a223d7-f767-7000-ab60-519888f8f56d', '1', '1', 'suspended', 'e31f9090-07a2-46b1-a752-609d95dd9032', 'system', '2026-11-28 20:28:06.143306+00', '2026-11-28 20:28:06.497396+00', NULL);
+('01a223d8-cc54-7000-a075-a5893625875e', '1', '1', 'failed', '560f87da-055b-4169-a201-de08ebaf45e8', 'system', '2026-11-28 20:29:00.433873+00', '2026-11-28 20:29:00.742848+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a223d8-ccc8-7000-9626-5f8ca2fe4551', '1', '1', 'suspended', '560f87da-055b-4169-a201-de08ebaf45e8', 'system', '2026-11-28 20:29:01.538067+00', '2026-11-28 20:29:03.389745+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a223d7-f860-7000-a54f-6ca93a4479b6', '1', '2026-11-28 20:28:06.312+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a223d8-d06e-7000-a2ec-f2be6517a38e', '1', '2026-11-28 20:29:02.527+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f6a4-7000-93c9-ae71182cb104', '2081a77a-f4bb-49b1-bbe0-1e2c2ddee42a', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a223d8-cbf0-7000-adc0-0d11888272e2', '6977f087-b7e6-4674-ab36-cabfcfd376de', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f860-7000-a54f-6ca93a4479b6', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 20:28:06.211072+00', NULL, '2026-11-28 20:28:06.267962+00');
+('01a223d8-d06e-7000-a2ec-f2be6517a38e', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 20:29:02.081169+00', NULL, '2026-11-28 20:29:02.391826+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f767-7000-ab60-519888f8f56d', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 20:28:06.191+00', '2026-11-28 20:28:06.212931+00'),
-('01a223d7-f767-7000-ab60-519888f8f56d', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 20:28:06.369241+00', NULL);
+('01a223d8-ccc8-7000-9626-5f8ca2fe4551', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 20:29:01.922+00', '2026-11-28 20:29:02.092909+00'),
+('01a223d8-ccc8-7000-9626-5f8ca2fe4551', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 20:29:02.707229+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a223d7-f767-7000-ab60-519888f8f56d', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '858');
+('01a223d8-ccc8-7000-9626-5f8ca2fe4551', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '873');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -1,4 +1,4 @@
-import type { JobStatus, JobView } from 'tidemark'
+import type { JobLogLine, JobStatus, JobView } from 'tidemark'
 import { cell, count, toJson, type Column, type Output } from './output.ts'
 
 /** How jobs are shown in a table. */
@@ -56,4 +56,9 @@ export function progressText(progress: unknown): string | null {
 export function millisecondsText(ms: number | null): string | null {
   if (ms === null) return null
   return ms < 1000 ? `${Math.round(ms)} ms` : `${count(Math.round(ms / 100) / 10)} s`
+}
+
+/** What a job has logged, as a line. */
+export function logLine({ at, level, message, fields }: JobLogLine): string {
+  return cell(`${at.toISOString()} ${level.padEnd(5)} ${message} ${toJson(fields)}`)
 }

@@ -61,7 +61,7 @@ export class DevScreen implements Disposable {
     try {
       text = devText(this.#output, this.#options.url, await this.#options.look())
     } catch (error) {
-      text = `${this.#options.url}: ${(error as Error).message.split('\n')[0]}`
+      text = `${this.#options.url}\n${reasonOf(error)}`
     }
     if (this.#timer === undefined) return
     this.#shown = `\n${text}`
@@ -123,6 +123,12 @@ function devText(output: Output, url: string, { listeners, jobs, errors }: DevVi
     `${dim('jobs')}  ${jobsText(jobs)}`,
     ...errors.map(({ what, message }) => `${red('error')} ${cell(`${what}: ${message}`)}`),
   ].join('\n')
+}
+
+/** Why there is nothing to show: before the first worker has migrated there are no tables. */
+function reasonOf(error: unknown): string {
+  const { code, message } = error as { readonly code?: unknown; readonly message: string }
+  return code === 'TIDEMARK_MIGRATION_REQUIRED' ? 'no tables yet' : cell(message.split('\n')[0])
 }
 
 function jobsText(jobs: readonly JobCount[]): string {

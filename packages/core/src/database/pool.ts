@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { toldByServer } from '../errors/origin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
@@ -115,25 +116,25 @@ export class Database implements PreparingExecutor {
 
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
   connect(): Promise<pg.PoolClient> {
-    return this.#pool.connect()
+    return noted(this.#pool.connect())
   }
 
   query(text: string, values: unknown[] = []): Promise<QueryResult> {
-    return explained(this.#pool.query({ text, values, types: ownTypes }), text)
+    return explained(this.ask({ text, values, types: ownTypes }), text)
   }
 
   ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return this.#pool.query(config)
+    return noted(this.#pool.query(config))
   }
 
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
     const { name, text } = statement
     const query = { text, values, types: ownTypes }
-    return this.#pool.query(this.prepares ? { name, ...query } : query)
+    return this.ask(this.prepares ? { name, ...query } : query)
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
-    const { rows } = await this.#pool.query(textRows(statement, values, this.prepares))
+    const { rows } = await noted(this.#pool.query(textRows(statement, values, this.prepares)))
     return rows
   }
 
@@ -208,6 +209,15 @@ class OwnPool implements ConnectionPool {
 
   async end(): Promise<void> {
     await this.#pool.end()
+  }
+}
+
+/** What it fails with is what the server said, or that there is none. */
+async function noted<Answer>(answer: Promise<Answer>): Promise<Answer> {
+  try {
+    return await answer
+  } catch (error) {
+    throw toldByServer(error)
   }
 }
 

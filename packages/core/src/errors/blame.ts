@@ -1,3 +1,5 @@
+import { textField } from './foreign-value.ts'
+import { causesOf, isOwnToWork, ownToWork, toldWithin } from './origin.ts'
 import { errorCodeOf, isConnectionError, isStalePlan } from './postgres-error.ts'
 import { isTidemarkError } from './tidemark-error.ts'
 
@@ -31,49 +33,86 @@ export const serverTroubles: Readonly<Record<string, string>> = {
   F0000: 'an error in the configuration of the server',
 }
 
-const ofOthers = new WeakSet<object>()
-
-/**
- * Says of an error that looks like that of a lost connection (a `fetch` in a handler fails with ECONNRESET, too) that the
- * database's connection was well: then it is the work's.
- */
-export function connectionWasWell(error: unknown): void {
-  if (typeof error === 'object' && error !== null) ofOthers.add(error)
-}
+// What comes of a search path, a role, a mode or a limit that the handler has set in its transaction.
+const ofSession = new Set([
+  '25006',
+  '55P03',
+  '57014',
+  '3F000',
+  '42P01',
+  '42703',
+  '42883',
+  '42704',
+  '42501',
+])
 
 const conflicts = new Set(['40001', '40P01'])
 
+/**
+ * Judges what a handler threw: unless it is what a connection of Tidemark's failed with, in whatever wrapping, it is the
+ * work's, also where it looks like the trouble of a server.
+ *
+ * @param wasTold - whether a statement of its transaction failed in the same way: some ORMs keep of an error only its code.
+ */
+export function judgeThrown(error: unknown, wasTold: boolean): void {
+  if (wasTold || toldWithin(error) !== undefined) return
+  // What is thrown through a handler by Tidemark's own functions says itself what it is.
+  if (!causesOf(error).some((cause) => isTidemarkError(cause))) ownToWork(error)
+}
+
+/** Runs the application's code, which asks no server: whatever it throws is the work's. */
+export function inWork<T>(code: () => T): T {
+  try {
+    return code()
+  } catch (error) {
+    judgeThrown(error, false)
+    throw error
+  }
+}
+
+/** Judges what a transaction failed with whose handler had changed its session: what comes of that is the work's. */
+export function judgeAltered(error: unknown): void {
+  if (ofSession.has(errorCodeOf(toldWithin(error) ?? error) ?? '')) ownToWork(error)
+}
+
 /** Whose fault a failure is. Never throws. */
 export function blameOf(error: unknown): Blame {
-  // What aborted the transaction is the reason, not that it was aborted.
-  if (isTidemarkError(error, 'TIDEMARK_TRANSACTION_ABORTED') && error.cause !== undefined) {
-    return blameOf(error.cause)
+  if (isOwnToWork(error)) return 'work'
+  const ours = causesOf(error).find((cause) => isTidemarkError(cause))
+  if (isTidemarkError(ours)) {
+    // What aborted the transaction is the reason, not that it was aborted.
+    const isReason = ours.code !== 'TIDEMARK_TRANSACTION_ABORTED' || ours.cause === undefined
+    return isReason ? (ownBlames.get(ours.code) ?? 'work') : blameOf(ours.cause)
   }
-  if (
-    isTidemarkError(error, 'TIDEMARK_BROKER_UNAVAILABLE') ||
-    isTidemarkError(error, 'TIDEMARK_RELAY_OUTRUN')
-  ) {
-    return 'broker'
-  }
-  if (
-    isTidemarkError(error, 'TIDEMARK_EVENT_TOO_NEW') ||
-    isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
-  ) {
-    return 'reader'
-  }
-  if (isTidemarkError(error, 'TIDEMARK_NO_CONNECTION')) return 'server'
-  // A table or function that is not there (yet).
-  if (isTidemarkError(error, 'TIDEMARK_MIGRATION_REQUIRED')) return 'server'
-  const code = errorCodeOf(error)
-  if (conflicts.has(code ?? '') || isStalePlan(error)) return 'conflict'
-  if (isServersTrouble(code, error)) return 'server'
-  if (!isConnectionError(error)) return 'work'
-  return ofOthers.has(error as object) ? 'work' : 'connection'
+  const failed = toldWithin(error) ?? error
+  const code = errorCodeOf(failed)
+  if (conflicts.has(code ?? '') || isStalePlan(failed)) return 'conflict'
+  if (isServersTrouble(code, failed)) return 'server'
+  return isConnectionError(failed) ? 'connection' : 'work'
 }
+
+const ownBlames: ReadonlyMap<string, Blame> = new Map([
+  ['TIDEMARK_BROKER_UNAVAILABLE', 'broker'],
+  ['TIDEMARK_RELAY_OUTRUN', 'broker'],
+  ['TIDEMARK_EVENT_TOO_NEW', 'reader'],
+  ['TIDEMARK_PROJECTION_TOO_NEW', 'reader'],
+  ['TIDEMARK_NO_CONNECTION', 'server'],
+  // A table or function that is not there (yet).
+  ['TIDEMARK_MIGRATION_REQUIRED', 'server'],
+])
 
 function isServersTrouble(code: string | undefined, error: unknown): boolean {
   if (code?.length !== 5) return false
-  // A statement that is too slow for statement_timeout is the statement's own fault.
-  if (code === '57014') return /user request/u.test((error as Error).message)
+  if (code === '57014') return isCancelled(error)
   return code in serverTroubles || code.slice(0, 2) in serverTroubles
+}
+
+/**
+ * Whether somebody cancelled the statement. One that is too slow for statement_timeout, and a COPY that nobody feeds, are
+ * at fault themselves; what is said of them is in the language of the server.
+ */
+function isCancelled(error: unknown): boolean {
+  const where = textField(error, 'routine') ?? 'ProcessInterrupts'
+  const message = textField(error, 'message') ?? ''
+  return where === 'ProcessInterrupts' && !/statement timeout/u.test(message)
 }

@@ -20,6 +20,14 @@ export function rejectUnknownOptions(
   options: object,
   known: readonly string[],
 ): void {
+  const given: unknown = options
+  if (typeof given !== 'object' || given === null) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `${where}: the options are ${shown(given)}, not an object`,
+      { hint: `Its options are ${known.join(', ')}.` },
+    )
+  }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const meant = closest(key, known)

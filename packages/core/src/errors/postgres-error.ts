@@ -1,23 +1,10 @@
-import { field, textField } from './foreign-value.ts'
-
-// Where ORMs keep the driver's error: Drizzle, MikroORM; Sequelize; TypeORM.
-const wrappings = ['cause', 'parent', 'original', 'driverError'] as const
-const deepest = 8
+import { textField } from './foreign-value.ts'
+import { causesOf } from './origin.ts'
 
 /** The driver's error, of which an ORM may have made one of its own without a code. */
 function driverErrorOf(error: unknown): unknown {
-  let inner = error
-  for (let depth = 0; depth < deepest; depth++) {
-    if (typeof inner !== 'object' || inner === null) return error
-    const wrapper = inner
-    if (textField(wrapper, 'code') !== undefined) return wrapper
-    const wrapped = wrappings
-      .map((name) => field(wrapper, name))
-      .find((value) => typeof value === 'object' && value !== null)
-    if (wrapped === undefined) return wrapper
-    inner = wrapped
-  }
-  return error
+  const causes = causesOf(error)
+  return causes.find((cause) => textField(cause, 'code') !== undefined) ?? causes.at(-1) ?? error
 }
 
 // Prisma has codes of its own: a write conflict or deadlock, a server that cannot be reached, a closed connection.
@@ -69,7 +56,13 @@ export function isConnectionError(error: unknown): boolean {
 export function isStalePlan(error: unknown): boolean {
   const code = errorCodeOf(error)
   if (code === '26000') return true
-  return code === '0A000' && /cached plan/u.test(textField(driverErrorOf(error), 'message') ?? '')
+  if (code !== '0A000') return false
+  const driverError = driverErrorOf(error)
+  // The message is in the language of the server.
+  return (
+    textField(driverError, 'routine') === 'RevalidateCachedQuery' ||
+    /cached plan/u.test(textField(driverError, 'message') ?? '')
+  )
 }
 
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */

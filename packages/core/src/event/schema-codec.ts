@@ -71,6 +71,21 @@ export function checkBySchema(
   return { value, encoded }
 }
 
+/**
+ * A value that a schema has read, as it is stored: what codecs made of it is encoded again.
+ *
+ * @param schema - undefined: nobody knows it, and the value is what was stored.
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE, and what a codec throws.
+ */
+export function encodeRead(
+  what: string,
+  schema: z.ZodType | undefined,
+  value: unknown,
+): EncodedValue {
+  const codec = schema !== undefined && shapeOf(schema) === 'codec'
+  return encodeValue(what, codec ? z.encode(schema, value) : value)
+}
+
 function tryEncode(what: string, value: unknown): EncodedValue | TidemarkError {
   try {
     return encodeValue(what, value)

@@ -1,5 +1,7 @@
-import { encodeValue } from '../event/codec.ts'
+import { encodeMetadata } from '../event/codec.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
+import type { EventRegistry } from '../event/registry.ts'
+import { encodeRead } from '../event/schema-codec.ts'
 import type { EventSequence } from '../event/sequence.ts'
 
 /** An event on its way from one outbox to another: what a relay sends and an intake appends. */
@@ -34,13 +36,19 @@ export interface OutgoingMessage extends RelayedMessage {
   readonly event: RecordedEvent
 }
 
-/** What a relay sends of an event. */
+/**
+ * What a relay sends of an event: as the outbox would store it.
+ *
+ * @param registry - the definitions that the event was decoded by.
+ */
 export function messageOf(
   event: RecordedEvent,
+  registry: EventRegistry,
   install: string,
   previous: EventSequence,
 ): OutgoingMessage {
-  const { json, meta } = encodeValue(`the payload of ${event.type}`, event.payload)
+  const { schema } = registry.get(event.type) ?? {}
+  const { json, meta } = encodeRead(`the payload of ${event.type}`, schema, event.payload)
   const { metadata } = event
   return {
     event,
@@ -59,7 +67,7 @@ export function messageOf(
     causationId: event.causationId,
     traceparent: event.traceparent,
     tracestate: event.tracestate,
-    metadata: Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata),
+    metadata: Object.keys(metadata).length === 0 ? null : encodeMetadata(metadata),
     recordedAt: event.recordedAt,
   }
 }

@@ -154,7 +154,7 @@ export class RelayHandling implements Handling {
     for (const event of events) {
       // It is there already: it was stored, and the cursor was not written.
       if (event.sequence <= writing.sequence) continue
-      messages.push(messageOf(event, install, previous))
+      messages.push(messageOf(event, this.#environment.registry, install, previous))
       previous = event.sequence
     }
     if (messages.length === 0) return

@@ -150,7 +150,7 @@ function expectedMessages(
         const read = await readPage(database, schema, { after, upTo, limit: batch, types })
         page = read.events
           .filter(({ sequence }) => !leftOut?.has(sequence))
-          .map((event) => messageOf(event.decode(registry), install, sequenceZero))
+          .map((event) => messageOf(event.decode(registry), registry, install, sequenceZero))
         after = read.full ? (read.events.at(-1)?.sequence ?? upTo) : upTo
       }
       return page.shift()

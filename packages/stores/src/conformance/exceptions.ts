@@ -5,7 +5,10 @@ import type { PromiseName } from './promises.ts'
  * promises.
  */
 export const exceptions: Readonly<
-  Record<'memory' | 'postgres' | 'redis' | 's3', Readonly<Partial<Record<PromiseName, string>>>>
+  Record<
+    'memory' | 'postgres' | 'redis' | 's3' | 'service',
+    Readonly<Partial<Record<PromiseName, string>>>
+  >
 > = {
   memory: {
     killed: 'it ends with its process',
@@ -17,5 +20,11 @@ export const exceptions: Readonly<
   redis: {},
   s3: {
     watch: 'nobody is told of a change of an object',
+  },
+  // The state service, as its client sees it: what its backend keeps.
+  service: {
+    large: 'what counts is the line of a request, 1 MiB, and a client says so',
+    watch: 'the protocol answers, and tells nothing by itself',
+    sweep: 'the service sweeps by itself',
   },
 }

@@ -6,7 +6,7 @@ import type { StoreOptions } from '../opened/open-store.ts'
 export interface ConformanceSubject {
   /** A store with a client of its own; all of them on the same states. */
   readonly open: (options?: StoreOptions) => StateStore
-  /** The same without checks and codecs, to repeat a write. Without it, `lost-answer` is left out. */
+  /** The same without checks and codecs, for its limit. Without it, leave `large` out. */
   readonly backend?: () => StateBackend
   /** Kills the server as a crash would. Without it, `killed` and `down` are left out. */
   readonly kill?: () => Promise<void>

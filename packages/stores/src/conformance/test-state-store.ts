@@ -26,7 +26,6 @@ const checks = { ...concurrencyChecks, ...valueChecks, ...findingChecks, ...outa
  * const store = memoryStore()
  * testStateStore('mine', () => ({ open: () => store }), {
  *   without: {
- *     'lost-answer': 'has no backend to ask twice',
  *     killed: 'has no server',
  *     down: 'has no server',
  *     large: 'is kept here with the default limits only',

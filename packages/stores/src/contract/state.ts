@@ -44,6 +44,11 @@ export interface WriteOptions {
   readonly token?: bigint
   /** The write holds only if this is the state's version. Defaults to any. */
   readonly ifVersion?: number
+  /**
+   * An id of this write alone, a UUID for instance, at most 100 bytes: repeated with it, the write happens once, as long
+   * as nobody else has written in between. Defaults to one of its own.
+   */
+  readonly writeId?: string
 }
 
 /** What is to be found. Everything that is given must hold. */

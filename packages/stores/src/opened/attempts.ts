@@ -1,6 +1,9 @@
 import { isTidemarkError, TidemarkError } from 'tidemark'
 import type { StateBackend } from '../backend/backend.ts'
 
+/** What is asked. */
+export type Asked = Pick<StateBackend, 'name' | 'isTransient'>
+
 // Between the first repetition and the operation itself, in milliseconds; each further one waits twice as long.
 const firstPause = 20
 
@@ -12,7 +15,7 @@ const firstPause = 20
  * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE.
  */
 export async function attempted<T>(
-  backend: StateBackend,
+  backend: Asked,
   timeout: number,
   ask: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -36,7 +39,7 @@ export async function attempted<T>(
 }
 
 async function askUntil<T>(
-  backend: StateBackend,
+  backend: Asked,
   signal: AbortSignal,
   ask: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
@@ -53,13 +56,13 @@ async function askUntil<T>(
   }
 }
 
-function asUnavailable(backend: StateBackend, error: unknown): TidemarkError {
+function asUnavailable(backend: Asked, error: unknown): TidemarkError {
   if (isTidemarkError(error)) return error
   const reason = error instanceof Error ? error.message : String(error)
   return unavailable(backend, `cannot be used: ${reason}`, error)
 }
 
-function unavailable(backend: StateBackend, what: string, cause?: unknown): TidemarkError {
+function unavailable(backend: Asked, what: string, cause?: unknown): TidemarkError {
   return new TidemarkError('TIDEMARK_STORE_UNAVAILABLE', `the ${backend.name} store ${what}`, {
     details: { backend: backend.name },
     ...(cause === undefined ? {} : { cause }),

@@ -58,11 +58,12 @@ export function requireWhole(
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkWriteOptions(where: string, options: WriteOptions): void {
-  const { token = 0n, ifVersion = 1 } = options
+  const { token = 0n, ifVersion = 1, writeId } = options
   if (typeof token !== 'bigint' || token < 0n || token > mostToken) {
     throw invalid(where, 'token', `must be a bigint from 0n to ${mostToken}n`)
   }
   requireWhole(where, 'ifVersion', ifVersion, 1, Number.MAX_SAFE_INTEGER)
+  if (writeId !== undefined) requireText(where, 'writeId', writeId, mostBytes.label)
 }
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
@@ -75,6 +76,12 @@ export function checkState(where: string, state: Partial<NewState>): void {
   if (status !== null) requireText(where, 'status', status, mostBytes.label)
   if (ttl !== null) requireWhole(where, 'ttl', ttl, 1, longestTtl)
   checkFields(where, fields)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION unless it has a value, which may be undefined. */
+export function requireValue(where: string, state: unknown): void {
+  if (typeof state === 'object' && state !== null && Object.hasOwn(state, 'value')) return
+  throw invalid(where, 'value', 'is missing')
 }
 
 /** A bare `-0` is no other field value than `0`: no backend tells them apart. */

@@ -16,6 +16,7 @@ import type {
 import type { SyncEntry, SyncOptions, SyncReport } from '../contract/sync.ts'
 import type { StateEvent, WatchOptions } from '../contract/watch.ts'
 import { attempted } from './attempts.ts'
+import { inOrderOfKeys, outcomeOf } from './batch.ts'
 import {
   checkFilter,
   checkListOptions,
@@ -24,6 +25,7 @@ import {
   invalid,
   plainFields,
   requireKey,
+  requireValue,
   requireWhole,
 } from './checked.ts'
 import { compare } from './compare.ts'
@@ -120,12 +122,17 @@ class OpenStore<Value> implements StateStore<Value> {
 
   async delete(key: string, options: WriteOptions = {}): Promise<boolean> {
     try {
-      await this.#write('delete', key, {}, options)
+      await this.remove(key, options)
       return true
     } catch (error) {
       if (isTidemarkError(error, 'TIDEMARK_STATE_MISSING')) return false
       throw error
     }
+  }
+
+  /** The same, where one that is not there is an error. */
+  async remove(key: string, options: WriteOptions): Promise<void> {
+    await this.#write('delete', key, {}, options)
   }
 
   async get(key: string): Promise<State<Value> | undefined> {
@@ -145,17 +152,7 @@ class OpenStore<Value> implements StateStore<Value> {
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
     if (writes.length > mostAtOnce) throw invalid('batch', 'writes', `has more than ${mostAtOnce}`)
-    const outcomes: BatchOutcome<Value>[] = []
-    const byKey = Map.groupBy(writes.entries(), ([, { key }]) => key)
-    const queue = byKey.values()
-    const work = async (): Promise<void> => {
-      // Those of one key in their order, one after the other.
-      for (const some of queue) {
-        for (const [index, write] of some) outcomes[index] = await this.#outcome(write)
-      }
-    }
-    await Promise.all(Array.from({ length: concurrency }, work))
-    return outcomes
+    return inOrderOfKeys(writes, concurrency, (write) => outcomeOf(this, write))
   }
 
   async list(options: ListOptions = {}): Promise<StatePage<Value>> {
@@ -211,32 +208,6 @@ class OpenStore<Value> implements StateStore<Value> {
     return attempted(this.#backend, this.#timeout, ask)
   }
 
-  async #outcome(write: BatchWrite<Value>): Promise<BatchOutcome<Value>> {
-    const { key, token, ifVersion } = write
-    const options = {
-      ...(token === undefined ? {} : { token }),
-      ...(ifVersion === undefined ? {} : { ifVersion }),
-    }
-    try {
-      switch (write.op) {
-        case 'create':
-          return { ok: true, state: await this.create(key, write.state, options) }
-        case 'put':
-          return { ok: true, state: await this.put(key, write.state, options) }
-        case 'update':
-          return { ok: true, state: await this.update(key, write.change, options) }
-        case 'delete':
-          await this.#write('delete', key, {}, options)
-          return { ok: true, state: undefined }
-        default:
-          throw invalid('batch', 'op', 'must be create, put, update or delete')
-      }
-    } catch (error) {
-      if (isTidemarkError(error)) return { ok: false, error }
-      throw error
-    }
-  }
-
   async #write(
     op: Write['op'],
     key: string,
@@ -245,12 +216,12 @@ class OpenStore<Value> implements StateStore<Value> {
   ): Promise<StoredState> {
     requireKey(op, key)
     checkState(op, change)
-    rejectUnknownOptions(op, options, ['token', 'ifVersion'])
+    rejectUnknownOptions(op, options, ['token', 'ifVersion', 'writeId'])
     checkWriteOptions(op, options)
     const write: Write = {
       op,
       key,
-      writeId: randomUUID(),
+      writeId: options.writeId ?? randomUUID(),
       token: options.token ?? 0n,
       ifVersion: options.ifVersion,
       body: undefined,
@@ -324,9 +295,4 @@ class OpenStore<Value> implements StateStore<Value> {
       expiresAt: expiresAt === null ? null : new Date(expiresAt),
     }
   }
-}
-
-function requireValue(where: string, state: unknown): void {
-  if (typeof state === 'object' && state !== null && Object.hasOwn(state, 'value')) return
-  throw invalid(where, 'value', 'is missing')
 }

@@ -4,5 +4,5 @@ export {
   type RunHistoryOptions,
   type RunListOptions,
   type RunPage,
-  type RunRecord,
 } from './run-history.ts'
+export type { RunRecord } from './run-record.ts'

@@ -2,32 +2,16 @@ import {
   rejectUnknownOptions,
   runJob,
   stderrLogger,
-  type ErrorDescription,
   type JobResult,
   type Logger,
   type RunJobContext,
   type RunJobOptions,
 } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import type { NewState, State } from '../contract/state.ts'
+import type { State, StateFilter } from '../contract/state.ts'
 import { requireWhole } from '../opened/checked.ts'
-
-/** A run as the history has it. */
-export interface RunRecord {
-  readonly id: string
-  readonly name: string
-  /** `running` also for one whose process has died: nobody has said how it ended. */
-  readonly status: 'running' | 'succeeded' | 'failed'
-  readonly triggeredBy: string
-  readonly startedAt: Date
-  /** Null while it runs. */
-  readonly finishedAt: Date | null
-  /** In milliseconds; null while it runs. */
-  readonly duration: number | null
-  /** What it answered; undefined where that cannot be stored, and the log says why. */
-  readonly output: unknown
-  readonly error: ErrorDescription | null
-}
+import { RunNotes } from './run-notes.ts'
+import { thisNode, type RunRecord } from './run-record.ts'
 
 /** Where the history is kept, and for how long. */
 export interface RunHistoryOptions {
@@ -35,6 +19,11 @@ export interface RunHistoryOptions {
   readonly store: StateStore<RunRecord>
   /** How long a run is kept after its end, in milliseconds. Defaults to 2,592,000,000 (30 days). */
   readonly retention?: number
+  /**
+   * How often a run that goes on says so, in milliseconds: after three times as long without a word it is `lost`. The same
+   * for all processes that share the store. Defaults to 10,000.
+   */
+  readonly heartbeat?: number
   /** Where the runs log, and what could not be stored of them. Defaults to warnings and errors on stderr. */
   readonly logger?: Logger
 }
@@ -44,6 +33,10 @@ export interface RunListOptions {
   readonly name?: string
   readonly status?: RunRecord['status']
   readonly triggeredBy?: string
+  /** Started at or after this time. */
+  readonly startedFrom?: Date
+  /** Started before this time. */
+  readonly startedBefore?: Date
   /** From 1 to 1,000. Defaults to 100. */
   readonly limit?: number
   /** The `next` of the page before. */
@@ -60,8 +53,8 @@ export interface RunPage {
 /** Functions that are run as jobs, and what became of them. */
 export interface RunHistory {
   /**
-   * `runJob`, and the run is in the history from its start to its end. Neither waits for the store before it begins, nor
-   * fails because of it: a run that could not be stored is a warning in the log.
+   * `runJob`, and the run is in the history from its start to its end. It neither waits for the store before it begins, nor
+   * fails because of it: an end that could not be stored is a warning in the log, and stored when the store is back.
    */
   run<T>(
     name: string,
@@ -73,9 +66,6 @@ export interface RunHistory {
   /** @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_STATE_UNREADABLE. */
   list(options?: RunListOptions): Promise<RunPage>
 }
-
-const mostNameBytes = 100
-const mostTriggerBytes = 256
 
 /**
  * Keeps the history of functions that are run as jobs, with a store alone: a small service begins here, and moves to
@@ -95,84 +85,76 @@ const mostTriggerBytes = 256
  * ```
  */
 export function runHistory(options: RunHistoryOptions): RunHistory {
-  rejectUnknownOptions('runHistory', options, ['store', 'retention', 'logger'])
-  const { store, retention = 2_592_000_000, logger = stderrLogger } = options
+  rejectUnknownOptions('runHistory', options, ['store', 'retention', 'heartbeat', 'logger'])
+  const { store, retention = 2_592_000_000, heartbeat = 10_000, logger = stderrLogger } = options
   requireWhole('runHistory', 'retention', retention, 1, 3_162_240_000_000)
+  requireWhole('runHistory', 'heartbeat', heartbeat, 1, 86_400_000)
+  const notes = new RunNotes(store, heartbeat, logger)
+  const lastHeard = (): Date => new Date(Date.now() - 3 * heartbeat)
 
-  /** Whether the run was stored. */
-  async function note(record: RunRecord, ttl: number | null): Promise<boolean> {
-    try {
-      await store.put(record.id, stateOf(record, ttl))
-      return true
-    } catch (error) {
-      const { id, name, status } = record
-      logger.warn({ run: id, name, status, err: error }, `${name}: the run is not in the history`)
-      return false
-    }
+  /** Nobody writes down that a run is lost: it shows in when it was last heard of. */
+  function recordOf({ value, updatedAt }: State<RunRecord>): RunRecord {
+    const lost = value.status === 'running' && updatedAt < lastHeard()
+    return lost ? { ...value, status: 'lost' } : value
+  }
+
+  function byStatus(status: RunRecord['status'] | undefined): StateFilter {
+    if (status === 'lost') return { status: 'running', updatedBefore: lastHeard() }
+    if (status === 'running') return { status, updatedFrom: lastHeard() }
+    return status === undefined ? {} : { status }
   }
 
   return {
     async run(name, work, runOptions = {}) {
       const triggeredBy = runOptions.triggeredBy ?? 'system'
-      let begun: Promise<boolean> = Promise.resolve(true)
+      let begun: Promise<void> = Promise.resolve()
       const result = await runJob(
         name,
         (context) => {
           const blank = { finishedAt: null, duration: null, output: undefined, error: null }
           const { id } = context
-          begun = note(
-            { id, name, status: 'running', triggeredBy, startedAt: new Date(), ...blank },
-            null,
-          )
+          const startedAt = new Date()
+          const beginning = { id, name, triggeredBy, node: thisNode, startedAt, ...blank }
+          begun = notes.begin({ ...beginning, status: 'running' })
           return work(context)
         },
         { logger, ...runOptions },
       )
       const { id, status, startedAt, finishedAt, duration } = result
-      const ended = { id, name, status, triggeredBy, startedAt, finishedAt, duration }
+      const ended = {
+        id,
+        name,
+        status,
+        triggeredBy,
+        node: thisNode,
+        startedAt,
+        finishedAt,
+        duration,
+      }
       // One after the other, or the beginning might overwrite the end.
       await begun
-      if (result.ok) {
-        const stored = await note({ ...ended, output: result.output, error: null }, retention)
-        // How it ended is known also where what it answered cannot be stored.
-        if (!stored) await note({ ...ended, output: undefined, error: null }, retention)
-      } else {
-        await note({ ...ended, output: undefined, error: result.description }, retention)
-      }
+      await notes.end(
+        result.ok
+          ? { ...ended, output: result.output, error: null }
+          : { ...ended, output: undefined, error: result.description },
+        retention,
+      )
       return result
     },
     async get(id) {
-      return (await store.get(id))?.value
+      const state = await store.get(id)
+      return state === undefined ? undefined : recordOf(state)
     },
-    async list({ triggeredBy, ...rest } = {}) {
-      rejectUnknownOptions('list', rest, ['name', 'status', 'limit', 'after'])
+    async list({ triggeredBy, status, startedFrom, startedBefore, ...rest } = {}) {
+      rejectUnknownOptions('list', rest, ['name', 'limit', 'after'])
       const { states, next } = await store.list({
         ...rest,
+        ...byStatus(status),
         ...(triggeredBy === undefined ? {} : { fields: { triggeredBy } }),
+        ...(startedFrom === undefined ? {} : { createdFrom: startedFrom }),
+        ...(startedBefore === undefined ? {} : { createdBefore: startedBefore }),
       })
-      return { runs: states.map(({ value }: State<RunRecord>) => value), next }
+      return { runs: states.map(recordOf), next }
     },
   }
-}
-
-/** Long names and triggers are whole in the record; only filters see their beginning. */
-function stateOf(record: RunRecord, ttl: number | null): NewState<RunRecord> {
-  const { name, status, triggeredBy } = record
-  return {
-    value: record,
-    name: cut(name, mostNameBytes) || null,
-    status,
-    fields: { triggeredBy: cut(triggeredBy, mostTriggerBytes) },
-    ttl,
-  }
-}
-
-function cut(text: string, most: number): string {
-  const whole = Buffer.from(text.toWellFormed().replaceAll('\0', ' '))
-  if (whole.length <= most) return whole.toString()
-  // What is left of a character that was cut is a replacement character, which goes too.
-  return whole
-    .subarray(0, most - 3)
-    .toString()
-    .replace(/\uFFFD$/u, '')
 }

@@ -1,7 +1,9 @@
 import type { AddCommand } from '../../add-command.ts'
 import { addJobCancel } from './cancel.ts'
+import { addJobCounts } from './counts.ts'
 import { addJobDelete } from './delete.ts'
 import { addJobList } from './list.ts'
+import { addJobLogs } from './logs.ts'
 import { addJobPause } from './pause.ts'
 import { addJobResume } from './resume.ts'
 import { addJobRetry } from './retry.ts'
@@ -15,6 +17,8 @@ import { addJobTypes } from './types.ts'
 export const commands: readonly AddCommand[] = [
   addJobList,
   addJobShow,
+  addJobLogs,
+  addJobCounts,
   addJobTypes,
   addJobSpawn,
   addJobRetry,

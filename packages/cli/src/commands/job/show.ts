@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { JobAttempt, JobLogLine } from 'tidemark'
+import type { JobAttempt } from 'tidemark'
 import { uuidArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { followJob } from '../../follow-job.ts'
-import { millisecondsText, progressText, statusText } from '../../output/job-table.ts'
-import { cell, toJson, type Column } from '../../output/output.ts'
+import { logLine, millisecondsText, progressText, statusText } from '../../output/job-table.ts'
+import { toJson, type Column } from '../../output/output.ts'
 
 interface Options {
   readonly follow?: boolean
@@ -70,8 +70,4 @@ export function addJobShow(parent: Command, context: Context): void {
         if (followed?.status === 'rejected') throw followed.reason
       }),
     )
-}
-
-function logLine({ at, level, message, fields }: JobLogLine): string {
-  return cell(`${at.toISOString()} ${level.padEnd(5)} ${message} ${toJson(fields)}`)
 }

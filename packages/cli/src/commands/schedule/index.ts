@@ -3,10 +3,12 @@ import { addScheduleList } from './list.ts'
 import { addSchedulePause } from './pause.ts'
 import { addScheduleResume } from './resume.ts'
 import { addScheduleRun } from './run.ts'
+import { addScheduleShow } from './show.ts'
 
 /** The commands of `tidemark schedule`, in the order of its help. */
 export const commands: readonly AddCommand[] = [
   addScheduleList,
+  addScheduleShow,
   addScheduleRun,
   addSchedulePause,
   addScheduleResume,

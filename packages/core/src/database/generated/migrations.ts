@@ -1871,7 +1871,7 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: '8d132c34b3f099048897581e317807d71b7c77898e2f3dbff64d49694f4c6685',
+    checksum: '68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
@@ -1881,8 +1881,11 @@ END $$;
 CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
+  -- The process that runs it, or did until now.
+  ran        uuid := NEW.process;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
+    ran := coalesce(ran, OLD.process);
     transition := CASE
       WHEN NEW.status = 'running' THEN 'started'
       WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
@@ -1898,7 +1901,8 @@ BEGIN
     VALUES ('job.' || transition, 1, NEW.id::text,
       jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
         'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END),
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
+        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
       coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
   END IF;
   RETURN NULL;

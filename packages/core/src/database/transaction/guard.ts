@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
+import { judgeAltered, judgeThrown } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { dbOn } from '../bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
 import type { Statement } from '../statement.ts'
-import { leavesTraces } from './session-traces.ts'
+import { altersSession, leavesTraces } from './session-traces.ts'
 import { controlError, verdictOn, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
 import { WatchedPromise } from './watched-promise.ts'
@@ -32,6 +33,10 @@ export class Guard {
   #closed = false
   #finished = false
   #traces = false
+  /** Whether it was sent something that changes what its statements mean, and how long they may take. */
+  #altered = false
+  /** Of the handler whose work has begun this one's. */
+  readonly #outer: Guard | undefined = within.getStore()
   #blemish: { readonly error: unknown } | undefined
   #doubt: { readonly error: unknown } | undefined
 
@@ -49,6 +54,13 @@ export class Guard {
       fetch: (statement: Statement, values: unknown[]) => this.#fetch(statement, values),
       ask: (config: pg.QueryConfig) => this.#ask(config),
     })
+  }
+
+  /** The transactions whose handlers the present code is part of, the innermost first. */
+  static *around(): Generator<OpenTransaction> {
+    for (let guard = within.getStore(); guard !== undefined; guard = guard.#outer) {
+      yield guard.#transaction
+    }
   }
 
   /** The application's `db`, bound to the executor; made when it is first used. */
@@ -140,6 +152,12 @@ export class Guard {
     return this.#doubt
   }
 
+  /** Says of what the handler threw, or of what came of it in the transaction, whose fault it is. */
+  judge(error: unknown, thrown: boolean): void {
+    if (thrown) judgeThrown(error, this.#transaction.failedLike(error))
+    if (this.#altered) judgeAltered(error)
+  }
+
   /** Whether what comes after it in the transaction may find another session: other settings, another role. */
   get leavesTraces(): boolean {
     return this.#traces
@@ -183,6 +201,7 @@ export class Guard {
 
   #check(text: string): Verdict {
     const verdict = verdictOn(text)
+    this.#altered ||= altersSession(text)
     if (verdict.prepares > 0 || deallocates.test(text)) this.#transaction.leave('lasting')
     else if (leavesTraces(text)) this.#transaction.leave('some')
     else return this.#permit(verdict)

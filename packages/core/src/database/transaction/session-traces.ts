@@ -13,6 +13,17 @@ const statement =
   /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:set|reset|discard|listen|load|declare|do|call|create|alter)\b/iu
 const hidden = /set_config\b|advisory_lock|\bpg_temp\b|\btemp(?:orary)?\b/iu
 
+/**
+ * Whether a text says itself that it changes what names mean to its session, what its role may do, or how long its
+ * statements may take.
+ */
+export function altersSession(text: string): boolean {
+  return setting.test(text) || configuring.test(text)
+}
+
+const setting = /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:reset|set(?!\s+constraints))\b/iu
+const configuring = /\bset_config\s*\(/iu
+
 // In this order: what is reset is reset by who owns the session. Prepared statements stay: they are Tidemark's.
 const cleaning = [
   'RESET SESSION AUTHORIZATION',

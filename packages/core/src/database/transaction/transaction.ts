@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream'
 import type pg from 'pg'
-import { connectionWasWell } from '../../errors/blame.ts'
+import { toldByServer } from '../../errors/origin.ts'
 import { errorCodeOf, isRetryableConflict, isStalePlan } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DbBinding } from '../bound/db-binding.ts'
@@ -52,6 +52,8 @@ export class OpenTransaction implements PreparingExecutor {
   #traces: 'none' | 'some' | 'lasting' = 'none'
   /** The first statement's error that nobody may have waited for. */
   #failure: unknown
+  /** The codes of all that failed; undefined stands for those without one. */
+  readonly #codes = new Set<string | undefined>()
 
   constructor(client: pg.PoolClient, prepares: boolean, bind?: DbBinding) {
     this.#client = client
@@ -131,8 +133,14 @@ export class OpenTransaction implements PreparingExecutor {
   #note<Result>(answer: Promise<Result>): Promise<Result> {
     answer.catch((error: unknown) => {
       this.#failure ??= error
+      this.#codes.add(errorCodeOf(toldByServer(error)))
     })
     return answer
+  }
+
+  /** Whether one of its statements failed with the code of this error. */
+  failedLike(error: unknown): boolean {
+    return this.#codes.has(errorCodeOf(error))
   }
 
   /** Cuts the connection: the server rolls back, and nothing that comes late can be written. */
@@ -233,8 +241,6 @@ export async function inTransaction<T, L = undefined>(
     // A plan that is older than a change of its table stays with the connection.
     if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
-    // A server that ends a session says so by an SQLSTATE, and a socket that fails tells the client first.
-    if (broken === undefined && errorCodeOf(error)?.length !== 5) connectionWasWell(error)
     // "The transaction is aborted" says nothing; what aborted it does.
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
   } finally {

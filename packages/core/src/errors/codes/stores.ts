@@ -40,4 +40,21 @@ export const storeCodes = {
     remedy:
       'A write that ended so may have happened or not: write again with the same token, or read. Check the address, the credentials and the state of the server.',
   },
+  TIDEMARK_STATE_REQUEST_INVALID: {
+    summary: 'A line that came over the socket of a state service is no request.',
+    example: 'the line has 2097152 bytes, and may have 1048576',
+    remedy:
+      'Send one JSON object a line, as docs/state-service.md says. The connection stays open: the next line is read.',
+  },
+  TIDEMARK_STATE_SOCKET_UNUSABLE: {
+    summary: 'A state service cannot listen on its socket.',
+    example: '/run/tidemark/state.sock is served by another process',
+    remedy:
+      'Stop the other service, or choose another path: in a folder that exists and that this user may write to, of at most 100 bytes.',
+  },
+  TIDEMARK_STATE_SERVICE_FAILED: {
+    summary: 'A state service that was to be started as a child has ended before it was ready.',
+    example: 'the state service ended with exit code 1: /run/none is no folder',
+    remedy: 'The last lines of its log say why. Most often a setting or the backend is wrong.',
+  },
 } as const

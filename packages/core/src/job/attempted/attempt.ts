@@ -6,7 +6,9 @@ import {
 } from '../../database/executor.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
 import { after } from '../../database/timer.ts'
+import { Guard } from '../../database/transaction/guard.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
+import { guardListeners } from '../../errors/guarded-signal.ts'
 import {
   isConnectionError,
   isContentRefused,
@@ -35,6 +37,7 @@ export class Attempt {
   #cutController: AbortController | undefined
   #interruption: Interruption | undefined
   #over = false
+  #aborted = false
   #completed = false
   #commit: PromiseWithResolvers<void> | undefined
   #seemsLost = false
@@ -93,6 +96,7 @@ export class Attempt {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
+      this.guardListeners(this.#controller.signal)
       if (this.#interruption !== undefined && this.#interruption !== 'drain') {
         this.#controller.abort(this.#error(this.#interruption))
       }
@@ -100,7 +104,17 @@ export class Attempt {
     return this.#controller.signal
   }
 
-  /** Rejects when the attempt is cut off. Made when it is first asked for: most jobs end before they wait. */
+  /** Has the errors of listeners, which would end the process, logged; answers the same signal. */
+  guardListeners(signal: AbortSignal): AbortSignal {
+    const { job, definition, environment } = this
+    const { name } = definition
+    return guardListeners(signal, (err) => {
+      const fields = { job: job.id, name, err }
+      environment.logger.error(fields, `a listener of an abort signal of ${name} threw`)
+    })
+  }
+
+  /** Rejects when the attempt is cut off, or over. Made when it is first asked for: most jobs end before they wait. */
   get cut(): Promise<never> {
     if (this.#cut === undefined) {
       this.#cut = Promise.withResolvers<never>()
@@ -108,7 +122,7 @@ export class Attempt {
       const interruption = this.#interruption
       if (interruption !== undefined && cutsOff(interruption)) {
         this.#cut.reject(this.#error(interruption))
-      }
+      } else if (this.#over) this.#cut.reject(this.#error('lost'))
     }
     return this.#cut.promise
   }
@@ -118,9 +132,15 @@ export class Attempt {
     if (this.#cutController === undefined) {
       const controller = new AbortController()
       this.#cutController = controller
+      this.guardListeners(controller.signal)
       this.cut.catch((error: unknown) => controller.abort(error))
     }
     return this.#cutController.signal
+  }
+
+  /** Whether it has ended: nothing of it counts any more. */
+  get over(): boolean {
+    return this.#over
   }
 
   /** Asks the attempt to stop, or cuts it off. What has ended is left alone; a cut is final. */
@@ -158,16 +178,39 @@ export class Attempt {
   requireOutside(id: string): void {
     const step = currentCause.getStore()?.step
     if (step === undefined) return
+    this.#refuseWithin(`${JSON.stringify(id)} waits`, `the step ${JSON.stringify(step)}`)
+  }
+
+  /**
+   * For what ends the attempt: what it is called in would be left half-way.
+   *
+   * @throws TidemarkError TIDEMARK_WAIT_IN_STEP inside of a step or a transaction.
+   */
+  requireOutermost(what: string): void {
+    const step = currentCause.getStore()?.step
+    const within = step === undefined ? 'a transaction' : `the step ${JSON.stringify(step)}`
+    for (const transaction of Guard.around()) {
+      if (this.#transactions.has(transaction))
+        this.#refuseWithin(`${what} ends the attempt`, within)
+    }
+    if (step !== undefined) this.#refuseWithin(`${what} ends the attempt`, within)
+  }
+
+  #refuseWithin(what: string, within: string): never {
     const { name } = this.definition
-    throw new TidemarkError(
-      'TIDEMARK_WAIT_IN_STEP',
-      `${name}: "${id}" waits inside of the step "${step}"`,
-      { details: { job: name, wait: id, step } },
-    )
+    throw new TidemarkError('TIDEMARK_WAIT_IN_STEP', `${name}: ${what} inside of ${within}`, {
+      details: { job: name, within },
+    })
+  }
+
+  /** Whether its code was told that the attempt is over. */
+  get aborted(): boolean {
+    return this.#aborted
   }
 
   /** Lets code that was left behind, such as the losers of a race, see that the attempt is over. */
   abort(): void {
+    this.#aborted = true
     const { name } = this.definition
     const message = `${name} ${this.job.id}: the attempt is over`
     const details = { name, id: this.job.id, reason: 'over' }
@@ -177,6 +220,9 @@ export class Attempt {
   /** Nothing that comes later is written. */
   end(): void {
     this.#over = true
+    if (this.#transactions.size === 0) return
+    // Code that never ends is not waited for: its connection must go back to the pool.
+    this.#cut?.reject(this.#error('lost'))
     for (const transaction of this.#transactions) transaction.destroy('belongs to a job that ended')
   }
 

@@ -1,5 +1,5 @@
 import { after, type Timer } from '../../database/timer.ts'
-import { isConnectionError } from '../../errors/postgres-error.ts'
+import { blameOf } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { Deliveries } from './deliveries.ts'
 import type { JobWait, Suspension } from './suspension.ts'
@@ -135,10 +135,11 @@ export class Branches {
         this.#leave()
       })
     }
-    work(turn).then(
+    begun(work, turn).then(
       (value) => tell(() => resolve(value)),
       (error: unknown) => {
-        if (turn.stored !== true && isConnectionError(error)) this.#breakOff(turn, error)
+        // What looks like it may be the work's own: a service that refuses connections has nothing to do with ours.
+        if (turn.stored !== true && blameOf(error) === 'connection') this.#breakOff(turn, error)
         else tell(() => reject(error))
       },
     )
@@ -311,6 +312,15 @@ export class Branches {
     }
     this.#looking = undefined
     if (this.#waits.size > 0 && this.#state === 'open') this.#look()
+  }
+}
+
+/** Begins some work; what it throws before it first waits is as what it throws later. */
+function begun<T>(work: (turn: Turn) => Promise<T>, turn: Turn): Promise<T> {
+  try {
+    return work(turn)
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

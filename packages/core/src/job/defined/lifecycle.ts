@@ -45,6 +45,12 @@ export interface JobTransitionPayload {
   readonly parent: string | null
   /** What it failed with; null otherwise. */
   readonly error: { readonly name: string; readonly message: string } | null
+  /** Where it stands afterwards. */
+  readonly status: string
+  /** As ISO 8601. */
+  readonly createdAt: string
+  /** The process that runs it, or did until now; null: none. */
+  readonly process: string | null
 }
 
 const payload: z.ZodType<JobTransitionPayload> = z.object({
@@ -55,6 +61,9 @@ const payload: z.ZodType<JobTransitionPayload> = z.object({
   triggeredBy: z.string(),
   parent: z.string().nullable(),
   error: z.looseObject({ name: z.string(), message: z.string() }).nullable(),
+  status: z.string(),
+  createdAt: z.string(),
+  process: z.string().nullable(),
 })
 
 function transition<Name extends JobTransition>(

@@ -26,7 +26,7 @@ export interface JobEventOptions<Definition> extends JobWaitOptions {
 
 /** Which signal a job waits for. */
 export interface JobSignalOptions<T> extends JobWaitOptions {
-  /** What the signal must carry: what does not fit fails the attempt. Defaults to anything. */
+  /** What the signal must carry: what does not fit fails the job, with TIDEMARK_INVALID_INPUT. Defaults to anything. */
   readonly schema?: z.ZodType<T>
 }
 

@@ -1,5 +1,6 @@
 import { after, every } from '../../database/timer.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
+import { guardListeners } from '../../errors/guarded-signal.ts'
 import { rejectUnknownOptions, requireFunction } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
@@ -62,7 +63,10 @@ export async function withLock<T>(
     return { held: false }
   }
   try {
-    const value = await work({ key, token: tenure.token, signal: tenure.signal })
+    const signal = guardListeners(tenure.signal, (err) => {
+      logger.error({ lock: key, err }, `a listener of the signal of the lock "${key}" threw`)
+    })
+    const value = await work({ key, token: tenure.token, signal })
     tenure.requireHeld()
     return { held: true, value }
   } finally {

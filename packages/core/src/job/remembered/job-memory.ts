@@ -9,6 +9,7 @@ import {
   writeVariable,
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
+import { Guard } from '../../database/transaction/guard.ts'
 import { isErrorCode } from '../../errors/codes.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -58,6 +59,8 @@ export class JobMemory {
   readonly #variables = new Map<string, unknown>()
   /** The transactions that something is stored in which later attempts go on from. */
   readonly #uncommitted = new WeakSet<object>()
+  /** Those that hold the row of the state and the variables. */
+  readonly #holding = new WeakSet<object>()
   #state: unknown
   // From the server's clock to that of this process.
   #ahead: number = performance.now() - Date.now()
@@ -145,17 +148,38 @@ export class JobMemory {
     else this.#uncommitted.add(executor)
   }
 
+  /**
+   * A transaction would wait for itself, which nobody else could find out.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_EXECUTOR.
+   */
+  #requireFree(what: string): void {
+    for (const transaction of Guard.around()) {
+      if (!this.#holding.has(transaction)) continue
+      throw new TidemarkError(
+        'TIDEMARK_INVALID_EXECUTOR',
+        `${this.#attempt.definition.name}: ${what} would wait for the transaction that it is set in: that has a checkpoint`,
+        { hint: 'Set it before the transaction or after it, or give a checkpoint its `tx`.' },
+      )
+    }
+  }
+
   /** Stores the state; with an executor, in its transaction. */
   async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
     const { definition } = this.#attempt
+    if (executor === undefined) this.#requireFree('a checkpoint without `tx`')
+    else this.#holding.add(executor)
     const { json, meta } = encodeJobState(definition, state)
     await this.#attempt.persist(writeState, [definition.version, json, meta], executor)
     this.#noteProgress(executor)
-    this.#state = copyOf(`the state of ${definition.name}`, state)
+    // As the next attempt will read it: an object of its own, also where codecs made it.
+    const stored = { version: definition.version, json: JSON.parse(json), meta: parsed(meta) }
+    this.#state = decodeJobState(definition, stored)
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
+    this.#requireFree(`the variable ${JSON.stringify(name)}`)
     const { json, meta } = encodeStored(`the variable ${name}`, value)
     await this.#attempt.persist(writeVariable, [name, json, meta ?? 'null'])
     this.#variables.set(name, copyOf(`the variable ${name}`, value))
@@ -278,4 +302,8 @@ function errorOf(description: ErrorDescription): Error {
   error.name = name
   if (stack !== undefined) error.stack = stack
   return code === undefined ? error : Object.assign(error, { code })
+}
+
+function parsed(json: string | null): unknown {
+  return json === null ? null : JSON.parse(json)
 }

@@ -1,6 +1,7 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { after } from '../../database/timer.ts'
+import { blameOf } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
@@ -41,9 +42,11 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
     if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
+    // What shows up from now on was left behind: it must not be told an error that nobody waits for.
+    else void memory.branches.close()
     if (context.hasReports) await context.flush()
     if (attempt.completed) return { kind: 'committed' }
-    if (isEarly(value)) {
+    if (Early.is(value)) {
       suspended = value.end.kind === 'suspended'
       return value.end
     }
@@ -52,14 +55,13 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {
     const { branches } = context?.memory ?? {}
-    // What is under way ends first: its effects are stored, so that they are not repeated.
-    await Promise.race([branches?.close(), attempt.cut]).catch(() => {
-      // It was cut off meanwhile, which decides how it has ended.
-    })
+    if (branches !== undefined) await letEnd(attempt, branches)
     // Whether the job has completed, the answer to its COMMIT says, and not what cut it off meanwhile.
     await attempt.answered(patience)
     await context?.flush()
-    const outcome = outcomeOf(attempt, error, branches?.fatal)
+    // Before the code has begun, what fails is the reading of what there is.
+    const innocent = branches?.brokenOff ?? blameOf(error) === 'connection'
+    const outcome = outcomeOf(attempt, error, innocent, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
     const ofItsOwn = branches?.brokenOff !== true && attempt.interruption !== 'timeout'
     return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
@@ -72,28 +74,49 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
 
 /** Marks that an attempt has ended although its code has not. */
 class Early {
-  readonly end: EarlyEnd
+  readonly #end: EarlyEnd
 
   constructor(end: EarlyEnd) {
-    this.end = end
+    this.#end = end
   }
-}
 
-function isEarly(value: unknown): value is Early {
-  return value instanceof Early
+  get end(): EarlyEnd {
+    return this.#end
+  }
+
+  /** Not by its prototype: what a job answers may refuse to be asked for one. */
+  static is(value: unknown): value is Early {
+    return typeof value === 'object' && value !== null && #end in value
+  }
 }
 
 /** What the code answers, or how the attempt ends without it. */
 async function runToEnd(
   attempt: Attempt,
   branches: Branches,
-  output: PromiseLike<unknown>,
+  thenable: PromiseLike<unknown>,
 ): Promise<unknown> {
+  // Once: that of a query builder would run its query each time that somebody waits for it.
+  const output = Promise.resolve(thenable)
   const early = branches.ended.then((end) => {
     if (end.kind === 'suspended') watchForLife(attempt, branches, output)
     return new Early(end)
   })
   return Promise.race([output, attempt.cut, early])
+}
+
+/** Lets what is under way end first: its effects are stored, so that they are not repeated. */
+async function letEnd(attempt: Attempt, branches: Branches): Promise<void> {
+  const closed = branches.close()
+  // What goes on until it is told to stop, such as a poll, is told; what does not heed it is waited for.
+  const timer = after(patience, () => attempt.abort())
+  try {
+    await Promise.race([closed, attempt.cut])
+  } catch {
+    // It was cut off meanwhile, which decides how it has ended.
+  } finally {
+    timer.clear()
+  }
 }
 
 // For branches that do not heed their signal, and answers that do not come.
@@ -175,10 +198,15 @@ export function causeOf({ job }: Attempt): Cause {
   return { causationId: job.id, correlationId: job.correlation_id ?? job.id }
 }
 
-/** How an attempt that threw has ended. */
+/**
+ * How an attempt that threw has ended.
+ *
+ * @param innocent - whether the connection was lost, and nothing that the job did has failed.
+ */
 export function outcomeOf(
   attempt: Attempt,
   error: unknown,
+  innocent: boolean,
   fatal?: { readonly error: unknown },
 ): Outcome {
   if (attempt.completed) return { kind: 'committed' }
@@ -190,7 +218,7 @@ export function outcomeOf(
         ? { kind: 'released' }
         : { kind: 'failed', error: notResumable(attempt) }
     case 'timeout':
-      return failedOrRetried(attempt, attempt.signal.reason)
+      return failedOrRetried(attempt, attempt.lateError)
     case 'pause':
     case 'cancel':
     case 'drain':
@@ -203,7 +231,7 @@ export function outcomeOf(
       return attempt.interruption satisfies never
   }
   if (fatal !== undefined) return { kind: 'failed', error: fatal.error }
-  return failedOrRetried(attempt, error)
+  return failedOrRetried(attempt, error, innocent)
 }
 
 function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {

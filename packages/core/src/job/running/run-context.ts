@@ -90,9 +90,9 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   }
 
   readonly checkInterrupt = async (): Promise<void> => {
-    this.attempt.throwIfInterrupted()
+    await this.#goOn()
     await setImmediate()
-    this.attempt.throwIfInterrupted()
+    await this.#goOn()
   }
 
   readonly transaction = <T>(
@@ -121,15 +121,17 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       (tx.spawn as (...given: unknown[]) => Promise<SpawnedJob>)(job, input, options),
     )) as Spawn
 
-  readonly snooze = (delay: Duration): Promise<never> =>
-    this.memory.branches.snooze({
-      delay: milliseconds(delay),
-      waiting: { for: 'snooze' },
-      waits: [],
+  readonly snooze = (delay: Duration): Promise<never> => {
+    const snoozed = this.#snooze(delay)
+    snoozed.catch(() => {
+      // Whoever awaits it late, or not at all, does not end the process.
     })
+    return snoozed
+  }
 
   readonly continueAsNew = (input: unknown): Promise<never> =>
     this.memory.branches.give<never>(async () => {
+      this.attempt.requireOutermost('ctx.continueAsNew')
       this.attempt.throwIfInterrupted()
       const { definition } = this.attempt
       const { json, meta } = encodeInput(definition, input).encoded
@@ -146,6 +148,18 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
     await this.#reports?.flush()
+  }
+
+  /** @throws TidemarkError what interrupts the attempt. Code that an attempt has left behind goes no further. */
+  async #goOn(): Promise<void> {
+    if (this.attempt.over) await this.memory.branches.give(async () => {})
+    this.attempt.throwIfInterrupted()
+  }
+
+  async #snooze(delay: Duration): Promise<never> {
+    this.attempt.requireOutermost('ctx.snooze')
+    const suspension = { delay: milliseconds(delay), waiting: { for: 'snooze' }, waits: [] }
+    return this.memory.branches.snooze(suspension)
   }
 
   #report(): JobReports {

@@ -47,7 +47,8 @@ export async function runStep<T>(
       return output
     } catch (thrown) {
       // What could not be stored has failed by itself, and what was interrupted has not failed.
-      if (turn.position !== undefined || attempt.interruption !== undefined) throw thrown
+      const interrupted = attempt.interruption !== undefined || attempt.aborted
+      if (turn.position !== undefined || interrupted) throw thrown
       const step = { id, kind: 'step', startedAt, error: { thrown } }
       const delay = isQuarantined(thrown) ? undefined : delayOf(name, id, declared, tries, thrown)
       if (delay === undefined) {
@@ -96,7 +97,7 @@ function tryOnce<T>(
     controller.abort(error)
     late.reject(error)
   })
-  const either = AbortSignal.any([signal, controller.signal])
+  const either = attempt.guardListeners(AbortSignal.any([signal, controller.signal]))
   return withinStep(attempt, id, () => Promise.race([work(either), late.promise])).finally(() =>
     timer.clear(),
   )

@@ -4,6 +4,7 @@ import { after } from '../../database/timer.ts'
 import type { Guard } from '../../database/transaction/guard.ts'
 import { Savepoints, type Savepoint } from '../../database/transaction/savepoints.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
+import { blameOf } from '../../errors/blame.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
@@ -36,7 +37,7 @@ export async function executeBatch(
   } catch (error) {
     const [only] = attempts
     if (attempts.length === 1 && only !== undefined) {
-      return new Map([[only, outcomeOf(only, error)]])
+      return new Map([[only, outcomeOf(only, error, blameOf(error) === 'connection')]])
     }
     const outcomes = new Map<Attempt, Outcome>()
     for (const attempt of attempts) {
@@ -95,7 +96,11 @@ async function commitTogether(
   } catch (error) {
     for (const [attempt, span] of spans) {
       // One that is alone has ended; several are run again, one by one.
-      span.end(attempts.length === 1 ? outcomeOf(attempt, error).kind : 'rolled back', error)
+      const alone = attempts.length === 1
+      const { kind } = alone
+        ? outcomeOf(attempt, error, blameOf(error) === 'connection')
+        : rolledBack
+      span.end(kind, error)
     }
     throw error
   }
@@ -114,6 +119,8 @@ const loners = new WeakSet<JobDefinition>()
 export function sharesTransaction(definition: JobDefinition): boolean {
   return definition.transact !== undefined && !loners.has(definition)
 }
+
+const rolledBack = { kind: 'rolled back' } as const
 
 /** Gives a batch up: each of its jobs is run again in a transaction of its own. */
 class NeedsOwnTransaction extends Error {}
@@ -170,7 +177,7 @@ async function executeOne(
     if (guard.leavesTraces) loners.add(definition)
     if (error instanceof NeedsOwnTransaction) throw error
     await savepoint.rollBack()
-    return { outcome: outcomeOf(attempt, error) }
+    return { outcome: outcomeOf(attempt, error, false) }
   } finally {
     timer.clear()
   }

@@ -16,24 +16,31 @@ const longestDelay: number = 365 * 86_400_000
  * long as other jobs do.
  *
  * INVARIANT: it never throws, and a delay is a number from 0 to {@link longestDelay}.
+ *
+ * @param innocent - whether the connection was lost, and nothing that the job did has failed: then it may have as many
+ * more attempts as deaths of its process, and is not asked.
  */
-export function failedOrRetried(failed: Attempt, error: unknown): Outcome {
-  const { name, retry } = failed.definition
+export function failedOrRetried(failed: Attempt, error: unknown, innocent = false): Outcome {
+  const { name, retry, resumable } = failed.definition
   // One that got further counts as the first of a row.
   const attempt = renews(failed) ? 1 : failed.job.attempt
-  if (attempt >= retry.attempts || isQuarantined(error)) return { kind: 'failed', error }
+  const spared = innocent && resumable
+  const most = retry.attempts + (spared ? retry.deaths : 0)
+  if (attempt >= most || isQuarantined(error)) return { kind: 'failed', error }
   const notes: string[] = []
   const note = (failure: TidemarkError): void => {
     notes.push(failure.message)
   }
-  const retryable = ask(
-    `retry.retryable of ${name}`,
-    () => retry.retryable(error),
-    isBoolean,
-    'a boolean',
-  )
-  if (!retryable.ok) note(retryable.error)
-  else if (!retryable.value) return { kind: 'failed', error }
+  if (!spared) {
+    const retryable = ask(
+      `retry.retryable of ${name}`,
+      () => retry.retryable(error),
+      isBoolean,
+      'a boolean',
+    )
+    if (!retryable.ok) note(retryable.error)
+    else if (!retryable.value) return { kind: 'failed', error }
+  }
   const next = attempt + 1
   const delay = ask(
     `retry.backoff of ${name}`,

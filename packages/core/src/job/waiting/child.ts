@@ -73,6 +73,7 @@ export class Child<Output> {
   async #spawn(input: unknown, { onCancel = 'cancel' }: ChildOptions): Promise<string> {
     return runJobTransaction(this.#attempt, this.#memory, async (tx, executor) => {
       const { id, outcome } = await tx.spawn(this.#job, input)
+      if (id === this.#attempt.job.id) throw this.#itself(id)
       // With a unique key that is taken it is the job that has it: whoever spawned that one decides about it.
       const policy = outcome === 'kept' ? 'abandon' : onCancel
       if (outcome === 'kept') {
@@ -121,6 +122,15 @@ export class Child<Output> {
     const value = await Promise.race([reading, cut])
     await this.#memory.end({ ...step, output: value }, turn)
     return this.outputOf(value)
+  }
+
+  #itself(id: string): TidemarkError {
+    const { name } = this.#job
+    const message = `the child job ${name} of ${id} would be that job itself: it has the unique key`
+    return new TidemarkError('TIDEMARK_DUPLICATE_JOB', message, {
+      hint: 'Give the child another unique key: a job cannot wait for its own end.',
+      details: { id, name },
+    })
   }
 
   #failure(child: string, row: ChildRow | undefined): TidemarkError {

@@ -1,7 +1,8 @@
+import type { z } from 'zod'
 import { run } from '../../database/executor.ts'
 import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { field } from '../../errors/foreign-value.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/codec.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
@@ -23,6 +24,13 @@ import type {
 } from '../defined/waits.ts'
 import type { EventQuest, JobMemory } from '../remembered/job-memory.ts'
 import type { StoredStep } from '../remembered/job-steps.ts'
+import {
+  checkChild,
+  checkEventWait,
+  checkListenerWait,
+  checkSignalWait,
+  timeoutOf,
+} from './checked-waits.ts'
 import { Child } from './child.ts'
 import { EventSearch } from './event-search.ts'
 
@@ -61,7 +69,7 @@ export class DurableWaits implements JobWaits {
       id,
       'event',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout', 'key', 'where', 'after'])
+        checkEventWait(id, definition, options)
         const begun = begunOf(stored)
         const search = await EventSearch.begin(
           this.attempt.environment,
@@ -101,16 +109,16 @@ export class DurableWaits implements JobWaits {
     options: JobWaitOptions = {},
   ): Promise<boolean> => {
     if (sequence === null) return Promise.resolve(true)
-    const target = typeof listener === 'string' ? listener : listener.name
+    const target: unknown = typeof listener === 'string' ? listener : field(listener, 'name')
     // It has no id of its own: the second time is another wait.
-    const name = `waitFor ${target} ${sequence}`
+    const name = `waitFor ${String(target)} ${sequence}`
     let id = name
     for (let number = 2; this.memory.branches.has(id); number++) id = `${name} #${number}`
     return this.#wait(
       id,
       'cursor',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout'])
+        checkListenerWait(id, target, sequence, options)
         const left = await this.#begin(id, 'cursor', stored, timeoutOf(options), {})
         const look = (): Promise<boolean> => this.#hasReached(target, sequence)
         const reached =
@@ -138,13 +146,12 @@ export class DurableWaits implements JobWaits {
     const read = (payload: unknown): T | undefined =>
       payload === undefined || options.schema === undefined
         ? (payload as T | undefined)
-        : // A program may have told it, or a request, which has nothing but JSON.
-          (readBySchema(`the signal ${name}`, options.schema, payload, (error) => error, true) as T)
+        : (readSignal(name, options.schema, payload) as T)
     return this.#wait(
       id,
       'signal',
       async (stored, turn) => {
-        checkOptions(id, options, ['timeout', 'schema'])
+        checkSignalWait(this.attempt.definition.name, id, name, options)
         const left = await this.#begin(id, 'signal', stored, timeoutOf(options), {})
         let taken = await this.#takeSignal(id, name, turn)
         if (taken === undefined && left > 0) {
@@ -177,7 +184,10 @@ export class DurableWaits implements JobWaits {
     return this.#wait(
       id,
       'child',
-      (stored, turn) => child.run(input, options, stored, turn),
+      async (stored, turn) => {
+        checkChild(id, job)
+        return child.run(input, options, stored, turn)
+      },
       (output) => child.outputOf(output),
     )
   }
@@ -335,15 +345,18 @@ function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWa
   }))
 }
 
+/** @throws TidemarkError TIDEMARK_INVALID_INPUT: what a signal carries does not fit, or the schema is of no use. */
+function readSignal(name: string, schema: z.ZodType, payload: unknown): unknown {
+  const what = `the signal ${name}`
+  const refuse = (cause: z.ZodError): TidemarkError => {
+    const [issue] = cause.issues
+    const message = `${what} is invalid: ${issue?.message ?? 'its schema refuses it'}`
+    return new TidemarkError('TIDEMARK_INVALID_INPUT', message, { cause, details: { name } })
+  }
+  // A program may have told it, or a request, which has nothing but JSON.
+  return readBySchema(what, schema, payload, refuse, true)
+}
+
 function begunOf(stored: StoredStep | undefined): Begun | undefined {
   return stored?.text == null ? undefined : (JSON.parse(stored.text) as Begun)
-}
-
-/** @throws TidemarkError TIDEMARK_INVALID_OPTION: `{ timout: '1s' }` would wait for ever. */
-function checkOptions(id: string, options: object, known: readonly string[]): void {
-  rejectUnknownOptions(`the wait ${JSON.stringify(id)}`, options, known)
-}
-
-function timeoutOf({ timeout }: JobWaitOptions): number {
-  return timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout)
 }

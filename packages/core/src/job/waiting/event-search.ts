@@ -1,3 +1,4 @@
+import { ask, isThenable } from '../../errors/user-code.ts'
 import { storedTypesOf, type EventDefinition } from '../../event/define-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -55,7 +56,7 @@ export class EventSearch<Definition extends EventDefinition<string, unknown>> {
   /** The first event after the last look that the job wants. */
   async look(): Promise<EventOf<Definition> | undefined> {
     const { database, outbox, registry } = this.#environment
-    const { key, where = () => true } = this.#options
+    const { key } = this.#options
     const upTo = await settledOf(this.#environment)
     const types = [...storedTypesOf([this.#definition])]
     while (this.after < upTo) {
@@ -64,7 +65,7 @@ export class EventSearch<Definition extends EventDefinition<string, unknown>> {
       for (const stored of page.events) {
         if (key === undefined || stored.key === key) {
           const event = stored.decode(registry) as EventOf<Definition>
-          if (where(event)) return event
+          if (this.#accepts(event)) return event
         }
         this.passed = true
       }
@@ -72,6 +73,20 @@ export class EventSearch<Definition extends EventDefinition<string, unknown>> {
     }
     return undefined
   }
+
+  /** @throws TidemarkError TIDEMARK_CALLBACK_FAILED when `where` throws, or answers a promise, which would be "yes". */
+  #accepts(event: EventOf<Definition>): boolean {
+    const { where } = this.#options
+    if (where === undefined) return true
+    const what = `\`where\` of a wait for ${this.#definition.type}`
+    const answer = ask(what, () => where(event), isNoPromise, 'a boolean')
+    if (!answer.ok) throw answer.error
+    return Boolean(answer.value)
+  }
+}
+
+function isNoPromise(answer: unknown): answer is unknown {
+  return !isThenable(answer)
 }
 
 async function settledOf({ database, outbox }: JobEnvironment): Promise<EventSequence> {

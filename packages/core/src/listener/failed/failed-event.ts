@@ -1,4 +1,3 @@
-import { blameOf } from '../../errors/blame.ts'
 import { messageOf } from '../../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
@@ -8,11 +7,6 @@ import type { Lease } from '../leased/lease.ts'
 export interface FailedEvent {
   readonly event: StoredEvent
   readonly error: unknown
-}
-
-/** Whether something else than the event is to blame, so that it is not to be counted, nor dealt with by policy. */
-export function isNotTheEventsFault(error: unknown): boolean {
-  return isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || blameOf(error) !== 'work'
 }
 
 /** What is written down of an event at which processes died. */

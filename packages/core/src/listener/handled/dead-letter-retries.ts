@@ -1,11 +1,17 @@
 import { blameOf } from '../../errors/blame.ts'
+import { isTidemarkError } from '../../errors/tidemark-error.ts'
+import type { StoredEvent } from '../../event/stored-event.ts'
 import { readEventsAt } from '../../outbox/read/page.ts'
 import { loadHeldKeys, loadRetries, parkRetry, type Retry } from '../failed/dead-letters.ts'
-import { isNotTheEventsFault, killed } from '../failed/failed-event.ts'
+import { killed, losesConnection } from '../failed/failed-event.ts'
+import { Losses } from '../failed/losses.ts'
 import { markEventStarted, mostCrashes } from '../failed/started-mark.ts'
 import type { Lease } from '../leased/lease.ts'
 import { batchOf, type Handling } from '../read/consumer.ts'
 import type { PartitionReader, ReaderEnvironment } from '../read/partition-reader.ts'
+
+// How often in a row a connection is lost before the event is set aside once more: it was before, and others wait.
+const mostLosses = 3
 
 /** Tries again, in one listener partition, what was set aside, and knows the keys whose events wait. */
 export class DeadLetterRetries {
@@ -15,6 +21,7 @@ export class DeadLetterRetries {
   readonly #environment: ReaderEnvironment
   readonly #handling: Handling
   readonly #reader: PartitionReader
+  readonly #losses = new Losses()
 
   constructor(
     lease: Lease,
@@ -61,9 +68,11 @@ export class DeadLetterRetries {
   async #retry(retry: Retry, kill: AbortSignal): Promise<boolean> {
     const { database, outbox, registry, logger } = this.#environment
     const lease = this.#lease
+    let event: StoredEvent | undefined
     try {
       const [stored] = await readEventsAt(database, outbox.schema, [retry.sequence])
       if (stored === undefined) throw new Error('the event is no longer in the outbox')
+      event = stored
       if (!this.#reader.isMine(stored)) return true
       if (lease.crashes > 0) {
         const crashes = await markEventStarted(database, outbox.schema, lease, stored)
@@ -79,13 +88,22 @@ export class DeadLetterRetries {
       return true
     } catch (error) {
       // It stays to be tried again, by a process that can read it.
-      if (blameOf(error) === 'reader') return false
-      if (isNotTheEventsFault(error) || kill.aborted) throw error
+      const blame = blameOf(error)
+      if (blame === 'reader') return false
+      if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || kill.aborted) throw error
+      let reason = error
+      if (blame !== 'work') {
+        const losses =
+          blame === 'connection' && event !== undefined ? this.#losses.note(retry.sequence) : 0
+        // What waits behind it does not wait for ever for an event that ends the session.
+        if (losses < mostLosses) throw error
+        reason = losesConnection(lease.listener, { event: event as StoredEvent, error }, losses)
+      }
       logger.warn(
-        { listener: lease.listener, sequence: retry.sequence, err: error },
+        { listener: lease.listener, sequence: retry.sequence, err: reason },
         'a dead letter failed again',
       )
-      await parkRetry(database, outbox.schema, lease, retry, error)
+      await parkRetry(database, outbox.schema, lease, retry, reason)
       return false
     }
   }

@@ -2,13 +2,14 @@ import { run } from '../../database/executor.ts'
 import { awaitVersion } from '../../database/sql/listener/cursors.ts'
 import { blameOf, type Blame } from '../../errors/blame.ts'
 import { describeError } from '../../errors/describe-error.ts'
+import { causesOf } from '../../errors/origin.ts'
 import { isTidemarkError, type TidemarkError } from '../../errors/tidemark-error.ts'
-import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { countFailure } from '../../telemetry/process-span.ts'
 import { exponential } from '../declared/backoff.ts'
 import { failureOf, losesConnection, type FailedEvent } from '../failed/failed-event.ts'
 import { recordFailedAttempt } from '../failed/failure.ts'
+import { Losses, mostLosses } from '../failed/losses.ts'
 import type { Lease } from '../leased/lease.ts'
 import {
   batchOf,
@@ -24,6 +25,12 @@ import type { PartitionReader } from '../read/partition-reader.ts'
  * that knows its version.
  */
 export type Verdict = 'again' | 'aside' | 'halted' | 'left'
+
+/** The version of a type that a process must know. */
+interface Awaited {
+  readonly type: string
+  readonly version: number
+}
 
 /** Does with the events that fail in one listener partition what its policy says. */
 export class FailureCare {
@@ -64,10 +71,18 @@ export class FailureCare {
     const lease = this.#lease
     const { event, error } = failed
     const blame = blameOf(error)
-    if (blame === 'reader') return this.#leave(failed)
+    if (blame === 'reader') {
+      const awaited = this.#awaitedBy(failed)
+      // What only its handler reads is in no process's list: this one waits until it is replaced.
+      if (awaited !== undefined) return this.#leave(failed, awaited)
+    }
     // Whichever event came would meet the same state: none of them is to be set aside for it.
-    if (isTidemarkError(error, 'TIDEMARK_PROJECTION_UNREADABLE'))
+    if (
+      isTidemarkError(error, 'TIDEMARK_PROJECTION_UNREADABLE') ||
+      isTidemarkError(error, 'TIDEMARK_CANNOT_REBUILD')
+    ) {
       return this.stall(error, 1, 'work')
+    }
     if (blame === 'connection') {
       const losses = this.#losses.at(event.sequence)
       if (losses >= mostLosses) {
@@ -140,17 +155,23 @@ export class FailureCare {
     return 'again'
   }
 
+  /** What a process must know to go on here; undefined when it is nothing that processes tell of themselves. */
+  #awaitedBy({ event, error }: FailedEvent): Awaited | undefined {
+    const { name, types } = this.#consumer
+    const inner = causesOf(error).find((cause) => isTidemarkError(cause)) as TidemarkError
+    const { version, type = event.type } = inner.details as { version: number; type?: string }
+    if (inner.code === 'TIDEMARK_PROJECTION_TOO_NEW') return { type: stateTypeOf(name), version }
+    return types.has(type) ? { type, version } : undefined
+  }
+
   /** Leaves the partition to a process that knows the version of the event. */
-  async #leave({ event, error }: FailedEvent): Promise<'left'> {
+  async #leave({ event, error }: FailedEvent, { type, version }: Awaited): Promise<'left'> {
     const { database, outbox, logger } = this.#environment
     const { name } = this.#consumer
-    const { details } = error as TidemarkError
-    const isState = isTidemarkError(error, 'TIDEMARK_PROJECTION_TOO_NEW')
-    const type = isState ? stateTypeOf(name) : event.type
     await run(database, awaitVersion(outbox.schema), [
       ...this.#lease.fence,
       type,
-      details['version'],
+      version,
       JSON.stringify(describeError(error)),
     ])
     const fields = { listener: name, sequence: event.sequence, type: event.type, err: error }
@@ -200,23 +221,5 @@ export class FailureCare {
   }
 }
 
-// How often in a row, with others served meanwhile, before it is the event that ends the session.
-const mostLosses = 10
 // However long a server is out of disk, it is asked again this often at least.
 const patience = exponential(100, '30s')
-
-/** How often in a row a connection was lost at one event. */
-class Losses {
-  #sequence: EventSequence | undefined
-  #count = 0
-
-  note(sequence: EventSequence): number {
-    this.#count = this.at(sequence) + 1
-    this.#sequence = sequence
-    return this.#count
-  }
-
-  at(sequence: EventSequence): number {
-    return this.#sequence === sequence ? this.#count : 0
-  }
-}

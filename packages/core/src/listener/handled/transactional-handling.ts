@@ -3,6 +3,7 @@ import { prolongLease } from '../../database/sql/listener/cursors.ts'
 import { after, type Timer } from '../../database/timer.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
+import { guardListeners } from '../../errors/guarded-signal.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
@@ -28,19 +29,19 @@ import type { Batch, Consumer, Environment, Handling } from '../read/consumer.ts
 export class TransactionalHandling implements Handling {
   readonly #consumer: Consumer
   readonly #apply: Apply
-  readonly #prepare: ((transaction: OpenTransaction) => Promise<void>) | undefined
+  readonly #prepare: Prepare | undefined
   readonly #lease: Lease
   readonly #environment: Environment
 
   /**
-   * @param prepare - runs in each transaction after the fence and before the handlers.
+   * @param prepare - runs in each transaction after the fence and before the handlers, and answers what runs after them.
    */
   constructor(
     consumer: Consumer,
     apply: Apply,
     lease: Lease,
     environment: Environment,
-    prepare?: (transaction: OpenTransaction) => Promise<void>,
+    prepare?: Prepare,
   ) {
     this.#consumer = consumer
     this.#apply = apply
@@ -53,23 +54,26 @@ export class TransactionalHandling implements Handling {
     const { through, aside, settled } = batch
     const { database, outbox, spawner, leaseDuration, logger } = this.#environment
     const lease = this.#lease
+    let guard: Guard | undefined
+    const judged = (error: unknown, thrown = false): never => {
+      guard?.judge(error, thrown)
+      throw error
+    }
     const [, published] = await publishingTransaction(
       database,
       outbox,
       { idleTimeout: leaseDuration, foreign: true },
       async (transaction, buffer) => {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
-        await this.#prepare?.(transaction)
-        const guard = new Guard(
-          transaction,
-          `${this.#consumer.kind} ${lease.listener}`,
-          (misuse) => {
-            logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
-          },
-        )
+        const conclude = await this.#prepare?.(transaction)
+        const name = `${this.#consumer.kind} ${lease.listener}`
+        const mine = new Guard(transaction, name, (misuse) => {
+          logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
+        })
+        guard = mine
         const watch = new HandlerWatch(
           transaction,
-          guard,
+          mine,
           this.#consumer,
           leaseDuration,
           () => run(transaction, prolongLease(outbox.schema), [...lease.fence, leaseDuration]),
@@ -80,7 +84,7 @@ export class TransactionalHandling implements Handling {
           next: () => context.nextSpawn(),
         })
         const context = new BatchContext(
-          guard,
+          mine,
           buffer,
           spawned.spawn,
           lease,
@@ -89,21 +93,27 @@ export class TransactionalHandling implements Handling {
           logger,
         )
         try {
-          await guard.run(() => this.#apply(batch.events, context, watch))
-          await guard.finish()
+          await mine
+            .run(() => this.#apply(batch.events, context, watch))
+            .catch((error: unknown) => judged(error, true))
+          await mine.finish()
+          await conclude?.()
           await spawned.flush()
         } finally {
-          guard.close()
+          mine.close()
           watch.stop()
         }
         await writeSetAside(transaction, outbox.schema, lease, aside)
         await settleDeadLetters(transaction, outbox.schema, lease, settled)
       },
-    )
+    ).catch(judged)
     countPublished(outbox.schema, published.events)
     lease.movedTo(through)
   }
 }
+
+/** What a transaction needs besides its handlers: before them, and when they have ended. */
+export type Prepare = (transaction: OpenTransaction) => Promise<(() => Promise<void>) | undefined>
 
 /** How the events of a batch are handled. */
 export type Apply = (
@@ -171,7 +181,10 @@ export class BatchContext implements HandlerContext {
     this.spawn = guardedSpawn(guard, spawn)
     this.#lease = lease
     this.#batch = batch
-    this.signal = signal
+    this.signal = guardListeners(signal, (err) => {
+      const fields = { listener: lease.listener, partition: lease.partition, err }
+      logger.error(fields, `a listener of the signal of ${lease.listener} threw`)
+    })
     this.logger = logger
   }
 

@@ -1,6 +1,9 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readSnapshot, writeSnapshot } from '../../database/sql/outbox/streams.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { forget } from '../../errors/user-code.ts'
 import { decodeTexts, encodeValue } from '../../event/codec.ts'
+import { copyOf } from '../../event/isolation.ts'
 import { EventRegistry } from '../../event/registry.ts'
 import { writeBySchema } from '../../event/schema-codec.ts'
 import { streamEvents } from '../read/read-events.ts'
@@ -34,17 +37,46 @@ export async function loadEntity<State>(
     reducers.set(definition.type, reducer)
   }
   const snapshot = await loadSnapshot(executor, schema, entity, stream)
-  let state = snapshot?.state ?? entity.options.initial()
+  let state = snapshot === undefined ? initialState(entity) : snapshot.state
   let version = snapshot?.version ?? 0n
   let eventsRead = 0
   for await (const event of streamEvents(executor, schema, registry, stream, version)) {
     // Events that the entity has no reducer for do not change it, but are part of its stream.
     const reduce = reducers.get(event.type)
-    if (reduce !== undefined) state = reduce(state, event)
+    if (reduce !== undefined) state = reduced(entity, event.type, reduce(state, event))
     version = event.streamVersion ?? version
     eventsRead += 1
   }
   return { state, version, eventsRead }
+}
+
+/** The initial state, as a value of its own where it can be copied: `initial` may answer the same object each time. */
+function initialState<State>(entity: Entity<State>): State {
+  const state = entity.options.initial()
+  try {
+    return copyOf(`the initial state of ${entity.name}`, state)
+  } catch (error) {
+    // Instances of classes are no states that can be kept, but may be folded.
+    if (isTidemarkError(error, 'TIDEMARK_PAYLOAD_NOT_STORABLE')) return state
+    throw error
+  }
+}
+
+/**
+ * What a reducer answered. Nothing at all is what it answers that changed its state in place and forgot to return it,
+ * unless the entity begins as nothing.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_STATE.
+ */
+function reduced<State>(entity: Entity<State>, type: string, state: State): State {
+  const promised = typeof (state as { then?: unknown } | null | undefined)?.then === 'function'
+  if (promised) forget(state)
+  else if (state !== undefined || entity.options.initial() === undefined) return state
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_STATE',
+    `${entity.name}: the reducer of ${type} answered ${promised ? 'a promise' : 'nothing'}`,
+    { details: { entity: entity.name, type }, hint: 'A reducer returns the next state, at once.' },
+  )
 }
 
 /** A snapshot that is worth keeping, as it is stored. */

@@ -23,6 +23,7 @@ import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import type { InlineConsumers, InlineTurn } from '../../outbox/published/inline.ts'
 import { readPage } from '../../outbox/read/page.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { claimTables } from '../stored/table-owners.ts'
 import { decodeState, encodeState } from './state-codec.ts'
 import { fold, reducersOf } from './state-handling.ts'
 import { StateProjection } from './state-projection.ts'
@@ -233,6 +234,7 @@ export class InlineProjections implements InlineConsumers {
   ): Promise<void> {
     for (const projection of projections.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       const { generation } = await lockDefinition(executor, this.#schema, projection)
+      await claimTables(executor, this.#schema, projection, [...this.#byType.values()].flat())
       const values = [projection.name, generation, 0, sequenceZero]
       const { rowCount } = await run(executor, createCursor(this.#schema), values)
       // Another publisher may have made it, and replayed it, while this one waited for the row.

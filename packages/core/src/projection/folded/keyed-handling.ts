@@ -4,6 +4,7 @@ import {
   readKeyedStates,
   writeKeyedStates,
 } from '../../database/sql/projection/keyed-states.ts'
+import { inWork } from '../../errors/blame.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { fence, type Lease } from '../../listener/leased/lease.ts'
@@ -75,7 +76,7 @@ export class KeyedHandling<State> implements Handling {
   }
 
   async #fold(events: readonly RecordedEvent[]): Promise<void> {
-    const keys = events.map((event) => this.#keyOf(event))
+    const keys = inWork(() => events.map((event) => this.#keyOf(event)))
     await this.#load(keys)
     const changed = this.#changed
     for (const [index, event] of events.entries()) {
@@ -83,7 +84,8 @@ export class KeyedHandling<State> implements Handling {
       const stored = (changed.get(key) ?? this.#cache.get(key))?.value
       // Null is a state like any other.
       const before = stored === undefined ? initialState(this.#projection) : stored
-      const value = (this.#reducers.get(event.type) as KeyedReducer<State>).reduce(before, event)
+      const reducer = this.#reducers.get(event.type) as KeyedReducer<State>
+      const value = inWork(() => reducer.reduce(before, event))
       changed.set(key, { value, sequence: event.sequence })
     }
   }

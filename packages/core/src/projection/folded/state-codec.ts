@@ -3,6 +3,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from '../../event/codec.ts'
 import { copyOf } from '../../event/isolation.ts'
 import { readBySchema, writeBySchema } from '../../event/schema-codec.ts'
+import { shapeOf } from '../../event/schema-shape.ts'
 import type { KeyedProjection } from './keyed-projection.ts'
 import type { StateProjection } from './state-projection.ts'
 import { versionOf, withVersion } from './state-version.ts'
@@ -77,7 +78,13 @@ export function decodeState<State>(
 
 /** The initial state, as a value of its own: `initial` may answer the same object each time. */
 export function initialState<State>(projection: ValueProjection<State>): State {
-  return copyOf(`the initial state of ${projection.name}`, projection.options.initial())
+  const what = `the initial state of ${projection.name}`
+  const { initial, state: schema } = projection.options
+  // What codecs make of values only they can copy.
+  return schema !== undefined && shapeOf(schema) === 'codec'
+    ? (writeBySchema(what, schema, initial(), (error) => invalid(projection, what, error))
+        .value as State)
+    : copyOf(what, initial())
 }
 
 function invalid<State>(

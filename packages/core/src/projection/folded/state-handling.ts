@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import { advanceState } from '../../database/sql/listener/cursors.ts'
+import { inWork } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/codec.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -46,7 +47,7 @@ export class StateHandling<State> implements Handling {
     const { value: before } = this.#state
     // Until the new state is stored, whatever is in memory counts for nothing.
     this.#state = undefined
-    const value = fold(this.#reducers, before, batch.events)
+    const value = inWork(() => fold(this.#reducers, before, batch.events))
     if (this.#write.mayWait(batch)) {
       this.#state = { value }
       return

@@ -11,6 +11,7 @@ import {
 } from '../../listener/handled/transactional-handling.ts'
 import type { Lease } from '../../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../../listener/read/consumer.ts'
+import { LiveTables } from '../shadow/live-writes.ts'
 import { useShadow } from '../shadow/shadow-schema.ts'
 import { Projection, type ProjectionOptions } from './projection.ts'
 
@@ -91,8 +92,12 @@ export class TableProjection extends Projection<TableHandler> implements Consume
         ? applyEach(byType<Handler>(this.handlers))
         : applyBatch(this.batchHandler)
     const { schema } = environment.outbox
+    const live = new LiveTables(this.name, this.tables)
     return new TransactionalHandling(this, apply, lease, environment, async (transaction) => {
-      if (!lease.live) await useShadow(transaction, schema, this.name, lease.generation)
+      if (lease.live) return undefined
+      await live.find(transaction)
+      const copied = await useShadow(transaction, schema, this.name, lease.generation)
+      return copied ? () => live.requireUntouched(transaction) : undefined
     })
   }
 

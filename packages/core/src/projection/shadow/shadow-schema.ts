@@ -99,22 +99,23 @@ async function describe(executor: Executor, name: string, owner: string): Promis
 
 /**
  * Lets unqualified names of this transaction mean the copies of a generation, unless it has become the live one meanwhile.
- * It fails when there are no copies: the names would mean the live tables.
+ * It fails when there are no copies: the names would mean the live tables. Answers whether they mean the copies.
  */
 export async function useShadow(
   executor: Executor,
   schema: string,
   projection: string,
   generation: number,
-): Promise<void> {
+): Promise<boolean> {
   const { name, owner } = shadowOf(schema, projection, generation)
-  await executor.query(
+  const { rows } = await executor.query(
     `SELECT CASE
        WHEN obj_description(to_regnamespace(quote_ident($1)), 'pg_namespace') = $4
          THEN set_config('search_path', quote_ident($1) || ', ' || current_setting('search_path'), true)
        WHEN EXISTS (SELECT FROM "${schema}".listeners WHERE name = $2 AND generation = $3) THEN NULL
        ELSE quote_ident($4)::regnamespace::text
-     END`,
+     END AS path`,
     [name, projection, generation, owner],
   )
+  return rows[0]?.['path'] !== null
 }

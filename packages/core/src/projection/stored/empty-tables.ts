@@ -1,4 +1,5 @@
 import type { Executor } from '../../database/executor.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { findTable, qualified, type Table } from './table-names.ts'
@@ -68,7 +69,7 @@ async function refuseCascades(
   )
   for (const { name, relation, refers } of rows as unknown as Record<string, string>[]) {
     // A row that is added while this runs waits for the rows that are deleted, and then refers to nothing.
-    await executor.query(`LOCK TABLE ${String(relation)} IN SHARE ROW EXCLUSIVE MODE`)
+    await lockAgainstWriters(executor, projection, String(relation))
     const { rowCount } = await executor.query(
       `SELECT FROM ${String(relation)} WHERE ${String(refers)} LIMIT 1`,
     )
@@ -79,4 +80,33 @@ async function refuseCascades(
       { details: { projection, table: relation, constraint: name } },
     )
   }
+}
+
+// In milliseconds. Whoever writes the table meanwhile waits, too.
+const lockPatience = 2_000
+
+async function lockAgainstWriters(
+  executor: Executor,
+  projection: string,
+  relation: string,
+): Promise<void> {
+  const { rows } = await executor.query(
+    `SELECT current_setting('lock_timeout') AS before, set_config('lock_timeout', $1, true)`,
+    [String(lockPatience)],
+  )
+  try {
+    await executor.query(`LOCK TABLE ${relation} IN SHARE ROW EXCLUSIVE MODE`)
+  } catch (error) {
+    if (errorCodeOf(error) !== '55P03') throw error
+    throw new TidemarkError(
+      'TIDEMARK_CANNOT_RESET',
+      `${projection} cannot be reset now: ${relation}, whose rows refer to its tables, was written for longer than ${lockPatience} ms`,
+      {
+        hint: 'Try again when that has ended.',
+        details: { projection, table: relation },
+        cause: error,
+      },
+    )
+  }
+  await executor.query(`SELECT set_config('lock_timeout', $1, true)`, [rows[0]?.['before']])
 }

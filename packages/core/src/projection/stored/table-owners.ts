@@ -1,8 +1,9 @@
 import type { Executor } from '../../database/executor.ts'
+import { schemaObjects } from '../../database/generated/objects.ts'
 import { advisoryKey } from '../../database/schema.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
-import { findTable, qualified } from './table-names.ts'
+import { findTable, qualified, type Table } from './table-names.ts'
 
 /** What is asked of whoever owns a table already. */
 interface Owner {
@@ -42,6 +43,7 @@ export async function claimTables(
   siblings: readonly Consumer[],
 ): Promise<void> {
   const claimed: string[] = []
+  const family: string[] = []
   for (const table of tables) {
     const found = await findTable(executor, table)
     if (found === undefined) {
@@ -52,22 +54,27 @@ export async function claimTables(
       )
     }
     claimed.push(qualified(found))
+    family.push(...(await familyOf(executor, found)))
   }
   if (claimed.length > 0) {
     for (const sibling of siblings) {
       if (sibling.name === name) continue
       for (const table of sibling.tables) {
         const found = await findTable(executor, table)
-        // By another spelling of its name.
-        if (found !== undefined && claimed.includes(qualified(found))) {
+        // By another spelling of its name, or as a part of it.
+        if (found !== undefined && family.includes(qualified(found))) {
           throw owned(name, table, sibling.name)
         }
       }
     }
     await executor.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, ['tidemark.tables'])
     for (const install of await installs(executor)) {
+      const own = schemaObjects.tables.find((table) =>
+        family.includes(qualified({ schema: install, name: table })),
+      )
+      if (own !== undefined) throw owned(name, own, 'Tidemark', install)
       const except = install === schema ? [name, ...siblings.map((one) => one.name)] : []
-      const owner = await ownerAmong(executor, install, claimed, except)
+      const owner = await ownerAmong(executor, install, family, except)
       if (owner !== undefined) throw owned(name, owner.table, owner.name, owner.install)
     }
   }
@@ -76,6 +83,25 @@ export async function claimTables(
      WHERE name = $1 AND definition -> 'tables' IS DISTINCT FROM to_jsonb($2::text[])`,
     [name, claimed],
   )
+}
+
+/**
+ * A table, and all that share rows with it: what is a part of it or inherits from it, and what it is a part of or inherits
+ * from.
+ */
+async function familyOf(executor: Executor, table: Table): Promise<string[]> {
+  const { rows } = await executor.query(
+    `WITH RECURSIVE below (oid) AS (
+       SELECT $1::oid UNION SELECT i.inhrelid FROM below JOIN pg_inherits i ON i.inhparent = below.oid
+     ), above (oid) AS (
+       SELECT $1::oid UNION SELECT i.inhparent FROM above JOIN pg_inherits i ON i.inhrelid = above.oid
+     )
+     SELECT n.nspname::text AS schema, c.relname::text AS name
+     FROM (SELECT oid FROM below UNION SELECT oid FROM above) AS f
+     JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace`,
+    [table.oid],
+  )
+  return rows.map((row) => qualified(row as unknown as Table))
 }
 
 /** The schemas of this database that Tidemark is installed in. */

@@ -74,7 +74,8 @@ async function syncDefinition(
 ): Promise<boolean> {
   const { logger, outbox, inline } = environment
   const { schema } = outbox
-  if (await takeOldName(transaction, schema, consumer, logger)) return false
+  const left = await takeOldName(transaction, schema, consumer, logger, environment.silence)
+  if (left !== false) return left === 'later'
   const row = await lockDefinition(transaction, schema, consumer)
   const { name, kind, mode, version } = consumer
   if (row.created) {

@@ -97,36 +97,20 @@ export const concurrencyChecks: Checks<
   },
 
   async 'lost-answer'(subject) {
-    const backend = subject.backend?.()
-    assert.ok(backend !== undefined, 'the subject gives no backend')
-    try {
-      const key = unique('repeated')
-      const write = {
-        key,
-        op: 'create',
-        writeId: randomUUID(),
-        token: 3n,
-        ifVersion: 0,
-        body: '{"json":1}',
-        name: undefined,
-        status: undefined,
-        fields: undefined,
-        ttl: undefined,
-        remember: 60_000,
-      } as const
-      const { signal } = new AbortController()
-      const first = await backend.write(write, signal)
-      const second = await backend.write(write, signal)
-      assert.deepEqual([first.is, second.is], ['written', 'written'])
-      assert.equal(second.state?.version, 1)
-      const end = { ...write, op: 'delete', writeId: randomUUID(), ifVersion: 1 } as const
-      assert.equal((await backend.write(end, signal)).is, 'written')
-      assert.equal((await backend.write(end, signal)).is, 'written')
-      const [kept] = await backend.read([key], signal)
-      assert.deepEqual([kept?.version, kept?.live, kept?.token], [2, false, 3n])
-    } finally {
-      await backend.close()
-    }
+    await using store = subject.open()
+    const key = unique('repeated')
+    const creation = { token: 3n, writeId: randomUUID() }
+    const first = await store.create(key, { value: 1 }, creation)
+    const second = await store.create(key, { value: 1 }, creation)
+    assert.deepEqual([first.version, second.version], [1, 1])
+    const change = { token: 3n, writeId: randomUUID(), ifVersion: 1 }
+    await store.update(key, { value: 2 }, change)
+    assert.equal((await store.update(key, { value: 2 }, change)).version, 2)
+    const end = { token: 3n, writeId: randomUUID(), ifVersion: 2 }
+    assert.equal(await store.delete(key, end), true)
+    assert.equal(await store.delete(key, end), true)
+    await refusedWith('TIDEMARK_STATE_FENCED', store.create(key, { value: 4 }, { token: 2n }))
+    assert.equal((await store.create(key, { value: 4 }, { token: 3n })).version, 4)
   },
 }
 

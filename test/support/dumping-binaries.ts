@@ -1,0 +1,31 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, globSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Why a test that needs pg_dump is skipped. */
+export const noDump =
+  'no pg_dump beside a postgres was found: set TIDEMARK_TEST_POSTGRES_BIN to a directory that has both, or run npm run services'
+
+/** A directory with server and client programs of one version; the embedded server comes without clients. */
+export function findDumpingBinaries(): string | undefined {
+  const candidates = [
+    process.env['TIDEMARK_TEST_POSTGRES_BIN'] ?? '',
+    ...configured(),
+    ...globSync('/usr/lib/postgresql/*/bin').toSorted().toReversed(),
+  ]
+  return candidates.find(
+    (directory) =>
+      directory !== '' &&
+      ['postgres', 'initdb', 'pg_dump', 'psql'].every((program) =>
+        existsSync(join(directory, program)),
+      ),
+  )
+}
+
+function configured(): string[] {
+  try {
+    return [execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim()]
+  } catch {
+    return []
+  }
+}
