@@ -31,6 +31,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     'spawned',
     'locked',
     'outputs',
+    'documented',
     'claimed',
     'attempted',
     'remembered',

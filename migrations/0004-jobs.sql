@@ -276,6 +276,42 @@ CREATE INDEX job_output_keys_job ON :"schema".job_output_keys (job);
 -- Those of which nobody knows yet whether they are referred to.
 CREATE INDEX job_output_keys_new ON :"schema".job_output_keys (created_at) WHERE NOT referenced;
 
+-- Jobs whose context is kept in an object store, for other tools: where it is, and which version of it is current.
+--
+-- INVARIANT: the row commits before anything is put into the store, and goes after all of it was deleted there. What a
+-- document says is in the tables; the row says which text of it was meant to be there, so a text that was put late or
+-- never is found.
+CREATE TABLE :"schema".job_contexts (
+  -- The job's. It stays when the job is deleted, until the store is cleaned up.
+  id           uuid        PRIMARY KEY,
+  job          uuid        REFERENCES :"schema".jobs (id) ON DELETE SET NULL,
+  store        text        NOT NULL,
+  -- What the names of all its objects begin with, but for the definition's where jobs of a type share it.
+  root         text        NOT NULL,
+  -- 1, and one more with each time that the job has begun anew with another input.
+  execution    integer     NOT NULL DEFAULT 1,
+  version      integer     NOT NULL DEFAULT 0,
+  sha256       text,
+  bytes        integer,
+  -- The last version that is known to be in the store.
+  stored       integer     NOT NULL DEFAULT 0,
+  -- The store has it as the job has ended.
+  final        boolean     NOT NULL DEFAULT false,
+  -- What was said while the job ran, besides what came with it.
+  webhook      jsonb,
+  webhook_meta jsonb,
+  -- By their paths.
+  files        jsonb       NOT NULL DEFAULT '{}',
+  -- Whether the job has begun to write files of its own: some may be left over.
+  uploads      boolean     NOT NULL DEFAULT false,
+  updated_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+-- For those of a job that is deleted, and those whose job was.
+CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
+
+CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
+
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
 -- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.

@@ -148,6 +148,28 @@ CREATE TABLE tidemark.job_cancellations (
   CONSTRAINT job_cancellations_pkey PRIMARY KEY (child)
 );
 
+CREATE TABLE tidemark.job_contexts (
+  id uuid NOT NULL,
+  job uuid,
+  store text NOT NULL,
+  root text NOT NULL,
+  execution integer NOT NULL DEFAULT 1,
+  version integer NOT NULL DEFAULT 0,
+  sha256 text,
+  bytes integer,
+  stored integer NOT NULL DEFAULT 0,
+  final boolean NOT NULL DEFAULT false,
+  webhook jsonb,
+  webhook_meta jsonb,
+  files jsonb NOT NULL DEFAULT '{}'::jsonb,
+  uploads boolean NOT NULL DEFAULT false,
+  updated_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT job_contexts_pkey PRIMARY KEY (id),
+  CONSTRAINT job_contexts_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE SET NULL
+) WITH (fillfactor=50);
+CREATE INDEX job_contexts_job ON tidemark.job_contexts USING btree (job);
+CREATE INDEX job_contexts_open ON tidemark.job_contexts USING btree (id) WHERE (NOT final);
+
 CREATE TABLE tidemark.job_count_changes (
   name text NOT NULL,
   status text NOT NULL,

@@ -147,7 +147,8 @@ test(
         },
         mend: async () => {
           const found = (await examined(viewer)).find((one) => one.check === 'partitions')
-          await database.query((found?.details as { move: string[] }).move.join('; '))
+          const { move } = found?.details as { move: string[] }
+          await database.query(move.join('; '))
         },
       },
       {

@@ -82,8 +82,8 @@ export interface Fault {
   readonly name: string
   readonly code: string
   readonly cause: RegExp
-  plant(): Promise<unknown>
-  mend(): Promise<unknown>
+  readonly plant: () => Promise<unknown>
+  readonly mend: () => Promise<unknown>
 }
 
 /** What `doctor` finds wrong now. */
@@ -105,7 +105,7 @@ export async function checkFaults(
   await using _ = await observer.start({ handleSignals: false, jobs: false })
   const api = new ApiClient(createApi(viewer, { overviewInterval: 20 }))
   const shown = async (): Promise<readonly Finding[]> =>
-    (await api.get('/overview')).body['findings'] as unknown as readonly Finding[]
+    (await api.get('/overview')).body['findings'] as readonly Finding[]
   const codes = faults.map(({ code }) => code)
   const here = (found: readonly { readonly code: string }[]): string[] =>
     codes.filter((code) => found.some((one) => one.code === code))

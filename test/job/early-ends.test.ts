@@ -124,6 +124,24 @@ test('a failure of a service that looks like a lost connection can be caught', a
   expect(outcome).toEqual(['ECONNREFUSED', 'ECONNREFUSED'])
 })
 
+test('a wait for an event of several names takes no other wait’s place', async () => {
+  const renamed = defineEvent('renamed', { aliases: ['paid.old'], payload: z.object({}) })
+  const racing = defineJob('racing', {
+    input,
+    run: (_, ctx) =>
+      Promise.race([
+        ctx.waitForEvent('w', renamed).then(() => 'renamed'),
+        ctx.waitForEvent('w (paid.old)', paid).then(() => 'paid'),
+      ]),
+  })
+  await using app = appOn(database, [racing, paid, renamed])
+  await app.start()
+  const handle = await app.jobs.spawn(racing, {})
+  await untilStatus(database, handle.id, 'scheduled')
+  await app.publish(paid({}))
+  expect(await handle.result()).toBe('paid')
+})
+
 test('a job cannot wait for its own end', async () => {
   const self = defineJob('self', {
     input,

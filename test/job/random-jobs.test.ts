@@ -5,7 +5,15 @@ import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { admits, labelOf, valueOf } from '../support/plan-outcomes.ts'
-import { partsOf, plans, thrown, type Outcome, type Plan } from '../support/plans.ts'
+import {
+  anythingThrown,
+  nameOf,
+  partsOf,
+  plans,
+  thrown,
+  type Outcome,
+  type Plan,
+} from '../support/plans.ts'
 import { appOn } from '../support/test-app.ts'
 
 // Jobs at random against what JavaScript says of promises: TIDEMARK_RUNS says how many rounds of how many jobs, SEED
@@ -26,11 +34,18 @@ interface RandomJob {
   readonly again: number
   /** At the beginning of which of its steps, counted over all attempts, it is taken for lost. */
   readonly lostAt: number
+  /** Which of its names are odd, and how. */
+  readonly odd: number
 }
 
 const round = fc.record({
   jobs: fc.array(
-    fc.record({ plan: plans, again: fc.constantFrom(0, 0, 1, 2), lostAt: fc.nat(8) }),
+    fc.record({
+      plan: plans,
+      again: fc.constantFrom(0, 0, 1, 2),
+      lostAt: fc.nat(8),
+      odd: fc.nat(10),
+    }),
     { minLength: jobsOfRound, maxLength: jobsOfRound },
   ),
   /** The writes at which the connection ends, counted over all jobs. */
@@ -98,7 +113,7 @@ class Playing {
 
   async play(plan: Plan): Promise<unknown> {
     const ctx = this.#ctx
-    const name = `${plan.do} ${plan.id}`
+    const name = nameOf(plan, this.#story.job.odd)
     switch (plan.do) {
       case 'throw':
         throw thrownBy(plan)
@@ -165,6 +180,8 @@ class Playing {
     switch (what) {
       case 'all':
         return Promise.all(begin())
+      case 'map':
+        return this.#ctx.map(parts, (part) => this.play(part), { concurrency: 2 })
       case 'race': {
         const won = await Promise.race(
           begin().map(async (branch, index) => ({ index, outcome: await settled(branch) })),
@@ -215,8 +232,10 @@ async function settled(promise: Promise<unknown>): Promise<Outcome> {
 }
 
 function thrownBy(plan: Plan): unknown {
-  const make = thrown[('value' in plan ? plan.value : 0) % thrown.length]
-  return make?.(labelOf(plan))
+  const value = 'value' in plan ? plan.value : 0
+  // Every third is something that nobody has thought of.
+  if (value % 3 === 2) return anythingThrown(value)
+  return thrown[value % thrown.length]?.(labelOf(plan))
 }
 
 function childJob() {

@@ -42,9 +42,13 @@ of the repository; \`npm run mutants -- --write\` notes what came of it on this 
 ${parts.join('\n')}
 ## Pins without a mutant
 
-No code was broken for these yet: they are tests, but nobody has shown that they notice.
-
-${untried.map((pin) => `- ${shown(pin)}`).join('\n')}
+${
+  untried.length === 0
+    ? 'There are none.'
+    : `No code was broken for these yet: they are tests, but nobody has shown that they notice.\n\n${untried
+        .map((pin) => `- ${shown(pin)}`)
+        .join('\n')}`
+}
 `
 }
 

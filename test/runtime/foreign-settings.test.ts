@@ -1,5 +1,11 @@
 import pg from 'pg'
-import { defineEntity, defineEvent, defineProjection, type RecordedEvent } from 'tidemark'
+import {
+  defineEntity,
+  defineEvent,
+  defineJob,
+  defineProjection,
+  type RecordedEvent,
+} from 'tidemark'
 import { afterEach, expect, test } from 'vitest'
 import { z } from 'zod'
 import { effectsOf, noted, recorder } from '../support/effects.ts'
@@ -9,7 +15,7 @@ import { appOn } from '../support/test-app.ts'
 // What the application sets for its driver, and an administrator for a database, does not reach Tidemark's connections.
 
 const database = useFreshDatabase()
-const types = [20, 23, 114, 1184, 3802]
+const types = [...Object.values(pg.types.builtins), 1000, 1007, 1009, 1016, 1185, 2951, 3807]
 const before = new Map(types.map((type) => [type, pg.types.getTypeParser(type)]))
 afterEach(() => {
   for (const [type, parser] of before) pg.types.setTypeParser(type, parser)
@@ -20,6 +26,14 @@ const counter = defineEntity('settings_counter', { initial: () => 0 }).on(
   counted,
   (state: number, { payload }) => state + payload.by,
 )
+
+const counting = defineJob('settings_job', {
+  input: z.object({ at: z.date(), by: z.bigint() }),
+  run: async ({ input }, ctx) => ({
+    ...input,
+    step: await ctx.step('step', () => new Set([1])),
+  }),
+})
 
 /** Publishes, handles, projects and decides, and looks at what came of it. */
 async function everythingOf(): Promise<unknown> {
@@ -32,7 +46,7 @@ async function everythingOf(): Promise<unknown> {
     seen.push(event)
     return [...all, event.payload.note]
   })
-  await using app = appOn(database, [listener, state, counted])
+  await using app = appOn(database, [listener, state, counted, counting])
   await app.start({ handleSignals: false })
   const { sequence } = await app.publish(noted({ note: 'one' }))
   await app.waitFor(listener, sequence)
@@ -40,6 +54,12 @@ async function everythingOf(): Promise<unknown> {
   expect(await effectsOf(database, 'settings')).toEqual([sequence])
   expect(await app.read(state)).toEqual(['one'])
   expect(Math.abs((seen[0]?.recordedAt.getTime() ?? 0) - Date.now())).toBeLessThan(120_000)
+  const handle = await app.jobs.spawn(counting, { at: new Date(5), by: 2n ** 70n })
+  expect(await handle.result()).toEqual({ at: new Date(5), by: 2n ** 70n, step: new Set([1]) })
+  expect(await app.jobs.get(handle.id)).toMatchObject({
+    status: 'completed',
+    createdAt: expect.any(Date) as Date,
+  })
   const decisions = Array.from({ length: 6 }, () =>
     app.decide(counter, 'c', () => [counted({ by: 1 })], { attempts: 20 }),
   )
@@ -67,6 +87,7 @@ test('everything works whatever a database sets for its sessions', async () => {
 })
 
 test('everything works whatever parsers the application has set for all of its connections', async () => {
+  for (const type of types) pg.types.setTypeParser(type, () => 'nonsense')
   pg.types.setTypeParser(20, Number)
   pg.types.setTypeParser(23, (text: string) => `int ${text}`)
   pg.types.setTypeParser(114, (text: string) => text)
@@ -142,4 +163,21 @@ test('the connection that listens is not ended for being idle, and no session wa
     { name: 'tcp_keepalives_idle', setting: '10' },
     { name: 'tcp_user_timeout', setting: '30000' },
   ])
+})
+
+test('everything works whatever the application has set as the defaults of its driver', async () => {
+  const kept = { ...pg.defaults }
+  Object.assign(pg.defaults, {
+    binary: true,
+    parseInputDatesAsUTC: true,
+    user: 'nobody',
+    database: 'nowhere',
+    rows: 1,
+    statement_timeout: 60_000,
+  })
+  try {
+    expect(await everythingOf()).toBe(6)
+  } finally {
+    Object.assign(pg.defaults, kept)
+  }
 })

@@ -101,7 +101,7 @@ test('what there is no room for is refused at once, and healed by a source', asy
   expect(jobs.set('another', { value: { rows: 1 } })).toBe(true)
 })
 
-test('an outage of an hour costs lag, not memory', async () => {
+test('an outage of an hour costs lag, not memory', { timeout: 15 * 60_000 }, async () => {
   // 1,000 a second for an hour: TIDEMARK_OUTAGE_WRITES=3600000.
   const writes = Number(process.env['TIDEMARK_OUTAGE_WRITES'] ?? 30_000)
   const mostBytes = writes > 100_000 ? 67_108_864 : 1_048_576
@@ -129,6 +129,17 @@ test('an outage of an hour costs lag, not memory', async () => {
   expect(lag).toBeGreaterThan(0)
   // Twice what it says, and what the test itself and a collector that had no reason to run leave.
   expect(grown).toBeLessThan(2 * mostBytes + 33_554_432)
+})
+
+test('what is set before the end is written, and what comes after it is refused', async () => {
+  const store = memoryStore<Job>()
+  const { socket } = await serve({ store })
+  const jobs = client({ socket })
+  jobs.set('a', { value: { rows: 1 } })
+  await jobs[Symbol.asyncDispose]()
+  expect((await store.get('a'))?.value.rows).toBe(1)
+  expect(jobs.set('b', { value: { rows: 2 } })).toBe(false)
+  expect(jobs.status).toMatchObject({ connected: false, dropped: 1 })
 })
 
 test('a token that is too old is refused for good, and said in the log', async () => {

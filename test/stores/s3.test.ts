@@ -3,6 +3,7 @@ import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/s
 import { Bucket, S3Backend } from '@tidemark/stores/s3'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { CephGateway, cephMissing } from './ceph.ts'
+import { testContexts } from './context-kills.ts'
 
 const missing = cephMissing()
 if (missing !== null) console.log(`object stores are not tested: ${missing}`)
@@ -25,4 +26,7 @@ describe.skipIf(missing !== null)('Ceph', () => {
     startAgain: () => gateway.startAgain(),
   }
   testStateStore('s3', () => subject, { without: exceptions.s3 })
+  describe('contexts of jobs', () => {
+    testContexts(() => gateway)
+  })
 })

@@ -38,6 +38,7 @@ function admitsOfBranches(plans: readonly Plan[], what: string, outcome: Outcome
   if (first === undefined) return false
   switch (what) {
     case 'all':
+    case 'map':
       return 'ok' in outcome
         ? each(plans, outcome.ok, (plan, value) => admits(plan, { ok: value }))
         : plans.some((plan) => admits(plan, outcome))

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import type { Duration } from 'tidemark'
 
 /** What a random job does: a tree of branches, and leaves that are told apart by their numbers. */
 export type Plan =
@@ -14,10 +15,18 @@ export type Plan =
       readonly value: number
     }
   | { readonly do: 'unstorable'; readonly id: number }
-  | { readonly do: 'sleep' | 'event' | 'signal'; readonly id: number; readonly for: number }
+  | { readonly do: 'sleep' | 'event' | 'signal'; readonly id: number; readonly for: Duration }
   | { readonly do: Branching; readonly id: number; readonly plans: readonly Plan[] }
 
-export type Branching = 'all' | 'race' | 'any' | 'allSettled' | 'sequence' | 'catch' | 'finally'
+export type Branching =
+  | 'all'
+  | 'map'
+  | 'race'
+  | 'any'
+  | 'allSettled'
+  | 'sequence'
+  | 'catch'
+  | 'finally'
 
 /** What a plan came to: a value, or an error's label. */
 export type Outcome = { readonly ok: unknown } | { readonly error: string }
@@ -57,6 +66,41 @@ export const thrown: readonly ((label: string) => unknown)[] = [
         },
       },
     ),
+]
+
+/** Whatever somebody may throw that nobody has thought of, made anew from a number. */
+export function anythingThrown(value: number): unknown {
+  return fc.sample(whatever, { numRuns: 1, seed: value })[0]
+}
+
+const whatever = fc.anything({
+  withBigInt: true,
+  withDate: true,
+  withMap: true,
+  withNullPrototype: true,
+  withObjectString: true,
+  withSet: true,
+  withSparseArray: true,
+  withTypedArray: true,
+})
+
+/** Odd names, told apart by the number of what they name. */
+export function nameOf({ do: what, id }: Plan, odd: number): string {
+  return `${oddities[(odd + id) % oddities.length]}${what} ${id}`
+}
+
+const oddities: readonly string[] = [
+  '',
+  '__proto__',
+  'constructor ',
+  'e\u0301',
+  'é',
+  ' \t\n',
+  '\u{1F469}\u200D\u{1F680}',
+  "'; drop table jobs; --",
+  '{"a": [1]}',
+  '%s $1 \\',
+  'x'.repeat(400),
 ]
 
 /** What may be answered and stored. */
@@ -99,7 +143,7 @@ const leaf: fc.Arbitrary<Plan> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constantFrom('sleep' as const, 'event' as const, 'signal' as const),
       id: fc.constant(0),
-      for: fc.constantFrom(0, 5, 40, 90),
+      for: fc.constantFrom<Duration>(0, 5, 40, 90, 0.25, 5e-324, '7ms', '0.02s', '0.001m'),
     }),
   },
 )
@@ -121,6 +165,7 @@ function branches(depth: number): fc.Arbitrary<Plan> {
   return fc.record({
     do: fc.constantFrom<Branching>(
       'all',
+      'map',
       'race',
       'any',
       'allSettled',

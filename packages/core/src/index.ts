@@ -236,6 +236,24 @@ export {
 export type { JobHandle, JobReport, JobResultOptions } from './job/steered/job-handle.ts'
 export type { JobTraceNode } from './job/steered/job-trace.ts'
 export type { PublishedJobType } from './job/defined/job-registry.ts'
+export type {
+  ContextDocument,
+  DocumentError,
+  DocumentFile,
+  DocumentStep,
+  DocumentWebhook,
+} from './job/defined/context-document.ts'
+export type {
+  FileContent,
+  JobDocument,
+  JobFiles,
+  NewFile,
+  WebhookData,
+  WriteFileOptions,
+} from './job/defined/job-document.ts'
+export type { ContextStore, StoredText } from './job/documented/context-store.ts'
+export { resolveReferences, type Found, type ReferenceSource } from './job/documented/references.ts'
+export type { StoredDocument } from './job/steered/stored-document.ts'
 export type { OutputsOptions, OutputStore } from './job/outputs/output-store.ts'
 export type { JobRunnerOptions } from './job/running/job-runner.ts'
 export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/steered/job-view.ts'

@@ -34,6 +34,18 @@ const foreign = runInNewContext(
 const longText = 'x'.repeat(5_000_000)
 const longList = Array.from({ length: 1_000_000 }, () => 'item')
 
+// Errors that say nothing, ten in each of ten: a million, and no text that could be counted.
+const emptyTree = Array.from({ length: 6 }).reduce(
+  (below) => ({ message: '', errors: Array.from({ length: 10 }, () => below) }),
+  { message: '' } as unknown,
+)
+
+function listOfLength(length: unknown): unknown {
+  return new Proxy([new Error('one')], {
+    get: (list, key) => (key === 'length' ? length : (Reflect.get(list, key) as unknown)),
+  })
+}
+
 // fast-check looks at the values that it generates, and these do not let themselves be looked at: so it is recipes.
 type Recipe = () => unknown
 
@@ -57,6 +69,11 @@ const odd = fc.constantFrom<Recipe[]>(
   () => longText,
   () => `${'\0'.repeat(50)}\ud800 and \udfff`,
   () => longList,
+  () => emptyTree,
+  () => listOfLength(Symbol('length')),
+  () => listOfLength({ valueOf: throwing }),
+  () => listOfLength(Number.NaN),
+  () => listOfLength(1e300),
   () => Promise.resolve(1),
 )
 

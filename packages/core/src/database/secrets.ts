@@ -39,7 +39,8 @@ function maskedConnectionString(connectionString: string): string {
     const url = new URL(connectionString)
     if (url.password !== '') url.password = '***'
     for (const name of url.searchParams.keys()) {
-      if (/pass|secret|token|key/iu.test(name)) url.searchParams.set(name, '***')
+      // `options` may set anything, a key of an extension for instance.
+      if (/pass|secret|token|key|^options$/iu.test(name)) url.searchParams.set(name, '***')
     }
     return url.href
   } catch {

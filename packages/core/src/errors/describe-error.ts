@@ -20,6 +20,8 @@ const mostErrors = 10
 // Of all texts together: causes of causes, and the errors of each.
 const mostInAll = 24_000
 const deepest = 8
+// What each takes of that besides its texts: a tree of errors that say nothing ends, too.
+const ofEach = 100
 
 /**
  * Flattens whatever was thrown for storage, logs, spans and answers: name, message, code, stack, the causes behind it
@@ -47,6 +49,7 @@ class Describer {
   #left = mostInAll
 
   describe(error: unknown): ErrorDescription {
+    this.#left -= ofEach
     if (!looksLikeError(error)) return { name: kindOf(error), message: this.#take(preview(error)) }
     if (this.#above.has(error)) {
       return { name: nameOf(error), message: '(an error that is its own cause)' }
@@ -77,7 +80,8 @@ class Describer {
   }
 
   #describeSome(errors: unknown): ErrorDescription[] {
-    const length = Number(field(errors, 'length'))
+    const given = field(errors, 'length')
+    const length = typeof given === 'number' ? given : 0
     const described: ErrorDescription[] = []
     for (let index = 0; index < Math.min(length, mostErrors) && this.#left > 0; index++) {
       described.push(this.describe(field(errors, index)))

@@ -1,3 +1,4 @@
+import { messageOf } from '../errors/describe-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { exactJson } from './exact-json.ts'
 import { findBadText, findUnstorable, isPlainJson, type Unstorable } from './storable.ts'
@@ -29,7 +30,7 @@ export function encodeValue(what: string, value: unknown): EncodedValue {
     return checked(what, value, JSON.stringify(json), notes)
   } catch (error) {
     if (error instanceof TidemarkError) throw error
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw notStorable(what, { path: '', reason }, error)
   }
 }

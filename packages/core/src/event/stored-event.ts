@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { messageOf } from '../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import { decodeMetadata, decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
@@ -103,7 +104,7 @@ export class StoredEvent {
       return content
     } catch (cause) {
       if (isTidemarkError(cause, 'TIDEMARK_EVENT_TOO_NEW')) throw (this.#error = cause)
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = messageOf(cause)
       this.#error = new TidemarkError(
         'TIDEMARK_EVENT_UNREADABLE',
         `event ${this.sequence} (${row.type}, version ${row.version}) cannot be read: ${reason}`,

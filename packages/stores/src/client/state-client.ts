@@ -64,7 +64,7 @@ export interface StateClient<Value = unknown> extends AsyncDisposable {
    * written, the last one is. A client is meant to be the only one that sets a key: where somebody else has
    * written it, too, what was set last here holds. With a `token`, an older one is refused.
    *
-   * @returns false when there is no room for it; see `sync`.
+   * @returns false when there is no room for it, see `sync`; and when the client is closed.
    * @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_STATE_TOO_LARGE.
    */
   set(key: string, state: NewState<Value>, options?: { readonly token?: bigint }): boolean
@@ -134,6 +134,7 @@ class Client<Value> implements StateClient<Value> {
   readonly #timeout: number
   readonly #lineBytes: number
   #dropped = 0
+  #closed = false
 
   constructor(
     held: HeldStates,
@@ -217,12 +218,13 @@ class Client<Value> implements StateClient<Value> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.flush()
+    this.#closed = true
     this.#sender.close()
     this.#link.close()
   }
 
   #keep(key: string, what: Pick<Held, 'text' | 'token' | 'expiresAt'>): boolean {
-    const kept = this.#held.set(key, what)
+    const kept = !this.#closed && this.#held.set(key, what)
     if (kept) this.#sender.wake()
     else this.#dropped += 1
     return kept

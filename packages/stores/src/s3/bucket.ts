@@ -21,6 +21,14 @@ export interface StoredObject {
   readonly etag: string
 }
 
+/** What a request takes besides the name of its object. */
+export interface RequestParts {
+  /** What comes after the question mark. */
+  readonly query?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array<ArrayBuffer>
+}
+
 /** The few requests of S3 that a store needs. */
 export class Bucket {
   readonly #client: SigningClient
@@ -33,6 +41,39 @@ export class Bucket {
   constructor(client: SigningClient, url: string) {
     this.#client = client
     this.#url = url
+  }
+
+  /** What there is to say of an object without reading it. */
+  async head(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly etag: string; readonly headers: Headers } | undefined> {
+    const answer = await this.#send('HEAD', name, signal)
+    await answer.arrayBuffer()
+    if (answer.status === 404) return undefined
+    if (!answer.ok) throw new ObjectStoreError(`HEAD ${name}`, answer.status, '')
+    return { etag: (answer.headers.get('etag') ?? '').replaceAll('"', ''), headers: answer.headers }
+  }
+
+  /**
+   * Any other request; the name '' is the bucket's own.
+   *
+   * @returns the answer, whose body has not been read; undefined: there is no such object.
+   * @throws ObjectStoreError.
+   */
+  async request(
+    method: string,
+    name: string,
+    signal: AbortSignal,
+    { query, headers = {}, body }: RequestParts = {},
+  ): Promise<Response | undefined> {
+    const answer = await this.#send(method, name, signal, body, headers, query)
+    if (answer.status === 404) {
+      await expectNoSuchKey(name, answer)
+      return undefined
+    }
+    if (!answer.ok) throw await failure(`${method} ${name}`, answer)
+    return answer
   }
 
   async get(name: string, signal: AbortSignal): Promise<StoredObject | undefined> {
@@ -50,6 +91,7 @@ export class Bucket {
    * Writes an object if it is still the one with this tag.
    *
    * @param etag - undefined: if there is none.
+   * @param headers - to be kept with it.
    * @returns whether it was.
    */
   async replace(
@@ -57,11 +99,12 @@ export class Bucket {
     text: string,
     etag: string | undefined,
     signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<boolean> {
     const quoted = this.#quotes
     const condition =
       etag === undefined ? { 'if-none-match': '*' } : { 'if-match': quoted ? `"${etag}"` : etag }
-    const answer = await this.#send('PUT', name, signal, text, condition)
+    const answer = await this.#send('PUT', name, signal, text, { ...headers, ...condition })
     if (answer.ok) {
       await answer.arrayBuffer()
       return true
@@ -130,10 +173,12 @@ export class Bucket {
     method: string,
     name: string,
     signal: AbortSignal,
-    body?: string,
-    headers: Record<string, string> = {},
+    body?: string | Uint8Array<ArrayBuffer>,
+    headers: Readonly<Record<string, string>> = {},
+    query?: string,
   ): Promise<Response> {
-    const url = `${this.#url}/${name.split('/').map(encodeURIComponent).join('/')}`
+    const path = name === '' ? '' : `/${name.split('/').map(partOf).join('/')}`
+    const url = `${this.#url}${path}${query === undefined ? '' : `?${query}`}`
     return this.#client.fetch(url, {
       method,
       signal,
@@ -166,6 +211,14 @@ export class Bucket {
     if (spared) await this.remove(probe, signal)
     return spared
   }
+}
+
+/** As signatures have it: also what a URL would take as it is. */
+function partOf(part: string): string {
+  return encodeURIComponent(part).replaceAll(
+    /[!'()*]/gu,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
 }
 
 /** A bucket that is not there is another matter than an object that is not. */

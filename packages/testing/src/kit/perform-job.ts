@@ -15,6 +15,7 @@ import {
   type Transaction,
 } from 'tidemark'
 import { TestingError } from '../testing-error.ts'
+import { performedDocument } from './performed-document.ts'
 
 /** How {@link performJob} runs a job. */
 export interface PerformOptions {
@@ -148,12 +149,12 @@ class PerformedAttempt {
     const { transact, run } = this.#job
     if (transact !== undefined) {
       return this.#transaction(async (tx) => {
-        const { signal, log } = this.#runContext()
+        const { signal, log } = this.#runContext(job)
         return transact(job, { ...tx, signal, log })
       })
     }
     try {
-      const answer = await run?.(job, this.#runContext())
+      const answer = await run?.(job, this.#runContext(job))
       return this.#completed === undefined ? answer : this.#completed.output
     } catch (error) {
       if (error instanceof Snoozed || this.#completed !== undefined) {
@@ -163,7 +164,7 @@ class PerformedAttempt {
     }
   }
 
-  #runContext(): JobContext<unknown> {
+  #runContext(job: Job<unknown>): JobContext<unknown> {
     const stateOf = (): unknown => this.state
     const { steps } = this
     const context: JobContext<unknown> = {
@@ -210,6 +211,7 @@ class PerformedAttempt {
         throw new Snoozed('the job goes on as a new one')
       },
       dataDir: () => this.#given('dataDir', 'dataDir') as never,
+      ...performedDocument({ job, steps, variables: this.variables }),
     }
     return Object.defineProperties(context, Object.getOwnPropertyDescriptors(this.#context))
   }

@@ -22,6 +22,7 @@ export const schemaObjects: {
     "installation",
     "job_attempts",
     "job_cancellations",
+    "job_contexts",
     "job_count_changes",
     "job_count_turn",
     "job_counts",
@@ -125,6 +126,14 @@ export const schemaObjects: {
     [
       "job_cancellations",
       "job_cancellations_pkey"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_pkey"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_job_fkey"
     ],
     [
       "job_count_turn",
@@ -373,6 +382,14 @@ export const schemaObjects: {
     [
       "idempotency_keys",
       "idempotency_keys_recorded_at"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_job"
+    ],
+    [
+      "job_contexts",
+      "job_contexts_open"
     ],
     [
       "job_output_keys",

@@ -90,6 +90,8 @@ const settingsOf = new WeakMap<pg.ClientBase, string>()
 
 /** Gives a new session its settings, and remembers them for when it is cleaned. */
 export function furnishSession(client: pg.ClientBase, text: string): void {
+  // Parsers of ours read texts, whatever `pg.defaults.binary` says.
+  Object.assign(client, { binary: false })
   settingsOf.set(client, text)
   client.query(text).catch(() => {
     // The connection is gone: whoever uses it learns of that.

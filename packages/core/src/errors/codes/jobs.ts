@@ -38,6 +38,32 @@ export const jobCodes = {
     remedy:
       'Give `defineApp({ outputs: { store } })` the store of that name, in every process that runs jobs or asks for results. What a store has lost is nowhere else: restore it there, under its key (`details.key`).',
   },
+  TIDEMARK_NO_CONTEXT_STORE: {
+    summary: 'A job uses what needs a context store, and its context is kept in none.',
+    example: 'the context of import_rates is kept in no store',
+    remedy:
+      'Give the application one, `defineApp({ contextStore: s3({ … }) })`, and name the job in its `jobs` if it has such a list. Transactional jobs have no document.',
+  },
+  TIDEMARK_UNKNOWN_CONTEXT: {
+    summary:
+      'A context store has nothing of a job: it has not begun, has finished, or is not kept.',
+    example: 'the store "contexts" has no context of a job 01a20068-459c-7f5b-ac10-2fa5168fd22c',
+    remedy:
+      'Wait until the job has begun. A job that was deleted has no document any more, and what has finished takes no files.',
+  },
+  TIDEMARK_FILE_UNREADABLE: {
+    summary: 'A file of a job is not there, or is not what was written.',
+    example:
+      'the file "rates.csv" of import_rates 01a20068-459c-7f5b-ac10-2fa5168fd22c cannot be read: its hash is another',
+    remedy:
+      'Somebody has changed the object in the store. Restore it, or run the job anew: nothing else has it.',
+  },
+  TIDEMARK_UNKNOWN_REFERENCE: {
+    summary: 'A reference such as `{{steps.fetch.output.id}}` leads to nothing.',
+    example: '{{steps.fetch.output.idd}} refers to nothing that is there',
+    remedy:
+      'The hint lists what there is. A step can be referred to when it has ended well; put a backslash before braces that are no reference.',
+  },
   TIDEMARK_DUPLICATE_JOB: {
     summary: 'An unfinished job has the same unique key.',
     example:

@@ -2,6 +2,7 @@ import type { Database } from '../../database/pool.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import type { Outbox } from '../../outbox/published/outbox.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import type { Documents } from '../documented/documents.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 
@@ -23,4 +24,6 @@ export interface JobEnvironment {
   readonly dataDir?: string
   /** Where outputs go. */
   readonly outputs: Outputs
+  /** What brings contexts into the application's store; undefined: it has none. */
+  readonly documents?: Documents
 }

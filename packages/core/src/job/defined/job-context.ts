@@ -2,6 +2,7 @@ import type { Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn } from '../../listener/declared/spawning.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { StepOptions } from '../declared/step-options.ts'
+import type { JobDocument, JobFiles } from './job-document.ts'
 import type { JobTransaction } from './transactional-context.ts'
 import type { JobWaits } from './waits.ts'
 
@@ -97,6 +98,10 @@ export interface JobContext<State> extends JobWaits {
    * all that is in it some time after the job has finished.
    */
   dataDir(): Promise<string>
+  /** What the job has come to so far, and the document that other tools read of it. */
+  readonly document: JobDocument
+  /** Files of the job in the application's context store. */
+  readonly files: JobFiles
   /** Logs to the application's logger, and to the job's own log, where `jobs.logs` finds it. */
   readonly log: Logger
   /**

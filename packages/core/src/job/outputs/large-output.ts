@@ -26,6 +26,8 @@ export interface OutputReference {
   readonly size: number
   /** The name of the application's store that it is in; undefined: it is in Postgres. */
   readonly store?: string
+  /** Of the text that the store has, in hexadecimal. What it answers else is not believed. */
+  readonly sha256?: string
 }
 
 // superjson refuses to read a custom type that nobody has registered, so a process that knows nothing of references
@@ -41,11 +43,10 @@ export function outputSize({ json, meta }: EncodedValue): number {
 /** A new reference to a value, and what a row has of it. */
 export function referTo(
   value: EncodedValue,
-  store?: string,
+  kept?: { readonly store: string; readonly sha256: string },
 ): { readonly key: string; readonly row: EncodedValue } {
   const key = randomUUID()
-  const size = outputSize(value)
-  const reference: OutputReference = store === undefined ? { key, size } : { key, size, store }
+  const reference: OutputReference = { key, size: outputSize(value), ...kept }
   return { key, row: { json: JSON.stringify(reference), meta: referenceMeta } }
 }
 

@@ -60,6 +60,8 @@ export interface OutputStore {
    * @param options.signal - aborts when the process stops, and after 30 s.
    */
   delete(keys: readonly string[], options: { readonly signal: AbortSignal }): Promise<void>
+  /** Where other tools find what is under a key: said in the documents of a context store. Defaults to name and key. */
+  readonly locate?: (key: string) => string
 }
 
 /** Where large outputs of jobs and steps are kept. */

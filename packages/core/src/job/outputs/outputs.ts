@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { watchJob } from '../../database/sql/job/job-admin.ts'
 import { readLargeOutputs, writeOutputKey } from '../../database/sql/job/job-outputs.ts'
@@ -184,17 +185,22 @@ async function put(
   claim: OutputClaim,
   value: EncodedValue,
 ): Promise<PlacedOutput> {
-  const { key, row } = referTo(value, store.name)
-  // On a connection of its own also where the reference is part of a transaction: it must be there if that rolls back.
-  await claim.write(writeOutputKey, [key, store.name])
   const { json, meta } = value
   const text = meta === null ? `{"value":${json}}` : `{"value":${json},"meta":${meta}}`
+  const { key, row } = referTo(value, { store: store.name, sha256: sha256Of(text) })
+  // On a connection of its own also where the reference is part of a transaction: it must be there if that rolls back.
+  await claim.write(writeOutputKey, [key, store.name])
   await Promise.race([store.put(key, text, { signal: claim.cutSignal }), claim.cut])
   return { row, large: null }
 }
 
-function decodeStored(job: string, { key, size, store }: OutputReference, text: string): unknown {
+function decodeStored(
+  job: string,
+  { key, size, store, sha256 }: OutputReference,
+  text: string,
+): unknown {
   try {
+    if (sha256 !== undefined && sha256Of(text) !== sha256) throw new Error('its hash is another')
     const { value, meta } = JSON.parse(text) as { value: unknown; meta?: unknown }
     return decodeValue(value, meta)
   } catch (cause) {
@@ -204,4 +210,8 @@ function decodeStored(job: string, { key, size, store }: OutputReference, text: 
       { cause, details: { id: job, key, size, store } },
     )
   }
+}
+
+function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
 }

@@ -59,6 +59,8 @@ export class JobMemory {
   readonly #variables = new Map<string, unknown>()
   /** The transactions that something is stored in which later attempts go on from. */
   readonly #uncommitted = new WeakSet<object>()
+  /** Called when a step or a wait has come to something that is committed. */
+  onEnd: (() => Promise<void>) | undefined
   /** Those that hold the row of the state and the variables. */
   readonly #holding = new WeakSet<object>()
   #state: unknown
@@ -214,6 +216,7 @@ export class JobMemory {
     if (error !== undefined) this.branches.failed(id, error.thrown)
     else this.#noteProgress(executor)
     this.noteEnd(step, position)
+    if (executor === undefined) await this.onEnd?.()
   }
 
   /** Notes the end of a step that is stored already. */
@@ -230,6 +233,7 @@ export class JobMemory {
     const described = JSON.stringify(describeError(error?.thrown))
     const values = [id, kind, JSON.stringify(tries), null, startedAt, null, described]
     await this.#attempt.persist(writeStep, values)
+    await this.onEnd?.()
   }
 
   /** How many milliseconds are left until a time of the server's clock; infinity where there is no such time. */

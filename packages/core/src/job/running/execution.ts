@@ -1,5 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
 import { readJobContext } from '../../database/sql/job/job-context.ts'
+import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
 import { after } from '../../database/timer.ts'
 import { blameOf } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
@@ -10,6 +11,7 @@ import type { Attempt } from '../attempted/attempt.ts'
 import type { Branches, EarlyEnd } from '../attempted/branches.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
+import type { Documents } from '../documented/documents.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { comesOf, failedOrRetried, isQuarantined } from '../settled/verdict.ts'
@@ -38,7 +40,9 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
   try {
     const job = startedJob(attempt, await readContext(attempt))
     const memory = attempt.job.resumes ? await JobMemory.load(attempt) : JobMemory.fresh(attempt)
-    const ctx = (context = new RunContext(attempt, memory))
+    const { documents } = attempt.environment
+    if (documents?.keeps(attempt.definition.name) === true) await beginDocument(attempt, documents)
+    const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
     if (memory.branches.unfinished) await leaveBehind(attempt, memory.branches)
@@ -70,6 +74,14 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     // Whether its code is quiet, its own signal must not decide.
     if (!suspended) attempt.abort()
   }
+}
+
+/** Where contexts are kept, the job's is in the store before it runs: other tools see that it has begun. */
+async function beginDocument(attempt: Attempt, documents: Documents): Promise<void> {
+  const { definition, job } = attempt
+  const root = documents.rootOf(job.id, definition.name)
+  await attempt.persist(beginDocumentRow, [documents.store.name, root])
+  await documents.save(job)
 }
 
 /** Marks that an attempt has ended although its code has not. */

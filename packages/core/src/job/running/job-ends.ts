@@ -29,7 +29,11 @@ export class JobEnds {
     this.#attempts = attempts
     this.#patience = patience
     this.#onWritten = onWritten
-    this.#completions = new Completions(environment, patience, onWritten, (attempt, error) => {
+    const onSettled = (batch: readonly { readonly attempt: Attempt }[]): void => {
+      for (const { attempt } of batch) this.#document(attempt)
+      onWritten()
+    }
+    this.#completions = new Completions(environment, patience, onSettled, (attempt, error) => {
       const refused = notStorable(`the output of ${attempt.definition.name}`, '', error)
       this.#write(attempt, { kind: 'failed', error: refused })
     })
@@ -55,6 +59,7 @@ export class JobEnds {
         return
       case 'committed':
         this.#attempts.forget(attempt)
+        this.#document(attempt)
         // Its key is free: another may have waited for it.
         if (attempt.job.keyed) this.#onWritten()
         return
@@ -75,6 +80,7 @@ export class JobEnds {
       this.#idle = Promise.withResolvers<void>()
       await this.#idle.promise
     }
+    await this.#environment.documents?.drained()
   }
 
   /** Until its end is written an attempt is this process's. */
@@ -83,10 +89,18 @@ export class JobEnds {
     const settling = this.#settle(attempt, outcome).finally(() => {
       this.#attempts.forget(attempt)
       this.#settling.delete(settling)
+      this.#document(attempt)
       if (this.#settling.size === 0) this.#idle.resolve()
       this.#onWritten()
     })
     this.#settling.add(settling)
+  }
+
+  /** Has the job's document say how it has ended, where it has one. */
+  #document({ definition, job }: Attempt): void {
+    const { documents } = this.#environment
+    if (documents === undefined || definition.transact !== undefined) return
+    if (documents.keeps(definition.name)) void documents.save({ id: job.id })
   }
 
   /** Never throws. */

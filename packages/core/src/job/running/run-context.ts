@@ -3,20 +3,54 @@ import { continueJob } from '../../database/sql/job/job-memory.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../../listener/declared/spawning.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import type { Attempt } from '../attempted/attempt.ts'
 import type { StepOptions } from '../declared/step-options.ts'
 import { encodeInput } from '../defined/job-codec.ts'
-import type { JobContext, JobProgress, JobVariables, StepSummary } from '../defined/job-context.ts'
+import type {
+  Job,
+  JobContext,
+  JobProgress,
+  JobVariables,
+  StepSummary,
+} from '../defined/job-context.ts'
+import type { JobDocument, JobFiles } from '../defined/job-document.ts'
 import type { JobTransaction } from '../defined/transactional-context.ts'
 import { DataDirs } from '../remembered/data-dir.ts'
+import type { JobMemory } from '../remembered/job-memory.ts'
 import { JobReports } from '../remembered/job-reports.ts'
 import { executorOfJobTransaction, runJobTransaction } from '../settled/job-transaction.ts'
 import { DurableWaits } from '../waiting/durable-waits.ts'
 import { fanOut, type FanOutOptions } from './fan-out.ts'
+import { RunDocument } from './run-document.ts'
+import { RunFiles } from './run-files.ts'
 import { runStep, withinStep } from './step-run.ts'
 
 /** The context of one attempt. Jobs may destructure it. */
 export class RunContext extends DurableWaits implements JobContext<unknown> {
+  readonly #job: Job<unknown, unknown>
+  #document: JobDocument | undefined
+  #files: JobFiles | undefined
   #reports: JobReports | undefined
+
+  constructor(attempt: Attempt, memory: JobMemory, job: Job<unknown, unknown>) {
+    super(attempt, memory)
+    this.#job = job
+    const { documents } = attempt.environment
+    if (documents?.keeps(attempt.definition.name) === true) {
+      memory.onEnd = () => documents.save(attempt.job)
+    }
+  }
+
+  // Made when they are first asked for: most jobs use neither.
+  get document(): JobDocument {
+    this.#document ??= new RunDocument(this.attempt, this.memory, this.#job, this.step)
+    return this.#document
+  }
+
+  get files(): JobFiles {
+    this.#files ??= new RunFiles(this.attempt, this.memory)
+    return this.#files
+  }
 
   get state(): unknown {
     return this.memory.state
@@ -109,7 +143,9 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       const stored = memory.take(id, 'step')
       if (stored?.position != null) return (await memory.replay(stored, turn)) as T
       const run = (): Promise<T> => runJobTransaction(attempt, memory, work, { id, turn })
-      return withinStep(attempt, id, run)
+      const value = await withinStep(attempt, id, run)
+      if (!attempt.completed) await memory.onEnd?.()
+      return value
     })
 
   readonly spawn = ((
@@ -135,7 +171,10 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       this.attempt.throwIfInterrupted()
       const { definition } = this.attempt
       const { json, meta } = encodeInput(definition, input).encoded
-      await this.attempt.write(continueJob, [json, meta, definition.version])
+      const { documents } = this.attempt.environment
+      const begin = (): Promise<unknown> =>
+        this.attempt.write(continueJob, [json, meta, definition.version])
+      await (documents === undefined ? begin() : documents.continued(this.attempt.job, begin))
       this.memory.branches.end({ kind: 'continued' })
       return new Promise<never>(() => {})
     })

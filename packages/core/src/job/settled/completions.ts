@@ -13,7 +13,7 @@ const longestRetry = 2_000
 /** Writes completions down, all that have come up while the last batch was under way in one statement. */
 export class Completions {
   readonly #environment: JobEnvironment
-  readonly #onSettled: (attempts: number) => void
+  readonly #onSettled: (batch: readonly Completion[]) => void
   readonly #onRefused: (attempt: Attempt, error: unknown) => void
   readonly #patience: AbortSignal
   #waiting: Completion[] = []
@@ -23,14 +23,14 @@ export class Completions {
   #idle = Promise.withResolvers<void>()
 
   /**
-   * @param onSettled - called with the number of completions that have been written, or given up.
+   * @param onSettled - called with the completions that have been written, or given up.
    * @param onRefused - called with a completion whose output the server does not take, before it counts as settled.
    * @param patience - aborts when nobody waits any longer for a server that is away.
    */
   constructor(
     environment: JobEnvironment,
     patience: AbortSignal,
-    onSettled: (attempts: number) => void,
+    onSettled: (batch: readonly Completion[]) => void,
     onRefused: (attempt: Attempt, error: unknown) => void,
   ) {
     this.#environment = environment
@@ -84,7 +84,7 @@ export class Completions {
     } finally {
       this.#inFlight -= 1
       this.#unsettled -= batch.length
-      this.#onSettled(batch.length)
+      this.#onSettled(batch)
       if (this.#unsettled === 0) this.#idle.resolve()
       this.#schedule()
     }

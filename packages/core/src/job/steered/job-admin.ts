@@ -3,6 +3,7 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema-codec.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
@@ -12,6 +13,7 @@ import type { PriorityName } from '../declared/priority.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import type { ScheduleDefinition } from '../defined/define-schedule.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
+import type { Documents } from '../documented/documents.ts'
 import type { LockStore } from '../locked/lock-store.ts'
 import { postgresLocks } from '../locked/postgres-locks.ts'
 import { withLock, type HeldLock, type LockOptions, type LockResult } from '../locked/with-lock.ts'
@@ -35,6 +37,7 @@ import type { JobStatus, JobView, StepView } from './job-view.ts'
 import { readJobGroups, type JobGroup } from './queue-admin.ts'
 import { runJob, type JobResult, type RunJobContext, type RunJobOptions } from './run-job.ts'
 import { ScheduleAdmin } from './schedule-admin.ts'
+import { StoredDocument } from './stored-document.ts'
 
 /** How a job is spawned outside of a handler. */
 export interface SpawnNowOptions extends SpawnOptions {
@@ -58,6 +61,7 @@ export class JobAdmin {
   readonly #outputs: Outputs
   readonly #spawner: JobSpawner
   readonly #locks: LockStore
+  readonly #documents: Documents | undefined
 
   constructor(
     database: Database,
@@ -66,7 +70,9 @@ export class JobAdmin {
     logger: Logger,
     schedules: readonly ScheduleDefinition[],
     locks: LockStore | undefined,
+    documents?: Documents,
   ) {
+    this.#documents = documents
     this.schedules = new ScheduleAdmin(database, outputs, spawner, schedules)
     this.pauses = new JobPauses(database, outputs.schema, spawner.registry)
     this.#reading = new JobReading(database, outputs)
@@ -220,6 +226,19 @@ export class JobAdmin {
    */
   signal(id: string, name: string, payload: unknown = null): Promise<void> {
     return this.#steering.signal(id, name, payload)
+  }
+
+  /**
+   * The document that the application's context store has of a job.
+   *
+   * @throws TidemarkError TIDEMARK_UNKNOWN_JOB for what can be no job's id, TIDEMARK_NO_CONTEXT_STORE.
+   */
+  document(id: string): StoredDocument {
+    const job = requireJobId(id)
+    if (this.#documents === undefined) {
+      throw new TidemarkError('TIDEMARK_NO_CONTEXT_STORE', 'this application has no context store')
+    }
+    return new StoredDocument(job, this.#database, this.#schema, this.#documents)
   }
 
   /**

@@ -257,6 +257,7 @@ export class DurableWaits implements JobWaits {
     turn.position = position
     this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, position)
     this.attempt.progressed = true
+    await this.memory.onEnd?.()
     return { payload: decodeValue(row['payload'], row['payload_meta']) }
   }
 
@@ -334,10 +335,13 @@ export class DurableWaits implements JobWaits {
   }
 }
 
+// Longer than any id: what is behind it is taken for no other wait's.
+const longestId = 500
+
 /** One wait for each name that the event may be stored under. */
 function waitsFor(id: string, { types, key, after }: EventQuest): readonly JobWait[] {
   return types.map((target, index) => ({
-    step: index === 0 ? id : `${id} (${target})`,
+    step: index === 0 ? id : `${id.padEnd(longestId + 1)}${target}`,
     kind: 'event',
     target,
     ...(key === undefined ? {} : { key }),

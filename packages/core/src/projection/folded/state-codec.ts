@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from '../../event/codec.ts'
 import { copyOf } from '../../event/isolation.ts'
@@ -64,7 +65,7 @@ export function decodeState<State>(
       state = (upcastState[at] as (old: unknown) => unknown)(state)
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+    const reason = messageOf(error)
     throw unreadable(`upcastState of version ${from} failed: ${reason}`, error)
   }
   // Copied, as what a schema makes is: an upcaster may answer an object that it keeps.

@@ -2,6 +2,7 @@ import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkContextStore, type ContextStore } from '../../job/documented/context-store.ts'
 import { checkLocksOptions, type LocksOptions } from '../../job/locked/lock-store.ts'
 import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
 import type { RegisteredDb } from '../../listener/declared/register.ts'
@@ -21,6 +22,8 @@ export interface AppOptions extends ConnectionOptions, RegisteredDb {
   readonly publishQueue?: PublishQueueOptions
   /** Where large outputs of jobs and steps are kept, and from which size on. */
   readonly outputs?: OutputsOptions
+  /** Where the contexts of jobs are kept for other tools: see `@tidemark/stores/context`. Defaults to nowhere. */
+  readonly contextStore?: ContextStore
   /** Where the locks of `jobs.withLock` are kept. */
   readonly locks?: LocksOptions
 }
@@ -37,6 +40,7 @@ const appOptions = [
   'preparedStatements',
   'publishQueue',
   'outputs',
+  'contextStore',
   'locks',
   'db',
   'pool',
@@ -82,5 +86,6 @@ export function checkAppOptions(options: AppOptions): void {
     })
   }
   if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
+  if (options.contextStore !== undefined) checkContextStore(options.contextStore)
   if (options.locks !== undefined) checkLocksOptions(options.locks)
 }

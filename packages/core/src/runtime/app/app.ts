@@ -6,6 +6,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
+import { Documents } from '../../job/documented/documents.ts'
 import { Outputs } from '../../job/outputs/outputs.ts'
 import { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import { JobAdmin } from '../../job/steered/job-admin.ts'
@@ -145,6 +146,7 @@ export class App implements AsyncDisposable {
       this.#logger,
       this.#definitions.schedules,
       options.locks?.store,
+      this.#documents(this.#database),
     )
     const { consumers } = this.#definitions
     const found = { database: this.#database, schema: this.schema, consumers }
@@ -324,6 +326,7 @@ export class App implements AsyncDisposable {
         consumers: [...this.#definitions.consumers.values()],
         spawner: this.#spawner,
         outputs: this.#outputs,
+        documentsBy: (database) => this.#documents(database),
         schedules: this.#definitions.schedules,
         logger: this.#logger,
         signals: this.#signals,
@@ -433,6 +436,16 @@ export class App implements AsyncDisposable {
     await Promise.all([...this.#runners].map((runner) => runner.stop()))
     await this.#coalescer.close()
     await this.#database.close()
+  }
+
+  /** What brings contexts of jobs into the store of the application, by what a database says. */
+  #documents(database: Database): Documents | undefined {
+    const { contextStore } = this.options
+    if (contextStore === undefined) return undefined
+    const { registry } = this.#spawner
+    return new Documents(database, this.#outputs, contextStore, this.#logger, (name) =>
+      registry.publish().find((type) => type.name === name),
+    )
   }
 
   #requireOpen(): void {

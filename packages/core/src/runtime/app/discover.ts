@@ -2,6 +2,7 @@
 import * as fs from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { messageOf } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { namedDefinitions, type Module } from './modules.ts'
@@ -73,7 +74,7 @@ async function load(file: string, path: string): Promise<Module> {
   try {
     module = (await import(pathToFileURL(path).href)) as Module
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
+    const reason = messageOf(cause)
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${file} could not be loaded: ${reason}`, {
       cause,
       details: { file },

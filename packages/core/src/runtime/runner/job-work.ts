@@ -66,6 +66,10 @@ export class JobWork {
       supervise('the job runner', signal, logger, () => runner.work(signal)),
       supervise('looking after jobs', signal, logger, () => runner.tend(signal)),
     ]
+    const { documents } = this.#environment
+    if (documents !== undefined) {
+      loops.push(supervise('the contexts of jobs', signal, logger, () => documents.mend(signal)))
+    }
     loops.push(supervise('the scheduler', signal, logger, () => this.#schedule(signal)))
     await Promise.all(loops)
     const drained = new AbortController()

@@ -6,6 +6,8 @@ import type { EventRegistry } from '../../event/registry.ts'
 import { declaredRetention, type DeclaredRetention } from '../../job/declared/retention.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import { syncLimits } from '../../job/defined/sync-limits.ts'
+import { DocumentSweep } from '../../job/documented/document-sweep.ts'
+import type { Documents } from '../../job/documented/documents.ts'
 import { OutputSweep } from '../../job/outputs/output-sweep.ts'
 import type { Outputs } from '../../job/outputs/outputs.ts'
 import { JobKeeper } from '../../job/running/job-keeper.ts'
@@ -46,13 +48,15 @@ export interface RunnerEnvironment {
   readonly consumers: readonly Consumer[]
   readonly spawner: JobSpawner
   readonly outputs: Outputs
+  /** What brings contexts of jobs into the application's store; undefined: it has none. */
+  readonly documentsBy: (database: Database) => Documents | undefined
   readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
   readonly signals: CursorSignals
   /** How many wait for a connection of the application's own pool. */
-  waiting(): number
+  readonly waiting: () => number
   /** What is wrong with the system: for a metric. */
-  examine(): Promise<readonly { readonly code: string; readonly status: string }[]>
+  readonly examine: () => Promise<readonly { readonly code: string; readonly status: string }[]>
 }
 
 const watchInterval = 1_000
@@ -66,6 +70,7 @@ export class Runner implements AsyncDisposable {
   /** The identity of this process among those that run the application. */
   readonly id: string = randomUUID()
   readonly #environment: RunnerEnvironment & { readonly database: Database }
+  readonly #documents: Documents | undefined
   readonly #leaseDuration: number
   readonly #acquireInterval: number
   readonly #doorbell: Doorbell
@@ -132,6 +137,7 @@ export class Runner implements AsyncDisposable {
       leaseDuration: this.#leaseDuration,
       drainTimeout: options.drainTimeout ?? 30_000,
     })
+    this.#documents = environment.documentsBy(database)
     this.#maintenanceInterval = options.maintenanceInterval ?? 60_000
     const { schema } = outbox
     this.#maintenance = new Maintenance({
@@ -153,6 +159,7 @@ export class Runner implements AsyncDisposable {
         options.jobs === false ? undefined : options.jobs?.dataDir,
       ),
       outputs: new OutputSweep(database, environment.outputs, this.#abort.signal),
+      documents: new DocumentSweep(database, schema, this.#documents, this.#abort.signal),
     })
     const patience = options.publisherPatience ?? 10_000
     const tail = this.#tail
@@ -275,8 +282,10 @@ export class Runner implements AsyncDisposable {
 
   #prepareJobs(options: RunnerOptions): JobWork | undefined {
     if (options.jobs === false || this.#environment.spawner.registry.size === 0) return undefined
+    const documents = this.#documents
     const environment = {
       ...this.#environment,
+      ...(documents === undefined ? {} : { documents }),
       process: this.id,
       leaseDuration: this.#leaseDuration,
       hears: () => this.#notifications.hears,

@@ -6,6 +6,7 @@ import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
 import { sweepStates } from '../../database/sql/projection/rebuild.ts'
 import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
+import type { DocumentSweep } from '../../job/documented/document-sweep.ts'
 import type { OutputSweep } from '../../job/outputs/output-sweep.ts'
 import type { JobKeeper } from '../../job/running/job-keeper.ts'
 import { hasStrays } from '../../outbox/kept/partitions.ts'
@@ -38,6 +39,8 @@ export interface MaintenanceEnvironment {
   readonly jobs: JobKeeper
   /** What deletes large outputs that nothing refers to. */
   readonly outputs: OutputSweep
+  /** What brings documents up to date, and deletes those of jobs that are gone. */
+  readonly documents: DocumentSweep
 }
 
 // Making a partition waits for whoever reads the outbox in a long transaction, and everybody else queues behind it.
@@ -71,7 +74,7 @@ export class Maintenance {
 
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys, keepAudit, keepEvents, jobs, outputs } =
+    const { database, schema, silence, keepKeys, keepAudit, keepEvents, jobs, outputs, documents } =
       this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
@@ -87,6 +90,7 @@ export class Maintenance {
     if (keepEvents !== undefined) await this.#attempt('old events', () => this.#prune(keepEvents))
     // The last: it waits for what is not ours.
     await this.#attempt('the store of outputs', async () => void (await outputs.run()))
+    await this.#attempt('the store of contexts', async () => void (await documents.run()))
   }
 
   async #attempt(what: string, work: () => Promise<void>): Promise<void> {

@@ -22,7 +22,7 @@ export interface ObservedRunner {
   readonly jobs: boolean
   hears(): boolean
   /** What is wrong with the system. */
-  examine(): Promise<readonly Wrong[]>
+  readonly examine: () => Promise<readonly Wrong[]>
 }
 
 /** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */

@@ -163,6 +163,9 @@ WITH mine AS (SELECT j.id ${fenced(schema)}), steps AS (
   DELETE FROM ${schema}.job_states t USING mine m WHERE t.job = m.id
 ), outputs AS (
   DELETE FROM ${schema}.job_outputs t USING mine m WHERE t.job = m.id
+), contexts AS (
+  UPDATE ${schema}.job_contexts c SET execution = c.execution + 1, webhook = NULL, webhook_meta = NULL, files = '{}'
+  FROM mine m WHERE c.id = m.id
 )
 UPDATE ${schema}.jobs j SET input = $3::jsonb, input_meta = $4::jsonb, version = $5::integer,
   needs = $5::integer
