@@ -1,5 +1,5 @@
 import { useTestDatabase } from '@tidemark/testing/vitest'
-import type { App } from 'tidemark'
+import type { App, Finding } from 'tidemark'
 import { afterEach, beforeEach, test } from 'vitest'
 import { appOn } from '../support/test-app.ts'
 import {
@@ -147,7 +147,7 @@ test(
         },
         mend: async () => {
           const found = (await examined(viewer)).find((one) => one.check === 'partitions')
-          const { move } = found?.details as { move: string[] }
+          const { move } = (found as Finding).details as { move: string[] }
           await database.query(move.join('; '))
         },
       },

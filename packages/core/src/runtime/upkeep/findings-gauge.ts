@@ -24,7 +24,9 @@ export class FindingsGauge {
   }
 
   show(show: Observe): void {
-    this.#looking ??= this.#look().finally(() => (this.#looking = undefined))
+    if (this.#looking === undefined) {
+      this.#looking = this.#look().finally(() => (this.#looking = undefined))
+    }
     for (const [id, given] of this.#shown) {
       show('tidemark.findings', this.#counts.get(id) ?? 0, given)
     }
