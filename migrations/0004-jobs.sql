@@ -195,6 +195,17 @@ CREATE TABLE :"schema".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- Where a step or a wait stands, by the status of its job. One that a job has failed with is tried again if somebody retries
+-- the job.
+CREATE FUNCTION :"schema".step_status(job_status text, "position" integer, error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE
+    WHEN error IS NULL AND "position" IS NULL THEN 'open'
+    WHEN error IS NULL THEN 'completed'
+    WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
+    ELSE 'failed' END
+$$;
+
 -- The events that jobs have been given or ask for, which the outbox keeps for them.
 CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
 

@@ -30,6 +30,17 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
+    RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
+      USING ERRCODE = 'null_value_not_allowed';
+  ELSIF priority = -2147483648 OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF run_at < '0001-01-01 00:00:00+00' OR run_at > '9999-12-31 00:00:00+00' THEN
+    RAISE EXCEPTION 'spawn: a job runs at a time of the years 1 to 9999' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(triggered_by) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: triggered_by must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
@@ -482,6 +493,7 @@ CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE 
   SELECT EXISTS (
     SELECT FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
     WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.parent = s.job
       AND c.status NOT IN ('completed', 'failed', 'cancelled'))
 $$;
 
@@ -491,8 +503,10 @@ $$;
 CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  SELECT c.id FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+    -- One that another spawn has replaced is the job of that one.
+    AND c.parent = s.job
   ON CONFLICT DO NOTHING;
   IF :"schema".awaits_children(NEW.id) THEN
     INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;

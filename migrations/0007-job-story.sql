@@ -72,7 +72,8 @@ BEGIN
             AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
         OR j.parent = subject.id
     ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
+        :"schema".step_status(j.status, s.position, s.error) AS status
       FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
     ), nodes AS (
       SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
@@ -88,7 +89,7 @@ BEGIN
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
       UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+      SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
         s.started_at, s.completed_at, s.job::text
       FROM found_steps s
     ), tree AS (

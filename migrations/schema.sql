@@ -789,6 +789,7 @@ AS $function$
   SELECT EXISTS (
     SELECT FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
     WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.parent = s.job
       AND c.status NOT IN ('completed', 'failed', 'cancelled'))
 $function$;
 
@@ -822,8 +823,10 @@ CREATE OR REPLACE FUNCTION tidemark.cancel_parent()
 AS $function$
 BEGIN
   INSERT INTO "tidemark".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  SELECT c.id FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+    -- One that another spawn has replaced is the job of that one.
+    AND c.parent = s.job
   ON CONFLICT DO NOTHING;
   IF "tidemark".awaits_children(NEW.id) THEN
     INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
@@ -1354,7 +1357,8 @@ BEGIN
             AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
         OR j.parent = subject.id
     ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
+        "tidemark".step_status(j.status, s.position, s.error) AS status
       FROM found_jobs j JOIN "tidemark".job_steps s ON s.job = j.id
     ), nodes AS (
       SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
@@ -1370,7 +1374,7 @@ BEGIN
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
       UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+      SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
         s.started_at, s.completed_at, s.job::text
       FROM found_steps s
     ), tree AS (
@@ -1718,6 +1722,17 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
+    RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
+      USING ERRCODE = 'null_value_not_allowed';
+  ELSIF priority = -2147483648 OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF run_at < '0001-01-01 00:00:00+00' OR run_at > '9999-12-31 00:00:00+00' THEN
+    RAISE EXCEPTION 'spawn: a job runs at a time of the years 1 to 9999' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(triggered_by) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: triggered_by must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
@@ -1751,6 +1766,18 @@ BEGIN
   END IF;
   RETURN answer;
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.step_status(job_status text, "position" integer, error jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+  SELECT CASE
+    WHEN error IS NULL AND "position" IS NULL THEN 'open'
+    WHEN error IS NULL THEN 'completed'
+    WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
+    ELSE 'failed' END
+$function$;
 
 CREATE OR REPLACE FUNCTION tidemark.use_lock_namespace(namespace integer)
  RETURNS void

@@ -8,7 +8,8 @@
  * Like setup.mjs it runs on the Node that is on the machine, before anything is installed.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 
 /** What the tests use, and Debian's packages for it. */
 const services = [
@@ -82,7 +83,52 @@ function install(packages) {
   }
 }
 
+// DynamoDB Local, which is in this package with much else: only its folder `emulator` is taken, for tests.
+const simulator = {
+  name: 'amplify-dynamodb-simulator@2.9.30',
+  integrity:
+    'sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ==',
+}
+
+/** Puts DynamoDB Local into `.services`; says why where it cannot. */
+function dynamodbLocal(checkOnly) {
+  const home = fileURLToPath(new URL('../.services/', import.meta.url))
+  if (existsSync(`${home}dynamodb-local/DynamoDBLocal.jar`)) return
+  const problem = checkOnly ? 'it is not installed' : fetchSimulator(home)
+  if (problem !== null)
+    console.log(`Services: DynamoDB Local missing (${problem}): its tests are skipped`)
+}
+
+/** @returns {string | null} what went wrong, or null */
+function fetchSimulator(home) {
+  if (spawnSync('java', ['-version']).status !== 0) return 'there is no java'
+  console.log(`Services: fetching DynamoDB Local from ${simulator.name}`)
+  rmSync(`${home}new`, { recursive: true, force: true })
+  mkdirSync(`${home}new`, { recursive: true })
+  const packed = spawnSync(
+    'npm',
+    ['pack', simulator.name, '--json', '--ignore-scripts', '--pack-destination', `${home}new`],
+    { encoding: 'utf8', timeout: 300_000, maxBuffer: 64 * 1024 * 1024 },
+  )
+  if (packed.status !== 0) return packed.stderr?.trim().split('\n').at(-1) ?? 'npm failed'
+  const [{ filename, integrity }] = JSON.parse(packed.stdout)
+  if (integrity !== simulator.integrity) return `it is another package: ${integrity}`
+  const unpacked = spawnSync('tar', ['xzf', filename, 'package/emulator'], {
+    cwd: `${home}new`,
+    encoding: 'utf8',
+  })
+  if (unpacked.status !== 0) return unpacked.stderr.trim()
+  renameSync(`${home}new/package/emulator`, `${home}dynamodb-local`)
+  rmSync(`${home}new`, { recursive: true, force: true })
+  return null
+}
+
 function main(checkOnly) {
+  debian(checkOnly)
+  dynamodbLocal(checkOnly)
+}
+
+function debian(checkOnly) {
   let missing = missingPackages()
   if (missing === null) {
     console.log('Services: this is no Debian; install by hand what the skipped tests ask for.')

@@ -17,6 +17,7 @@ const pack = defineJob('pack', {
   run: async (job, ctx) => {
     ctx.progress(0.5)
     if (job.input.order === 'broken') throw new Error('it fell down')
+    if (job.input.order === 'unpaid') await ctx.step('pay', () => { throw new RangeError('no money') })
     if (job.input.order === 'endless') for (;;) { await ctx.checkInterrupt() }
     await ctx.transaction(async (tx) => tx.publish(packed({ order: job.input.order })), { step: 'box' })
     ctx.log.info({ order: job.input.order }, 'packed')
@@ -151,6 +152,70 @@ test('one job is steered by its id; many only with --yes, after saying how many'
   expect(wrong.code).toBe(exitCode.usage)
   const unknown = await project.call('job', 'cancel', '0198c0de-0000-7000-8000-000000000000')
   expect(unknown.stderr).toContain('TIDEMARK_UNKNOWN_JOB')
+})
+
+test('a step that has failed is shown with its status and its error', async () => {
+  await using _ = await project.worker()
+  const { stderr } = await project.call('job', 'spawn', 'pack', '{"order": "unpaid"}', '--follow')
+  const [id = ''] = /[\da-f-]{36}/u.exec(stderr) ?? []
+  const shown = await project.call('job', 'show', id)
+  expect(shown.stdout).toMatch(/STEP +STATUS +ENDED AT +OUTPUT OR ERROR/u)
+  expect(shown.stdout).toMatch(/pay +failed .*RangeError: no money/u)
+})
+
+test('what is spawned again is gathered, and a priority is changed by name', async () => {
+  const again = async (order: string): Promise<Spawned & { outcome: string }> => {
+    const input = JSON.stringify({ order })
+    const args = ['--unique-key', 'k', '--debounce', '1h']
+    return (
+      await project.json<Spawned & { outcome: string }>('job', 'spawn', 'pack', input, ...args)
+    ).value
+  }
+  const { id } = await again('o-1')
+  expect(await again('o-2')).toMatchObject({ id, outcome: 'replaced' })
+  expect((await project.call('job', 'reprioritise', id, 'urgent')).stdout).toContain('-100')
+  expect((await project.json('job', 'show', id)).value).toMatchObject({
+    priority: -100,
+    input: { order: 'o-2' },
+  })
+  for (const wrong of ['constructor', '2147483648', '1e3', '']) {
+    expect((await project.call('job', 'reprioritise', id, wrong)).code).toBe(exitCode.usage)
+  }
+  for (const wrong of ['1e3s', '-1m', '', '36526d']) {
+    const { code } = await project.call('job', 'spawn', 'pack', '{}', `--delay=${wrong}`)
+    expect([wrong, code]).toEqual([wrong, exitCode.usage])
+  }
+  for (const wrong of ['2026-02-31', '0000-01-01', '2026-13-01', 'tomorrow']) {
+    const { code } = await project.call('job', 'spawn', 'pack', '{}', '--run-at', wrong)
+    expect([wrong, code]).toEqual([wrong, exitCode.usage])
+  }
+  // By another choice than the name, and days are lengths of time.
+  await spawn('pack', '{"order": "o-3"}', '--delay', '2d')
+  const cancelled = await project.call('job', 'cancel', '--unique-key', 'k', '--yes')
+  expect(cancelled.stdout).toBe('1 job cancelled.\n')
+})
+
+test('a schedule is made, changed, shown and removed at run time', async () => {
+  const put = (...args: string[]): ReturnType<typeof project.call> =>
+    project.call('schedule', 'put', 'weekly', ...args)
+  const made = await put('{"order": "o-1"}', '--cron', '0 8 * * 1', '--job', 'pack')
+  expect(made.stdout).toMatch(/^weekly fires next at \d{4}-\d\d-\d\dT08:00:00/u)
+  await put('{"order": "o-2"}', '--cron', '0 9 * * 1', '--job', 'pack', '--overlap', 'allow')
+  expect((await project.json('schedule', 'show', 'weekly')).value).toMatchObject({
+    source: 'runtime',
+    cron: '0 9 * * 1',
+    overlap: 'allow',
+    input: { order: 'o-2' },
+    ticks: [],
+  })
+  expect((await put('{"order": 1}', '--cron', '0 8 * * 1', '--job', 'pack')).code).toBe(
+    exitCode.failure,
+  )
+  expect((await put('{}', '--cron', '2026-12-31T00:00:00', '--job', 'pack')).code).toBe(
+    exitCode.usage,
+  )
+  expect((await project.call('schedule', 'remove', 'weekly')).stdout).toBe('weekly is removed.\n')
+  expect((await project.call('schedule', 'show', 'weekly')).code).toBe(exitCode.failure)
 })
 
 test('a job is told something, and a job that is not there or has finished is not', async () => {

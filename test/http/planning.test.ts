@@ -109,7 +109,7 @@ test('an Idempotency-Key with another body answers 422, and nothing is spawned',
 test('jobs are cancelled, retried and deleted by a selection, and never all by an omission', async () => {
   for (const customer of ['a', 'b', 'c']) await app.jobs.spawn(report, { customer })
   await app.jobs.spawn(report, { customer: 'd' }, { queue: 'other' })
-  for (const verb of ['cancel', 'retry', 'delete']) {
+  for (const verb of ['cancel', 'pause', 'resume', 'retry', 'delete']) {
     expect((await client.send('POST', `/bulk/${verb}`, {})).status).toBe(400)
     expect((await client.send('POST', `/bulk/${verb}`, { limit: 1 })).status).toBe(400)
     expect((await client.send('POST', `/bulk/${verb}`, { nmae: 'report' })).status).toBe(400)
@@ -129,6 +129,34 @@ test('jobs are cancelled, retried and deleted by a selection, and never all by a
   await app.jobs.cancel(left?.id ?? '')
   expect((await client.send('DELETE', `/jobs/${left?.id}`)).status).toBe(204)
   expect((await client.get(`/jobs/${left?.id}`)).status).toBe(404)
+})
+
+test('jobs are paused and resumed by a selection, also those that run and have not stopped yet', async () => {
+  const stopped = Promise.withResolvers<void>()
+  const running = Promise.withResolvers<void>()
+  const long = defineJob('long', {
+    input: z.number(),
+    run: async () => {
+      running.resolve()
+      await stopped.promise
+    },
+  })
+  await using worker = appOn(database, [long])
+  const result = (done: number, asked: number): object => ({
+    status: 200,
+    body: { done, asked, refused: 0 },
+  })
+  const first = await worker.jobs.spawn(long, 1)
+  await worker.start({ handleSignals: false })
+  await running.promise
+  await worker.jobs.spawn(long, 2, { delay: '1h' })
+  expect(await client.send('POST', '/bulk/pause', { name: 'long' })).toMatchObject(result(1, 1))
+  expect(await app.jobs.bulk.count('resume', { name: 'long' })).toBe(2)
+  expect(await client.send('POST', '/bulk/resume', { name: 'long' })).toMatchObject(result(2, 0))
+  expect(await client.send('POST', '/bulk/resume', { name: 'long' })).toMatchObject(result(0, 0))
+  stopped.resolve()
+  await first.result()
+  expect(await app.jobs.list({ status: 'paused' })).toEqual([])
 })
 
 test('of jobs with one unique key one is retried, and the others are refused', async () => {

@@ -5,6 +5,7 @@ import { useFreshDatabase } from '../support/fresh-database.ts'
 import { until } from '../support/jobs.ts'
 import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
+import { Sdk } from '../telemetry/sdk.ts'
 
 const database = useFreshDatabase()
 const job = defineJob('scheduled', { input: z.string(), run: () => {} })
@@ -111,6 +112,7 @@ test('an old process leaves jobs of a newer version to those who know it, uncoun
     attempt: 0,
     parked: 'type',
     needs: 2,
+    waiting: { for: 'process', type: 'grown', version: 2 },
   })
   const running = await young.start(lease)
   await newer.result()
@@ -153,4 +155,110 @@ test('SQL spawns a version, which is left to those who know it', async () => {
   await database.query(`select tidemark.spawn('grown', '{"title":"sql"}', version => 2)`)
   await until(database, `select parked from tidemark.jobs`, 'type')
   expect(await old.jobs.list()).toMatchObject([{ needs: 2, attempt: 0 }])
+})
+
+test('doctor and metrics say who is awaited, for jobs and for schedules that were made at run time', async () => {
+  await using sdk = new Sdk()
+  await using old = appOn(database, [one], { logger: new LogBook() })
+  await using young = appOn(database, [two])
+  const { id } = await young.jobs.spawn(two, { title: 'new' })
+  await young.jobs.schedules.put('weekly', {
+    cron: '0 8 * * 1',
+    job: two,
+    input: { title: 'scheduled' },
+  })
+  await database.query(`update tidemark.schedules set next_at = now() - interval '1 h'`)
+  await old.start(lease)
+  await until(database, `select parked from tidemark.jobs where id = $1`, 'type', [id])
+  const awaited = { 'tidemark.job.name': 'grown', 'tidemark.job.version': '2' }
+  expect(await sdk.valueOf('tidemark.jobs.awaiting_process', awaited)).toBe(1)
+  expect(await sdk.valueOf('tidemark.schedules.awaiting_process', {})).toBe(1)
+  const wrong = (await old.doctor.examine()).filter(({ check }) => check === 'jobs')
+  expect(wrong.map(({ code, subject }) => [code, subject?.name])).toEqual([
+    ['job-type-without-process', 'grown'],
+    ['schedule-without-process', 'weekly'],
+  ])
+  await young.start(lease)
+  await until(database, `select count(*)::int from tidemark.jobs where status = 'completed'`, 2)
+  expect(await sdk.valueOf('tidemark.jobs.awaiting_process', awaited)).toBe(0)
+  expect(await sdk.valueOf('tidemark.schedules.awaiting_process', {})).toBe(0)
+})
+
+test('an old process deletes nothing of a newer version, and nothing of a type while one that is newer lives', async () => {
+  const make = (version: number, retention?: { age: number }) =>
+    defineJob('kept', {
+      version,
+      input: z.string(),
+      upcast: version === 1 ? {} : { 1: (old: string) => old },
+      ...(retention === undefined ? {} : { retention }),
+      run: () => {},
+    })
+  const [former, later] = [make(1, { age: 0 }), make(2)]
+  await using old = appOn(database, [former])
+  await using young = appOn(database, [later])
+  const running = await young.start(lease)
+  const handles = [
+    await old.jobs.spawn(former, 'of the old'),
+    await young.jobs.spawn(later, 'of the new'),
+  ]
+  for (const handle of handles) await handle.result()
+  const tidying = await old.start({ ...lease, maintenanceInterval: 100 })
+  // What the old process may delete, and when it has done so at least twice.
+  const bait = async (): Promise<void> => {
+    await database.query(
+      `insert into tidemark.locks values ('bait', 1, '', now() - interval '30 days')`,
+    )
+    await until(database, `select count(*)::int from tidemark.locks`, 0)
+  }
+  await bait()
+  await bait()
+  expect(await old.jobs.list({ name: 'kept' })).toHaveLength(2)
+  await running.stop()
+  await until(database, `select count(*)::int from tidemark.jobs`, 1)
+  await bait()
+  await bait()
+  expect(await old.jobs.list()).toMatchObject([{ input: 'of the new' }])
+  await tidying.stop()
+})
+
+test('an old process leaves the limit of a type alone while one that is newer lives', async () => {
+  const make = (version: number, concurrency: number) =>
+    defineJob('limited', {
+      version,
+      input: z.string(),
+      upcast: version === 1 ? {} : { 1: (old: string) => old },
+      limit: { concurrency },
+      run: () => {},
+    })
+  await using young = appOn(database, [make(2, 7)])
+  await using old = appOn(database, [make(1, 3)])
+  const running = await young.start(lease)
+  await old.start(lease)
+  const limit = 'select concurrency from tidemark.job_limits'
+  expect((await database.query(limit)).rows).toEqual([{ concurrency: 7 }])
+  await running.stop()
+  await using next = appOn(database, [make(1, 4)])
+  await next.start(lease)
+  expect((await database.query(limit)).rows).toEqual([{ concurrency: 4 }])
+})
+
+test('a schedule that is gone from the code can be removed when no live process has it, and not before', async () => {
+  await using old = appOn(database, [schedule('0 0 1 1 *')])
+  await using young = appOn(database, [job])
+  const running = await old.start(lease)
+  await untilCron('0 0 1 1 *')
+  for (const app of [old, young]) {
+    await expect(app.jobs.schedules.remove('deployed')).rejects.toMatchObject({
+      code: 'TIDEMARK_UNKNOWN_SCHEDULE',
+    })
+  }
+  await running.stop()
+  await database.query(`update tidemark.schedules set next_at = now() - interval '1 h'`)
+  expect((await young.doctor.examine()).map(({ code }) => code)).toContain(
+    'schedule-without-process',
+  )
+  await young.jobs.schedules.remove('deployed')
+  expect((await young.doctor.examine()).map(({ code }) => code)).not.toContain(
+    'schedule-without-process',
+  )
 })

@@ -203,6 +203,45 @@ test('a definition says at once what cannot work', async () => {
       defineSchedule(value, { cron: '@daily', job, input: 'a' }),
     )
   }
+  for (const value of [null, 5n, 'text', Symbol('s'), {}, Object.create(null) as unknown]) {
+    const what = typeof value
+    for (const option of ['run', 'uniqueKey', 'concurrencyKey', 'aliases', 'lifecycle']) {
+      await expectRefused(`${option} ${what}`, defined({ [option]: value }))
+    }
+    await expectRefused(
+      `rate key ${what}`,
+      defined({ limit: { rate: { limit: 1, per: 1, key: value } } }),
+    )
+    await expectRefused(`version ${what}`, defined({ version: value }))
+  }
+})
+
+test('what is no options, no selection and no type of job at all is refused as well', async () => {
+  await using app = appOn(database, [job])
+  const { jobs } = app
+  const { id } = await jobs.spawn(job, 'a')
+  for (const value of [null, 5n, 'text', Symbol('s'), [], () => 1]) {
+    const given = value as never
+    const what = typeof value
+    await expectRefused(`list ${what}`, () => jobs.list(given))
+    await expectRefused(`logs ${what}`, () => jobs.logs(id, given))
+    await expectRefused(`trace ${what}`, () => jobs.trace(id, given))
+    await expectRefused(`prune ${what}`, () => jobs.prune(given))
+    await expectRefused(`retry ${what}`, () => jobs.retry(id, given))
+    await expectRefused(`bulk ${what}`, () => jobs.bulk.delete(given))
+    await expectRefused(`bulk retry ${what}`, () => jobs.bulk.retry({ name: 'none' }, given))
+    await expectRefused(`put ${what}`, () => jobs.schedules.put('s', given))
+    await expectRefused(`limit ${what}`, () => jobs.list({ limit: given }))
+    if (typeof value !== 'bigint') {
+      await expectRefused(`line ${what}`, () => jobs.logs(id, { after: given }))
+    }
+    if (typeof value !== 'string' && typeof value !== 'function') {
+      await expectRefused(`job ${what}`, () => jobs.spawn(given, 'a'))
+    }
+  }
+  for (const line of [-1n, 2n ** 63n, Number.NaN, 0.5]) {
+    await expectRefused(`line ${line}`, () => jobs.logs(id, { after: line as bigint }))
+  }
 })
 
 test('the HTTP API answers 4xx to all of it', async () => {

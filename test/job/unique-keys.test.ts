@@ -1,4 +1,4 @@
-import { defineJob, isTidemarkError } from 'tidemark'
+import { defineJob, isTidemarkError, type JobDefinition } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -52,6 +52,20 @@ test('SQL spawns by the same rule', async () => {
   await expect(spawn('reminder', null, id)).rejects.toThrow(/of another type/u)
   await expect(spawn('reminder', 'k'.repeat(5000))).rejects.toThrow(/1 to 1000 bytes/u)
   await expect(spawn('not a name', null)).rejects.toThrow(/cannot name a type/u)
+  for (const given of [
+    `run_at => 'infinity'`,
+    `run_at => '-infinity'`,
+    `priority => -2147483648`,
+    'priority => null',
+    'version => 0',
+    `triggered_by => ''`,
+    `triggered_by => repeat('x', 1001)`,
+    'queue => null',
+    `unique_key => ''`,
+  ]) {
+    const refused = database.query(`select tidemark.spawn('invoice', '{}', ${given})`)
+    await expect(refused, given).rejects.toThrow(/spawn: /u)
+  }
 })
 
 test('an id is that of one type: another type is refused, in a transaction too, and the caller goes on', async () => {
@@ -312,4 +326,66 @@ test('debounce and throttle need a key, and are not mixed with other times', asy
       .catch((thrown: unknown) => thrown)
     expect(isTidemarkError(error, 'TIDEMARK_INVALID_OPTION')).toBe(true)
   }
+})
+
+test('a child that another spawn has replaced still wakes its parent, and is not cancelled with it', async () => {
+  const child = defineJob('child', {
+    input: z.string(),
+    output: z.string(),
+    uniqueKey: () => 'k',
+    run: (each) => each.input,
+  })
+  const parent = defineJob('parent', {
+    input: z.enum(['cancel', 'wait']),
+    output: z.string(),
+    run: (each, ctx) => ctx.child('c', child, 'of the parent', { onCancel: each.input }),
+  })
+  await using app = appOn(database, [child, parent])
+  await app.jobs.pauses.pauseType('child')
+  await app.start()
+  const first = await app.jobs.spawn(parent, 'cancel')
+  const spawned = `select status from tidemark.jobs where name = 'child'`
+  await until(database, spawned, 'queued')
+  await untilStatus(database, first.id, 'scheduled')
+  const replaced = await app.jobs.spawn(child, 'of somebody else', { onDuplicate: 'replace' })
+  expect(replaced.outcome).toBe('replaced')
+  await app.jobs.pauses.resumeType('child')
+  expect(await first.result({ timeout: '10s' })).toBe('of somebody else')
+
+  for (const onCancel of ['cancel', 'wait'] as const) {
+    await app.jobs.pauses.pauseType('child')
+    const { id } = await app.jobs.spawn(parent, onCancel)
+    await until(database, `${spawned} and status = 'queued'`, 'queued')
+    await untilStatus(database, id, 'scheduled')
+    const other = await app.jobs.spawn(child, onCancel, { onDuplicate: 'replace' })
+    expect(other.outcome).toBe('replaced')
+    expect(await app.jobs.cancel(id)).toBe('cancelled')
+    await app.jobs.pauses.resumeType('child')
+    expect(await other.result()).toBe(onCancel)
+  }
+})
+
+test('a job that would wait for itself, by a child whose key it has, is told so', async () => {
+  const job: JobDefinition<string, string> = defineJob('turned', {
+    input: z.string(),
+    output: z.string(),
+    uniqueKey: (text) => text.slice(0, 1),
+    retry: { attempts: 1 },
+    run: async (each, ctx) => {
+      // a waits for itself; b for c, which waits for b.
+      const next = { a: 'a again', b: 'c', c: 'b again' }[each.input] ?? ''
+      return await ctx.child('next', job, next)
+    },
+  })
+  await using app = appOn(database, [job])
+  const itself = await app.jobs.spawn(job, 'a')
+  const other = await app.jobs.spawn(job, 'b')
+  await app.start()
+  await untilStatus(database, itself.id, 'failed')
+  await untilStatus(database, other.id, 'failed')
+  expect(await app.jobs.get(itself.id)).toMatchObject({ error: { code: 'TIDEMARK_DUPLICATE_JOB' } })
+  const [last] = await app.jobs.list({ parent: other.id })
+  expect(last).toMatchObject({ input: 'c', error: { code: 'TIDEMARK_CHILD_CYCLE' } })
+  // The caller of a child whose key is taken by a stranger waits for that one.
+  expect(await app.jobs.list()).toHaveLength(3)
 })

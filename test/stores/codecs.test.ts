@@ -180,6 +180,13 @@ describe('an encrypted value', () => {
       open: (options) => openStore(sealedBackend, { codec: codecOfAll, ...options }),
       backend: () => sealedBackend,
     }),
-    { without: { killed: 'no server', down: 'no server', large: 'compressed, it is small' } },
+    {
+      without: {
+        killed: 'no server',
+        down: 'no server',
+        'half-open': 'no server',
+        large: 'compressed, it is small',
+      },
+    },
   )
 })

@@ -5,19 +5,26 @@ import { startPostgres, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
 import { migrateUp } from 'tidemark'
 import { afterAll, beforeAll } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 
 let server: PostgresServer
+let proxy: TcpProxy
 
 beforeAll(async () => {
   server = await startPostgres()
   await migrateUp({ connectionString: server.url(), schema: 'Kept' })
+  proxy = await TcpProxy.open(server.url())
+  proxy.latency = 1
 })
-afterAll(() => server.stop())
+afterAll(async () => {
+  await proxy[Symbol.asyncDispose]()
+  await server.stop()
+})
 
 /** With connections of its own, as another process has them. */
 function backend(): StateBackend {
   const database = new pg.Pool({
-    connectionString: server.url(),
+    connectionString: proxy.url,
     max: 3,
     connectionTimeoutMillis: 2_000,
   })
@@ -32,6 +39,8 @@ const subject: ConformanceSubject = {
   backend,
   kill: () => server.kill(),
   startAgain: () => server.restart(),
+  freeze: () => void proxy.freeze(/^/u),
+  thaw: () => proxy.thaw(),
 }
 
 testStateStore('postgres', () => subject, { without: exceptions.postgres })

@@ -4,6 +4,7 @@ import { RedisBackend, type RedisClient } from '@tidemark/stores/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, describe } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { redisPrograms, RedisServer } from './redis-server.ts'
 
 const programs = redisPrograms()
@@ -34,13 +35,19 @@ const libraries: Readonly<Record<string, (url: string) => Client>> = {
 for (const program of programs) {
   describe.each(Object.entries(libraries))(`${program} by %s`, (name, connect) => {
     let server: RedisServer
+    let proxy: TcpProxy
     beforeAll(async () => {
       server = await RedisServer.start(program)
+      proxy = await TcpProxy.open(server.url)
+      proxy.latency = 1
     })
-    afterAll(() => server[Symbol.asyncDispose]())
+    afterAll(async () => {
+      await proxy[Symbol.asyncDispose]()
+      await server[Symbol.asyncDispose]()
+    })
 
     const backend = (): StateBackend => {
-      const { client, close } = connect(server.url)
+      const { client, close } = connect(proxy.url)
       return Object.assign(new RedisBackend(client, 'conformance'), { close: async () => close() })
     }
     const subject = () => ({
@@ -48,6 +55,8 @@ for (const program of programs) {
       backend,
       kill: () => server.kill(),
       startAgain: () => server.startAgain(),
+      freeze: () => void proxy.freeze(/^/u),
+      thaw: () => proxy.thaw(),
     })
     testStateStore(name, subject, { without: exceptions.redis })
   })

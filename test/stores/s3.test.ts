@@ -2,6 +2,7 @@ import { openStore, type StateBackend } from '@tidemark/stores'
 import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/stores/conformance'
 import { Bucket, S3Backend } from '@tidemark/stores/s3'
 import { afterAll, beforeAll, describe } from 'vitest'
+import { TcpProxy } from '../support/tcp-proxy.ts'
 import { CephGateway, cephMissing } from './ceph.ts'
 import { testContexts } from './context-kills.ts'
 
@@ -10,20 +11,28 @@ if (missing !== null) console.log(`object stores are not tested: ${missing}`)
 
 describe.skipIf(missing !== null)('Ceph', () => {
   let gateway: CephGateway
+  let proxy: TcpProxy
   beforeAll(async () => {
     gateway = await CephGateway.start()
     const made = await gateway.client().fetch(`${gateway.url}/states`, { method: 'PUT' })
     if (!made.ok) throw new Error(`the bucket was not made: ${made.status}`)
+    proxy = await TcpProxy.open(gateway.url)
+    proxy.latency = 1
   }, 120_000)
-  afterAll(() => gateway[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await proxy[Symbol.asyncDispose]()
+    await gateway[Symbol.asyncDispose]()
+  })
 
   const backend = (): StateBackend =>
-    new S3Backend(new Bucket(gateway.client(), `${gateway.url}/states`), 'conformance/')
+    new S3Backend(new Bucket(gateway.client(), `${proxy.url}states`), 'conformance/')
   const subject: ConformanceSubject = {
     open: (options) => openStore(backend(), options),
     backend,
     kill: () => gateway.kill(),
     startAgain: () => gateway.startAgain(),
+    freeze: () => void proxy.freeze(/^/u),
+    thaw: () => proxy.thaw(),
   }
   testStateStore('s3', () => subject, { without: exceptions.s3 })
   describe('contexts of jobs', () => {

@@ -13,6 +13,8 @@ interface Pair {
 export class TcpProxy implements AsyncDisposable {
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
+  /** How long everything takes on its way, in milliseconds each way. */
+  latency = 0
   #target: URL
   #frozen = false
 
@@ -54,6 +56,16 @@ export class TcpProxy implements AsyncDisposable {
     return this.freeze(/^/)
   }
 
+  /** Ends the connections that are half-open. */
+  thaw(): void {
+    for (const pair of this.#pairs) {
+      if (!pair.frozen) continue
+      this.#pairs.delete(pair)
+      pair.client.destroy()
+      pair.server.destroy()
+    }
+  }
+
   /** Cuts all connections; new ones go to another server, as after a failover. */
   switchTo(url: string): void {
     this.#target = new URL(url)
@@ -73,6 +85,11 @@ export class TcpProxy implements AsyncDisposable {
     await closed
   }
 
+  #forward(to: Socket, chunk: Buffer): void {
+    if (this.latency === 0) to.write(chunk)
+    else setTimeout(() => to.writable && to.write(chunk), this.latency)
+  }
+
   #accept(client: Socket): void {
     if (this.#frozen) {
       this.#pairs.add({ client, server: client, sent: '', frozen: true })
@@ -84,9 +101,9 @@ export class TcpProxy implements AsyncDisposable {
     this.#pairs.add(pair)
     client.on('data', (chunk) => {
       pair.sent = (pair.sent + chunk.toString('latin1')).slice(-10_000)
-      server.write(chunk)
+      this.#forward(server, chunk)
     })
-    server.on('data', (chunk) => client.write(chunk))
+    server.on('data', (chunk) => this.#forward(client, chunk))
     const close = (): void => {
       // A half-open connection does not say that the other end is gone.
       if (pair.frozen) return

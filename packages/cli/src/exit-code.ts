@@ -5,6 +5,7 @@ export const exitCode = {
   usage: 2,
   checkFailed: 3,
   cannotConnect: 4,
+  uncaught: 5,
 } as const
 
 /** One of {@link exitCode}. */

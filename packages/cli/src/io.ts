@@ -21,6 +21,11 @@ export interface CliIo {
    * it has a channel to. Only commands that have something to finish ask.
    */
   readonly stopSignal: () => AbortSignal
+  /**
+   * Asks to be told, from now on, of errors that nothing has caught, instead of being ended by them: in the asynchronous
+   * context of the code that threw. Defaults to nothing.
+   */
+  readonly onUncaught?: (listener: (error: unknown) => void) => void
   /** Called when a worker runs, for a parent that waits for it. Defaults to nothing. */
   readonly ready?: () => void
 }
@@ -38,6 +43,8 @@ export function processIo(): CliIo {
     terminal: stderr.isTTY && env['TERM'] !== 'dumb' ? stderr : undefined,
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
     stopSignal: onceStopped,
+    // A promise that rejects and is handled by nobody comes here, too.
+    onUncaught: (listener) => void process.on('uncaughtException', listener),
     // What process managers that start a worker with a channel understand, and `tidemark dev`.
     ready: () => void process.send?.('ready'),
   }

@@ -2,10 +2,10 @@
 -- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3
--- migrated by 4 jobs f8700ba885f1e245b5bf6924163f94aacfbecc3f449aa07dab32c4b987020357
+-- migrated by 4 jobs 4d06b00db4314b2922d5abebdec914c55eaf5a3d37b1665cb346a19f268319a0
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
--- migrated by 6 job-work e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412
--- migrated by 7 job-story 68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4
+-- migrated by 6 job-work 72c1ad644ad3a7724381d657d1663282aab9f5853161f5bf12f50261c359f2d2
+-- migrated by 7 job-story a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 9019f3dd0ca488959cc179e3709293a662681eb3a5046c6bf3a4a9e303b03068
 
@@ -906,6 +906,17 @@ CREATE TABLE "tidemark".job_steps (
   PRIMARY KEY (job, step)
 );
 
+-- Where a step or a wait stands, by the status of its job. One that a job has failed with is tried again if somebody retries
+-- the job.
+CREATE FUNCTION "tidemark".step_status(job_status text, "position" integer, error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE
+    WHEN error IS NULL AND "position" IS NULL THEN 'open'
+    WHEN error IS NULL THEN 'completed'
+    WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
+    ELSE 'failed' END
+$$;
+
 -- The events that jobs have been given or ask for, which the outbox keeps for them.
 CREATE INDEX job_steps_events ON "tidemark".job_steps (job) WHERE kind = 'event';
 
@@ -1129,7 +1140,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'f8700ba885f1e245b5bf6924163f94aacfbecc3f449aa07dab32c4b987020357');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '4d06b00db4314b2922d5abebdec914c55eaf5a3d37b1665cb346a19f268319a0');
 
 -- 5 job-turns
 -- breaking: no
@@ -1346,6 +1357,17 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
+    RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
+      USING ERRCODE = 'null_value_not_allowed';
+  ELSIF priority = -2147483648 OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF run_at < '0001-01-01 00:00:00+00' OR run_at > '9999-12-31 00:00:00+00' THEN
+    RAISE EXCEPTION 'spawn: a job runs at a time of the years 1 to 9999' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(triggered_by) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: triggered_by must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
@@ -1798,6 +1820,7 @@ CREATE FUNCTION "tidemark".awaits_children(parent uuid) RETURNS boolean LANGUAGE
   SELECT EXISTS (
     SELECT FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
     WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.parent = s.job
       AND c.status NOT IN ('completed', 'failed', 'cancelled'))
 $$;
 
@@ -1807,8 +1830,10 @@ $$;
 CREATE FUNCTION "tidemark".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "tidemark".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM "tidemark".job_steps s
+  SELECT c.id FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+    -- One that another spawn has replaced is the job of that one.
+    AND c.parent = s.job
   ON CONFLICT DO NOTHING;
   IF "tidemark".awaits_children(NEW.id) THEN
     INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
@@ -1886,7 +1911,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '72c1ad644ad3a7724381d657d1663282aab9f5853161f5bf12f50261c359f2d2');
 
 -- 7 job-story
 -- breaking: no
@@ -1963,7 +1988,8 @@ BEGIN
             AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
         OR j.parent = subject.id
     ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
+        "tidemark".step_status(j.status, s.position, s.error) AS status
       FROM found_jobs j JOIN "tidemark".job_steps s ON s.job = j.id
     ), nodes AS (
       SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
@@ -1979,7 +2005,7 @@ BEGIN
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
       UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+      SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
         s.started_at, s.completed_at, s.job::text
       FROM found_steps s
     ), tree AS (
@@ -1993,7 +2019,7 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087');
 
 -- 8 states
 -- breaking: no
@@ -2329,33 +2355,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('c44c86f1-6a16-4907-849a-d9c9f590a949', 'true', '2026-11-28 20:52:18.836713+00');
+('7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', 'true', '2026-11-28 21:01:37.287731+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 20:52:18.852352+00', '788', '1', '84410194-7518-482d-9ee3-8f0c17eb960e', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 20:52:19.001816+00', '793', '2', '574f27d7-c1a0-4acb-8643-ab59d477e4d5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 20:52:19.100731+00', '800', '3', '2bdf38dd-e5a7-4eaa-a650-506f2ccaac77', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 20:52:19.158735+00', '808', NULL, 'c23cdbf9-70ec-4496-8f7b-f00270352ebd', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 20:52:19.248012+00', '815', NULL, '182acb5b-bd10-4342-978e-616780fed2b2', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 20:52:19.306432+00', '820', NULL, 'e9b90824-d35c-40d3-8a07-b35ea7db4a9b', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 20:52:19.673013+00', '841', NULL, '2db1696f-727a-48fc-a1ae-63417b37be24', '1', 'job.failed', NULL, '01a223ee-2555-7000-adc8-e31da12cc6e5', E'{"job": "01a223ee-2555-7000-adc8-e31da12cc6e5", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "c44c86f1-6a16-4907-849a-d9c9f590a949", "createdAt": "2026-11-28T20:52:19.417904+00:00", "triggeredBy": "system"}', NULL, '01a223ee-2555-7000-adc8-e31da12cc6e5', '01a223ee-2555-7000-adc8-e31da12cc6e5', NULL, NULL, NULL);
+('1', '2026-11-28 21:01:37.275305+00', '788', '1', 'cd255050-094d-4db9-be3b-3ce0dd10b765', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 21:01:37.457441+00', '793', '2', '5067e473-e105-4893-8f80-199165c5c271', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 21:01:37.562933+00', '799', '3', '97780ddb-5ac5-4be6-91a8-6dda2f6bddc5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 21:01:37.631928+00', '801', NULL, 'cfb916f2-4818-4330-a377-1902fe19b6ee', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 21:01:37.644335+00', '812', NULL, '583503d4-d530-4dec-ade9-a7d4862f46cd', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 21:01:37.652041+00', '813', NULL, '1d0f745c-7455-4643-85e2-fe22cd586429', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 21:01:37.808172+00', '833', NULL, 'eaf00ed7-9496-4f62-9725-27aba6e5e212', '1', 'job.failed', NULL, '01a223f6-aa25-7000-b5bc-71bb7ea92020', E'{"job": "01a223f6-aa25-7000-b5bc-71bb7ea92020", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427", "createdAt": "2026-11-28T21:01:37.714423+00:00", "triggeredBy": "system"}', NULL, '01a223f6-aa25-7000-b5bc-71bb7ea92020', '01a223f6-aa25-7000-b5bc-71bb7ea92020', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
-ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.horizon_samples;
-INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '851:851:', NULL, NULL, NULL, '2026-11-28 20:52:19.893359+00');
-ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 20:52:19.153776+00');
+('order b', '4', '2026-11-28 21:01:37.615539+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('1f591bf3-23e5-458a-b6df-f0b0e1ec3317', 'true');
+('7e76e1ce-f8b1-419c-bf21-8cd020ab1476', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2380,49 +2401,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 20:52:19.906943+00');
+('true', '2026-11-28 21:01:38.365908+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('c44c86f1-6a16-4907-849a-d9c9f590a949', 'true');
+('7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '771:771:', '2026-11-28 20:52:20.783518+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '855:855:', '2026-11-28 21:01:39.234795+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-252e-7000-a8e3-c111e15b7d6c', '2026-11-28 20:52:19.387304+00', '2026-11-28 20:52:19.387045+00', '2026-11-28 20:52:19.415281+00', '2026-11-28 20:52:19.51003+00', '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "34f77186-2b3b-4343-9b6c-6bf90a2d6146", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a223ee-2555-7000-adc8-e31da12cc6e5', '2026-11-28 20:52:19.417904+00', '2026-11-28 20:52:19.4178+00', '2026-11-28 20:52:19.552855+00', '2026-11-28 20:52:19.640668+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a223ee-2580-7000-9691-feb0a6472de4', '2026-11-28 20:52:19.460615+00', 'infinity', '2026-11-28 20:52:19.553348+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a223ee-25b1-7000-8e1b-6584e6613104', '2026-11-28 20:52:19.508121+00', '2026-11-28 20:52:19.50803+00', '2026-11-28 20:52:19.553366+00', NULL, '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223ee-26eb-7000-8b41-5c5803e5122f', '2026-11-28 20:52:19.836436+00', '2026-11-28 20:52:19.836252+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223ee-270d-7000-998d-d53ccc864586', '2026-11-28 20:52:19.854162+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a223ee-2724-7000-affe-b0ad2247bd2e', '2026-11-28 20:52:19.878884+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('9206e834-5c05-4b27-907e-6aa476aee5f4', '2026-11-28 20:52:19.91451+00', '2026-11-28 20:52:19.900078+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a223f6-aa04-7000-8452-d49497fe8d1c', '2026-11-28 21:01:37.674432+00', '2026-11-28 21:01:37.674176+00', '2026-11-28 21:01:37.703164+00', '2026-11-28 21:01:37.808308+00', '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "064b875f-5a1b-4707-ad6c-d66fcf188ccb", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a223f6-aa25-7000-b5bc-71bb7ea92020', '2026-11-28 21:01:37.714423+00', '2026-11-28 21:01:37.714186+00', '2026-11-28 21:01:37.738763+00', '2026-11-28 21:01:37.761382+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a223f6-aa4c-7000-808a-0838baa62a28', '2026-11-28 21:01:37.748525+00', 'infinity', '2026-11-28 21:01:37.771941+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a223f6-aa56-7000-801d-c8cd704eb019', '2026-11-28 21:01:37.751998+00', '2026-11-28 21:01:37.75191+00', '2026-11-28 21:01:37.81538+00', NULL, '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223f6-aab0-7000-8004-fc018b689b6d', '2026-11-28 21:01:37.843844+00', '2026-11-28 21:01:37.843759+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223f6-aab6-7000-8038-aedce67ae386', '2026-11-28 21:01:37.84755+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a223f6-aabf-7000-bdc3-2f2422121f26', '2026-11-28 21:01:37.861159+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('a1bf42be-bb7a-4446-9883-967b4b05ac76', '2026-11-28 21:01:37.897757+00', '2026-11-28 21:01:37.883965+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:52:18.400193+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:52:18.419082+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:52:19.441556+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:52:18.462132+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 20:52:18.473746+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 20:52:18.506237+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:01:37.024443+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:01:37.045063+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:01:37.763753+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:01:37.07733+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 21:01:37.089881+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:01:37.109154+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at) OVERRIDING SYSTEM VALUE VALUES
-('c44c86f1-6a16-4907-849a-d9c9f590a949', 'host', '9315', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 20:52:18.58222+00', '2026-11-28 20:52:19.6642+00');
+('7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', 'host', '26530', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 21:01:37.153404+00', '2026-11-28 21:01:37.659786+00');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '036c3535-064c-4713-acfd-ee4854fdd1a1', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 20:52:18.670601+00');
+('yearly', 'c11999a9-110a-4210-9521-06a8c75aa398', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 21:01:37.207193+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2437,49 +2458,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', '2026-11-28 20:52:21.778217+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:52:19.944859+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 20:52:19.316949+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 20:52:19.441436+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 20:52:19.441436+00'),
-('letters', '1', '0', '7', '0', '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', '2026-11-28 20:52:21.778246+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:52:19.944971+00'),
-('orders', '1', '0', '7', '0', '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', '2026-11-28 20:52:21.778257+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 20:52:19.944975+00'),
-('turnover', '1', '0', '7', '0', '1', 'c44c86f1-6a16-4907-849a-d9c9f590a949', '2026-11-28 20:52:21.778262+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 20:52:19.944978+00');
+('by-order', '1', '0', '7', '0', '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', '2026-11-28 21:01:39.729508+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:01:37.821121+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 21:01:37.666694+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 21:01:37.763534+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 21:01:37.763534+00'),
+('letters', '1', '0', '7', '0', '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', '2026-11-28 21:01:39.856149+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:01:37.85615+00'),
+('orders', '1', '0', '7', '0', '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', '2026-11-28 21:01:39.727817+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:01:37.821084+00'),
+('turnover', '1', '0', '7', '0', '1', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', '2026-11-28 21:01:39.72841+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 21:01:37.821117+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '182acb5b-bd10-4342-978e-616780fed2b2', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 20:52:19.429057+00', '2026-11-28 20:52:19.429057+00');
+('letters', '1', '5', 'shop.placed', '583503d4-d530-4dec-ade9-a7d4862f46cd', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 21:01:37.842251+00', '2026-11-28 21:01:37.842251+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-2555-7000-adc8-e31da12cc6e5', '1', '1', 'failed', 'c44c86f1-6a16-4907-849a-d9c9f590a949', 'system', '2026-11-28 20:52:19.552855+00', '2026-11-28 20:52:19.641722+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a223ee-2580-7000-9691-feb0a6472de4', '1', '1', 'suspended', 'c44c86f1-6a16-4907-849a-d9c9f590a949', 'system', '2026-11-28 20:52:19.553348+00', '2026-11-28 20:52:19.928199+00', NULL);
+('01a223f6-aa25-7000-b5bc-71bb7ea92020', '1', '1', 'failed', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', 'system', '2026-11-28 21:01:37.738763+00', '2026-11-28 21:01:37.762085+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a223f6-aa4c-7000-808a-0838baa62a28', '1', '1', 'suspended', '7f3ad10f-31a7-43cb-bd5c-6d7bbe51f427', 'system', '2026-11-28 21:01:37.771941+00', '2026-11-28 21:01:37.88249+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a223ee-25b1-7000-8e1b-6584e6613104', '1', '2026-11-28 20:52:19.817+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a223f6-aa56-7000-801d-c8cd704eb019', '1', '2026-11-28 21:01:37.84+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-252e-7000-a8e3-c111e15b7d6c', '34f77186-2b3b-4343-9b6c-6bf90a2d6146', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a223f6-aa04-7000-8452-d49497fe8d1c', '064b875f-5a1b-4707-ad6c-d66fcf188ccb', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-25b1-7000-8e1b-6584e6613104', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 20:52:19.613577+00', NULL, '2026-11-28 20:52:19.66346+00');
+('01a223f6-aa56-7000-801d-c8cd704eb019', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 21:01:37.825951+00', NULL, '2026-11-28 21:01:37.839399+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-2580-7000-9691-feb0a6472de4', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 20:52:19.586+00', '2026-11-28 20:52:19.636678+00'),
-('01a223ee-2580-7000-9691-feb0a6472de4', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 20:52:19.845055+00', NULL);
+('01a223f6-aa4c-7000-808a-0838baa62a28', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 21:01:37.774+00', '2026-11-28 21:01:37.778811+00'),
+('01a223f6-aa4c-7000-808a-0838baa62a28', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 21:01:37.801692+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a223ee-2580-7000-9691-feb0a6472de4', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
+('01a223f6-aa4c-7000-808a-0838baa62a28', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '852');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

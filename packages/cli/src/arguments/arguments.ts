@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander'
-import { priorities, toEventSequence, type EventSequence } from 'tidemark'
+import { priorities, toEventSequence, type EventSequence, type PriorityName } from 'tidemark'
 
 /** Reads a sequence. */
 export function sequenceArgument(text: string): EventSequence {
@@ -19,16 +19,16 @@ export function wholeArgument(text: string): number {
   throw new InvalidArgumentError('It must be a whole number.')
 }
 
-const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const
+const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 
 /** Reads a length of time, in milliseconds. */
 export function durationArgument(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/u.exec(text)
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/u.exec(text)
   if (match === null) {
-    throw new InvalidArgumentError('It must be a length of time, such as 500ms, 30s, 5m or 1h.')
+    throw new InvalidArgumentError('It must be a length of time, such as 500ms, 30s, 5m, 1h or 2d.')
   }
   const length = Number(match[1]) * units[(match[2] ?? 'ms') as keyof typeof units]
-  if (length <= 36_525 * 24 * units.h) return length
+  if (length <= 36_525 * units.d) return length
   throw new InvalidArgumentError('It must be at most 100 years.')
 }
 
@@ -53,9 +53,9 @@ export function collected(text: string, before: readonly string[] = []): readonl
 
 /** Reads a priority: a number or a name. */
 export function priorityArgument(text: string): number {
-  const named = (priorities as Readonly<Record<string, number>>)[text]
-  if (named !== undefined) return named
-  if (/^-?\d{1,9}$/u.test(text)) return Number(text)
+  if (Object.hasOwn(priorities, text)) return priorities[text as PriorityName]
+  const number = Number(text)
+  if (/^-?\d{1,10}$/u.test(text) && Math.abs(number) <= 2_147_483_647) return number
   const names = Object.keys(priorities).join(', ')
   throw new InvalidArgumentError(`It must be a whole number, or one of ${names}.`)
 }
@@ -72,9 +72,15 @@ export function portArgument(text: string): number {
   throw new InvalidArgumentError('It must be a port: a whole number up to 65535.')
 }
 
+const firstYear = Date.parse('0001-01-01T00:00:00Z')
+
 /** Reads a moment. */
 export function timeArgument(text: string): Date {
   const time = new Date(text)
-  if (/^\d{4}-\d\d-\d\d/u.test(text) && !Number.isNaN(time.getTime())) return time
+  const day = /^\d{4}-\d\d-\d\d/u.exec(text)?.[0]
+  // Date takes the 31st of a short month for the beginning of the next one.
+  const isDay = day !== undefined && !Number.isNaN(Date.parse(day))
+  const exists = isDay && new Date(day).toISOString().startsWith(day)
+  if (exists && time.getTime() >= firstYear) return time
   throw new InvalidArgumentError('It must be a time, such as 2026-01-31T12:00:00Z.')
 }

@@ -4,12 +4,16 @@ import { requireConfirmation, usageError } from '../cli-error.ts'
 import type { ExitCode } from '../exit-code.ts'
 import { exitCode } from '../exit-code.ts'
 import { plural, type Output } from '../output/output.ts'
-import { countArgument, uuidArgument } from './arguments.ts'
+import { countArgument, timeArgument, uuidArgument } from './arguments.ts'
 
 /** How jobs are chosen on the command line. */
 export interface JobChoiceOptions {
   readonly name?: string
   readonly queue?: string
+  readonly uniqueKey?: string
+  readonly concurrencyKey?: string
+  readonly parent?: string
+  readonly since?: Date
   readonly status?: readonly JobStatus[]
   readonly all?: boolean
   readonly limit: number
@@ -23,6 +27,10 @@ export interface JobSteering {
   readonly done: string
   /** The statuses in which it can be done. */
   readonly possible: readonly JobStatus[]
+  /** Which of those it can be done to. Defaults to all. */
+  readonly applies?: (job: JobView) => boolean
+  /** Whether one that runs is asked, and does it when it looks. */
+  readonly asks?: boolean
   readonly steer: (app: App, id: string) => Promise<JobStatus>
 }
 
@@ -32,11 +40,17 @@ export function withJobChoice(command: Command, possible: readonly JobStatus[]):
     .argument('[ids...]', 'the jobs, by their ids', collectIds)
     .option('--name <name>', 'those of this type')
     .option('--queue <queue>', 'those in this queue')
+    .option('--unique-key <key>', 'those with this unique key')
+    .option('--concurrency-key <key>', 'those with this concurrency key')
+    .option('--parent <id>', 'those that this job spawned', uuidArgument)
+    .option('--since <time>', 'those spawned then or later', timeArgument)
     .addOption(new Option('--status <status...>', 'those in this status').choices([...possible]))
     .option('--all', 'all that it can be done to')
     .option('--limit <count>', 'the most, the newest first', countArgument, 1000)
     .option('--yes', 'do it, where jobs are not named by their ids')
 }
+
+const choices = ['name', 'queue', 'uniqueKey', 'concurrencyKey', 'parent', 'since'] as const
 
 function collectIds(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), uuidArgument(text)]
@@ -47,13 +61,14 @@ export async function steerJobs(
   app: App,
   ids: readonly string[],
   options: JobChoiceOptions,
-  { verb, done, possible, steer }: JobSteering,
+  { verb, done, possible, applies, asks, steer }: JobSteering,
   output: Output,
 ): Promise<ExitCode | undefined> {
   const byIds = ids.length > 0
-  const jobs = byIds ? ids.map((id) => ({ id })) : await chosenJobs(app, options, possible)
+  const chosen = byIds ? [] : await chosenJobs(app, options, possible)
+  const jobs = byIds ? ids.map((id) => ({ id })) : chosen.filter((job) => applies?.(job) ?? true)
   if (!byIds && jobs.length > 0) {
-    const more = jobs.length === options.limit ? ', and there may be more: --limit' : ''
+    const more = chosen.length === options.limit ? ', and there may be more: --limit' : ''
     requireConfirmation(options.yes, `this ${verb}s ${plural(jobs.length, 'job')}${more}`)
   }
   const results: { id: string; status: JobStatus | null; error: string | null }[] = []
@@ -68,7 +83,7 @@ export async function steerJobs(
   }
   const failed = results.filter(({ error }) => error !== null)
   output.result({ jobs: results }, () => {
-    const asked = results.filter(({ status }) => status === 'running').length
+    const asked = results.filter(({ status }) => asks === true && status === 'running').length
     const finished = results.length - failed.length - asked
     return [
       ...(finished > 0 || results.length === 0 ? [`${plural(finished, 'job')} ${done}.`] : []),
@@ -81,19 +96,20 @@ export async function steerJobs(
 
 async function chosenJobs(
   app: App,
-  { name, queue, status, all, limit }: JobChoiceOptions,
+  options: JobChoiceOptions,
   possible: readonly JobStatus[],
 ): Promise<readonly JobView[]> {
-  if (name === undefined && queue === undefined && status === undefined && all !== true) {
+  const { status, limit, all } = options
+  const given = choices.filter((choice) => options[choice] !== undefined)
+  if (given.length === 0 && status === undefined && all !== true) {
     throw usageError(
-      'which jobs? Give ids, or --name, --queue, --status or --all',
+      'which jobs? Give ids, or --name, --queue, --status or another choice, or --all',
       '`tidemark job list` shows what there is.',
     )
   }
   return app.jobs.list({
     limit,
     status: status ?? possible,
-    ...(name === undefined ? {} : { name }),
-    ...(queue === undefined ? {} : { queue }),
+    ...Object.fromEntries(given.map((choice) => [choice, options[choice]])),
   })
 }

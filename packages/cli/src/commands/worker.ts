@@ -10,6 +10,7 @@ import {
 } from 'tidemark'
 import { durationArgument, portArgument } from '../arguments/arguments.ts'
 import { running, type Context } from '../command-run.ts'
+import { exitCode } from '../exit-code.ts'
 import { HealthServer } from '../health-server.ts'
 import { workerLogger, type LogFormat } from '../output/log.ts'
 import type { Place } from '../session/session.ts'
@@ -28,7 +29,7 @@ export function addWorker(parent: Command, context: Context): void {
   parent
     .command('worker')
     .description(
-      "Run the config's listeners and projections. SIGTERM and SIGINT let the batches under way finish; a second one does not wait.",
+      "Run the config's listeners and projections. SIGTERM and SIGINT let the batches under way finish; a second one does not wait. An error that nothing catches stops it in the same way.",
     )
     .option('--migrate', 'apply pending migrations first')
     .addOption(
@@ -53,8 +54,15 @@ export function addWorker(parent: Command, context: Context): void {
         // Before the config: what its modules make may ask for a tracer when they are loaded.
         await using _ = await startTelemetry(process.env, logger)
         const app = await session.configuredApp(logger)
-        const stopped = io.stopSignal()
         let runner: Runner | undefined
+        const broken = new AbortController()
+        io.onUncaught?.((error) => {
+          if (runner === undefined) {
+            logger.error({ err: error }, 'an error was thrown where nothing could catch it')
+          } else runner.uncaught(error)
+          broken.abort()
+        })
+        const stopped = AbortSignal.any([io.stopSignal(), broken.signal])
         // Before the worker: it lives while it migrates and starts.
         await using health = await serveHealth(options, {
           app,
@@ -73,6 +81,7 @@ export function addWorker(parent: Command, context: Context): void {
         logger.info({ process: started.id }, 'the worker stops: batches under way may finish')
         await started.stop()
         logger.info({ process: started.id }, 'the worker has stopped')
+        return broken.signal.aborted ? exitCode.uncaught : undefined
       }),
     )
 }

@@ -41,6 +41,7 @@ export function statusText({
 }: Pick<JobView, 'status' | 'parked' | 'requested' | 'waiting'>): string {
   if (requested !== null) return `${status} (asked to ${requested})`
   if (parked === 'type') return `${status} (no process knows it in the version that it needs)`
+  if (parked === 'limit') return `${status} (behind the limit of its type)`
   if (parked !== null) return `${status} (behind its key)`
   return waiting === null ? status : `${status} (waits)`
 }

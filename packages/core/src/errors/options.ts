@@ -4,7 +4,7 @@ import { TidemarkError } from './tidemark-error.ts'
 
 /**
  * Throws TIDEMARK_INVALID_OPTION for the first key of `options` that is not in `known`, with the known
- * key that is closest to it. For packages that build on this one.
+ * key that is closest to it, and for options that are no object. For packages that build on this one.
  *
  * @param where - what takes the options, for the message.
  *
@@ -21,7 +21,7 @@ export function rejectUnknownOptions(
   known: readonly string[],
 ): void {
   const given: unknown = options
-  if (typeof given !== 'object' || given === null) {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
       `${where}: the options are ${shown(given)}, not an object`,
@@ -52,7 +52,8 @@ export function requireWhole(
   most: number = largestInteger,
 ): asserts value is number {
   if (Number.isInteger(value) && (value as number) >= least && (value as number) <= most) return
-  const range = (value as number) > most ? `from ${least} to ${most}` : `of at least ${least}`
+  const range =
+    typeof value === 'number' && value > most ? `from ${least} to ${most}` : `of at least ${least}`
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     `${where}: "${option}" must be a whole number ${range}, not ${shown(value)}`,
@@ -66,6 +67,20 @@ export function requireFunction(where: string, option: string, value: unknown): 
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     `${where}: "${option}" must be a function, not ${shown(value)}`,
+    { details: { option } },
+  )
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is an array. */
+export function requireList(
+  where: string,
+  option: string,
+  value: unknown,
+): asserts value is readonly unknown[] {
+  if (Array.isArray(value)) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a list, not ${shown(value)}`,
     { details: { option } },
   )
 }

@@ -26,6 +26,7 @@ export const attribute = {
   outcome: 'tidemark.dead_letter.state',
   doorbell: 'tidemark.doorbell.state',
   job: 'tidemark.job.name',
+  jobVersion: 'tidemark.job.version',
   jobOutcome: 'tidemark.job.outcome',
   jobStatus: 'tidemark.job.status',
   finding: 'tidemark.finding',

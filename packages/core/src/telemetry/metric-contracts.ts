@@ -41,6 +41,8 @@ export type GaugeName =
   | 'tidemark.doorbell.state'
   | 'tidemark.jobs'
   | 'tidemark.findings'
+  | 'tidemark.jobs.awaiting_process'
+  | 'tidemark.schedules.awaiting_process'
 
 const { system, operationName, destination, listener, errorType } = convention
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -159,6 +161,20 @@ export const metricContracts: Readonly<
     description:
       'What `tidemark doctor` finds wrong, by the code of the finding. Every worker shows all of it: take the greatest.',
     attributes: [attribute.schema, attribute.finding, attribute.findingStatus],
+  },
+  'tidemark.jobs.awaiting_process': {
+    kind: 'gauge',
+    unit: '{job}',
+    description:
+      'Jobs that were put aside because no live process knows their type in the version that they need, by both; no point before there are any.',
+    attributes: [attribute.schema, attribute.job, attribute.jobVersion],
+  },
+  'tidemark.schedules.awaiting_process': {
+    kind: 'gauge',
+    unit: '{schedule}',
+    description:
+      'Schedules whose tick has been due for a minute, because no live process knows them, or their jobs, in the version that is written down.',
+    attributes: [attribute.schema],
   },
   'tidemark.job.claim.latency': {
     kind: 'histogram',

@@ -23,6 +23,8 @@ export type JobAction =
   | 'delete'
   /** Many jobs at once, by a selection in the body. */
   | 'cancelMany'
+  | 'pauseMany'
+  | 'resumeMany'
   | 'retryMany'
   | 'deleteMany'
   /** Looking at schedules, running one, pausing and resuming it, and making, changing and removing it. */
@@ -108,6 +110,8 @@ const steering = [
   'reprioritise',
   'delete',
   'cancelMany',
+  'pauseMany',
+  'resumeMany',
   'retryMany',
   'deleteMany',
   'runSchedule',

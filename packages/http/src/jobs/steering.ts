@@ -5,6 +5,7 @@ import {
   type App,
   type BulkResult,
   type BulkSelection,
+  type BulkVerb,
   type Duration,
   type JobStatus,
   type SpawnOptions,
@@ -81,7 +82,7 @@ export function addSteering(
   })
 
   const many = (
-    verb: 'cancel' | 'retry' | 'delete',
+    verb: BulkVerb,
     work: (selection: BulkSelection, request: Request) => Promise<BulkResult>,
   ): void => {
     routes.post(`/bulk/${verb}`, gate.may(`${verb}Many`), limited, async ({ req }) => {
@@ -91,6 +92,8 @@ export function addSteering(
     })
   }
   many('cancel', (selection) => jobs.bulk.cancel(selection))
+  many('pause', (selection) => jobs.bulk.pause(selection))
+  many('resume', (selection) => jobs.bulk.resume(selection))
   many('delete', (selection) => jobs.bulk.delete(selection))
   many('retry', async (selection, request) =>
     jobs.bulk.retry(selection, { triggeredBy: await triggeredBy(request) }),

@@ -31,7 +31,7 @@ export function planningPaths(): Json {
   const queue = nameParameter('queue', 'The name of the queue.')
   const type = nameParameter('name', 'The name of the type of job.')
   return {
-    ...Object.fromEntries(['cancel', 'retry', 'delete'].map(bulkPath)),
+    ...Object.fromEntries(['cancel', 'pause', 'resume', 'retry', 'delete'].map(bulkPath)),
     '/schedules': { get: operation('listSchedules', 'List the schedules', 'Schedules') },
     '/schedules/{schedule}': {
       parameters: [schedule],

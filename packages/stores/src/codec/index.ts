@@ -1,3 +1,4 @@
+export { claimCheck, type ClaimCheck, type ClaimCheckOptions } from './claim-check.ts'
 export { keyRing, type KeyRing, type KeyRingOptions } from './key-ring.ts'
 export { messagePack } from './message-pack.ts'
 export { pipeline, type PipelineOptions } from './pipeline.ts'

@@ -22,6 +22,7 @@ export const promises = {
   watch: 'Changes are told to those who watch',
   killed: 'Killed and restarted in the middle, the server has every write that it confirmed',
   down: 'Without its server, a store says so in time',
+  'half-open': 'On connections whose other end has gone silent, a store says so in time',
 } as const
 
 /** The name of a promise. */

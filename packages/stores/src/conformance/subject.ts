@@ -12,4 +12,8 @@ export interface ConformanceSubject {
   readonly kill?: () => Promise<void>
   /** Starts it again with what it has kept, and resolves when it can be used. */
   readonly startAgain?: () => Promise<void>
+  /** Leaves the connections of now silent: both ends think that they live. Without it, `half-open` is left out. */
+  readonly freeze?: () => void
+  /** Ends the connections that were left silent. */
+  readonly thaw?: () => void
 }

@@ -28,6 +28,7 @@ const checks = { ...concurrencyChecks, ...valueChecks, ...findingChecks, ...outa
  *   without: {
  *     killed: 'has no server',
  *     down: 'has no server',
+ *     'half-open': 'has no connections',
  *     large: 'is kept here with the default limits only',
  *   },
  * })

@@ -11,6 +11,7 @@ const cancel: JobSteering = {
   verb: 'cancel',
   done: 'cancelled',
   possible: ['scheduled', 'queued', 'running', 'paused'],
+  asks: true,
   steer: (app, id) => app.jobs.cancel(id),
 }
 

@@ -5,6 +5,7 @@ import { addJobDelete } from './delete.ts'
 import { addJobList } from './list.ts'
 import { addJobLogs } from './logs.ts'
 import { addJobPause } from './pause.ts'
+import { addJobReprioritise } from './reprioritise.ts'
 import { addJobResume } from './resume.ts'
 import { addJobRetry } from './retry.ts'
 import { addJobShow } from './show.ts'
@@ -25,6 +26,7 @@ export const commands: readonly AddCommand[] = [
   addJobCancel,
   addJobPause,
   addJobResume,
+  addJobReprioritise,
   addJobDelete,
   addJobSignal,
   addJobTrace,

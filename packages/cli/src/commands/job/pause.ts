@@ -11,6 +11,7 @@ const pause: JobSteering = {
   verb: 'pause',
   done: 'paused',
   possible: ['scheduled', 'queued', 'running'],
+  asks: true,
   steer: (app, id) => app.jobs.pause(id),
 }
 

@@ -10,14 +10,17 @@ import { running, type Context } from '../../command-run.ts'
 const resume: JobSteering = {
   verb: 'resume',
   done: 'resumed',
-  possible: ['paused'],
+  possible: ['paused', 'running'],
+  applies: ({ status, requested }) => status === 'paused' || requested === 'pause',
   steer: (app, id) => app.jobs.resume(id),
 }
 
 /** `tidemark job resume` */
 export function addJobResume(parent: Command, context: Context): void {
   withJobChoice(
-    parent.command('resume').description('Let paused jobs go on.'),
+    parent
+      .command('resume')
+      .description('Let paused jobs go on, and those that were asked to pause.'),
     resume.possible,
   ).action(
     running<JobChoiceOptions, [readonly string[]]>(

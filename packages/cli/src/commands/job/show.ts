@@ -24,7 +24,9 @@ const attemptColumns: readonly Column<JobAttempt>[] = [
 export function addJobShow(parent: Command, context: Context): void {
   parent
     .command('show')
-    .description('Show one job with its attempts and its finished steps.')
+    .description(
+      'Show one job with its attempts and its steps: those that have ended, and those that are tried again.',
+    )
     .argument('<id>', 'the job', uuidArgument)
     .option('--follow', 'show its progress on stderr first, until it has finished')
     .option('--logs', 'what it has logged, too')
@@ -59,8 +61,16 @@ export function addJobShow(parent: Command, context: Context): void {
               : [
                   output.table(steps, [
                     { heading: 'STEP', value: (step) => step.id },
-                    { heading: 'COMPLETED AT', value: (step) => step.completedAt },
-                    { heading: 'OUTPUT', value: (step) => toJson(step.output)?.slice(0, 80) },
+                    { heading: 'STATUS', value: (step) => step.status },
+                    { heading: 'ENDED AT', value: (step) => step.completedAt },
+                    {
+                      heading: 'OUTPUT OR ERROR',
+                      value: (step) =>
+                        (step.error === null
+                          ? toJson(step.output)
+                          : `${step.error.name}: ${step.error.message}`
+                        )?.slice(0, 80),
+                    },
                   ]),
                 ]),
             ...(logs === undefined ? [] : [logs.map(logLine).join('\n')]),

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import { parseJson as parseExactly, type App, type SpawnOptions } from 'tidemark'
+import { parseJson as parseExactly, type App, type JobHandle, type SpawnOptions } from 'tidemark'
 import {
   durationArgument,
   priorityArgument,
@@ -20,6 +20,8 @@ interface Options {
   readonly queue?: string
   readonly uniqueKey?: string
   readonly onDuplicate?: 'keep' | 'replace' | 'fail'
+  readonly debounce?: number
+  readonly throttle?: number
   readonly concurrencyKey?: string
   readonly id?: string
   readonly follow?: boolean
@@ -49,6 +51,16 @@ export function addJobSpawn(parent: Command, context: Context): void {
         'what happens when an unfinished job has the unique key (default: keep)',
       ).choices(['keep', 'replace', 'fail']),
     )
+    .option(
+      '--debounce <duration>',
+      'run once, with the newest input, when its unique key was quiet for so long',
+      durationArgument,
+    )
+    .option(
+      '--throttle <duration>',
+      'run once in so long, with the newest input of its unique key',
+      durationArgument,
+    )
     .option('--concurrency-key <key>', 'jobs with the same key do not run side by side')
     .option('--id <id>', 'its id: spawning it again changes nothing', uuidArgument)
     .option('--follow', 'show its progress on stderr until it has finished, then its output')
@@ -60,16 +72,21 @@ export function addJobSpawn(parent: Command, context: Context): void {
           const input = parseJson('the input', text, parseExactly)
           const validated = (await session.config()) !== undefined
           const app = await session.app()
-          if (!validated && options.onDuplicate !== undefined) {
+          const unmet = validated
+            ? undefined
+            : (['onDuplicate', 'debounce', 'throttle'] as const).find(
+                (option) => options[option] !== undefined,
+              )
+          if (unmet !== undefined) {
             throw usageError(
-              '--on-duplicate needs the definition of the job, and no config was loaded',
+              `--${unmet === 'onDuplicate' ? 'on-duplicate' : unmet} needs the definition of the job, and no config was loaded`,
               'Give --config, or leave the option out: the job that has the key is kept.',
             )
           }
           const spawned = validated
             ? await app.jobs.spawnJson(name, input, spawnOptions(options))
             : await spawnBySql(app, name, text, options)
-          const { id, duplicate } = spawned
+          const { id, duplicate, outcome } = spawned
           if (!validated) {
             const { yellow } = output.stderrColors
             output.note(
@@ -78,18 +95,23 @@ export function addJobSpawn(parent: Command, context: Context): void {
           }
           if (options.follow === true) {
             const answer = await followJob(app, id, output, io.stopSignal())
-            output.result({ id, duplicate, output: answer ?? null }, () =>
+            output.result({ id, duplicate, outcome, output: answer ?? null }, () =>
               answer === undefined ? `${id} has completed.` : toJson(answer, 2),
             )
             return
           }
-          output.result({ id, duplicate, validated }, () =>
-            duplicate ? `${id} was there already.` : `Spawned ${name} as ${id}.`,
-          )
+          output.result({ id, duplicate, outcome, validated }, () => said[outcome](name, id))
         },
       ),
     )
 }
+
+const said = {
+  spawned: (name: string, id: string) => `Spawned ${name} as ${id}.`,
+  kept: (_: string, id: string) => `${id} was there already.`,
+  replaced: (name: string, id: string) => `Replaced ${id}, a ${name} that had not begun.`,
+  follows: (name: string, id: string) => `Spawned ${name} as ${id}: it follows the one that runs.`,
+} as const
 
 function spawnOptions(options: Options): SpawnOptions {
   const { follow: _, ...rest } = options
@@ -100,6 +122,8 @@ function spawnOptions(options: Options): SpawnOptions {
     'queue',
     'uniqueKey',
     'onDuplicate',
+    'debounce',
+    'throttle',
     'concurrencyKey',
     'id',
   ] as const
@@ -116,7 +140,7 @@ async function spawnBySql(
   name: string,
   input: string,
   options: Options,
-): Promise<{ readonly id: string; readonly duplicate: boolean }> {
+): Promise<Pick<JobHandle, 'id' | 'duplicate' | 'outcome'>> {
   const id = options.id ?? crypto.randomUUID()
   const { delay = null, runAt = null } = options
   const { priority = 0, queue = 'default', uniqueKey = null, concurrencyKey = null } = options
@@ -127,6 +151,7 @@ async function spawnBySql(
          unique_key => $6, concurrency_key => $7, triggered_by => 'cli', id => $8) AS id`,
       [name, input, runAt, priority, queue, uniqueKey, concurrencyKey, id, delay],
     )
-    return { id: row?.id ?? id, duplicate: row?.id !== id || before.length > 0 }
+    const duplicate = row?.id !== id || before.length > 0
+    return { id: row?.id ?? id, duplicate, outcome: duplicate ? 'kept' : 'spawned' }
   })
 }

@@ -1,6 +1,8 @@
 import type { AddCommand } from '../../add-command.ts'
 import { addScheduleList } from './list.ts'
 import { addSchedulePause } from './pause.ts'
+import { addSchedulePut } from './put.ts'
+import { addScheduleRemove } from './remove.ts'
 import { addScheduleResume } from './resume.ts'
 import { addScheduleRun } from './run.ts'
 import { addScheduleShow } from './show.ts'
@@ -9,7 +11,9 @@ import { addScheduleShow } from './show.ts'
 export const commands: readonly AddCommand[] = [
   addScheduleList,
   addScheduleShow,
+  addSchedulePut,
   addScheduleRun,
   addSchedulePause,
   addScheduleResume,
+  addScheduleRemove,
 ]

@@ -718,7 +718,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'f8700ba885f1e245b5bf6924163f94aacfbecc3f449aa07dab32c4b987020357',
+    checksum: '4d06b00db4314b2922d5abebdec914c55eaf5a3d37b1665cb346a19f268319a0',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -915,6 +915,17 @@ CREATE TABLE :"schema".job_steps (
   completed_at timestamptz,
   PRIMARY KEY (job, step)
 );
+
+-- Where a step or a wait stands, by the status of its job. One that a job has failed with is tried again if somebody retries
+-- the job.
+CREATE FUNCTION :"schema".step_status(job_status text, "position" integer, error jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT CASE
+    WHEN error IS NULL AND "position" IS NULL THEN 'open'
+    WHEN error IS NULL THEN 'completed'
+    WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
+    ELSE 'failed' END
+$$;
 
 -- The events that jobs have been given or ask for, which the outbox keeps for them.
 CREATE INDEX job_steps_events ON :"schema".job_steps (job) WHERE kind = 'event';
@@ -1329,7 +1340,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'e140449fb1a6d32b9771ef40dc60d67d0ba9366bb683da278b6444a9748a6412',
+    checksum: '72c1ad644ad3a7724381d657d1663282aab9f5853161f5bf12f50261c359f2d2',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1362,6 +1373,17 @@ DECLARE
   answer  uuid;
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
+  IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
+    RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
+      USING ERRCODE = 'null_value_not_allowed';
+  ELSIF priority = -2147483648 OR version < 1 THEN
+    RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
+      USING ERRCODE = 'invalid_parameter_value';
+  ELSIF run_at < '0001-01-01 00:00:00+00' OR run_at > '9999-12-31 00:00:00+00' THEN
+    RAISE EXCEPTION 'spawn: a job runs at a time of the years 1 to 9999' USING ERRCODE = 'invalid_parameter_value';
+  ELSIF octet_length(triggered_by) NOT BETWEEN 1 AND 1000 THEN
+    RAISE EXCEPTION 'spawn: triggered_by must have 1 to 1000 bytes' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
   IF name IS NULL OR name !~ '^[A-Za-z0-9_.:/-]{1,200}$' THEN
     RAISE EXCEPTION 'spawn: "%" cannot name a type of job', left(name, 80) USING ERRCODE = 'invalid_parameter_value',
       HINT = 'Use letters, digits and the characters _ . : / - (at most 200).';
@@ -1814,6 +1836,7 @@ CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE 
   SELECT EXISTS (
     SELECT FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
     WHERE s.job = awaits_children.parent AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'wait'
+      AND c.parent = s.job
       AND c.status NOT IN ('completed', 'failed', 'cancelled'))
 $$;
 
@@ -1823,8 +1846,10 @@ $$;
 CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
-  SELECT (s.output ->> 'child')::uuid FROM :"schema".job_steps s
+  SELECT c.id FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
   WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+    -- One that another spawn has replaced is the job of that one.
+    AND c.parent = s.job
   ON CONFLICT DO NOTHING;
   IF :"schema".awaits_children(NEW.id) THEN
     INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
@@ -1907,7 +1932,7 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: '68f7f203fd0f32c81b41628080d04a3c0a3f70782fceb5a7441cec5f406318c4',
+    checksum: 'a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
@@ -1982,7 +2007,8 @@ BEGIN
             AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
         OR j.parent = subject.id
     ), found_steps AS (
-      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+      SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
+        :"schema".step_status(j.status, s.position, s.error) AS status
       FROM found_jobs j JOIN :"schema".job_steps s ON s.job = j.id
     ), nodes AS (
       SELECT 'event' AS kind, e.id::text AS id, e.type AS name, 'published' AS status, e.recorded_at AS at,
@@ -1998,7 +2024,7 @@ BEGIN
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
       UNION ALL
-      SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+      SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
         s.started_at, s.completed_at, s.job::text
       FROM found_steps s
     ), tree AS (

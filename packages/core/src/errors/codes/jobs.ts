@@ -86,6 +86,14 @@ export const jobCodes = {
     example: 'send_email 01a20068-459c-7f5b-ac10-2fa5168fd22c took more than 60000 ms',
     remedy: 'Raise `timeout`, or divide the work into steps.',
   },
+  TIDEMARK_JOB_UNCAUGHT: {
+    summary:
+      'The code of a job threw where nothing could catch it: in a timer, an event handler, a promise that nobody awaits.',
+    example:
+      'import_rows 01a20068-459c-7f5b-ac10-2fa5168fd22c threw where nothing could catch it: socket hang up',
+    remedy:
+      'Await every promise, and handle the `error` event of every emitter. The attempt counts as failed, and its process stops.',
+  },
   TIDEMARK_JOB_KILLS: {
     summary:
       'Several processes in a row died while they ran the job, the last one with no other job in it.',
@@ -121,6 +129,12 @@ export const jobCodes = {
     example:
       'print_labels 01a20068-459c-7f5b-ac10-2fa5168fd22c was interrupted and is not resumable',
     remedy: 'Find out how far it came; then retry it, or spawn it again.',
+  },
+  TIDEMARK_CHILD_CYCLE: {
+    summary: 'A job was to wait for a child that waits for the job itself: neither would ever end.',
+    example:
+      'sync_customer 01a20068-459c-7f5b-ac10-2fa5168fd22c would wait for itself: sync_customer 01a20068-459c-7f5b-ac10-2fa5168fd22c has the unique key of the child, and waits for it',
+    remedy: 'Give the child another unique key, or spawn it without waiting (`tx.spawn`).',
   },
   TIDEMARK_CHILD_GONE: {
     summary: 'The child that a job waits for is not there any more.',

@@ -41,6 +41,7 @@ export class Attempt {
   #completed = false
   #commit: PromiseWithResolvers<void> | undefined
   #seemsLost = false
+  #uncaught: unknown
 
   constructor(job: ClaimedJob, definition: JobDefinition, environment: JobEnvironment) {
     this.job = job
@@ -166,6 +167,12 @@ export class Attempt {
       this.#cut?.reject(error)
     }
     this.#controller?.abort(error)
+  }
+
+  /** Cuts the attempt off, because its code threw where nothing could catch it. */
+  fail(error: unknown): void {
+    this.#uncaught = error
+    this.interrupt('uncaught')
   }
 
   /** @throws TidemarkError what interrupts the attempt, if anything does; also a drain. */
@@ -303,6 +310,6 @@ export class Attempt {
 
   #error(interruption: Interruption): Error {
     const { name, timeout } = this.definition
-    return interruptionError(name, this.job.id, interruption, timeout)
+    return interruptionError(name, this.job.id, interruption, timeout, this.#uncaught)
   }
 }

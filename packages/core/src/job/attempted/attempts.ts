@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import { reviewJobs } from '../../database/sql/job/job-claim.ts'
+import { currentCause } from '../../outbox/published/cause.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import { Attempt } from './attempt.ts'
 import type { JobEnvironment } from './environment.ts'
@@ -37,6 +38,11 @@ export class Attempts {
 
   forget(attempt: Attempt): void {
     if (this.#attempts.get(attempt.job.id) === attempt) this.#attempts.delete(attempt.job.id)
+  }
+
+  /** The attempt of a job whose code runs now, as far as its asynchronous context tells. */
+  current(): Attempt | undefined {
+    return this.#attempts.get(currentCause.getStore()?.causationId ?? '')
   }
 
   interruptAll(interruption: Interruption): void {

@@ -1,25 +1,41 @@
+import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /**
  * Why an attempt is to stop:
  * - `pause`, `cancel`: somebody asked for it; it stops where it looks.
  * - `drain`: its process ends soon; it stops at the next checkInterrupt() or goes on to its end.
- * - `shutdown`: its process waits no longer. `timeout`: it took too long. `lost`: it is another's by now. These three
- *   cut it off: its transactions are destroyed and nothing it writes later counts.
+ * - `shutdown`: its process waits no longer. `timeout`: it took too long. `lost`: it is another's by now. `uncaught`: its
+ *   code threw where nothing could catch it. These four cut it off: its transactions are destroyed and nothing it writes
+ *   later counts.
  */
-export type Interruption = 'pause' | 'cancel' | 'drain' | 'shutdown' | 'timeout' | 'lost'
+export type Interruption =
+  | 'pause'
+  | 'cancel'
+  | 'drain'
+  | 'shutdown'
+  | 'timeout'
+  | 'lost'
+  | 'uncaught'
+
+const cuts: ReadonlySet<Interruption> = new Set(['shutdown', 'timeout', 'lost', 'uncaught'])
 
 /** Whether the attempt is cut off rather than asked. */
 export function cutsOff(interruption: Interruption): boolean {
-  return interruption === 'shutdown' || interruption === 'timeout' || interruption === 'lost'
+  return cuts.has(interruption)
 }
 
-/** The error that a job sees. */
+/**
+ * The error that a job sees.
+ *
+ * @param cause - what its code threw, where that interrupts it.
+ */
 export function interruptionError(
   name: string,
   id: string,
   interruption: Interruption,
   timeout: number,
+  cause?: unknown,
 ): TidemarkError {
   const details = { name, id, reason: interruption }
   switch (interruption) {
@@ -36,6 +52,12 @@ export function interruptionError(
         'TIDEMARK_JOB_TIMEOUT',
         `${name} ${id} took more than ${timeout} ms`,
         { details },
+      )
+    case 'uncaught':
+      return new TidemarkError(
+        'TIDEMARK_JOB_UNCAUGHT',
+        `${name} ${id} threw where nothing could catch it: ${messageOf(cause)}`,
+        { details, cause },
       )
     case 'pause':
     case 'cancel':

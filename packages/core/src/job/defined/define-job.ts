@@ -1,6 +1,12 @@
 import type { z } from 'zod'
 import { requireText } from '../../errors/checked-text.ts'
-import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
+import {
+  rejectUnknownOptions,
+  requireFunction,
+  requireList,
+  requireName,
+  requireWhole,
+} from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { WrittenBy } from '../../event/schema-codec.ts'
 import { isSchema } from '../../event/schema-parts.ts'
@@ -217,6 +223,7 @@ export function defineJob<
   const priority = priorityOf(where, options.priority ?? 0)
   requireWhole(where, 'version', version, 1)
   requireWhole(where, 'concurrency', concurrency, 1)
+  requireList(where, 'aliases', aliases)
   requireAliases(where, name, aliases)
   requireSchemas(where, options)
   for (let from = 1; from < version; from++) {
@@ -234,11 +241,16 @@ export function defineJob<
   }
   const { uniqueKey, concurrencyKey, queue = 'default' } = options
   const resumable = resumableOf(where, options)
-  const queueName = typeof queue === 'string' ? queue : queue.name
+  const queueName = typeof queue === 'string' ? queue : (queue as QueueDefinition | null)?.name
   requireText(where, 'queue', queueName, { most: longestQueue })
   const limit =
     options.limit === undefined ? undefined : declaredLimit(where, options.limit, ['key'])
   const rateKey = options.limit?.rate?.key
+  const { run, transact } = options
+  const functions = { run, transact, uniqueKey, concurrencyKey, 'limit.rate.key': rateKey }
+  for (const [option, given] of Object.entries(functions)) {
+    if (given !== undefined) requireFunction(where, option, given)
+  }
   const definition: JobDefinition<WrittenBy<Input>, z.output<Output>> = Object.freeze({
     kind: 'job',
     name,

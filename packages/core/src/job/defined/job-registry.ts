@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { shown } from '../../errors/checked-text.ts'
 import { closest } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DeclaredLimit } from '../declared/limit.ts'
@@ -98,7 +99,12 @@ export class JobRegistry {
    */
   require(job: string | { readonly name: string }): JobDefinition {
     if (isJobDefinition(job)) return job
-    const name = typeof job === 'string' ? job : job.name
+    const name: unknown = typeof job === 'string' ? job : (job as { name?: unknown } | null)?.name
+    if (typeof name !== 'string') {
+      throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${shown(job)} is no type of job`, {
+        hint: 'Give its definition, or its name.',
+      })
+    }
     const found = this.#byName.get(name)
     if (found !== undefined) return found
     const meant = closest(name, this.names)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { closest } from '../../errors/options.ts'
+import { closest, requireList } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { defineEvent, type EventDefinition } from '../../event/define-event.ts'
 
@@ -112,6 +112,7 @@ export function lifecycleOf(
 ): readonly JobTransition[] | null {
   if (option === undefined || option === false) return null
   if (option === true) return jobTransitions
+  requireList(where, 'lifecycle', option)
   for (const name of option) {
     if (jobTransitions.includes(name)) continue
     const meant = closest(name, jobTransitions)

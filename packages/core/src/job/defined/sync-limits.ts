@@ -5,16 +5,18 @@ import type { JobRegistry } from './job-registry.ts'
 
 /**
  * Writes down the limits of what this process knows, and takes back those that it knows to be gone: the process that
- * was started last has the say.
+ * was started last has the say, unless another one has the type in a higher version.
  */
 export async function syncLimits(
   database: Database,
   schema: string,
   registry: JobRegistry,
 ): Promise<void> {
-  const types = [...registry].map(({ name, limit }) => ({ kind: 'type', name, limit }))
+  const types = [...registry].map(({ name, version, limit }) => {
+    return { kind: 'type', name, version, limit }
+  })
   const queues = [...registry.queues.keys()].map((name) => {
-    return { kind: 'queue', name, limit: registry.queueLimit(name) }
+    return { kind: 'queue', name, version: 1, limit: registry.queueLimit(name) }
   })
   // In one order, as everybody who locks several.
   const limits = [...queues, ...types].toSorted((a, b) => (a.name < b.name ? -1 : 1))
@@ -25,5 +27,6 @@ export async function syncLimits(
     limits.map(({ limit }) => limit?.concurrency ?? null),
     limits.map(({ limit }) => limit?.rate ?? null),
     limits.map(({ limit }) => limit?.period ?? null),
+    limits.map(({ version }) => version),
   ])
 }

@@ -67,7 +67,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const innocent = branches?.brokenOff ?? blameOf(error) === 'connection'
     const outcome = outcomeOf(attempt, error, innocent, branches?.fatal)
     // Where its code has not failed, what its steps have come to stays so: whatever was decided by it is decided.
-    const ofItsOwn = branches?.brokenOff !== true && attempt.interruption !== 'timeout'
+    const ofItsOwn = branches?.brokenOff !== true && !isCutByItsCode(attempt)
     return ofItsOwn ? tryingAgain(outcome, branches, error) : outcome
   } finally {
     timer.clear()
@@ -230,6 +230,7 @@ export function outcomeOf(
         ? { kind: 'released' }
         : { kind: 'failed', error: notResumable(attempt) }
     case 'timeout':
+    case 'uncaught':
       return failedOrRetried(attempt, attempt.lateError)
     case 'pause':
     case 'cancel':
@@ -244,6 +245,11 @@ export function outcomeOf(
   }
   if (fatal !== undefined) return { kind: 'failed', error: fatal.error }
   return failedOrRetried(attempt, error, innocent)
+}
+
+/** Whether it was cut off for what its own code did, or did not come to do. */
+function isCutByItsCode({ interruption }: Attempt): boolean {
+  return interruption === 'timeout' || interruption === 'uncaught'
 }
 
 function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {

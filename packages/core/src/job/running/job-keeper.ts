@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
+import { newerTypes } from '../../database/sql/job/job-awaited.ts'
 import {
   findSurplus,
   forgetLocks,
@@ -35,6 +36,8 @@ interface Surplus {
 
 interface Policy extends DeclaredRetention {
   readonly name: string
+  /** Of its definition. */
+  readonly version: number
 }
 
 /**
@@ -44,7 +47,9 @@ interface Policy extends DeclaredRetention {
 export class JobKeeper {
   readonly #database: Database
   readonly #schema: string
-  readonly #policies: readonly Policy[]
+  readonly #all: readonly Policy[]
+  /** Those for the present walk: of types that no other process has in a higher version. */
+  #policies: readonly Policy[] = []
   readonly #dirs: DataDirs
   #after = nil
   #surplus: ReadonlyMap<string, Surplus> = new Map()
@@ -63,10 +68,10 @@ export class JobKeeper {
     this.#dirs = new DataDirs(database, schema, dataDir)
     this.#database = database
     this.#schema = schema
-    this.#policies = [...registry].flatMap(({ name, aliases, retention = fallback }) =>
+    this.#all = [...registry].flatMap(({ name, aliases, version, retention = fallback }) =>
       retention === undefined
         ? []
-        : [name, ...aliases].map((each) => ({ ...retention, name: each })),
+        : [name, ...aliases].map((each) => ({ ...retention, name: each, version })),
     )
   }
 
@@ -76,7 +81,7 @@ export class JobKeeper {
     await run(this.#database, forgetTicks(this.#schema), [keepTicks])
     await run(this.#database, forgetLocks(this.#schema), [keepLocks])
     await run(this.#database, forgetRates(this.#schema), [])
-    if (this.#policies.length === 0) return 0
+    if (this.#all.length === 0) return 0
     let deleted = 0
     for (let page = 0; page < mostPages; page++) {
       const swept = await this.#alone((transaction) => this.#sweep(transaction))
@@ -98,7 +103,10 @@ export class JobKeeper {
 
   async #sweep(transaction: OpenTransaction): Promise<{ deleted: number; end: boolean }> {
     // What is one too many stays so, whatever ends meanwhile: it is looked for once for each walk along all jobs.
-    if (this.#after === nil) this.#surplus = await this.#findSurplus(transaction)
+    if (this.#after === nil) {
+      this.#policies = await this.#findPolicies(transaction)
+      this.#surplus = await this.#findSurplus(transaction)
+    }
     const surplus = this.#surplus
     const { rows } = await run(transaction, sweepJobs(this.#schema), [
       this.#after,
@@ -108,6 +116,7 @@ export class JobKeeper {
       this.#policies.map(({ failed }) => failed),
       this.#policies.map(({ name }) => surplus.get(name)?.id ?? null),
       this.#policies.map(({ name }) => surplus.get(name)?.ended ?? null),
+      this.#policies.map(({ version }) => version),
     ])
     const { last, seen, deleted } = rows[0] as {
       last: string | null
@@ -117,6 +126,15 @@ export class JobKeeper {
     const end = seen < pageSize
     this.#after = end ? nil : (last ?? nil)
     return { deleted, end }
+  }
+
+  async #findPolicies(transaction: OpenTransaction): Promise<readonly Policy[]> {
+    const { rows } = await run(transaction, newerTypes(this.#schema), [
+      this.#all.map(({ name }) => name),
+      this.#all.map(({ version }) => version),
+    ])
+    const newer = new Set(rows.map((row) => row['name']))
+    return this.#all.filter(({ name }) => !newer.has(name))
   }
 
   async #findSurplus(transaction: OpenTransaction): Promise<ReadonlyMap<string, Surplus>> {

@@ -101,6 +101,13 @@ export class JobRunner {
     this.#wake.ring()
   }
 
+  /** Fails the attempt whose code has just thrown what nobody caught; undefined: it is of no attempt that runs here. */
+  fail(error: unknown): { readonly job: string; readonly name: string } | undefined {
+    const attempt = this.#attempts.current()
+    attempt?.fail(error)
+    return attempt && { job: attempt.job.id, name: attempt.definition.name }
+  }
+
   /** To be called when connections were lost: the doorbell may be disarmed. */
   forget(): void {
     this.#wake.forget()

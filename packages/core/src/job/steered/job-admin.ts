@@ -3,6 +3,7 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema-codec.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
@@ -260,6 +261,7 @@ export class JobAdmin {
     id: string,
     options: { readonly around?: Duration } = {},
   ): Promise<readonly JobTraceNode[]> {
+    rejectUnknownOptions('jobs.trace', options, ['around'])
     const nodes = await readJobTrace(
       this.#database,
       this.#schema,

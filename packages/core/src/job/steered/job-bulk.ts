@@ -1,8 +1,14 @@
 import type { Database } from '../../database/pool.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
-import { requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
-import { checkSelection, conditionsOf, type JobFilter } from './job-filter.ts'
+import {
+  checkSelection,
+  conditionsOf,
+  statusesOf,
+  type JobFilter,
+  type PausedFilter,
+} from './job-filter.ts'
 import { jobPage } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
@@ -31,7 +37,8 @@ export type BulkVerb = 'cancel' | 'pause' | 'resume' | 'retry' | 'delete'
 const statusesFor: Readonly<Record<BulkVerb, readonly JobStatus[]>> = {
   cancel: ['scheduled', 'queued', 'running', 'paused'],
   pause: ['scheduled', 'queued', 'running'],
-  resume: ['paused'],
+  // Running: only what was asked to pause.
+  resume: ['paused', 'running'],
   retry: ['failed', 'cancelled'],
   delete: finishedStatuses,
 }
@@ -77,9 +84,12 @@ export class JobBulk {
     return this.#each('pause', selection, (id) => this.#jobs.pause(id))
   }
 
-  /** Lets paused jobs go on. */
+  /** Lets paused jobs go on, and those that were asked to pause and have not yet. */
   resume(selection: BulkSelection): Promise<BulkResult> {
-    return this.#each('resume', selection, (id) => this.#jobs.resume(id))
+    return this.#each('resume', selection, async (id) => {
+      await this.#jobs.resume(id)
+      return 'queued'
+    })
   }
 
   /** Runs failed and cancelled jobs again. */
@@ -87,6 +97,7 @@ export class JobBulk {
     selection: BulkSelection,
     options: { readonly triggeredBy?: string } = {},
   ): Promise<BulkResult> {
+    rejectUnknownOptions('jobs.bulk.retry', options, ['triggeredBy'])
     return this.#each('retry', selection, (id) => this.#jobs.retry(id, options))
   }
 
@@ -106,8 +117,7 @@ export class JobBulk {
   async count(verb: BulkVerb, selection: Omit<BulkSelection, 'limit'>): Promise<number> {
     requireOneOf('jobs.bulk.count', 'verb', verb, Object.keys(statusesFor))
     checkBulk('jobs.bulk.count', selection)
-    const status = statusesOf(selection, statusesFor[verb])
-    const { values, conditions } = conditionsOf({ ...selection, status })
+    const { values, conditions } = conditionsOf(possibleFor(verb, selection))
     const { rows } = await this.#database.query(
       `SELECT count(*)::float8 AS jobs FROM "${this.#schema}".jobs j WHERE ${conditions.join(' AND ')}`,
       values,
@@ -122,16 +132,12 @@ export class JobBulk {
   ): Promise<BulkResult> {
     checkBulk(`jobs.bulk.${verb}`, selection)
     const { limit = Number.POSITIVE_INFINITY } = selection
-    const status = statusesOf(selection, statusesFor[verb])
+    const possible = possibleFor(verb, selection)
     const result = { done: 0, asked: 0, refused: 0 }
     let after: string | undefined
     for (let left = limit; left > 0; left -= pageSize) {
       const page: number = Math.min(left, pageSize)
-      const query = jobPage(
-        this.#schema,
-        { ...selection, status },
-        { order: 'oldest first', after, limit: page },
-      )
+      const query = jobPage(this.#schema, possible, { order: 'oldest first', after, limit: page })
       const { rows } = await this.#database.query(query.text, query.values)
       const ids = rows.map((row) => row['id'] as string)
       after = ids.at(-1)
@@ -174,8 +180,9 @@ function checkBulk(where: string, selection: BulkSelection): void {
 }
 
 /** Those that are asked for, as far as it can be done to them. */
-function statusesOf({ status }: JobFilter, possible: readonly JobStatus[]): readonly JobStatus[] {
-  if (status === undefined) return possible
-  const asked = typeof status === 'string' ? [status] : status
-  return asked.filter((each) => possible.includes(each))
+function possibleFor(verb: BulkVerb, selection: JobFilter): JobFilter & PausedFilter {
+  const possible = statusesFor[verb]
+  const asked = statusesOf(selection) ?? possible
+  const status = asked.filter((each) => possible.includes(each))
+  return { ...selection, status, ...(verb === 'resume' ? { pausing: true } : {}) }
 }

@@ -16,6 +16,11 @@ export interface JobFilter {
   readonly since?: Date
 }
 
+/** Of those that run, only the ones that were asked to pause. */
+export interface PausedFilter {
+  readonly pausing?: boolean
+}
+
 const texts = ['name', 'queue', 'uniqueKey', 'concurrencyKey'] as const
 // The expressions are those of the indexes for lists.
 const conditionsOn = {
@@ -44,7 +49,10 @@ export function checkSelection(
 }
 
 /** The filter as conditions on a job `j`, and their values, which begin with $1. */
-export function conditionsOf(filter: JobFilter): { values: unknown[]; conditions: string[] } {
+export function conditionsOf(filter: JobFilter & PausedFilter): {
+  values: unknown[]
+  conditions: string[]
+} {
   const values: unknown[] = []
   const conditions: string[] = []
   const add = (condition: string, value: unknown): void => {
@@ -56,6 +64,7 @@ export function conditionsOf(filter: JobFilter): { values: unknown[]; conditions
   for (const option of texts) add(conditionsOn[option], filter[option])
   if (filter.queue !== undefined && filter.queue !== 'default')
     conditions.push(`j.queue <> 'default'`)
+  if (filter.pausing === true) conditions.push(`(j.status <> 'running' OR j.requested = 'pause')`)
   add('j.parent = ?', filter.parent)
   add('j.created_at >= ?', filter.since)
   return { values, conditions }

@@ -1,4 +1,4 @@
-import { conditionsOf, statusesOf, type JobFilter } from './job-filter.ts'
+import { conditionsOf, statusesOf, type JobFilter, type PausedFilter } from './job-filter.ts'
 import { jobStatuses } from './job-view.ts'
 
 /** Which of the jobs that match a filter. */
@@ -22,7 +22,7 @@ const last = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
  * The ids of a page of jobs, in order. What it reads does not grow with how many jobs there are that a filter by type
  * and status leaves out, nor one by key, parent or a queue of its own: each of these has an index in the order of ids.
  */
-export function jobPage(schema: string, filter: JobFilter, page: Page): IdQuery {
+export function jobPage(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { uniqueKey, concurrencyKey, parent, queue = 'default' } = filter
   const isRare = uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
   const byType = isRare === undefined && (filter.name ?? filter.status) !== undefined
@@ -30,7 +30,7 @@ export function jobPage(schema: string, filter: JobFilter, page: Page): IdQuery 
 }
 
 /** Along an index that the planner finds by the constants of the filter. */
-function pageInOrder(jobs: string, filter: JobFilter, page: Page): IdQuery {
+function pageInOrder(jobs: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { values, conditions } = conditionsOf(filter)
   const { order, beyond } = directionOf(page)
   if (page.after !== undefined) conditions.push(`j.id ${beyond} $${values.push(page.after)}::uuid`)
@@ -46,7 +46,11 @@ function pageInOrder(jobs: string, filter: JobFilter, page: Page): IdQuery {
  * A page of each type in each status, and of these the first. Types are found from one to the next. Bounds of rows
  * instead of equality: otherwise the planner, which knows no type here, may as well go along all ids.
  */
-function pageByType(jobs: string, { name, status, ...others }: JobFilter, page: Page): IdQuery {
+function pageByType(
+  jobs: string,
+  { name, status, ...others }: JobFilter & PausedFilter,
+  page: Page,
+): IdQuery {
   const { values, conditions } = conditionsOf(others)
   const { order, beyond, within } = directionOf(page)
   const newest = order === 'DESC'

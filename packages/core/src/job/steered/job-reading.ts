@@ -1,9 +1,11 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import { checkSelection, type JobFilter } from './job-filter.ts'
@@ -91,8 +93,8 @@ export class JobReading {
   }
 
   async list(selection: JobSelection = {}): Promise<JobView[]> {
-    const { limit = 100, after } = selection
     checkSelection('jobs.list', selection)
+    const { limit = 100, after } = selection
     requireWhole('jobs.list', 'limit', limit, 1)
     if (after !== undefined) requireUuid('jobs.list', 'after', after)
     const page = jobPage(this.#schema, selection, { order: 'newest first', after, limit })
@@ -142,8 +144,11 @@ export class JobReading {
 
   async steps(id: string): Promise<StepView[]> {
     const { rows } = await this.#database.query(
-      `SELECT step, position, output, output_meta, error, started_at, completed_at FROM "${this.#schema}".job_steps
-       WHERE job = $1 AND kind = 'step' AND (position IS NOT NULL OR error IS NOT NULL) ORDER BY position, started_at, step`,
+      `SELECT s.step, s.position, s.output, s.output_meta, s.error, s.started_at, s.completed_at,
+         "${this.#schema}".step_status(j.status, s.position, s.error) AS status
+       FROM "${this.#schema}".job_steps s JOIN "${this.#schema}".jobs j ON j.id = s.job
+       WHERE s.job = $1 AND s.kind = 'step' AND (s.position IS NOT NULL OR s.error IS NOT NULL)
+       ORDER BY s.position, s.started_at, s.step`,
       [requireJobId(id)],
     )
     const columns = rows.map((row) =>
@@ -154,8 +159,7 @@ export class JobReading {
     const outputs = await this.#outputs.readAll(this.#database, id, columns)
     return rows.map((row, index) => ({
       id: row['step'] as string,
-      status:
-        row['error'] === null ? 'completed' : row['position'] === null ? 'retrying' : 'failed',
+      status: row['status'] as StepView['status'],
       output: outputs[index],
       error: row['error'] as ErrorDescription | null,
       startedAt: row['started_at'] as Date,
@@ -164,7 +168,9 @@ export class JobReading {
   }
 
   async logs(id: string, options: JobLogPage = {}): Promise<JobLogLine[]> {
+    rejectUnknownOptions('jobs.logs', options, ['after', 'limit'])
     const { after = 0n, limit = 1000 } = options
+    requireLine('jobs.logs', 'after', after)
     requireWhole('jobs.logs', 'limit', limit, 1)
     const { rows } = await this.#database.query(
       `SELECT number, at, level, message, fields FROM "${this.#schema}".job_logs
@@ -189,4 +195,17 @@ export class JobReading {
       processes: row['processes'] as number,
     }))
   }
+}
+
+const largestLine = 2n ** 63n - 1n
+
+/** Throws TIDEMARK_INVALID_OPTION unless a number is one that a line of a log can have. */
+function requireLine(where: string, option: string, number: unknown): void {
+  const isWhole = typeof number === 'bigint' || Number.isSafeInteger(number)
+  if (isWhole && (number as bigint) >= 0n && (number as bigint) <= largestLine) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be the number of a line, not ${shown(number)}`,
+    { details: { option, value: shown(number) } },
+  )
 }

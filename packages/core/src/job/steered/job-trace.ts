@@ -12,6 +12,7 @@ export interface JobTraceNode {
   /** The id of what caused it; null at the beginning of the chain. */
   readonly cause: string | null
   readonly name: string
+  /** Of a job its status; of a step `open`, `retrying`, `completed` or `failed`. */
   readonly status: string
   readonly at: Date
   readonly endedAt: Date | null

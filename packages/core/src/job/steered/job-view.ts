@@ -46,7 +46,10 @@ export interface JobView {
   readonly largeOutput: number | null
   /** Of the last attempt that failed. */
   readonly error: ErrorDescription | null
-  /** What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace. */
+  /**
+   * What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace,
+   * `{ for: 'process', type, version }` a process that knows its type in this version.
+   */
   readonly waiting: Readonly<Record<string, unknown>> | null
   readonly progress: unknown
   /** When it last stored its state. */
@@ -69,7 +72,7 @@ export interface JobView {
 /** A step of a job as operators see it. */
 export interface StepView {
   readonly id: string
-  /** `retrying`: it has failed, and is tried again by the present attempt or the next. */
+  /** `retrying`: it has failed, and is tried again by the present attempt or the next. `failed`: for good, or with its job. */
   readonly status: 'completed' | 'failed' | 'retrying'
   readonly output: unknown
   readonly error: ErrorDescription | null
@@ -106,7 +109,10 @@ export function jobView(row: Record<string, unknown>): JobView {
         : decodeValue(output.output, output.meta),
     largeOutput,
     error: value('error'),
-    waiting: value('waiting'),
+    waiting:
+      row['parked'] === 'type'
+        ? { for: 'process', type: row['name'], version: row['needs'] }
+        : value('waiting'),
     progress: value('progress'),
     checkpointAt: value('checkpoint_at'),
     uniqueKey: value('unique_key'),

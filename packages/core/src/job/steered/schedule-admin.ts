@@ -8,7 +8,7 @@ import {
   putRuntimeSchedule,
   readClock,
   readSchedule,
-  removeRuntimeSchedule,
+  removeSchedule,
   setScheduleStatus,
 } from '../../database/sql/job/job-schedule.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
@@ -189,15 +189,17 @@ export class ScheduleAdmin {
   }
 
   /**
-   * Removes a schedule that was made at run time, with its history. Jobs that it has spawned stay.
+   * Removes a schedule that was made at run time, with its history; or one in code that is gone from there: it would be
+   * missed by `doctor` for ever. Jobs that it has spawned stay.
    *
-   * @throws TidemarkError TIDEMARK_UNKNOWN_SCHEDULE when there is none that was made at run time.
+   * @throws TidemarkError TIDEMARK_UNKNOWN_SCHEDULE when there is none, or when it is in code, here or in a live process.
    */
   async remove(name: string, options: SchedulePutOptions = {}): Promise<void> {
     requireText('schedules.remove', 'name', name)
     rejectUnknownOptions('schedules.remove', options, ['tx'])
+    if (this.#definitions.has(name)) throw await this.#unknown(name)
     const executor = options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
-    const { rows } = await run(executor, removeRuntimeSchedule(this.#schema), [name])
+    const { rows } = await run(executor, removeSchedule(this.#schema), [name])
     if (rows.length === 0) throw await this.#unknown(name)
   }
 
@@ -270,7 +272,7 @@ export class ScheduleAdmin {
         : `there is no schedule "${name}"`,
       {
         hint: known
-          ? 'What its job is given is in the definition: do it where that is.'
+          ? 'What its job is given is in the definition: do it where that is. It can be removed when no live process has it.'
           : meant === undefined
             ? 'A schedule in code appears once a process that defines it has started.'
             : `Did you mean "${meant}"?`,

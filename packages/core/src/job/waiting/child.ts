@@ -1,5 +1,5 @@
-import { run } from '../../database/executor.ts'
-import { awaitJob } from '../../database/sql/job/awaited-job.ts'
+import { run, type Executor } from '../../database/executor.ts'
+import { awaitJob, waitsFor } from '../../database/sql/job/awaited-job.ts'
 import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
@@ -76,12 +76,26 @@ export class Child<Output> {
       if (id === this.#attempt.job.id) throw this.#itself(id)
       // With a unique key that is taken it is the job that has it: whoever spawned that one decides about it.
       const policy = outcome === 'kept' ? 'abandon' : onCancel
-      if (outcome === 'kept') {
-        await run(executor, awaitJob(this.#attempt.environment.outbox.schema), [id])
-      }
+      if (outcome === 'kept') await this.#join(id, executor)
       await this.#memory.changeWait(this.#id, 'child', { child: id, onCancel: policy }, executor)
       return id
     })
+  }
+
+  /** Waits for a job that somebody else has spawned: it has the unique key of the child. */
+  async #join(child: string, executor: Executor): Promise<void> {
+    const { job, definition, environment } = this.#attempt
+    const { schema } = environment.outbox
+    const { rows } = await run(executor, waitsFor(schema), [child, job.id])
+    if (rows[0]?.['waits'] === true) {
+      const { name } = this.#job
+      throw new TidemarkError(
+        'TIDEMARK_CHILD_CYCLE',
+        `${definition.name} ${job.id} would wait for itself: ${name} ${child} has the unique key of the child, and waits for it`,
+        { details: { name, id: job.id, child } },
+      )
+    }
+    await run(executor, awaitJob(schema), [child])
   }
 
   async #retry(child: string, options: ChildOptions): Promise<void> {

@@ -67,7 +67,8 @@ export async function readEventTrace(
          AND j.id <= (lpad(to_hex((extract(epoch FROM $5::timestamptz) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid
        ORDER BY j.id LIMIT $6::integer + 1
      ), found_steps AS (
-       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at
+       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
+         "${schema}".step_status(j.status, s.position, s.error) AS status
        FROM found_jobs j JOIN "${schema}".job_steps s ON s.job = j.id LIMIT $6::integer + 1
      ), found_events AS (
        SELECT e.sequence, e.id, e.type, e.recorded_at, e.causation_id, e.metadata ->> 'tidemark.step' AS step
@@ -96,7 +97,7 @@ export async function readEventTrace(
          ELSE coalesce(j.causation_id, j.parent::text) END
        FROM found_jobs j
        UNION ALL
-       SELECT s.kind, s.job || '#' || s.step, s.step, CASE WHEN s.completed_at IS NULL THEN 'open' ELSE 'completed' END,
+       SELECT s.kind, s.job || '#' || s.step, s.step, s.status,
          s.started_at, s.completed_at, NULL, s.job::text
        FROM found_steps s
      ), tree AS (

@@ -53,6 +53,11 @@ export class JobWork {
     this.#runner.ring()
   }
 
+  /** Fails the attempt whose code has just thrown what nobody caught. */
+  fail(error: unknown): { readonly job: string; readonly name: string } | undefined {
+    return this.#runner.fail(error)
+  }
+
   /** To be called when connections were lost. */
   forget(): void {
     this.#runner.forget()

@@ -263,6 +263,29 @@ export class Runner implements AsyncDisposable {
     await this.stop()
   }
 
+  /**
+   * Says that an error was thrown where nothing could catch it: it is logged, and the attempt of the job whose code it
+   * comes from fails with TIDEMARK_JOB_UNCAUGHT. Nothing else is touched. Call it in the handler itself, which knows
+   * whose code it was, and stop the process: after such an error nobody knows what state it is in. `tidemark worker`
+   * does both.
+   *
+   * @example
+   * ```ts
+   * import type { Runner } from 'tidemark'
+   *
+   * declare const runner: Runner
+   *
+   * process.on('uncaughtException', (error) => {
+   *   runner.uncaught(error)
+   *   void runner.stop().finally(() => process.exit(1))
+   * })
+   * ```
+   */
+  uncaught(error: unknown): void {
+    const fields = { err: error, ...this.#jobs?.fail(error) }
+    this.#environment.logger.error(fields, 'an error was thrown where nothing could catch it')
+  }
+
   async #stop(): Promise<void> {
     this.#removeSignals()
     this.#abort.abort()

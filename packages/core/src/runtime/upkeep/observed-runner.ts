@@ -1,5 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
+import { awaitedSchedules, countAwaited } from '../../database/sql/job/job-awaited.ts'
 import { countOpenJobs } from '../../database/sql/job/job-counts.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
@@ -28,6 +29,7 @@ export interface ObservedRunner {
 /** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */
 export function observeRunner(runner: ObservedRunner): () => void {
   const findings = new FindingsGauge(runner.schema, () => runner.examine())
+  const awaited: Awaited = new Map()
   return observe(async (show) => {
     const { schema, doorbell, horizon } = runner
     const present = doorbell.polling ? 'polling' : doorbell.armed ? 'armed' : 'awake'
@@ -36,12 +38,39 @@ export function observeRunner(runner: ObservedRunner): () => void {
     await observeListeners(runner, show)
     findings.show(show)
     if (!runner.jobs) return
-    const { rows } = await run(runner.database, countOpenJobs(schema), [])
-    for (const row of rows) {
-      const { status, jobs } = row as { status: string; jobs: number }
-      show('tidemark.jobs', jobs, { [attribute.schema]: schema, [attribute.jobStatus]: status })
-    }
+    await observeJobs(runner, awaited, show)
   })
+}
+
+/** What has been shown of jobs that wait for a process, by type and version: an SDK repeats a point until it is told another. */
+type Awaited = Map<string, { readonly name: string; readonly version: number; jobs: number }>
+
+async function observeJobs(
+  { database, schema }: ObservedRunner,
+  awaited: Awaited,
+  show: Observe,
+): Promise<void> {
+  const given = { [attribute.schema]: schema }
+  const { rows } = await run(database, countOpenJobs(schema), [])
+  for (const row of rows) {
+    const { status, jobs } = row as { status: string; jobs: number }
+    show('tidemark.jobs', jobs, { ...given, [attribute.jobStatus]: status })
+  }
+  const present = await run(database, countAwaited(schema), [])
+  for (const one of awaited.values()) one.jobs = 0
+  for (const row of present.rows) {
+    const one = row as { name: string; version: number; jobs: number }
+    awaited.set(`${one.name} ${one.version}`, one)
+  }
+  for (const { name, version, jobs } of awaited.values()) {
+    show('tidemark.jobs.awaiting_process', jobs, {
+      ...given,
+      [attribute.job]: name,
+      [attribute.jobVersion]: String(version),
+    })
+  }
+  const schedules = await run(database, awaitedSchedules(schema), [])
+  show('tidemark.schedules.awaiting_process', schedules.rows.length, given)
 }
 
 async function observeListeners(

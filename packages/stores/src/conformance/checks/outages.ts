@@ -3,7 +3,7 @@ import { unique, refusedWith, type Checks } from './check.ts'
 
 const writers = 8
 
-export const outageChecks: Checks<'killed' | 'down'> = {
+export const outageChecks: Checks<'killed' | 'down' | 'half-open'> = {
   async killed(subject) {
     const { kill, startAgain } = subject
     assert.ok(kill !== undefined && startAgain !== undefined, 'the subject has no server to kill')
@@ -58,5 +58,28 @@ export const outageChecks: Checks<'killed' | 'down'> = {
     await using again = subject.open({ timeout: 60_000 })
     assert.ok((await again.health()).ok)
     assert.ok((await again.get(key)) !== undefined)
+  },
+
+  async 'half-open'(subject) {
+    const { freeze, thaw } = subject
+    assert.ok(
+      freeze !== undefined && thaw !== undefined,
+      'the subject has no connections to freeze',
+    )
+    const store = subject.open({ timeout: 500 })
+    const key = unique('silent')
+    await store.put(key, { value: 1 }, { token: 1n })
+    freeze()
+    try {
+      await refusedWith('TIDEMARK_STORE_UNAVAILABLE', store.get(key))
+      // One with a connection of its own is not concerned.
+      await using other = subject.open({ timeout: 60_000 })
+      assert.equal((await other.put(key, { value: 2 }, { token: 2n })).version, 2)
+    } finally {
+      thaw()
+    }
+    await store[Symbol.asyncDispose]()
+    await using again = subject.open({ timeout: 60_000 })
+    assert.deepEqual((await again.get(key))?.value, 2)
   },
 }

@@ -21,3 +21,17 @@ export const awaitJob: SchemaStatement = statement(
 UPDATE ${schema}.jobs SET awaited = true
 WHERE id = $1::uuid AND NOT awaited AND status NOT IN ('completed', 'failed', 'cancelled')`,
 )
+
+// Whether a job waits, by however many others, for the second one. Of two that begin to wait for each other at the same
+// moment neither is seen.
+export const waitsFor: SchemaStatement = statement(
+  'job_waits_for',
+  (schema) => `
+WITH RECURSIVE awaited (id) AS (
+  SELECT $1::uuid
+  UNION
+  SELECT (s.output ->> 'child')::uuid FROM awaited a
+  JOIN ${schema}.job_steps s ON s.job = a.id AND s.kind = 'child' AND s.position IS NULL
+)
+SELECT EXISTS (SELECT FROM awaited a WHERE a.id = $2::uuid) AS waits`,
+)

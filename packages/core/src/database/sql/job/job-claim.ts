@@ -1,4 +1,5 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
+import { knownTypes } from './job-awaited.ts'
 
 // A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(
@@ -106,14 +107,7 @@ export const wakeJobs: SchemaStatement = statement(
 export const parkUnknown: SchemaStatement = statement(
   'park_unknown_jobs',
   (schema) => `
-WITH known AS MATERIALIZED (
-  SELECT n.name, max((d.definition ->> 'version')::integer) AS version FROM ${schema}.processes p
-  CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
-  CROSS JOIN LATERAL jsonb_array_elements_text(
-    coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n (name)
-  WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms'
-  GROUP BY n.name
-)
+WITH known AS MATERIALIZED (${knownTypes(schema, `$1::integer * interval '1 ms'`)})
 UPDATE ${schema}.jobs j SET parked = 'type'
 WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q

@@ -23,19 +23,20 @@ JOIN unnest($1::text[], $2::integer[]) AS u (name, most) ON u.name = r.name AND 
 )
 
 // Looks at the jobs after an id, a page in the order of ids, and deletes those that are past their time. A job whose
-// parent may still ask for its result is kept.
+// parent may still ask for its result is kept, and so is one of a newer version than who looks: that one's definition
+// decides.
 export const sweepJobs: SchemaStatement = statement(
   'sweep_jobs',
   (schema) => `
 WITH seen AS (
-  SELECT j.id, j.name, j.status, j.finished_at, j.parent FROM ${schema}.jobs j
+  SELECT j.id, j.name, j.status, j.finished_at, j.parent, j.needs FROM ${schema}.jobs j
   WHERE j.id > $1::uuid ORDER BY j.id LIMIT $2::integer
 ), gone AS (
   DELETE FROM ${schema}.jobs d WHERE d.id = ANY (ARRAY(
     SELECT s.id FROM seen s
-    JOIN unnest($3::text[], $4::float8[], $5::float8[], $6::uuid[], $7::bigint[])
-      AS u (name, age, failed, surplus, ended)
-      ON u.name = s.name
+    JOIN unnest($3::text[], $4::float8[], $5::float8[], $6::uuid[], $7::bigint[], $8::integer[])
+      AS u (name, age, failed, surplus, ended, version)
+      ON u.name = s.name AND s.needs <= u.version
     WHERE ((s.status IN ('completed', 'cancelled')
         AND (s.finished_at < clock_timestamp() - u.age * interval '1 ms'
           OR ((extract(epoch FROM s.finished_at) * 1000000)::bigint, s.id) <= (u.ended, u.surplus)))

@@ -38,10 +38,17 @@ WHERE s.source = 'runtime'
 RETURNING name`,
 )
 
-export const removeRuntimeSchedule: SchemaStatement = statement(
+// One that was made at run time, or one in code that no live process has any more, in any version: its definition would
+// only write it down again.
+export const removeSchedule: SchemaStatement = statement(
   'remove_schedule',
-  (schema) =>
-    `DELETE FROM ${schema}.schedules WHERE name = $1::text AND source = 'runtime' RETURNING name`,
+  (schema) => `
+DELETE FROM ${schema}.schedules s
+WHERE s.name = $1::text AND (s.source = 'runtime' OR NOT EXISTS (
+  SELECT FROM ${schema}.processes p CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
+  WHERE p.heartbeat_at > clock_timestamp() - interval '10 s'
+    AND d.definition @> jsonb_build_object('kind', 'schedule', 'name', s.name)))
+RETURNING name`,
 )
 
 export const readClock: SchemaStatement = statement(

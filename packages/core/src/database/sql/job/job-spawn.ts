@@ -54,7 +54,9 @@ UPDATE ${schema}.jobs j
 SET name = n.name, version = n.version, needs = n.version, queue = n.queue, priority = n.priority, input = n.input,
   input_meta = n.input_meta, concurrency_key = n.concurrency_key, concurrency_limit = n.concurrency_limit,
   triggered_by = n.triggered_by, correlation_id = n.correlation_id, causation_id = n.causation_id,
-  traceparent = n.traceparent, tracestate = n.tracestate, parent = n.parent, rate_key = n.rate_key,
+  traceparent = n.traceparent, tracestate = n.tracestate, parent = n.parent,
+  -- Whoever has spawned it as a child still waits for it.
+  awaited = j.awaited OR j.parent IS NOT NULL, rate_key = n.rate_key,
   limited = n.rate_key IS NOT NULL, lifecycle = string_to_array(n.lifecycle, ','), context = n.context,
   context_meta = n.context_meta,
   run_at = CASE WHEN j.successor THEN 'infinity' ELSE n.at END,

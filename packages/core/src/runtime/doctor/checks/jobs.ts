@@ -1,3 +1,4 @@
+import { awaitedSchedules, knownTypes } from '../../../database/sql/job/job-awaited.ts'
 import { findings, plural, type Finding } from '../finding.ts'
 import { reading, type Check, type ExaminedApp } from '../patient.ts'
 
@@ -14,6 +15,9 @@ interface Waiting {
 
 interface AwaitedSchedule {
   readonly name: string
+  readonly source: 'code' | 'runtime'
+  readonly job: string
+  /** Of its definition, or of that of its job for one made at run time. */
   readonly version: number
 }
 
@@ -46,9 +50,6 @@ interface Quarantined {
   readonly code: string
 }
 
-// As long as a lease lasts by default.
-const silence = '10 seconds'
-
 /** Jobs and schedules that no live process knows, what is paused, counts that are wrong, and jobs that were set aside because what is stored cannot be read. */
 export const jobs: Check = {
   name: 'jobs',
@@ -67,8 +68,10 @@ export const jobs: Check = {
       ...schedules.map((one) =>
         failed(
           'schedule-without-process',
-          `no live process defines the schedule "${one.name}" in version ${one.version}: its ticks are not fired`,
-          'Start a worker with that version of its definition, or a later one.',
+          one.source === 'code'
+            ? `no live process defines the schedule "${one.name}" in version ${one.version}: its ticks are not fired`
+            : `no live process runs jobs of the type "${one.job}" in version ${one.version}, which the schedule "${one.name}" spawns: its ticks are not fired`,
+          `Start a worker with that version of the definition, or a later one; if nobody wants it any more, \`tidemark schedule remove ${one.name}\`.`,
           one,
           { kind: 'schedule', name: one.name },
         ),
@@ -123,26 +126,13 @@ async function readTrouble(app: ExaminedApp, quick: boolean): Promise<Trouble> {
   const schema = `"${app.schema}"`
   return reading(app, async (query) => {
     const waiting = await query<Waiting>(
-      `WITH known AS (
-         SELECT n.name, max((d.definition ->> 'version')::integer) AS version FROM ${schema}.processes p
-         CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
-         CROSS JOIN LATERAL jsonb_array_elements_text(
-           coalesce(d.definition -> 'aliases', '[]') || jsonb_build_array(d.definition ->> 'name')) AS n (name)
-         WHERE d.definition ->> 'kind' = 'job' AND p.heartbeat_at > clock_timestamp() - interval '${silence}'
-         GROUP BY n.name)
+      `WITH known AS (${knownTypes(schema)})
        SELECT j.name, j.needs AS version, k.version AS known, count(*)::integer AS jobs, min(j.created_at) AS oldest
        FROM ${schema}.jobs j LEFT JOIN known k ON k.name = j.name
        WHERE j.status = 'queued' AND (k.name IS NULL OR k.version < j.needs)
        GROUP BY 1, 2, 3 ORDER BY 1, 2`,
     )
-    const schedules = await query<AwaitedSchedule>(
-      `SELECT s.name, s.version FROM ${schema}.schedules s
-       WHERE s.source = 'code' AND s.next_at < clock_timestamp() - interval '1 minute' AND NOT EXISTS (
-         SELECT FROM ${schema}.processes p CROSS JOIN LATERAL jsonb_array_elements(p.definitions) AS d (definition)
-         WHERE p.heartbeat_at > clock_timestamp() - interval '${silence}'
-           AND d.definition @> jsonb_build_object('kind', 'schedule', 'name', s.name, 'version', s.version))
-       ORDER BY 1`,
-    )
+    const schedules = await query<AwaitedSchedule>(awaitedSchedules(app.schema).text)
     const paused = await query<Paused>(
       `SELECT p.kind, p.name, p.paused_by AS by, p.paused_at AS since, (SELECT count(*)::integer FROM (
          SELECT FROM ${schema}.jobs j WHERE j.status = 'queued'

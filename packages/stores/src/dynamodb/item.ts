@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import type { KeptState } from '../backend/judge.ts'
+import type { Attribute, Item } from './table-client.ts'
+
+// Lists without a status go through all of them: enough that no part of the index is hot, few enough to be asked.
+export const shards = 8
+
+/** The names of the two indexes. */
+export const byStatus = 'status-createdAt'
+export const byShard = 'shard-createdAt'
+
+/** In which part of the second index a state is. */
+function shardOf(store: string, key: string): string {
+  const [first = 0] = createHash('sha1').update(key).digest()
+  return `${store} ${first % shards}`
+}
+
+/** Under which status a store finds its states in the first index: a table may hold several stores. */
+export function statusOf(store: string, status: string): string {
+  return store === '' ? status : `${store} ${status}`
+}
+
+/** The primary key of a state. */
+export function idOf(store: string, key: string): string {
+  return store === '' ? key : `${store} ${key}`
+}
+
+export function itemOf(store: string, state: KeptState): Item {
+  const { key, status, name, body, live, forgetAt, expiresAt } = state
+  const item: Record<string, Attribute> = {
+    jobId: { S: idOf(store, key) },
+    version: { N: String(state.version) },
+    token: { N: String(state.token) },
+    writeId: { S: state.writeId },
+    createdAt: { N: String(state.createdAt) },
+    updatedAt: { N: String(state.updatedAt) },
+    fields: { S: JSON.stringify(state.fields) },
+  }
+  if (body !== null) item['body'] = { S: body }
+  if (name !== null) item['name'] = { S: name }
+  if (expiresAt !== null) item['endsAt'] = { N: String(expiresAt) }
+  if (forgetAt !== null) {
+    item['forgetAt'] = { N: String(forgetAt) }
+    // DynamoDB's own clock goes by seconds, and removes an item some time after this one.
+    item['expiresAt'] = { N: String(Math.ceil(forgetAt / 1000)) }
+  }
+  // What is only remembered is in no list.
+  if (live) {
+    item['shard'] = { S: shardOf(store, key) }
+    if (status !== null) item['status'] = { S: statusOf(store, status) }
+  }
+  return item
+}
+
+/** A state as an item has it; undefined: it need not be remembered any more. */
+export function stateOf(store: string, item: Item, now: number): KeptState | undefined {
+  const text = (name: string): string | null => {
+    const attribute = item[name]
+    return attribute !== undefined && 'S' in attribute ? attribute.S : null
+  }
+  const number = (name: string): number | null => {
+    const attribute = item[name]
+    return attribute !== undefined && 'N' in attribute ? Number(attribute.N) : null
+  }
+  const forgetAt = number('forgetAt')
+  if (forgetAt !== null && forgetAt <= now) return undefined
+  const expiresAt = number('endsAt')
+  const body = text('body')
+  const status = text('status')
+  const prefix = store === '' ? 0 : store.length + 1
+  const token = item['token']
+  return {
+    key: (text('jobId') ?? '').slice(prefix),
+    body,
+    version: number('version') ?? 0,
+    token: BigInt(token !== undefined && 'N' in token ? token.N : 0),
+    writeId: text('writeId') ?? '',
+    name: text('name'),
+    status: status === null ? null : status.slice(prefix),
+    fields: JSON.parse(text('fields') ?? '{}') as KeptState['fields'],
+    createdAt: number('createdAt') ?? 0,
+    updatedAt: number('updatedAt') ?? 0,
+    expiresAt,
+    forgetAt,
+    live: body !== null && (expiresAt ?? Infinity) > now,
+  }
+}

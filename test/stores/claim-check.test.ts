@@ -1,0 +1,79 @@
+import { randomBytes } from 'node:crypto'
+import { openStore } from '@tidemark/stores'
+import { claimCheck, keyRing, pipeline } from '@tidemark/stores/codecs'
+import { testStateStore } from '@tidemark/stores/conformance'
+import { memoryContexts } from '@tidemark/stores/context'
+import { MemoryBackend } from '@tidemark/stores/memory'
+import { describe, expect, test } from 'vitest'
+
+describe('memory with a claim check', () => {
+  const backend = new MemoryBackend()
+  const objects = memoryContexts()
+  const keys = keyRing({ keys: { a: randomBytes(32) }, current: 'a' })
+  const codec = claimCheck({ objects, above: 0, codec: pipeline({ keys }) })
+  testStateStore(
+    'memory',
+    () => ({ open: (options) => openStore(backend, { codec, ...options }) }),
+    {
+      without: {
+        killed: 'no server',
+        down: 'no server',
+        'half-open': 'no server',
+        large: 'tried below',
+      },
+    },
+  )
+})
+
+test('a large value is an object, and what the object store answers else is not believed', async () => {
+  const objects = memoryContexts()
+  const codec = claimCheck({ objects, above: 100 })
+  const backend = Object.assign(new MemoryBackend(), { mostBytes: 400 })
+  await using store = openStore(backend, { codec })
+  const large = { text: 'x'.repeat(10_000), at: new Date(0) }
+  await store.put('small', { value: 'y' })
+  await store.put('large', { value: large })
+  expect(objects.objects.size).toBe(1)
+  expect((await store.get('large'))?.value).toEqual(large)
+  const [name, text] = [...objects.objects][0] ?? ['', '']
+  const kept = objects.objects as Map<string, string | Uint8Array>
+  kept.set(name, String(text).replace('xx', 'xy'))
+  const unreadable = { code: 'TIDEMARK_STATE_UNREADABLE' }
+  await expect(store.get('large')).rejects.toMatchObject(unreadable)
+  kept.delete(name)
+  await expect(store.get('large')).rejects.toMatchObject(unreadable)
+  kept.set(name, text)
+  // Copied under another key by whoever can write to the backend.
+  const [state] = await backend.read(['large'])
+  const stolen = { ...state, key: 'stolen' } as NonNullable<typeof state>
+  await expect(codec.decode(stolen.body ?? '', stolen)).rejects.toMatchObject(unreadable)
+})
+
+test('objects are swept that no state refers to, and no others', async () => {
+  const objects = memoryContexts()
+  const codec = claimCheck({ objects, above: 10 })
+  await using store = openStore(new MemoryBackend(), { codec })
+  const value = 'x'.repeat(100)
+  for (const key of ['kept', 'replaced', 'deleted', 'odd/ü key']) await store.put(key, { value })
+  await store.put('replaced', { value: `${value}y` })
+  await store.delete('deleted')
+  await expect(store.create('kept', { value })).rejects.toMatchObject({
+    code: 'TIDEMARK_STATE_EXISTS',
+  })
+  expect(objects.objects.size).toBe(6)
+  expect(await codec.sweep(store)).toBe(0)
+  expect(await Promise.all([codec.sweep(store, -1), codec.sweep(store, -1)])).toContain(3)
+  expect(objects.objects.size).toBe(3)
+  for (const key of ['kept', 'odd/ü key']) expect((await store.get(key))?.value).toBe(value)
+  expect((await store.get('replaced'))?.value).toBe(`${value}y`)
+})
+
+test('an object store that is away is said to be, and no state is written', async () => {
+  const objects = { ...memoryContexts(), put: () => Promise.reject(new Error('away')) }
+  const codec = claimCheck({ objects, above: 10 })
+  await using store = openStore(new MemoryBackend(), { codec })
+  await expect(store.put('a', { value: 'x'.repeat(100) })).rejects.toMatchObject({
+    code: 'TIDEMARK_STORE_UNAVAILABLE',
+  })
+  expect(await store.get('a')).toBeUndefined()
+})
