@@ -40,7 +40,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
     'running',
     'steered',
   ],
-  runtime: ['upkeep', 'runner', 'doctor', 'app'],
+  runtime: ['recorded', 'upkeep', 'runner', 'doctor', 'app'],
 }
 
 const bannedModules = [{ name: 'node:test', message: 'Tests run on vitest: import from "vitest".' }]

@@ -61,7 +61,9 @@ CREATE TABLE :"schema".processes (
   library      text        NOT NULL,
   definitions  jsonb       NOT NULL DEFAULT '{}',
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
+  vitals       jsonb
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------

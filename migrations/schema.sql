@@ -5,6 +5,24 @@ COMMENT ON SEQUENCE tidemark.armed IS '1 while some row of doorbells is armed: w
 
 CREATE SEQUENCE tidemark.events_sequence AS bigint MINVALUE 0 MAXVALUE 9223372036854775807 START 0 INCREMENT 1 CACHE 1;
 
+CREATE TABLE tidemark.audit (
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  via text NOT NULL,
+  by text NOT NULL,
+  db_user text NOT NULL DEFAULT SESSION_USER,
+  action text NOT NULL,
+  kind text,
+  name text,
+  asked jsonb NOT NULL DEFAULT '{}'::jsonb,
+  outcome text,
+  code text,
+  result jsonb NOT NULL DEFAULT '{}'::jsonb,
+  ended_at timestamp with time zone,
+  CONSTRAINT audit_pkey PRIMARY KEY (id),
+  CONSTRAINT audit_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'refused'::text, 'failed'::text])))
+);
+
 CREATE TABLE tidemark.cursors (
   listener text NOT NULL,
   generation integer NOT NULL DEFAULT 1,
@@ -466,6 +484,7 @@ CREATE TABLE tidemark.processes (
   definitions jsonb NOT NULL DEFAULT '{}'::jsonb,
   started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+  vitals jsonb,
   CONSTRAINT processes_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 
@@ -488,6 +507,19 @@ CREATE TABLE tidemark.pruned_partitions (
   archive text,
   pruned_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT pruned_partitions_pkey PRIMARY KEY (lower_bound)
+);
+
+CREATE TABLE tidemark.samples (
+  at timestamp with time zone NOT NULL,
+  last_sequence bigint NOT NULL,
+  handled bigint NOT NULL,
+  lag_seconds double precision NOT NULL,
+  dead_letters integer NOT NULL,
+  processes integer NOT NULL,
+  queued bigint NOT NULL,
+  running bigint NOT NULL,
+  failed bigint NOT NULL,
+  CONSTRAINT samples_pkey PRIMARY KEY (at)
 );
 
 CREATE TABLE tidemark.schedule_ticks (

@@ -43,6 +43,11 @@ export class ServedConsole implements AsyncDisposable {
     return new ServedConsole(server)
   }
 
+  /** Breaks what is open: whoever wants to hear more has to come again. */
+  cut(): void {
+    this.#server.closeAllConnections()
+  }
+
   get origin(): string {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`
   }

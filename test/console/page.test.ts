@@ -104,6 +104,7 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
   const screens: readonly (readonly [place: string | (() => Promise<string>), says: string])[] = [
     ['', 'Overview'],
     ['processes', 'Processes'],
+    ['audit', 'Audit'],
     ['events', 'Events'],
     ['events?type=deposits.received&path=accountId&equals=acc-2', 'Events'],
     ['events/2', 'deposits.received'],
@@ -274,6 +275,8 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     await expectSoon(
       async () => (await app.listeners.get('authority.reporting')).status === 'active',
     )
+    await open('audit?name=authority.reporting')
+    await page.getByRole('cell', { name: /skipEvent/u }).waitFor()
     const letters = await app.deadLetters.list({ listener: 'authority.reporting' })
     expect(letters.map(({ state }) => state)).toEqual(['skipped'])
     await open('')

@@ -73,6 +73,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import('./commands/schedule/index.ts')).commands,
   },
   {
+    name: 'audit',
+    description: 'Look at who changed what.',
+    load: async () => (await import('./commands/audit/index.ts')).commands,
+  },
+  {
     name: 'state',
     description: 'Serve state to other processes of this machine.',
     load: async () => (await import('./commands/state/index.ts')).commands,

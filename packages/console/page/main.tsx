@@ -1,5 +1,6 @@
 import { render } from 'preact'
 import { learnAccess } from './data/access.ts'
+import { followServer } from './data/live.ts'
 import { followAddress } from './route.ts'
 import { Shell } from './shell.tsx'
 import { followTheme } from './theme.ts'
@@ -8,6 +9,7 @@ import { followTime } from './time.ts'
 followTheme()
 followAddress()
 followTime()
+followServer()
 render(<Shell />, document.body)
 // Until it is known, everything is offered; the server decides in any case.
 learnAccess().catch(() => {})

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { access } from './data/access.ts'
+import { connection } from './data/live.ts'
 import { ActionDialog } from './parts/action.tsx'
 import { Toasts } from './parts/toasts.tsx'
 import { link, route } from './route.ts'
@@ -66,6 +67,11 @@ export function Shell(): JSX.Element {
           </div>
         </nav>
         <div class="tools">
+          {connection.value !== 'live' && (
+            <span class="badge warn" role="status">
+              {connection.value === 'connecting' ? 'connecting' : 'not connected'}
+            </span>
+          )}
           {access.value.readOnly && <span class="badge">read-only</span>}
           <button type="button" class="button plain" onClick={nextTimeStyle}>
             Times: {timeStyle.value}

@@ -33,7 +33,7 @@ export type Console = (request: Request, peer?: Peer) => Promise<Response>
 export function createConsole(app: App, options: ConsoleOptions = {}): Console {
   const { title = app.schema, ...apiOptions } = options
   const { basePath = '', authorize = authorizeLoopback } = options
-  const api = createApi(app, { ...apiOptions, basePath: `${basePath}/api` })
+  const api = createApi(app, { via: 'console', ...apiOptions, basePath: `${basePath}/api` })
   const logger = app.options.logger ?? stderrLogger
 
   const refusal = async (request: Request, peer: Peer): Promise<Response | undefined> => {

@@ -95,6 +95,7 @@ export type {
   ProcessDefinition,
   ProcessStatus,
 } from './listener/steered/process-admin.ts'
+export type { ProcessTrouble, ProcessVitals } from './listener/steered/process-vitals.ts'
 export type { ReceivedEvent, Reception } from './listener/steered/reception.ts'
 export {
   deadLetterStates,
@@ -284,6 +285,14 @@ export type {
 export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
 export type { Doctor, ExamineOptions } from './runtime/doctor/doctor.ts'
+export { outcomeOfError, type Audit, type AuditPage } from './runtime/recorded/audit.ts'
+export type { History, Sample } from './runtime/recorded/history.ts'
+export type {
+  AuditedAction,
+  AuditEntry,
+  AuditOutcome,
+  AuditSubject,
+} from './runtime/recorded/audit-entry.ts'
 export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'

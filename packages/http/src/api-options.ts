@@ -27,8 +27,10 @@ export interface ApiOptions extends Omit<JobApiOptions, 'authorize' | 'triggered
   readonly readOnly?: boolean
   /** What nobody sees of payloads. Defaults to nothing. */
   readonly redact?: readonly Redaction[]
-  /** Who steers: for the history of jobs, for pauses, and for `onSteered`. Defaults to `'http'`. */
+  /** Who steers: for the history of jobs, for pauses, for the record that `app.audit` keeps, and for `onSteered`. Defaults to `'http'`. */
   readonly triggeredBy?: (request: Request) => string | Promise<string>
+  /** By which way who steers has come, for the record that `app.audit` keeps. Defaults to `'http'`. */
+  readonly via?: string
   /** Told of everything that a request has changed, or tried to: to keep a record of who did what. What it throws is logged. */
   readonly onSteered?: (steered: Steered) => void | Promise<void>
   /** How often the overview is taken while somebody follows it, for all together, in milliseconds. Defaults to 1,000. */

@@ -40,6 +40,7 @@ export function createApi(app: App, options: ApiOptions = {}): Api {
     readOnly = false,
     redact,
     onSteered,
+    via = 'http',
     overviewInterval = 1_000,
     ...common
   } = options
@@ -48,6 +49,7 @@ export function createApi(app: App, options: ApiOptions = {}): Api {
     'readOnly',
     'redact',
     'onSteered',
+    'via',
     'overviewInterval',
   ])
   if (!Number.isInteger(overviewInterval) || overviewInterval < 1) {
@@ -73,6 +75,7 @@ export function createApi(app: App, options: ApiOptions = {}): Api {
     readOnly,
     redactor: new Redactor(redact),
     veiled: true,
+    via,
     ...(onSteered === undefined ? {} : { onSteered: tell }),
   }
   let document: object | undefined

@@ -4,6 +4,7 @@ import { stderrLogger, type App } from 'tidemark'
 import type { Peer } from './access/access.ts'
 import { refuseForgery } from './access/cross-site.ts'
 import { Gate, type ApiEnv, type GateOptions } from './access/gate.ts'
+import { recorder, type RecorderOptions } from './access/recorder.ts'
 import { invalidRequest, isOurFault, problemResponse } from './answers/problem.ts'
 import type { JobApiOptions } from './jobs/job-api-options.ts'
 import { addLooking } from './jobs/looking.ts'
@@ -34,7 +35,7 @@ export interface Serving extends Omit<System, 'feed'> {
 export function serve(
   app: App,
   options: Omit<JobApiOptions, 'authorize'>,
-  access: GateOptions,
+  access: GateOptions & Pick<RecorderOptions, 'via' | 'except'>,
   document: () => object,
   add: (serving: Serving) => void = () => {},
 ): Api {
@@ -48,11 +49,15 @@ export function serve(
     signal: options.signal,
     onError: (error) => log(error, 'a stream of progress broke'),
   })
-  const limited: MiddlewareHandler<ApiEnv> = bodyLimit({
+  const triggeredBy = options.triggeredBy ?? (() => 'http')
+  const record = recorder(app, { ...access, triggeredBy })
+  const limit: MiddlewareHandler<ApiEnv> = bodyLimit({
     maxSize: maxBodySize,
     onError: () =>
       problemResponse(invalidRequest(413, `the body is larger than ${maxBodySize} bytes`)),
   })
+  const limited: MiddlewareHandler<ApiEnv> = (context, next) =>
+    limit(context, async () => void (await record(context, next)))
   const routes = new Hono<ApiEnv>().basePath(basePath)
   routes.use(async ({ req }, next) => {
     if (req.method !== 'GET' && req.method !== 'HEAD') refuseForgery(req.raw, allowedOrigins)
@@ -65,7 +70,7 @@ export function serve(
     basePath,
     gate,
     limited,
-    triggeredBy: options.triggeredBy ?? (() => 'http'),
+    triggeredBy,
   }
   addSteering(routes, steering)
   addPlanning(routes, steering)

@@ -17,7 +17,7 @@ export function addDoctor(parent: Command, context: Context): void {
   parent
     .command('doctor')
     .description(
-      'Look for what is wrong: with the server and its settings, migrations, invariants, publishers, listeners and who runs them, dead letters, jobs, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing without --fix; exit 3 if a check fails.',
+      'Look for what is wrong: with the server and its settings, migrations, invariants, publishers, listeners, who runs them and how these processes are, dead letters, jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing without --fix; exit 3 if a check fails.',
     )
     .addOption(
       new Option(

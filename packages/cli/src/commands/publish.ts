@@ -43,6 +43,10 @@ export function addPublish(parent: Command, context: Context): void {
         async ({ options, session, output, io }, type, given) => {
           const text = given === '-' ? await io.stdin() : given
           const payload = parseJson('the payload', text, parseExactly)
+          const { stream, expectedVersion = 'any' } = options
+          if (expectedVersion !== 'any' && stream === undefined) {
+            throw usageError('--expected-version needs --stream')
+          }
           const definitions = await session.definitions()
           const app = await session.app()
           const validated = definitions !== undefined
@@ -96,9 +100,6 @@ function publishBySql(
 ): Promise<EventSequence> {
   const expected = expectedVersion === 'none' ? 0n : expectedVersion
   const expectedNumber = typeof expected === 'bigint' ? expected : null
-  if (expectedNumber !== null && stream === undefined) {
-    throw usageError('--expected-version needs --stream')
-  }
   return reading(app, async (query) => {
     const [row] = await query<{ sequence: string }>(
       `SELECT "${app.schema}".publish(type => $1, payload => $2::jsonb, stream => $3, expected_version => $4::bigint,

@@ -3,6 +3,8 @@ import {
   defineApp,
   type App,
   type AppOptions,
+  type AuditedAction,
+  type AuditOutcome,
   type ConnectionOptions,
   type Logger,
 } from 'tidemark'
@@ -38,11 +40,15 @@ export class Session implements AsyncDisposable {
   readonly #flags: GlobalOptions
   #config: Promise<Config | undefined> | undefined
   #app: Promise<App> | undefined
+  /** What the command is recorded as when it first works with the application; undefined: it changes nothing. */
+  readonly #action: AuditedAction | undefined
+  #recorded: Promise<bigint> | undefined
   /** The schema, as soon as it is known: for explaining an error. */
   knownSchema: string
 
-  constructor(io: CliIo, flags: GlobalOptions) {
+  constructor(io: CliIo, flags: GlobalOptions, action?: AuditedAction) {
     this.#io = io
+    this.#action = action
     this.#flags = flags
     this.knownSchema = flags.schema ?? defaultSchema
   }
@@ -82,8 +88,13 @@ export class Session implements AsyncDisposable {
 
   /** The config's application, or one without definitions when there is no config. */
   app(): Promise<App> {
-    this.#app ??= this.#makeApp(undefined)
-    return this.#app
+    return this.#open(undefined)
+  }
+
+  /** Records what has come of the command, if it has been begun to be recorded. */
+  async ended(outcome: AuditOutcome): Promise<void> {
+    const id = await this.#recorded
+    if (id !== undefined) await (await this.#app)?.audit.end(id, outcome)
   }
 
   /**
@@ -93,8 +104,14 @@ export class Session implements AsyncDisposable {
    */
   async configuredApp(logger?: Logger): Promise<App> {
     if ((await this.config()) === undefined) throw noConfig()
+    return this.#open(logger)
+  }
+
+  async #open(logger: Logger | undefined): Promise<App> {
     this.#app ??= this.#makeApp(logger)
-    return this.#app
+    const app = await this.#app
+    if (this.#action !== undefined) await (this.#recorded ??= app.audit.begin(this.#action))
+    return app
   }
 
   /** Closes what was opened. */

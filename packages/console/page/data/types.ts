@@ -284,13 +284,6 @@ export interface Publisher {
   readonly query: string | null
 }
 
-export interface Outbox {
-  readonly lastSequence: string
-  readonly horizon: string
-  readonly lowestCursor: { readonly listener: string; readonly sequence: string } | null
-  readonly publishers: readonly Publisher[]
-}
-
 export interface Process {
   readonly id: string
   readonly hostname: string
@@ -307,4 +300,61 @@ export interface Process {
   }[]
   readonly leases: readonly { readonly listener: string; readonly partition: number }[]
   readonly jobs: number
+  readonly vitals: {
+    readonly residentBytes: number
+    readonly heapBytes: number
+    readonly loopDelay: number
+    readonly loopDelayMax: number
+    readonly clockAhead: number | null
+    readonly troubles: readonly {
+      readonly code: string
+      readonly name: string
+      readonly seconds: number
+      readonly why: string
+    }[]
+  } | null
+}
+
+export interface AuditEntry {
+  readonly id: string
+  readonly at: string
+  readonly via: string
+  readonly by: string
+  readonly databaseUser: string
+  readonly action: string
+  readonly subject: { readonly kind: string; readonly name: string } | null
+  readonly asked: Readonly<Record<string, unknown>>
+  readonly outcome: 'done' | 'refused' | 'failed' | null
+  readonly code: string | null
+  readonly result: Readonly<Record<string, unknown>>
+}
+
+/** How things stand. */
+export interface Overview {
+  readonly at: string
+  readonly lastSequence: string
+  readonly horizon: string
+  readonly publishRate: number | null
+  readonly publishers: readonly Publisher[]
+  readonly listeners: readonly {
+    readonly name: string
+    readonly status: string
+    readonly lagSeconds: number
+    readonly deadLetters: number
+    readonly rate: number | null
+  }[]
+  readonly processes: readonly { readonly alive: boolean }[]
+  readonly jobs: Readonly<Record<string, number>>
+  readonly ok: boolean
+  /** What is wrong. */
+  readonly findings: readonly Finding[]
+}
+
+export interface Sample {
+  readonly at: string
+  readonly lastSequence: string
+  readonly handled: string
+  readonly lagSeconds: number
+  readonly queued: number
+  readonly failed: number
 }

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Problem, read } from './client.ts'
+import { onBeat } from './live.ts'
 
 /** What is known of something that is looked at again and again. */
 export interface Data<T> {
@@ -20,7 +21,8 @@ export function changed(): void {
 }
 
 /**
- * Looks at something, and again so many milliseconds after each answer, while the page can be seen.
+ * Looks at something, and again with the beats of the server, at least so many milliseconds after each answer: there are no
+ * beats while the page cannot be seen, and no look is begun before the last one is answered.
  *
  * @param url - null: at nothing.
  * @param every - null: once.
@@ -31,13 +33,12 @@ export function useData<T>(url: string | null, every: number | null = 2_000): Da
   useEffect(() => {
     if (url === null) return undefined
     const gone = new AbortController()
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let dueAt = 0
     let busy = false
     const look = async (): Promise<void> => {
-      clearTimeout(timer)
       if (busy) return
       busy = true
-      let pause = every ?? 0
+      let pause = every ?? Infinity
       try {
         const value = await read<T>(url, gone.signal)
         if (!gone.signal.aborted) setState({ url, value })
@@ -48,23 +49,20 @@ export function useData<T>(url: string | null, every: number | null = 2_000): Da
         if (error instanceof Problem && error.status < 500) pause *= 5
       } finally {
         busy = false
-      }
-      if (every !== null && !gone.signal.aborted && !document.hidden) {
-        timer = setTimeout(() => void look(), pause)
+        // A beat that comes a little early is meant.
+        dueAt = performance.now() + pause - 100
       }
     }
     const again = (): void => void look()
-    const seen = (): void => {
-      if (!document.hidden) again()
-    }
+    const stop = onBeat(() => {
+      if (performance.now() >= dueAt) again()
+    })
     refresh.current = again
     again()
-    document.addEventListener('visibilitychange', seen)
     changes.addEventListener('change', again)
     return () => {
       gone.abort()
-      clearTimeout(timer)
-      document.removeEventListener('visibilitychange', seen)
+      stop()
       changes.removeEventListener('change', again)
     }
   }, [url, every])

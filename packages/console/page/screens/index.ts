@@ -1,4 +1,5 @@
 import type { ComponentType } from 'preact'
+import { AuditScreen } from './audit.tsx'
 import { DeadLetterScreen } from './dead-letters/dead-letter.tsx'
 import { DeadLettersScreen } from './dead-letters/dead-letters.tsx'
 import { EventScreen } from './events/event.tsx'
@@ -34,6 +35,7 @@ export const sections: readonly { readonly title: string; readonly screens: read
     screens: [
       { name: 'Overview', at: [], Screen: OverviewScreen },
       { name: 'Processes', at: ['processes'], Screen: ProcessesScreen },
+      { name: 'Audit', at: ['audit'], Screen: AuditScreen },
     ],
   },
   {

@@ -39,6 +39,16 @@ export function ProcessesScreen(): JSX.Element {
           title={`What ${process.hostname}:${process.pid} runs`}
           aside={<code class="quiet">{process.id}</code>}
         >
+          {(process.vitals?.troubles.length ?? 0) > 0 && (
+            <ul class="plain">
+              {process.vitals?.troubles.map(({ code, name, seconds, why }) => (
+                <li key={`${code} ${name}`}>
+                  <Badge state={code} tone="warn" /> <Name of={name} />: {why},{' '}
+                  {duration(seconds * 1000)}
+                </li>
+              ))}
+            </ul>
+          )}
           <Definitions process={process} />
         </Card>
       ))}
@@ -65,11 +75,33 @@ function Processes({ processes }: { readonly processes: readonly Process[] }): J
         {
           title: 'State',
           tight: true,
-          cell: ({ alive, silentSeconds }) =>
+          cell: ({ alive, silentSeconds, vitals }) =>
             alive ? (
-              <Badge state="alive" />
+              <Badge state={(vitals?.troubles.length ?? 0) > 0 ? 'warning' : 'alive'} />
             ) : (
               <Badge state={`silent for ${duration(silentSeconds * 1000)}`} tone="bad" />
+            ),
+        },
+        {
+          title: 'Memory',
+          align: 'right',
+          tight: true,
+          show: 'if-roomy',
+          cell: ({ vitals }) => (vitals === null ? '–' : `${megabytes(vitals.residentBytes)} MB`),
+        },
+        {
+          title: 'Loop delay',
+          align: 'right',
+          tight: true,
+          show: 'if-roomy',
+          cell: ({ vitals }) =>
+            vitals === null ? (
+              '–'
+            ) : (
+              <>
+                {count(vitals.loopDelay)} ms
+                <span class="sub">at most {count(vitals.loopDelayMax)} ms</span>
+              </>
             ),
         },
         { title: 'Leases', align: 'right', cell: ({ leases }) => count(leases.length) },
@@ -97,6 +129,10 @@ function Processes({ processes }: { readonly processes: readonly Process[] }): J
       ]}
     />
   )
+}
+
+function megabytes(bytes: number): string {
+  return count(Math.round(bytes / 1e6))
 }
 
 function Definitions({ process }: { readonly process: Process }): JSX.Element {

@@ -109,6 +109,11 @@ export class Database implements PreparingExecutor {
     return this.#pool.most
   }
 
+  /** How many wait for a connection at this moment. */
+  get waiting(): number {
+    return this.#pool.waiting
+  }
+
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
   connect(): Promise<pg.PoolClient> {
     return noted(this.#pool.connect())
@@ -172,6 +177,10 @@ class OwnPool implements ConnectionPool {
     })
     // An idle connection that the server closes is replaced at the next use.
     this.#pool.on('error', onIdleError)
+  }
+
+  get waiting(): number {
+    return this.#pool.waitingCount
   }
 
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */

@@ -117,7 +117,7 @@ export class IntakeRunner implements LeaseRunner {
     const mark: IntakeMark = { created, position, taken }
     const through = this.#appended
     const release = await slots.acquire()
-    lease.busy = true
+    lease.busySince = performance.now()
     try {
       const [, published] = await publishingTransaction(
         database,
@@ -141,7 +141,7 @@ export class IntakeRunner implements LeaseRunner {
       if (published.sequence !== null) this.#appended = published.sequence
       signals.moved(lease.listener, lease.cursor)
     } finally {
-      lease.busy = false
+      lease.busySince = null
       release()
     }
   }

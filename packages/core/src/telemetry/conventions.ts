@@ -29,6 +29,8 @@ export const attribute = {
   jobVersion: 'tidemark.job.version',
   jobOutcome: 'tidemark.job.outcome',
   jobStatus: 'tidemark.job.status',
+  finding: 'tidemark.finding',
+  findingStatus: 'tidemark.finding.status',
   step: 'tidemark.job.step',
 } as const
 

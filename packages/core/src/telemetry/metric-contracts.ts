@@ -40,6 +40,7 @@ export type GaugeName =
   | 'tidemark.rebuild.progress'
   | 'tidemark.doorbell.state'
   | 'tidemark.jobs'
+  | 'tidemark.findings'
   | 'tidemark.jobs.awaiting_process'
   | 'tidemark.schedules.awaiting_process'
 
@@ -153,6 +154,13 @@ export const metricContracts: Readonly<
     description:
       'Jobs that have not finished, and those that have failed: `scheduled`, `queued`, `parked` (queued behind a key or a limit, or of a type that nobody runs), `running`, `paused`, `failed`.',
     attributes: [attribute.schema, attribute.jobStatus],
+  },
+  'tidemark.findings': {
+    kind: 'gauge',
+    unit: '{finding}',
+    description:
+      'What `tidemark doctor` finds wrong, by the code of the finding. Every worker shows all of it: take the greatest.',
+    attributes: [attribute.schema, attribute.finding, attribute.findingStatus],
   },
   'tidemark.jobs.awaiting_process': {
     kind: 'gauge',

@@ -63,6 +63,7 @@ export type SystemAction =
   | 'rebuilds'
   | 'deadLetters'
   | 'processes'
+  | 'audit'
   /** Seeing payloads, states, inputs, outputs and stacks in what may be looked at; asked beside the action itself. */
   | 'payloads'
   /** Steering. */
@@ -97,6 +98,7 @@ const looking = [
   'rebuilds',
   'deadLetters',
   'processes',
+  'audit',
 ] as const satisfies readonly ApiAction[]
 const steering = [
   'spawn',

@@ -18,6 +18,8 @@ export interface ApiEnv {
   readonly Bindings: { readonly peer: Peer }
   readonly Variables: {
     job: JobView
+    /** What the gate has let through. */
+    passed: { readonly action: ApiAction; readonly subject: Subject | null }
     /** Asks once what the request may see. */
     veil: () => Promise<Veil>
   }
@@ -69,6 +71,7 @@ export class Gate {
       const about = subject?.(context) ?? null
       const refusal = await this.#refusal(context, action, null, about)
       if (refusal !== undefined) return refusal
+      context.set('passed', { action, subject: about })
       context.set('veil', this.#veilOf(context, null, about))
       await next()
       await this.#tell(context, action, about)
@@ -97,6 +100,7 @@ export class Gate {
         })
       }
       context.set('job', job)
+      context.set('passed', { action, subject })
       context.set('veil', this.#veilOf(context, job, subject))
       await next()
       await this.#tell(context, action, subject)

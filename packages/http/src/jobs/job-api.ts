@@ -32,7 +32,12 @@ export function createJobApi(app: App, options: JobApiOptions = {}): Api {
     app,
     options,
     // The routes of jobs ask about jobs alone.
-    { authorize: options.authorize as AuthorizeApi | undefined },
+    {
+      authorize: options.authorize as AuthorizeApi | undefined,
+      via: 'http',
+      // What an application does all day: a job says who has spawned it.
+      except: ['spawn', 'signal'],
+    },
     () => (document ??= openApiDocument(app.jobs.defined(), basePath)),
   )
 }

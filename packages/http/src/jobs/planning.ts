@@ -31,7 +31,7 @@ export function addPlanning(
     await schedules.putJson(name, schedule as RuntimeSchedule)
     return jsonResponse(await schedules.get(name))
   })
-  routes.delete('/schedules/:schedule', gate.may('changeSchedule'), async ({ req }) => {
+  routes.delete('/schedules/:schedule', gate.may('changeSchedule'), limited, async ({ req }) => {
     await schedules.remove(req.param('schedule'))
     return new Response(null, { status: 204 })
   })

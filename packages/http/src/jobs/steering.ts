@@ -76,7 +76,7 @@ export function addSteering(
     return jsonResponse({ id, name }, 202)
   })
 
-  routes.delete('/jobs/:id', gate.mayWithJob('delete'), async (context) => {
+  routes.delete('/jobs/:id', gate.mayWithJob('delete'), limited, async (context) => {
     await jobs.delete(context.var.job.id)
     return new Response(null, { status: 204 })
   })

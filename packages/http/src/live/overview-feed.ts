@@ -42,7 +42,7 @@ export class OverviewFeed {
 
   constructor(app: App, options: OverviewFeedOptions) {
     this.#options = options
-    this.#observer = new Observer(app)
+    this.#observer = new Observer(app, options.interval)
   }
 
   /** How things stand now, or stood within the interval. */

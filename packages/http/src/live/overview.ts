@@ -25,20 +25,25 @@ export interface Snapshot {
   readonly findings: readonly Finding[]
 }
 
-// What costs more than a row of an index each, and does not change from one second to the next, in milliseconds.
-const examineEvery = 5_000
-const sampleEvery = 60_000
+// What costs more than a row of an index each, and does not change from one second to the next, in intervals.
+const examineEvery = 4
+// Who has published for that long is named within ten seconds, in milliseconds.
+const publisherAge = 5_000
+const sampleEvery = 60
 
 /** Takes snapshots, one after the other. */
 export class Observer {
   readonly #app: App
+  readonly #interval: number
   #findings: readonly Finding[] = []
   #types: readonly Finding[] = []
   #examinedAt = -Infinity
   #sampledAt = -Infinity
 
-  constructor(app: App) {
+  /** @param interval - between two looks, in milliseconds. */
+  constructor(app: App, interval: number) {
     this.#app = app
+    this.#interval = interval
   }
 
   /** @throws TidemarkError TIDEMARK_CONNECTION_FAILED, or what else keeps it from looking. */
@@ -64,34 +69,23 @@ export class Observer {
 
   async #examine(now: number): Promise<readonly Finding[]> {
     const { doctor } = this.#app
-    if (now - this.#sampledAt >= sampleEvery) {
+    const wrong = this.#types.some(({ status }) => status !== 'ok')
+    if (now - this.#sampledAt >= (wrong ? examineEvery : sampleEvery) * this.#interval) {
       this.#types = await doctor.examine({ checks: ['types'] })
       this.#sampledAt = now
     }
-    if (now - this.#examinedAt >= examineEvery) {
-      this.#findings = await doctor.examine({ checks: quick })
+    if (now - this.#examinedAt >= examineEvery * this.#interval) {
+      this.#findings = await doctor.examine({ quick: true, publisherAge })
       this.#examinedAt = now
     }
-    return [...this.#findings, ...this.#types]
+    const known = new Set(this.#types.map(idOf))
+    return [...this.#findings.filter((one) => !known.has(idOf(one))), ...this.#types]
   }
 }
 
-const quick = [
-  'server',
-  'settings',
-  'migrations',
-  'invariants',
-  'publishers',
-  'listeners',
-  'runners',
-  'dead-letters',
-  'jobs',
-  'rebuilds',
-  'resizes',
-  'cursors',
-  'partitions',
-  'skips',
-]
+function idOf({ check, code, subject }: Finding): string {
+  return `${check} ${code} ${subject?.name ?? ''}`
+}
 
 /** A snapshot as a request may see it, with rates since the one before; null: there is none to compare with. */
 export function overviewBody(snapshot: Snapshot, before: Snapshot | undefined, veil: Veil): object {

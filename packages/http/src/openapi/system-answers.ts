@@ -142,6 +142,22 @@ const process = z.object({
   definitions: z.array(z.object({ kind: z.string(), name: z.string(), version: whole })),
   leases: z.array(z.object({ listener: z.string(), partition: whole })),
   jobs: whole.describe('How many it runs.'),
+  vitals: z
+    .object({
+      beatEvery: z.number().describe('How often it says that it lives, in milliseconds.'),
+      residentBytes: whole,
+      heapBytes: whole,
+      loopDelay: z
+        .number()
+        .describe('The 99th of a hundred delays of its event loop, in milliseconds.'),
+      loopDelayMax: z.number(),
+      clockAhead: z.number().nullable().describe('Of the server’s clock, in milliseconds.'),
+      troubles: z.array(
+        z.object({ code: z.string(), name: z.string(), seconds: z.number(), why: z.string() }),
+      ),
+    })
+    .nullable()
+    .describe('How it is, by its own account.'),
 })
 
 const publisher = z.object({
@@ -310,6 +326,45 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
     prunedBelow: sequence.nullable(),
     idempotencyKeys: sequence.nullable(),
     publishers: z.array(publisher),
+  }),
+  History: z.object({
+    samples: z
+      .array(
+        z.object({
+          at: time,
+          lastSequence: sequence,
+          handled: sequence.describe('The sum of what listeners had come past.'),
+          lagSeconds: z.number().describe('Of the slowest listener.'),
+          deadLetters: whole,
+          processes: whole,
+          queued: whole,
+          running: whole,
+          failed: whole,
+        }),
+      )
+      .describe('The oldest first; minutes in which no worker ran are missing.'),
+  }),
+  Audit: z.object({
+    entries: z.array(
+      z.object({
+        id: sequence,
+        at: time,
+        via: z.string().describe('`http`, `console`, `cli`, or one of the application’s own.'),
+        by: z.string().describe('Who did it.'),
+        databaseUser: z.string(),
+        action: z.string(),
+        subject: z.object({ kind: z.string(), name: z.string() }).nullable(),
+        asked: json.describe('What was asked for beside that, without payloads.'),
+        outcome: z
+          .enum(['done', 'refused', 'failed'])
+          .nullable()
+          .describe('Null: it is under way, or its process has died.'),
+        code: z.string().nullable().describe('Of the error.'),
+        result: json.describe('Ids and numbers: what was made, how many there were.'),
+        endedAt: time.nullable(),
+      }),
+    ),
+    next: sequence.nullable().describe('From where to look further, as `before`.'),
   }),
   Overview: overview,
   Processes: z.object({ processes: z.array(process) }),

@@ -238,3 +238,34 @@ export function bulkVerbIn(path: Readonly<Record<string, string>>): BulkVerb {
   if (verb !== undefined) return verb
   throw invalidRequest(404, `nothing of that name can be done to many jobs`)
 }
+
+/** Which recorded actions to list. */
+export interface AuditQuery {
+  readonly by?: string | undefined
+  readonly via?: string | undefined
+  readonly action?: string | undefined
+  readonly name?: string | undefined
+  readonly outcome?: 'done' | 'refused' | 'failed' | 'open' | undefined
+  readonly since?: string | undefined
+  readonly until?: string | undefined
+  readonly before?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export const auditQuery: z.ZodType<AuditQuery> = z.strictObject({
+  by: text.optional().describe('Only what this one did.'),
+  via: text.optional().describe('Only what came this way: `http`, `console` or `cli`.'),
+  action: text.optional(),
+  name: text.optional().describe('Only what was done to what has this name.'),
+  outcome: z.enum(['done', 'refused', 'failed', 'open']).optional(),
+  since: time.optional(),
+  until: time.optional(),
+  before: sequence
+    .optional()
+    .describe('Only those before the one of this id: `next` of the page before.'),
+  limit: limit.optional(),
+})
+
+export const historyQuery: z.ZodType<{ readonly since?: string | undefined }> = z.strictObject({
+  since: time.optional().describe('Only since then. Defaults to a day ago.'),
+})

@@ -1,3 +1,4 @@
+import { auditRoutes } from './audit.ts'
 import { consumerRoutes } from './consumers.ts'
 import { deadLetterRoutes } from './dead-letters.ts'
 import { eventRoutes } from './events.ts'
@@ -12,4 +13,5 @@ export const systemRoutes: readonly Route[] = [
   ...consumerRoutes,
   ...projectionRoutes,
   ...deadLetterRoutes,
+  ...auditRoutes,
 ]

@@ -1,7 +1,14 @@
 import type { Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
-import { bulkVerbIn, doctorQuery, given, jobCountQuery, type JobCountQuery } from './queries.ts'
+import {
+  bulkVerbIn,
+  doctorQuery,
+  given,
+  historyQuery,
+  jobCountQuery,
+  type JobCountQuery,
+} from './queries.ts'
 import { route, type Route } from './route.ts'
 
 /** Looking at the system as a whole: what is wrong, the outbox, processes, queues and types of jobs. */
@@ -24,6 +31,18 @@ export const wholeRoutes: readonly Route[] = [
     answer: 'Overview',
     streams: true,
     handle: async ({ feed, veil, request, still }) => feed.respond(request, await veil(), still),
+  }),
+  route<{ since?: string | undefined }>({
+    method: 'get',
+    path: '/history',
+    id: 'getHistory',
+    summary: 'How things stood in the last hours, minute by minute',
+    action: 'overview',
+    query: historyQuery,
+    answer: 'History',
+    handle: async ({ app, query: { since } }) => ({
+      samples: await app.history.list(since === undefined ? {} : { since: new Date(since) }),
+    }),
   }),
   route<{ publisherAge?: number | undefined }>({
     method: 'get',

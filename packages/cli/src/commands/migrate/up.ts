@@ -17,6 +17,8 @@ export function addMigrateUp(parent: Command, context: Context): void {
           },
         })
         const { schema, applied } = report
+        // Only now is there a table to record it in.
+        if (applied.length > 0) await session.app()
         output.result({ schema, applied }, () =>
           applied.length === 0
             ? `Schema "${schema}" is up to date.`

@@ -1,75 +1,58 @@
 import type { JSX } from 'preact'
-import { apiUrl } from '../../data/client.ts'
-import type { Finding, Listener, Outbox, Process, Publisher } from '../../data/types.ts'
-import { useData } from '../../data/use-data.ts'
+import { overview, silence } from '../../data/live.ts'
+import type { Finding, Overview, Publisher } from '../../data/types.ts'
 import { Badge } from '../../parts/badge.tsx'
-import { Loaded } from '../../parts/loaded.tsx'
+import { LoadError } from '../../parts/error.tsx'
 import { Card, PageHead } from '../../parts/page.tsx'
 import { Table } from '../../parts/table.tsx'
 import { count, cut, Name, plural, WithCode } from '../../parts/text.tsx'
 import { link } from '../../route.ts'
 import { duration } from '../../time.ts'
 import { Flow } from './flow.tsx'
-
-interface Examination {
-  readonly ok: boolean
-  readonly findings: readonly Finding[]
-}
+import { HistoryCard } from './history.tsx'
 
 /** What stands still, why, and what may be pressed. */
 export function OverviewScreen(): JSX.Element {
-  const doctor = useData<Examination>(apiUrl(['doctor']), 4_000)
-  const outbox = useData<Outbox>(apiUrl(['outbox']), 1_000)
-  const listeners = useData<{ listeners: readonly Listener[] }>(apiUrl(['listeners']), 2_000)
-  const jobs = useData<{ counts: Readonly<Record<string, number>> }>(apiUrl(['job-counts']), 2_000)
-  const processes = useData<{ processes: readonly Process[] }>(apiUrl(['processes']), 5_000)
+  const now = overview.value
   return (
     <>
       <PageHead title="Overview" />
-      <Tiles
-        outbox={outbox.value}
-        listeners={listeners.value?.listeners}
-        jobs={jobs.value?.counts}
-        processes={processes.value?.processes}
-      />
-      <Loaded data={doctor}>{(found) => <Health {...found} />}</Loaded>
+      {silence.value !== undefined && <LoadError error={silence.value} stale={now !== undefined} />}
+      <Tiles now={now} />
+      {now === undefined ? (
+        silence.value === undefined && <div class="skeleton" aria-busy="true" />
+      ) : (
+        <Health findings={now.findings} />
+      )}
       <Card
         title="Published, in events a second"
         aside={<span class="quiet">since this page was opened</span>}
       >
-        <Flow outbox={outbox.value} />
+        <Flow now={now} />
       </Card>
-      {(outbox.value?.publishers.length ?? 0) > 0 && (
+      <HistoryCard />
+      {(now?.publishers.length ?? 0) > 0 && (
         <Card title="Publishing now" flush>
-          <Publishers publishers={outbox.value?.publishers ?? []} />
+          <Publishers publishers={now?.publishers ?? []} />
         </Card>
       )}
     </>
   )
 }
 
-function Tiles({
-  outbox,
-  listeners = [],
-  jobs = {},
-  processes = [],
-}: {
-  readonly outbox: Outbox | undefined
-  readonly listeners: readonly Listener[] | undefined
-  readonly jobs: Readonly<Record<string, number>> | undefined
-  readonly processes: readonly Process[] | undefined
-}): JSX.Element {
+function Tiles({ now }: { readonly now: Overview | undefined }): JSX.Element {
+  const { listeners = [], jobs = {}, processes = [] } = now ?? {}
   const stopped = listeners.filter(({ status }) => status === 'halted').length
   const letters = listeners.reduce((sum, { deadLetters }) => sum + deadLetters, 0)
   const slowest = Math.max(0, ...listeners.map(({ lagSeconds }) => lagSeconds))
-  const open = outbox === undefined ? 0n : BigInt(outbox.lastSequence) - BigInt(outbox.horizon)
+  const open = now === undefined ? 0n : BigInt(now.lastSequence) - BigInt(now.horizon)
   const alive = processes.filter((process) => process.alive).length
   return (
     <ul class="tiles">
       <Tile
         to={link(['events'])}
         name="Events published"
-        value={outbox === undefined ? '–' : count(outbox.lastSequence)}
+        value={now === undefined ? '–' : count(now.lastSequence)}
         note={open === 0n ? 'all settled' : `${count(String(open))} not settled yet`}
       />
       <Tile
@@ -139,11 +122,10 @@ function Tile({
   )
 }
 
-function Health({ findings }: Examination): JSX.Element {
-  const wrong = findings
-    .filter(({ status }) => status !== 'ok')
-    .toSorted((a, b) => Number(a.status === 'warning') - Number(b.status === 'warning'))
-  const fine = findings.filter(({ status }) => status === 'ok')
+function Health({ findings }: { readonly findings: readonly Finding[] }): JSX.Element {
+  const wrong = findings.toSorted(
+    (a, b) => Number(a.status === 'warning') - Number(b.status === 'warning'),
+  )
   return (
     <Card
       title={
@@ -171,19 +153,14 @@ function Health({ findings }: Examination): JSX.Element {
             <Where finding={finding} />
           </li>
         ))}
-        <li class="fine">
-          <Badge state="ok" />
-          <details>
-            <summary>{plural(fine.length, 'check')} found nothing</summary>
-            <ul>
-              {fine.map(({ check, summary }) => (
-                <li key={`${check} ${summary}`}>
-                  <span class="quiet">{check}</span> {cut(summary, 300)}
-                </li>
-              ))}
-            </ul>
-          </details>
-        </li>
+        {wrong.length === 0 && (
+          <li class="fine">
+            <Badge state="ok" />
+            <span class="quiet">
+              <code>tidemark doctor</code> also counts what takes long to count.
+            </span>
+          </li>
+        )}
       </ul>
     </Card>
   )

@@ -595,7 +595,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'f557a2d44455850ccf2af09d0a7856f567fabfd592056c742fdd6296b7ea33c3',
+    checksum: '5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -659,7 +659,9 @@ CREATE TABLE :"schema".processes (
   library      text        NOT NULL,
   definitions  jsonb       NOT NULL DEFAULT '{}',
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
+  vitals       jsonb
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------
@@ -2401,6 +2403,57 @@ CREATE FUNCTION :"schema".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
     SELECT m.name, m.status, m.jobs - m.counted FROM :"schema".miscounted_jobs() m RETURNING 1)
   SELECT count(*) FROM added
 $$;
+`,
+  }),
+  Object.freeze({
+    version: 10,
+    name: 'operations',
+    breaking: false,
+    checksum: '86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47',
+    sql: `-- breaking: no
+--
+-- What is kept for those who look after the system: who steered what, and how things stood.
+
+-- Every action by which somebody changed something from outside, through HTTP, the console or the command line. A row
+-- is written before the action and completed after it: one without an outcome is under way, or its process has died.
+-- Workers delete what is old; there are never many more than 100,000 rows.
+CREATE TABLE :"schema".audit (
+  id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- By which way it came: http, console or cli.
+  via      text        NOT NULL,
+  -- Who did it, as that way knows it; and as which user of the database, which nobody can choose.
+  by       text        NOT NULL,
+  db_user  text        NOT NULL DEFAULT session_user,
+  action   text        NOT NULL,
+  -- What it is about, when that has a name.
+  kind     text,
+  name     text,
+  -- What was asked for beside that, without payloads.
+  asked    jsonb       NOT NULL DEFAULT '{}',
+  outcome  text        CHECK (outcome IN ('done', 'refused', 'failed')),
+  -- The code of the error.
+  code     text,
+  -- Of what came of it: ids and numbers.
+  result   jsonb       NOT NULL DEFAULT '{}',
+  ended_at timestamptz
+);
+
+-- How things stood, minute by minute. The first worker whose maintenance comes to a minute writes it; what is older than
+-- a day is deleted: there are 1,440 rows.
+CREATE TABLE :"schema".samples (
+  at            timestamptz PRIMARY KEY,
+  last_sequence bigint      NOT NULL,
+  -- The sum of what listeners have come past: its growth is what they handle, all together.
+  handled       bigint      NOT NULL,
+  -- Of the listener that is furthest behind.
+  lag_seconds   float8      NOT NULL,
+  dead_letters  integer     NOT NULL,
+  processes     integer     NOT NULL,
+  queued        bigint      NOT NULL,
+  running       bigint      NOT NULL,
+  failed        bigint      NOT NULL
+);
 `,
   }),
 ])

@@ -12,6 +12,7 @@ export const schemaObjects: {
   readonly triggers: readonly OfTable[]
 } = {
   "tables": [
+    "audit",
     "cursors",
     "dead_letters",
     "doorbells",
@@ -46,6 +47,7 @@ export const schemaObjects: {
     "processes",
     "projection_states",
     "pruned_partitions",
+    "samples",
     "schedule_ticks",
     "schedules",
     "snapshots",
@@ -53,6 +55,14 @@ export const schemaObjects: {
     "streams"
   ],
   "constraints": [
+    [
+      "audit",
+      "audit_pkey"
+    ],
+    [
+      "audit",
+      "audit_outcome_check"
+    ],
     [
       "cursors",
       "cursors_pkey"
@@ -300,6 +310,10 @@ export const schemaObjects: {
     [
       "pruned_partitions",
       "pruned_partitions_pkey"
+    ],
+    [
+      "samples",
+      "samples_pkey"
     ],
     [
       "schedule_ticks",

@@ -15,6 +15,8 @@ export type ConnectionSource = PoolLike | (() => Promise<pg.PoolClient>)
 export interface ConnectionPool {
   /** The most connections that are used at once. */
   readonly most: number
+  /** How many wait for one at this moment. */
+  readonly waiting: number
   connect(): Promise<pg.PoolClient>
   query(config: pg.QueryConfig): Promise<pg.QueryResult>
   end(): Promise<void>
@@ -25,7 +27,7 @@ export class GivenPool implements ConnectionPool {
   readonly most: number
   readonly #source: ConnectionSource
   readonly #patience: number
-  readonly #waiting: (() => void)[] = []
+  readonly #queue: (() => void)[] = []
   #used = 0
 
   /** @param patience - how long to wait for a connection, in milliseconds. */
@@ -35,13 +37,17 @@ export class GivenPool implements ConnectionPool {
     this.#patience = patience
   }
 
+  get waiting(): number {
+    return this.#queue.length
+  }
+
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none becomes free in time. */
   async connect(): Promise<pg.PoolClient> {
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
       const message = `none of the ${this.most} connections that may be used of the given pool became free within ${this.#patience} ms`
       const error = new TidemarkError('TIDEMARK_NO_CONNECTION', message, {
-        details: { max: this.most, waiting: this.#waiting.length },
+        details: { max: this.most, waiting: this.#queue.length },
       })
       late.reject(error)
     }, this.#patience)
@@ -77,7 +83,7 @@ export class GivenPool implements ConnectionPool {
 
   async #take(): Promise<pg.PoolClient> {
     if (this.#used < this.most) this.#used += 1
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else await new Promise<void>((resolve) => this.#queue.push(resolve))
     try {
       const client = await (typeof this.#source === 'function'
         ? this.#source()
@@ -121,7 +127,7 @@ export class GivenPool implements ConnectionPool {
   }
 
   #free(): void {
-    const next = this.#waiting.shift()
+    const next = this.#queue.shift()
     if (next === undefined) this.#used -= 1
     else next()
   }

@@ -3,6 +3,7 @@ import { run, type Executor, type PreparingExecutor } from '../../database/execu
 import { watchJob } from '../../database/sql/job/job-admin.ts'
 import { readLargeOutputs, writeOutputKey } from '../../database/sql/job/job-outputs.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
+import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue, type EncodedValue } from '../../event/codec.ts'
 import {
@@ -36,6 +37,8 @@ export class Outputs {
   readonly schema: string
   readonly store: OutputStore | undefined
   readonly #limit: number
+  /** What the store said when it last refused an output; null: it took the last one. */
+  #refusal: string | null = null
 
   constructor(schema: string, { store, limit = defaultLimit }: OutputsOptions = {}) {
     this.schema = schema
@@ -52,9 +55,26 @@ export class Outputs {
    */
   place(claim: OutputClaim, value: EncodedValue | null): PlacedOutput | Promise<PlacedOutput> {
     if (value === null || outputSize(value) <= this.#limit) return { row: value, large: null }
-    if (this.store !== undefined) return put(this.store, claim, value)
+    if (this.store !== undefined) return this.#put(this.store, claim, value)
     const { key, row } = referTo(value)
     return { row, large: { key, value } }
+  }
+
+  /** What the application's store said when it last refused an output; null: it took the last one. */
+  get refusal(): string | null {
+    return this.#refusal
+  }
+
+  async #put(store: OutputStore, claim: OutputClaim, value: EncodedValue): Promise<PlacedOutput> {
+    try {
+      const placed = await put(store, claim, value)
+      this.#refusal = null
+      return placed
+    } catch (error) {
+      // An attempt that was cut off says nothing of the store.
+      if (!claim.cutSignal.aborted) this.#refusal = messageOf(error)
+      throw error
+    }
   }
 
   /**

@@ -192,11 +192,11 @@ export class PartitionRunner implements LeaseRunner {
     const { lease } = this
     const release = await this.#environment.slots.acquire()
     await lease.moving
-    lease.busy = true
+    lease.busySince = performance.now()
     try {
       return await work()
     } finally {
-      lease.busy = false
+      lease.busySince = null
       release()
     }
   }

@@ -56,8 +56,8 @@ export class Lease {
   notBefore: number | null
   /** While the stored cursor is being moved past events of other types, or undefined. */
   moving: Promise<void> | undefined
-  /** Whether a batch is under way. */
-  busy = false
+  /** Since when a batch is under way, by `performance.now()`; null: none is. */
+  busySince: number | null = null
 
   constructor(row: LeaseRow) {
     this.listener = row.listener

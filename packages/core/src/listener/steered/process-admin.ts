@@ -1,4 +1,5 @@
 import type { Database } from '../../database/pool.ts'
+import type { ProcessVitals } from './process-vitals.ts'
 
 /** A definition that a process runs. */
 export interface ProcessDefinition {
@@ -19,8 +20,10 @@ export interface ProcessStatus {
   readonly heartbeatAt: Date
   /** For how long it has been silent, in seconds. */
   readonly silentSeconds: number
-  /** Whether it was heard of within the last ten seconds, which is how long a lease lasts by default. */
+  /** Whether it was heard of within three of its signs of life, which are 2.5 seconds apart by default. */
   readonly alive: boolean
+  /** How it is, by its own account when it was last heard of; null: it says nothing of that. */
+  readonly vitals: ProcessVitals | null
   /** What it runs, by kind and name. */
   readonly definitions: readonly ProcessDefinition[]
   /** The partitions whose leases it holds. */
@@ -46,7 +49,8 @@ export class ProcessAdmin {
   async list(): Promise<ProcessStatus[]> {
     const { rows } = await this.#database.query(
       `SELECT p.id, p.hostname, p.pid, p.library, p.started_at AS "startedAt", p.heartbeat_at AS "heartbeatAt",
-         s.seconds AS "silentSeconds", s.seconds < 10 AS alive, d.definitions, l.leases,
+         s.seconds AS "silentSeconds", p.vitals,
+         s.seconds < coalesce((p.vitals ->> 'beatEvery')::float8 * 0.003, 10) AS alive, d.definitions, l.leases,
          (SELECT count(*)::integer FROM "${this.#schema}".jobs j WHERE j.status = 'running' AND j.process = p.id) AS jobs
        FROM "${this.#schema}".processes p
        -- The server's clock may go back.

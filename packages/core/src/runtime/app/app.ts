@@ -43,6 +43,8 @@ import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { Doctor } from '../doctor/doctor.ts'
+import { Audit } from '../recorded/audit.ts'
+import { History } from '../recorded/history.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
 import type { RunnerOptions } from '../runner/runner-options.ts'
 import { Runner } from '../runner/runner.ts'
@@ -78,6 +80,10 @@ export class App implements AsyncDisposable {
   readonly processes: ProcessAdmin
   /** Looking for what is wrong, with a remedy for each. */
   readonly doctor: Doctor
+  /** Who changed what from outside: through HTTP, the console and the command line. */
+  readonly audit: Audit
+  /** How things stood in the last hours. */
+  readonly history: History
   /** Comparing what relays have sent with the outbox. */
   readonly relays: RelayAdmin
   /** The schema of Tidemark's tables. */
@@ -153,6 +159,8 @@ export class App implements AsyncDisposable {
     this.rebuilds = new RebuildAdmin(this.#database, this.schema)
     this.projections = new ProjectionAdmin(this.#database, this.schema)
     this.processes = new ProcessAdmin(this.#database, this.schema)
+    this.audit = new Audit(this.#database, this.schema)
+    this.history = new History(this.#database, this.schema)
     this.doctor = new Doctor({
       schema: this.schema,
       database: this.#database,
@@ -162,6 +170,7 @@ export class App implements AsyncDisposable {
       deadLetters: this.deadLetters,
       outbox: this.outbox,
       rebuilds: this.rebuilds,
+      processes: this.processes,
     })
     this.relays = new RelayAdmin(
       this.#database,
@@ -321,6 +330,8 @@ export class App implements AsyncDisposable {
         schedules: this.#definitions.schedules,
         logger: this.#logger,
         signals: this.#signals,
+        waiting: () => this.#database.waiting,
+        examine: () => this.doctor.examine({ quick: true }),
       },
       options,
     )
@@ -393,8 +404,9 @@ export class App implements AsyncDisposable {
    * It looks at a bounded number of pages.
    */
   async storedTypes(options: StoredTypesOptions = {}): Promise<StoredTypes> {
-    rejectUnknownOptions('storedTypes', options, ['pages'])
+    rejectUnknownOptions('storedTypes', options, ['pages', 'newest'])
     if (options.pages !== undefined) requireWhole('storedTypes', 'pages', options.pages, 1)
+    if (options.newest !== undefined) requireWhole('storedTypes', 'newest', options.newest, 1)
     return readStoredTypes(this.#database, this.schema, this.#definitions.registry, options)
   }
 

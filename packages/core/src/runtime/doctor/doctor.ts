@@ -6,10 +6,12 @@ import { jobs } from './checks/jobs.ts'
 import { listeners } from './checks/listeners.ts'
 import { migrations } from './checks/migrations.ts'
 import { partitions } from './checks/partitions.ts'
+import { processes } from './checks/processes.ts'
 import { publishers } from './checks/publishers.ts'
 import { rebuilds } from './checks/rebuilds.ts'
 import { resizes } from './checks/resizes.ts'
 import { readOrphans, runners, type Orphan } from './checks/runners.ts'
+import { schedules } from './checks/schedules.ts'
 import { server } from './checks/server.ts'
 import { settings } from './checks/settings.ts'
 import { skips } from './checks/skips.ts'
@@ -24,8 +26,10 @@ const ofTables: readonly Check[] = [
   publishers,
   listeners,
   runners,
+  processes,
   deadLetters,
   jobs,
+  schedules,
   rebuilds,
   resizes,
   cursors,
@@ -40,6 +44,11 @@ export interface ExamineOptions {
   readonly publisherAge?: number
   /** Only these checks. Defaults to all. */
   readonly checks?: readonly string[]
+  /**
+   * Whether what reads much is left out, for whoever asks every few seconds: jobs are not counted again, and only the types
+   * of the newest events are looked at. Defaults to false.
+   */
+  readonly quick?: boolean
 }
 
 /** Looking for what is wrong, with a remedy for each: what `tidemark doctor` prints. */
@@ -51,8 +60,8 @@ export class Doctor {
   }
 
   /**
-   * Looks at the server and its settings, migrations, invariants, publishers, listeners and who runs them, dead letters,
-   * jobs, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing.
+   * Looks at the server and its settings, migrations, invariants, publishers, listeners, who runs them and how these processes are, dead letters,
+   * jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing.
    *
    * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_CONNECTION_FAILED.
    *
@@ -67,10 +76,10 @@ export class Doctor {
    * ```
    */
   async examine(options: ExamineOptions = {}): Promise<Finding[]> {
-    rejectUnknownOptions('doctor.examine', options, ['publisherAge', 'checks'])
-    const { publisherAge = 10_000, checks } = options
+    rejectUnknownOptions('doctor.examine', options, ['publisherAge', 'checks', 'quick'])
+    const { publisherAge = 10_000, checks, quick = false } = options
     requireWhole('doctor.examine', 'publisherAge', publisherAge, 0)
-    const patient = { app: this.#app, publisherAge }
+    const patient = { app: this.#app, publisherAge, quick }
     const wanted = ({ name }: Check): boolean => checks === undefined || checks.includes(name)
     const found: Finding[] = []
     for (const check of ofServer) {

@@ -4,6 +4,7 @@ import type { EventRegistry } from '../../event/registry.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import type { ListenerAdmin } from '../../listener/steered/admin.ts'
 import type { DeadLetterAdmin } from '../../listener/steered/dead-letter-admin.ts'
+import type { ProcessAdmin } from '../../listener/steered/process-admin.ts'
 import type { OutboxAdmin } from '../../outbox/kept/admin.ts'
 import type { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import type { Finding } from './finding.ts'
@@ -18,6 +19,7 @@ export interface ExaminedApp {
   readonly deadLetters: DeadLetterAdmin
   readonly outbox: OutboxAdmin
   readonly rebuilds: RebuildAdmin
+  readonly processes: ProcessAdmin
 }
 
 /** What checks look at. */
@@ -25,6 +27,8 @@ export interface Patient {
   readonly app: ExaminedApp
   /** How long a transaction may publish before it is named, in milliseconds. */
   readonly publisherAge: number
+  /** Whether what reads much is left out: this is asked again and again. */
+  readonly quick: boolean
 }
 
 /** Looks at one thing. A check that finds several problems answers several findings. */

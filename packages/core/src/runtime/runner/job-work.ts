@@ -43,6 +43,11 @@ export class JobWork {
     this.#scheduler = new Scheduler(environment, schedules)
   }
 
+  /** How many wait for a connection for a job's transaction. */
+  get waiting(): number {
+    return this.#transactions.waiting
+  }
+
   /** To be called when a notification has come. */
   ring(): void {
     this.#runner.ring()

@@ -1,5 +1,6 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { advanceIdle } from '../../database/sql/listener/cursors.ts'
+import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { recordFailedAttempt } from '../../listener/failed/failure.ts'
@@ -26,6 +27,7 @@ import type { Tail } from '../../outbox/read/tail.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import { SwitchAttempts } from '../../projection/rebuilt/switch-attempts.ts'
 import { trySwitch } from '../../projection/rebuilt/switch.ts'
+import type { Condition } from '../upkeep/vital-signs.ts'
 import { Semaphore } from './semaphore.ts'
 
 /** What the partitions of a process work with. */
@@ -43,6 +45,10 @@ interface Running {
   readonly done: Promise<void>
 }
 
+const reasons = {
+  late: 'it did not come as far as the live one in the time for which that may be held',
+  locked: 'somebody uses its tables for longer than the switch may wait',
+} as const
 // How long to wait after an attempt to switch that failed with an error, in milliseconds.
 const failedSwitchInterval = 5000
 // Connections that batches leave to the reader, the heartbeat and publishers.
@@ -58,6 +64,8 @@ export class Partitions {
   /** Ends what waits for the next attempt to switch, when the partitions stop. */
   #stopping = new AbortController()
   readonly #attempts = new Map<string, SwitchAttempts>()
+  /** Why projections could not be switched, the last time that it was tried. */
+  readonly #unswitched = new Map<string, string>()
 
   constructor(environment: PartitionsEnvironment) {
     this.#environment = environment
@@ -126,10 +134,12 @@ export class Partitions {
       const outcome = await trySwitch(environment, consumer, rate, attempts)
       if (outcome === 'switched') {
         this.#attempts.delete(consumer.name)
+        this.#unswitched.delete(consumer.name)
         for (const { runner } of this.#running.values()) {
           if (runner.lease.listener === consumer.name) runner.lease.live = true
         }
       } else {
+        if (outcome !== 'early') this.#unswitched.set(consumer.name, reasons[outcome])
         await wait(attempts.pauseAfter(outcome), this.#stopping.signal)
       }
     } catch (error) {
@@ -137,10 +147,32 @@ export class Partitions {
         { listener: consumer.name, err: error },
         `${consumer.name} could not be switched to its rebuilt generation`,
       )
+      this.#unswitched.set(consumer.name, messageOf(error))
       await wait(failedSwitchInterval, this.#stopping.signal)
     } finally {
       this.#switching.delete(consumer.name)
     }
+  }
+
+  /** What is wrong with the partitions of this process, that nobody else can see. */
+  conditions(): readonly Condition[] {
+    const leases = [...this.#running.values()].map(({ runner }) => runner.lease)
+    const building = new Set(leases.filter(({ live }) => !live).map(({ listener }) => listener))
+    return [
+      ...leases.flatMap(({ listener, partition, partitions, busySince, live }) =>
+        busySince === null || !live
+          ? []
+          : {
+              code: 'slow' as const,
+              name: listener,
+              since: busySince,
+              why: partitions === 1 ? 'at one batch' : `partition ${partition} at one batch`,
+            },
+      ),
+      ...[...this.#unswitched]
+        .filter(([projection]) => building.has(projection))
+        .map(([name, why]) => ({ code: 'switch' as const, name, why })),
+    ]
   }
 
   async #startOrRefuse(lease: Lease): Promise<void> {
@@ -172,7 +204,9 @@ export class Partitions {
     const { database, outbox } = this.#environment
     const idle = [...this.#running.values()].filter(({ runner: { lease } }) => {
       if (only?.has(lease.listener) === false) return false
-      return !lease.busy && lease.failedSequence === null && lease.position > lease.cursor
+      return (
+        lease.busySince === null && lease.failedSequence === null && lease.position > lease.cursor
+      )
     })
     if (idle.length === 0) return
     const moving = this.#move(database, outbox.schema, idle)

@@ -29,6 +29,7 @@ import { Maintenance } from '../upkeep/maintenance.ts'
 import { observeRunner } from '../upkeep/observed-runner.ts'
 import { Presence } from '../upkeep/presence.ts'
 import { PublisherWatch } from '../upkeep/publisher-watch.ts'
+import { VitalSigns, type Condition } from '../upkeep/vital-signs.ts'
 import { JobWork } from './job-work.ts'
 import { Partitions } from './partitions.ts'
 import { poolShares } from './pool-shares.ts'
@@ -52,6 +53,10 @@ export interface RunnerEnvironment {
   readonly schedules: readonly ScheduleDefinition[]
   readonly logger: Logger
   readonly signals: CursorSignals
+  /** How many wait for a connection of the application's own pool. */
+  readonly waiting: () => number
+  /** What is wrong with the system: for a metric. */
+  readonly examine: () => Promise<readonly { readonly code: string; readonly status: string }[]>
 }
 
 const watchInterval = 1_000
@@ -142,6 +147,7 @@ export class Runner implements AsyncDisposable {
       silence: this.#leaseDuration * 6,
       partitionSize: options.partitionSize ?? 10_000_000,
       keepKeys: options.keepIdempotencyKeys,
+      keepAudit: options.keepAudit ?? 90 * 86_400_000,
       keepEvents: options.keepEvents === undefined ? undefined : keptEvents(options.keepEvents),
       // Somewhat less, so that a round is not missed by a few milliseconds.
       sampleInterval: this.#maintenanceInterval * 0.9,
@@ -165,6 +171,11 @@ export class Runner implements AsyncDisposable {
       schema,
       process: this.id,
       consumers,
+      vitals: new VitalSigns(this.#leaseDuration / 4, [
+        () => this.#partitions.conditions(),
+        () => this.#maintenance.conditions(),
+        () => this.#conditions(doorbellOptions.enabled !== false),
+      ]),
       jobs: this.#jobs && { registry: spawner.registry, schedules },
     })
     if (doorbellOptions.enabled !== false) this.#notifications.start()
@@ -222,6 +233,7 @@ export class Runner implements AsyncDisposable {
       doorbell: this.#doorbell,
       jobs: this.#jobs !== undefined,
       hears: () => this.#notifications.hears,
+      examine: this.#environment.examine,
     })
     this.#loops = Promise.all([
       this.#supervise('the outbox reader', () => this.#work()),
@@ -313,6 +325,30 @@ export class Runner implements AsyncDisposable {
         ...(connections === undefined ? {} : { connections }),
       },
     )
+  }
+
+  #conditions(listens: boolean): Condition[] {
+    const { database, outputs, waiting } = this.#environment
+    const pools = {
+      application: waiting(),
+      listeners: database.waiting,
+      jobs: this.#jobs?.waiting ?? 0,
+    }
+    return [
+      ...(listens && !this.#notifications.hears
+        ? [{ code: 'deaf' as const, name: 'doorbell', why: 'no notification comes back' }]
+        : []),
+      ...(outputs.refusal === null
+        ? []
+        : [{ code: 'outputs' as const, name: outputs.store?.name ?? '', why: outputs.refusal }]),
+      ...Object.entries(pools)
+        .filter(([, count]) => count > 0)
+        .map(([name, count]) => ({
+          code: 'pool' as const,
+          name,
+          why: `${count} waiting for a connection`,
+        })),
+    ]
   }
 
   #supervise(what: string, loop: () => Promise<void>): Promise<void> {

@@ -14,6 +14,9 @@ import type { PruneOptions } from '../../outbox/kept/prune-plan.ts'
 import { prune } from '../../outbox/kept/prune.ts'
 import { detectSkips } from '../../outbox/ordered/skip-detector.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { forgetOldActions } from '../recorded/audit.ts'
+import { sample } from '../recorded/history.ts'
+import type { Condition } from './vital-signs.ts'
 
 /** What maintenance works with. */
 export interface MaintenanceEnvironment {
@@ -26,6 +29,8 @@ export interface MaintenanceEnvironment {
   readonly partitionSize: number
   /** How long idempotency keys are kept, in milliseconds; undefined: for ever. */
   readonly keepKeys: number | undefined
+  /** How long it is kept who steered what, in milliseconds. */
+  readonly keepAudit: number
   /** Which partitions of the outbox go; undefined: none. */
   readonly keepEvents: PruneOptions | undefined
   /** How often a horizon is sampled, in milliseconds. */
@@ -60,9 +65,16 @@ export class Maintenance {
     this.#environment = environment
   }
 
+  /** What keeps maintenance from what it is to do. */
+  conditions(): readonly Condition[] {
+    return this.#pruneStopped === null
+      ? []
+      : [{ code: 'retention', name: 'events', why: this.#pruneStopped }]
+  }
+
   /** One round. */
   async run(): Promise<void> {
-    const { database, schema, silence, keepKeys, keepEvents, jobs, outputs, documents } =
+    const { database, schema, silence, keepKeys, keepAudit, keepEvents, jobs, outputs, documents } =
       this.#environment
     await run(database, sweepProcesses(schema), [silence])
     await run(database, sweepDoorbells(schema), [])
@@ -73,6 +85,8 @@ export class Maintenance {
     await run(database, sweepStates(schema), [])
     await this.#attempt('the history of jobs', async () => void (await jobs.run()))
     if (keepKeys !== undefined) await run(database, forgetKeys(schema), [keepKeys])
+    await this.#attempt('the history', () => sample(database, schema))
+    await this.#attempt('the audit', () => forgetOldActions(database, schema, keepAudit))
     if (keepEvents !== undefined) await this.#attempt('old events', () => this.#prune(keepEvents))
     // The last: it waits for what is not ours.
     await this.#attempt('the store of outputs', async () => void (await outputs.run()))
@@ -107,7 +121,10 @@ export class Maintenance {
     const names = partitions.map(({ partition }) => partition.name)
     if (names.length > 0) logger.info({ partitions: names }, `pruned ${names.join(', ')}`)
     const { reason = null } = stopped ?? {}
-    if (stopped === undefined || reason === 'age' || reason === 'horizon') return
+    if (stopped === undefined || reason === 'age' || reason === 'horizon') {
+      this.#pruneStopped = null
+      return
+    }
     // It is old enough and stays all the same. To find that out, all of it was read: not each minute.
     if (reason !== 'unread') this.#pruneAgain = Date.now() + pruneAgain
     if (stopped.because === this.#pruneStopped) return

@@ -10,6 +10,7 @@ import { RebuildAdmin } from '../../projection/rebuilt/rebuild-admin.ts'
 import { attribute, convention } from '../../telemetry/conventions.ts'
 import { observeDoorbell } from '../../telemetry/doorbell-metrics.ts'
 import { observe, type Observe } from '../../telemetry/meter.ts'
+import { FindingsGauge, type Wrong } from './findings-gauge.ts'
 
 /** What the gauges of a runner look at. */
 export interface ObservedRunner {
@@ -21,10 +22,13 @@ export interface ObservedRunner {
   /** Whether jobs run here. */
   readonly jobs: boolean
   hears(): boolean
+  /** What is wrong with the system. */
+  readonly examine: () => Promise<readonly Wrong[]>
 }
 
 /** Shows the gauges of a runner from now on; answers how to stop. The database is asked only when they are collected. */
 export function observeRunner(runner: ObservedRunner): () => void {
+  const findings = new FindingsGauge(runner.schema, () => runner.examine())
   const awaited: Awaited = new Map()
   return observe(async (show) => {
     const { schema, doorbell, horizon } = runner
@@ -32,6 +36,7 @@ export function observeRunner(runner: ObservedRunner): () => void {
     observeDoorbell(show, schema, runner.hears() ? present : 'deaf')
     show('tidemark.horizon.age', horizon.age / 1000, { [attribute.schema]: schema })
     await observeListeners(runner, show)
+    findings.show(show)
     if (!runner.jobs) return
     await observeJobs(runner, awaited, show)
   })

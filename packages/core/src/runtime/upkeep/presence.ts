@@ -5,6 +5,7 @@ import { registerProcess, removeProcess } from '../../database/sql/listener/proc
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import type { JobRegistry } from '../../job/defined/job-registry.ts'
 import { stateTypeOf, type Consumer } from '../../listener/read/consumer.ts'
+import type { VitalSigns } from './vital-signs.ts'
 
 /** What a process says of itself to the others. */
 export interface PresenceEnvironment {
@@ -13,6 +14,7 @@ export interface PresenceEnvironment {
   /** The identity of the process. */
   readonly process: string
   readonly consumers: readonly Consumer[]
+  readonly vitals: VitalSigns
   /** The jobs and schedules that it runs; undefined when it runs none. */
   readonly jobs:
     | { readonly registry: JobRegistry; readonly schedules: readonly ScheduleDefinition[] }
@@ -27,21 +29,25 @@ export class Presence {
     this.#environment = environment
   }
 
-  /** Says that the process lives, and what it runs. */
+  /** Says that the process lives, what it runs and how it is. */
   async show(): Promise<void> {
-    const { database, schema, process: id } = this.#environment
-    await run(database, registerProcess(schema), [
+    const { database, schema, process: id, vitals } = this.#environment
+    const asked = Date.now()
+    const { rows } = await run(database, registerProcess(schema), [
       id,
       hostname(),
       process.pid,
       'tidemark',
       JSON.stringify(this.#definitions()),
+      JSON.stringify(vitals.measure()),
     ])
+    vitals.compare(asked, rows[0]?.['now'] as number, Date.now())
   }
 
   /** Signs off. */
   async end(): Promise<void> {
-    const { database, schema, process: id } = this.#environment
+    const { database, schema, process: id, vitals } = this.#environment
+    vitals.end()
     await run(database, removeProcess(schema), [id])
   }
 

@@ -3,9 +3,10 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 export const registerProcess: SchemaStatement = statement(
   'register_process',
   (schema) => `
-INSERT INTO ${schema}.processes (id, hostname, pid, library, definitions)
-VALUES ($1::uuid, $2::text, $3::integer, $4::text, $5::jsonb)
-ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp()`,
+INSERT INTO ${schema}.processes (id, hostname, pid, library, definitions, vitals)
+VALUES ($1::uuid, $2::text, $3::integer, $4::text, $5::jsonb, $6::jsonb)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), vitals = excluded.vitals
+RETURNING extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`,
 )
 
 export const removeProcess: SchemaStatement = statement(

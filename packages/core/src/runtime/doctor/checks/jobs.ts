@@ -1,5 +1,5 @@
 import { awaitedSchedules, knownTypes } from '../../../database/sql/job/job-awaited.ts'
-import { findings, plural } from '../finding.ts'
+import { findings, plural, type Finding } from '../finding.ts'
 import { reading, type Check, type ExaminedApp } from '../patient.ts'
 
 const { ok, warning, failed } = findings('jobs')
@@ -53,8 +53,8 @@ interface Quarantined {
 /** Jobs and schedules that no live process knows, what is paused, counts that are wrong, and jobs that were set aside because what is stored cannot be read. */
 export const jobs: Check = {
   name: 'jobs',
-  look: async ({ app }) => {
-    const { waiting, schedules, paused, quarantined, miscounted } = await readTrouble(app)
+  look: async ({ app, quick }) => {
+    const { waiting, schedules, paused, quarantined, miscounted } = await readTrouble(app, quick)
     const problems = [
       ...waiting.map((one) =>
         failed(
@@ -86,13 +86,15 @@ export const jobs: Check = {
         ),
       ),
       ...quarantined.map((one) =>
-        warning(
-          'jobs-unreadable',
-          `${plural(one.jobs, 'job')} of the type "${one.name}" failed with ${one.code}: what is stored stays as it is`,
-          'Deploy a definition that reads it, then retry them: `tidemark job retry`.',
-          one,
-          { kind: 'job type', name: one.name },
-        ),
+        one.code === 'TIDEMARK_JOB_KILLS'
+          ? poisoned(one)
+          : warning(
+              'jobs-unreadable',
+              `${plural(one.jobs, 'job')} of the type "${one.name}" failed with ${one.code}: what is stored stays as it is`,
+              'Deploy a definition that reads it, then retry them: `tidemark job retry`.',
+              one,
+              { kind: 'job type', name: one.name },
+            ),
       ),
       ...miscounted.map((one) =>
         warning(
@@ -110,7 +112,17 @@ export const jobs: Check = {
   },
 }
 
-async function readTrouble(app: ExaminedApp): Promise<Trouble> {
+function poisoned(one: Quarantined): Finding {
+  return failed(
+    'job-kills',
+    `${plural(one.jobs, 'job')} of the type "${one.name}" killed each process that ran ${one.jobs === 1 ? 'it' : 'them'}, and ${one.jobs === 1 ? 'is' : 'are'} not run again`,
+    `Look for what they have in common (memory, native code) in \`tidemark job list --name ${one.name} --status failed\`, deploy a fix, then \`tidemark job retry\` or \`delete\` them.`,
+    one,
+    { kind: 'job type', name: one.name },
+  )
+}
+
+async function readTrouble(app: ExaminedApp, quick: boolean): Promise<Trouble> {
   const schema = `"${app.schema}"`
   return reading(app, async (query) => {
     const waiting = await query<Waiting>(
@@ -130,13 +142,15 @@ async function readTrouble(app: ExaminedApp): Promise<Trouble> {
     const quarantined = await query<Quarantined>(
       `SELECT j.name, count(*)::integer AS jobs, j.error ->> 'code' AS code FROM ${schema}.jobs j
        WHERE j.status = 'failed' AND j.error ->> 'code' IN
-         ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT')
+         ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS')
        GROUP BY 1, 3 ORDER BY 1, 3`,
     )
     // All jobs are read, as by nothing else.
-    const miscounted = await query<Miscounted>(
-      `SELECT name, status, counted::float8, jobs::float8 FROM ${schema}.miscounted_jobs() ORDER BY 1, 2`,
-    )
+    const miscounted = quick
+      ? []
+      : await query<Miscounted>(
+          `SELECT name, status, counted::float8, jobs::float8 FROM ${schema}.miscounted_jobs() ORDER BY 1, 2`,
+        )
     return { waiting, schedules, paused, quarantined, miscounted }
   })
 }

@@ -4,6 +4,9 @@ import { type Check } from '../patient.ts'
 
 const { ok, warning, failed } = findings('listeners')
 
+// In seconds: longer than a burst, or a process that takes over, makes anybody wait.
+const mostLag = 30
+
 /** Listeners that have halted, that keep failing, or that nobody ever started. */
 export const listeners: Check = {
   name: 'listeners',
@@ -21,7 +24,12 @@ export const listeners: Check = {
           { kind: kind === 'projection' ? 'projection' : 'listener', name },
         ),
       )
-    const problems = [...all.flatMap(look), ...unstarted]
+    const { horizon } = await app.outbox.position()
+    const problems = [
+      ...all.flatMap(look),
+      ...all.flatMap((one) => lagging(one, horizon)),
+      ...unstarted,
+    ]
     if (problems.length > 0) return problems
     return [
       ok(
@@ -88,6 +96,28 @@ function look(listener: ListenerStatus): readonly Finding[] {
         listener,
         subject,
       ),
+    ),
+  ]
+}
+
+/** One that is run, fails at nothing and is behind all the same. Of what is not settled somebody else is the cause. */
+function lagging(listener: ListenerStatus, horizon: bigint): readonly Finding[] {
+  const { name, kind, status, lag, lagSeconds, partitions } = listener
+  const last = partitions.toSorted((a, b) => Number(a.cursor - b.cursor))[0]
+  if (last === undefined || status !== 'active' || lagSeconds < mostLag) return []
+  // While a batch takes longer than a lease lasts, nobody seems to have it.
+  const { attempts, haltedAt, lastError, cursor } = last
+  const stands = attempts > 0 || haltedAt !== null || lastError !== null
+  if (stands || cursor >= horizon) return []
+  return [
+    warning(
+      'listener-lagging',
+      `${partitionName(listener, last)} is ${count(Math.round(lagSeconds))} s behind, ${count(lag)} sequences`,
+      partitions.length === 1
+        ? 'Give it more partitions, make its handler quicker, or wait until it has caught up.'
+        : 'Its keys may be unevenly spread, or its handler slow for some: the rates of its partitions tell.',
+      listener,
+      { kind: kind === 'projection' ? 'projection' : 'listener', name },
     ),
   ]
 }
