@@ -11,6 +11,10 @@ import { missing } from '../support/install.ts'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const here = fileURLToPath(new URL('./', import.meta.url))
 const reason = await missing(new URL('./', import.meta.url))
+// Another major version of Nest than the latest: 11. Its programs then run on Node 22, the oldest that Tidemark runs on.
+const nest = process.env['TIDEMARK_TEST_NEST']
+const node22 = join(here, `node_modules/node-22-${process.platform}-${process.arch}/bin/node`)
+const runtime = nest === undefined ? process.execPath : node22
 const page = await readFile(join(root, 'docs/nestjs.md'), 'utf8')
 
 interface Answer {
@@ -48,7 +52,8 @@ async function install(folder: string): Promise<void> {
   const added = wanted.map((name) => {
     const file = name.replace('@', '').replace('/', '-')
     const ours = name in packed ? files.find((one) => one.startsWith(`${file}-0`)) : undefined
-    return ours === undefined ? name : `./packs/${ours}`
+    if (ours !== undefined) return `./packs/${ours}`
+    return nest === undefined || !name.startsWith('@nestjs/') ? name : `${name}@${nest}`
   })
   expect(added.filter((name) => name.startsWith('./packs/'))).toHaveLength(3)
   await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }')
@@ -83,8 +88,8 @@ describe.skipIf(reason !== undefined)(
       }
       expect(await run('npx', ['tsc'], folder)).toEqual({ code: 0, output: '' })
       const { code, output } = await run(
-        'npx',
-        ['vitest', 'run', '--testTimeout=60000', '--hookTimeout=60000'],
+        runtime,
+        ['node_modules/vitest/vitest.mjs', 'run', '--testTimeout=60000', '--hookTimeout=60000'],
         folder,
         database.url,
       )
@@ -116,7 +121,7 @@ describe.skipIf(reason !== undefined)(
         })
         await using empty = await createTestDatabase({ migrate: false })
         const program = join(project, 'standard-decorators.js')
-        expect(await run(process.execPath, [program], folder, empty.url)).toEqual({
+        expect(await run(runtime, [program], folder, empty.url)).toEqual({
           code: 0,
           output: "hello ada under greeting\n[ 'yearly' ]\n",
         })
