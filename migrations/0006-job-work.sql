@@ -32,7 +32,7 @@ DECLARE
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
     RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
-      USING ERRCODE = 'null_value_not_allowed';
+      USING ERRCODE = 'invalid_parameter_value';
   ELSIF priority = -2147483648 OR version < 1 THEN
     RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
       USING ERRCODE = 'invalid_parameter_value';

@@ -13,7 +13,7 @@ describe('wrong usage exits 2 and says what was meant', () => {
     [['event', 'list', '--limit', 'many'], 'It must be a whole number of at least 1.'],
     [['event', 'list', '--after', '-1'], 'It must be a sequence'],
     [['wait', 'x'], "missing required argument 'sequence'"],
-    [['wait', 'x', '7', '--timeout', 'long'], 'such as 500ms, 30s, 5m or 1h'],
+    [['wait', 'x', '7', '--timeout', 'long'], 'such as 500ms, 30s, 5m, 1h or 2d'],
     [['worker', '--log', 'loud'], 'Allowed choices are json, pretty'],
     [['publish', 'a', '{'], 'the payload is not JSON'],
     [['publish', 'a', '{}', '--expected-version', 'some'], '"none" or "any"'],

@@ -1,5 +1,5 @@
 import { defineEvent, defineProjection, toEventSequence, type EventSequence } from 'tidemark'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { committedEvents, effectsOf, noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -343,4 +343,21 @@ test('events in the default partition raise an alarm, and keep maintenance from 
     1,
   )
   await runner.stop()
+})
+
+test('what is old enough is judged by the server, whatever the clock of the process says', async () => {
+  await smallPartitions(database)
+  await using app = appOn(database, [recorder('ledger')])
+  await app.publish(drafts(250))
+  const runner = await app.start()
+  await app.waitFor('ledger', (await app.outbox.stats()).lastSequence)
+  await runner.stop()
+  const now = Date.now
+  vi.spyOn(Date, 'now').mockImplementation(() => now() + 2 * day)
+  try {
+    const { partitions: gone, stopped } = await app.outbox.prune({ olderThan: day })
+    expect([gone, stopped?.reason]).toEqual([[], 'age'])
+  } finally {
+    vi.restoreAllMocks()
+  }
 })

@@ -48,6 +48,7 @@ test.for([
         'tidemark.jobs',
         'tidemark.listener.lag',
         'tidemark.listener.lag_time',
+        'tidemark.schedules.awaiting_process',
       ],
     })
   },

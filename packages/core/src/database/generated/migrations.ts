@@ -1348,7 +1348,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '75325bfeb158705f301a52961ff61d48f8fc128ffce193eb753bfd66c2d082d7',
+    checksum: 'a82bdf7d53a8f56c74966d3f4caf336d7da63f648b6226cbaeefde63d3d1b74a',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1383,7 +1383,7 @@ DECLARE
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
     RAISE EXCEPTION 'spawn: input, priority, queue, triggered_by, version and id cannot be NULL'
-      USING ERRCODE = 'null_value_not_allowed';
+      USING ERRCODE = 'invalid_parameter_value';
   ELSIF priority = -2147483648 OR version < 1 THEN
     RAISE EXCEPTION 'spawn: a priority is a number from -2147483647 to 2147483647, and a version one of at least 1'
       USING ERRCODE = 'invalid_parameter_value';

@@ -65,6 +65,8 @@ export interface PartitionContent {
   readonly types: readonly string[]
   readonly streams: boolean
   readonly newest: Date | null
+  /** How old that is, in milliseconds, by the server's clock; infinite when there is none. */
+  readonly age: number
 }
 
 const day = 86_400_000
@@ -116,17 +118,16 @@ export async function judge(
   const { olderThan = 0, relayMargin = day, evenProjections = false, evenStreams = false } = options
   // Without reading all of it: a policy asks again and again.
   const latest = await unlessGone(latestOf(executor, schema, name))
-  if (latest !== undefined && Date.now() - latest.getTime() < olderThan) {
-    return stays('age', `its newest event is of ${latest.toISOString()}`)
+  if (latest !== undefined && latest.age < olderThan) {
+    return stays('age', `its newest event is of ${latest.at.toISOString()}`)
   }
   const content = await unlessGone(readContent(executor, schema, name))
   if (content === undefined) return undefined
-  const { events, types, streams, newest } = content
+  const { events, types, streams, newest, age } = content
   const job = await unlessGone(askingJob(executor, schema, partition))
   if (job !== undefined) {
     return stays('jobs', `${job.name} ${job.id} asks for events of it: ${job.step}`, events)
   }
-  const age = newest === null ? Number.POSITIVE_INFINITY : Date.now() - newest.getTime()
   const relays = age < relayMargin ? await relaysOf(executor, schema, types) : []
   if (relays.length > 0) {
     return stays('relays', `${relays.join(', ')} may have to send events of it again`, events)
@@ -232,24 +233,31 @@ export async function readContent(
 ): Promise<PartitionContent> {
   const { rows } = await executor.query(
     `SELECT coalesce(sum(n), 0) AS events, coalesce(array_agg(type), '{}') AS types,
-       coalesce(bool_or(streams), false) AS streams, max(newest) AS newest
+       coalesce(bool_or(streams), false) AS streams, max(newest) AS newest,
+       coalesce(${ageOf('max(newest)')}, 'infinity') AS age
      FROM (SELECT type, count(*) AS n, bool_or(stream IS NOT NULL) AS streams, max(recorded_at) AS newest
            FROM "${schema}"."${name}" GROUP BY type) AS t`,
   )
-  const row = rows[0] as { events: string; types: string[]; streams: boolean; newest: Date | null }
+  const row = rows[0] as Omit<PartitionContent, 'events'> & { readonly events: string }
   return { ...row, events: BigInt(row.events) }
 }
 
-/** When the event with the highest number of a partition was recorded; undefined: it has none. */
+/** When the event with the highest number of a partition was recorded, and its age in milliseconds; undefined: it has none. */
 async function latestOf(
   executor: Executor,
   schema: string,
   name: string,
-): Promise<Date | undefined> {
+): Promise<{ readonly at: Date; readonly age: number } | undefined> {
   const { rows } = await executor.query(
-    `SELECT recorded_at FROM "${schema}"."${name}" ORDER BY sequence DESC LIMIT 1`,
+    `SELECT recorded_at AS at, ${ageOf('recorded_at')} AS age FROM "${schema}"."${name}"
+     ORDER BY sequence DESC LIMIT 1`,
   )
-  return rows[0]?.['recorded_at'] as Date | undefined
+  return rows[0] as { readonly at: Date; readonly age: number } | undefined
+}
+
+/** The age of a moment in milliseconds, by the server's clock: a process's may be wrong. */
+function ageOf(moment: string): string {
+  return `extract(epoch FROM clock_timestamp() - ${moment})::float8 * 1000`
 }
 
 async function projectionsOf(

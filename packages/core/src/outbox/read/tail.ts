@@ -179,7 +179,8 @@ export class Tail {
   #note({ sequence, lastSequence, publishing }: Horizon): void {
     this.#lastSequence = lastSequence
     if (!publishing) this.#heldBack = undefined
-    else if (this.#heldBack?.at !== sequence) this.#heldBack = { at: sequence, since: Date.now() }
+    else if (this.#heldBack?.at !== sequence)
+      this.#heldBack = { at: sequence, since: performance.now() }
   }
 
   /** Looks, and reads if there is something: when there is not, as in most looks, this is one small statement. */

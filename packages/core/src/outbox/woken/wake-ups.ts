@@ -33,7 +33,7 @@ export class WakeUps {
 
   /** Counts a poll that found nothing. */
   countNothing(): void {
-    const now = Date.now()
+    const now = performance.now()
     const elapsed = now - this.#windowStart
     if (elapsed < rateWindow) return
     if ((this.#count * 1000) / elapsed < this.#most / 2) this.#tooMany = false

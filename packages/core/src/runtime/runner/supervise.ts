@@ -18,7 +18,7 @@ export async function supervise(
 ): Promise<void> {
   let backoff = firstBackoff
   while (!signal.aborted) {
-    const started = Date.now()
+    const started = performance.now()
     let failure: { readonly error: unknown } | undefined
     try {
       await loop()
@@ -26,7 +26,7 @@ export async function supervise(
       failure = { error }
     }
     if (signal.aborted) return
-    if (Date.now() - started > wellAfter) backoff = firstBackoff
+    if (performance.now() - started > wellAfter) backoff = firstBackoff
     if (failure === undefined) logger.debug({ retryIn: backoff }, `${what} starts again`)
     else {
       const fields = { err: failure.error, retryIn: backoff }

@@ -116,7 +116,7 @@ export class Maintenance {
 
   async #prune(options: PruneOptions): Promise<void> {
     const { database, schema, logger } = this.#environment
-    if (Date.now() < this.#pruneAgain) return
+    if (performance.now() < this.#pruneAgain) return
     const { partitions, stopped } = await prune(database, schema, options)
     const names = partitions.map(({ partition }) => partition.name)
     if (names.length > 0) logger.info({ partitions: names }, `pruned ${names.join(', ')}`)
@@ -126,7 +126,7 @@ export class Maintenance {
       return
     }
     // It is old enough and stays all the same. To find that out, all of it was read: not each minute.
-    if (reason !== 'unread') this.#pruneAgain = Date.now() + pruneAgain
+    if (reason !== 'unread') this.#pruneAgain = performance.now() + pruneAgain
     if (stopped.because === this.#pruneStopped) return
     this.#pruneStopped = stopped.because
     logger.info(
@@ -142,7 +142,7 @@ export class Maintenance {
       this.#silence = 60_000
       return
     }
-    const now = Date.now()
+    const now = performance.now()
     if (now < this.#strayAlarm) return
     this.#strayAlarm = now + this.#silence
     this.#silence = Math.min(this.#silence * 2, mostSilence)

@@ -30,7 +30,7 @@ export class PublisherWatch {
   /** One look. It costs the database nothing unless the horizon has stood still for long. */
   async look(): Promise<void> {
     const { database, schema, tail, logger, patience } = this.#environment
-    const now = Date.now()
+    const now = performance.now()
     if (tail.heldBackFor(now) < patience) {
       if (this.#named) logger.info({}, 'nobody holds the horizon back any more')
       this.#named = false
