@@ -361,7 +361,7 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     await open('jobs')
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
-    expect(await page.evaluate('document.activeElement?.id')).toBe('main')
+    await expect.poll(() => page.evaluate('document.activeElement?.id')).toBe('main')
     await press('Cancel …')
     await page.getByRole('dialog').waitFor()
     await page.keyboard.press('Escape')
@@ -369,7 +369,7 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     await page.getByRole('link', { name: 'Schedules' }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('heading', { level: 1, name: 'Schedules' }).waitFor()
-    expect(await page.evaluate('document.activeElement?.id')).toBe('main')
+    await expect.poll(() => page.evaluate('document.activeElement?.id')).toBe('main')
   })
 
   test('in a read-only console no button that changes something can be pressed', async () => {

@@ -24,6 +24,9 @@ export const opened: PromiseWithResolvers<void> = Promise.withResolvers<void>()
 export const noted = defineEvent('test.noted', {
   payload: z.object({ note: z.string() }),
 })
+// Never published: a projection of it can be rebuilt, whatever was pruned.
+const listed = defineEvent('test.listed', { payload: z.object({ note: z.string() }) })
+
 function failing(fault: string): () => void {
   return () => {
     if (broken.has(fault)) throw new Error(`planted: ${fault}`)
@@ -40,7 +43,7 @@ const sleeper = defineListener('sleeper', { handlerTimeout: '10m' }).on(noted, a
 })
 export const orphan = defineListener('orphan').on(noted, () => {})
 export const table = defineProjection('table', { version: 1, tables: ['planted'] }).on(
-  noted,
+  listed,
   async (event, { tx }) => {
     await tx.query('insert into planted values ($1)', [event.payload.note])
   },
@@ -69,7 +72,7 @@ export const store: OutputStore = {
   delete: async () => {},
 }
 
-export const modules = [{ noted, halter, parker, sleeper, table, bulky, tiny, hourly }]
+export const modules = [{ noted, listed, halter, parker, sleeper, table, bulky, tiny, hourly }]
 // Signs of life come every half second, so that the test is short.
 export const worker = {
   leaseDuration: 2_000,
