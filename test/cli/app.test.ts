@@ -153,6 +153,8 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
       'resizes',
       'cursors',
       'partitions',
+      'processes',
+      'schedules',
       'invariants',
     ]),
   )
