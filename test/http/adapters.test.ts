@@ -132,6 +132,14 @@ describe.each(Object.entries(frameworks))('%s', (name, start) => {
     expect(patched.status).toBe(200)
     const cancelled = await fetch(`${at}/jobs/${id}/cancel`, { method: 'POST', headers: json })
     expect([cancelled.status, await cancelled.json()]).toEqual([200, { id, status: 'cancelled' }])
+    // Of a length that nobody says: what is too long is found on its way.
+    const chunked = await fetch(`${at}/types/greet/jobs`, {
+      method: 'POST',
+      headers: json,
+      body: new Blob([JSON.stringify({ input, delay: '1h' })]).stream(),
+      duplex: 'half',
+    } as RequestInit)
+    expect(chunked.status).toBe(202)
     const gone = await fetch(`${at}/jobs/${id}`, { method: 'DELETE', headers: json })
     expect(gone.status).toBe(204)
 

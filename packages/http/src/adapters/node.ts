@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import type { FetchHandler } from './fetch-handler.ts'
 
@@ -21,7 +21,8 @@ export function toNodeListener(
   api: FetchHandler,
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   const listener = getRequestListener(
-    (request, { incoming }) => api(request, { address: incoming.socket?.remoteAddress }),
+    (request, { incoming }) =>
+      api(genuine(request, incoming.headers), { address: incoming.socket?.remoteAddress }),
     { overrideGlobalObjects: false },
   )
   return (incoming, outgoing) => {
@@ -34,6 +35,21 @@ export function toNodeListener(
     })
     void listener(incoming, outgoing)
   }
+}
+
+/**
+ * The request as one of the platform's own, where somebody may have to make another of it: a body whose length nobody has
+ * said is counted on its way. The server's own stands in for a request, and is none.
+ */
+function genuine(request: Request, headers: IncomingHttpHeaders): Request {
+  const isChunked = headers['transfer-encoding'] !== undefined
+  if (headers['content-length'] !== undefined && !isChunked) return request
+  return new Request(request.url, {
+    method: request.method,
+    headers: request.headers,
+    signal: request.signal,
+    ...(isChunked ? { body: request.body, duplex: 'half' } : {}),
+  })
 }
 
 /** A stream that has ended leaves a connection that a server which closes would wait for until nobody keeps it alive. */

@@ -1,4 +1,4 @@
-import { monitorEventLoopDelay, type IntervalHistogram } from 'node:perf_hooks'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { storableText } from '../../errors/foreign-value.ts'
 import type { ProcessTrouble, ProcessVitals } from '../../listener/steered/process-vitals.ts'
 
@@ -31,7 +31,7 @@ const longestAnswer = 1_000
 export class VitalSigns {
   readonly #sources: readonly ConditionSource[]
   readonly #beatEvery: number
-  readonly #delays: IntervalHistogram = monitorEventLoopDelay({ resolution })
+  readonly #delays: ReturnType<typeof monitorEventLoopDelay> = monitorEventLoopDelay({ resolution })
   #seen = new Map<string, number>()
   #clockAhead: number | null = null
 
