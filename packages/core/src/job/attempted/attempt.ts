@@ -122,10 +122,8 @@ export class Attempt {
     if (this.#cut === undefined) {
       this.#cut = Promise.withResolvers<never>()
       this.#cut.promise.catch(() => {})
-      const interruption = this.#interruption
-      if (interruption !== undefined && cutsOff(interruption)) {
-        this.#cut.reject(this.#error(interruption))
-      } else if (this.#over) this.#cut.reject(this.#error('lost'))
+      const error = this.#cutError
+      if (error !== undefined) this.#cut.reject(error)
     }
     return this.#cut.promise
   }
@@ -136,14 +134,27 @@ export class Attempt {
    */
   orCut<T>(work: T | PromiseLike<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
-    const interruption = this.#interruption
-    if (interruption !== undefined && cutsOff(interruption)) reject(this.#error(interruption))
+    const error = this.#cutError
+    if (error !== undefined) reject(error)
     const cuts = (this.#cuts ??= new Set())
     cuts.add(reject)
     Promise.resolve(work)
       .then(resolve, reject)
       .finally(() => cuts.delete(reject))
     return promise
+  }
+
+  /** What work is given up with that begins now; undefined: nothing has cut the attempt off, and it is not over. */
+  get #cutError(): Error | undefined {
+    const interruption = this.#interruption
+    if (interruption !== undefined && cutsOff(interruption)) return this.#error(interruption)
+    return this.#over ? this.#error('lost') : undefined
+  }
+
+  /** Ends all work that is given up when the attempt is cut off. */
+  #giveUp(error: Error): void {
+    this.#cut?.reject(error)
+    for (const cut of this.#cuts ?? []) cut(error)
   }
 
   /** Aborts when the attempt is cut off, and not when it is only asked to stop. Made when it is first asked for. */
@@ -182,8 +193,7 @@ export class Attempt {
       for (const transaction of this.#transactions) {
         transaction.destroy(`was cut off: ${interruption}`)
       }
-      this.#cut?.reject(error)
-      for (const cut of this.#cuts ?? []) cut(error)
+      this.#giveUp(error)
     }
     this.#controller?.abort(error)
   }
@@ -248,7 +258,7 @@ export class Attempt {
     this.#over = true
     if (this.#transactions.size === 0) return
     // Code that never ends is not waited for: its connection must go back to the pool.
-    this.#cut?.reject(this.#error('lost'))
+    this.#giveUp(this.#error('lost'))
     for (const transaction of this.#transactions) transaction.destroy('belongs to a job that ended')
   }
 
