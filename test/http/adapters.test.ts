@@ -138,7 +138,7 @@ describe.each(Object.entries(frameworks))('%s', (name, start) => {
       headers: json,
       body: new Blob([JSON.stringify({ input, delay: '1h' })]).stream(),
       duplex: 'half',
-    } as RequestInit)
+    })
     expect(chunked.status).toBe(202)
     const gone = await fetch(`${at}/jobs/${id}`, { method: 'DELETE', headers: json })
     expect(gone.status).toBe(204)
