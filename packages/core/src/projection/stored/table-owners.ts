@@ -67,7 +67,8 @@ export async function claimTables(
         }
       }
     }
-    await executor.query(`SELECT pg_advisory_xact_lock(${advisoryKey})`, ['tidemark.tables'])
+    // Not its answer, which is void: an ORM that publishes may not know what to make of that.
+    await executor.query(`SELECT 1 FROM pg_advisory_xact_lock(${advisoryKey})`, ['tidemark.tables'])
     for (const install of await installs(executor)) {
       const own = schemaObjects.tables.find((table) =>
         family.includes(qualified({ schema: install, name: table })),
