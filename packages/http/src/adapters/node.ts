@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 import type { FetchHandler } from './fetch-handler.ts'
 
@@ -22,7 +22,7 @@ export function toNodeListener(
 ): (incoming: IncomingMessage, outgoing: ServerResponse) => void {
   const listener = getRequestListener(
     (request, { incoming }) =>
-      api(genuine(request, incoming.headers), { address: incoming.socket?.remoteAddress }),
+      api(genuine(request, incoming), { address: incoming.socket?.remoteAddress }),
     { overrideGlobalObjects: false },
   )
   return (incoming, outgoing) => {
@@ -41,14 +41,17 @@ export function toNodeListener(
  * The request as one of the platform's own, where somebody may have to make another of it: a body whose length nobody has
  * said is counted on its way. The server's own stands in for a request, and is none.
  */
-function genuine(request: Request, headers: IncomingHttpHeaders): Request {
+function genuine(request: Request, { headers, httpVersionMajor }: IncomingMessage): Request {
+  const { method } = request
   const isChunked = headers['transfer-encoding'] !== undefined
   if (headers['content-length'] !== undefined && !isChunked) return request
+  // HTTP/2 knows no chunks: there, only the end of the stream says that there was no body.
+  const hasBody = isChunked || (httpVersionMajor > 1 && method !== 'GET' && method !== 'HEAD')
   return new Request(request.url, {
-    method: request.method,
+    method,
     headers: request.headers,
     signal: request.signal,
-    ...(isChunked ? { body: request.body, duplex: 'half' } : {}),
+    ...(hasBody ? { body: request.body, duplex: 'half' } : {}),
   })
 }
 
