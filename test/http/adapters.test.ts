@@ -1,5 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type RequestListener, type Server } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { connect, createServer as createHttp2Server } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { serve } from '@hono/node-server'
@@ -206,4 +213,30 @@ test('health beside an application of one’s own, on Express', async () => {
   await using at = await listening(server)
   const ready = await fetch(`${at.url}/readyz`)
   expect([ready.status, await ready.json()]).toEqual([200, { ready: true, reasons: [] }])
+})
+
+test('a body over HTTP/2 arrives, though nothing says how long it is', async () => {
+  const server = createHttp2Server((incoming, outgoing) =>
+    toNodeListener(createApi(app, options()))(
+      incoming as unknown as IncomingMessage,
+      outgoing as unknown as ServerResponse,
+    ),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const session = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  try {
+    const request = session.request({
+      ':method': 'POST',
+      ':path': `${basePath}/types/greet/jobs`,
+      'content-type': 'application/json',
+    })
+    request.end(JSON.stringify({ input: { id: 'h2', secret: 's' }, delay: '1h' }))
+    const [headers] = (await once(request, 'response')) as [Record<string, unknown>]
+    expect(headers[':status']).toBe(202)
+    request.close()
+  } finally {
+    session.close()
+    server.close()
+  }
 })
