@@ -41,7 +41,10 @@ export function toNodeListener(
  * The request as one of the platform's own, where somebody may have to make another of it: a body whose length nobody has
  * said is counted on its way. The server's own stands in for a request, and is none.
  */
-function genuine(request: Request, { headers, httpVersionMajor }: IncomingMessage): Request {
+function genuine(
+  request: Request,
+  { headers, httpVersionMajor }: Pick<IncomingMessage, 'headers' | 'httpVersionMajor'>,
+): Request {
   const { method } = request
   const isChunked = headers['transfer-encoding'] !== undefined
   if (headers['content-length'] !== undefined && !isChunked) return request
