@@ -22,6 +22,7 @@ const importOrder = [
  * capability's folder itself may import from all of them.
  */
 const rooms: Readonly<Record<string, readonly string[]>> = {
+  event: ['encoded', 'schema'],
   outbox: ['ordered', 'woken', 'read', 'published', 'kept', 'entity'],
   listener: ['declared', 'leased', 'failed', 'read', 'handled', 'defined', 'steered'],
   projection: ['stored', 'shadow', 'folded', 'rebuilt'],

@@ -34,7 +34,7 @@ export type { ConnectionOptions } from './database/pool.ts'
 export { rolesSql, type RolesOptions } from './database/roles.ts'
 export type { IsolationLevel } from './database/transaction/transaction.ts'
 
-export { decodeValue, encodeValue, type EncodedValue } from './event/codec.ts'
+export { decodeValue, encodeValue, type EncodedValue } from './event/encoded/codec.ts'
 export {
   defineEvent,
   type EventDefinition,
@@ -42,9 +42,9 @@ export {
   type EventOptions,
   type PayloadOf,
 } from './event/define-event.ts'
-export { fromJson } from './event/from-json.ts'
+export { fromJson } from './event/schema/from-json.ts'
 export { parseJson } from './database/json-text.ts'
-export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema-codec.ts'
+export { storedAndRead, valueFromJson, type WrittenBy } from './event/schema/schema-codec.ts'
 export type { RecordedEvent } from './event/recorded-event.ts'
 export { sequenceZero, toEventSequence, type EventSequence } from './event/sequence.ts'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeValue, encodeValue } from '../src/event/codec.ts'
+import { decodeValue, encodeValue } from '../src/event/encoded/codec.ts'
 
 function roundTrip(value: unknown): unknown {
   const { json, meta } = encodeValue('the value', value)

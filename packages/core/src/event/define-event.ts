@@ -1,9 +1,9 @@
 import type { z } from 'zod'
 import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
-import type { EncodedValue } from './codec.ts'
-import { checkBySchema, type CheckedValue, type WrittenBy } from './schema-codec.ts'
-import { isSchema } from './schema-parts.ts'
+import type { EncodedValue } from './encoded/codec.ts'
+import { checkBySchema, type CheckedValue, type WrittenBy } from './schema/schema-codec.ts'
+import { isSchema } from './schema/schema-parts.ts'
 import type { UpcasterChain, Upcasting } from './upcasters.ts'
 
 /** How {@link defineEvent} describes an event. */

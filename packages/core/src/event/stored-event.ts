@@ -1,13 +1,13 @@
 import type { z } from 'zod'
 import { messageOf } from '../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
-import { decodeMetadata, decodeValue } from './codec.ts'
 import type { EventDefinition } from './define-event.ts'
+import { decodeMetadata, decodeValue } from './encoded/codec.ts'
+import { freezeDeep } from './encoded/isolation.ts'
 import type { EventRow } from './event-row.ts'
-import { freezeDeep } from './isolation.ts'
 import type { RecordedEvent } from './recorded-event.ts'
 import type { EventRegistry } from './registry.ts'
-import { readBySchema } from './schema-codec.ts'
+import { readBySchema } from './schema/schema-codec.ts'
 import type { EventSequence } from './sequence.ts'
 
 // What a row takes beside its payload.

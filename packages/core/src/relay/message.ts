@@ -1,7 +1,7 @@
-import { encodeMetadata } from '../event/codec.ts'
+import { encodeMetadata } from '../event/encoded/codec.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
 import type { EventRegistry } from '../event/registry.ts'
-import { encodeRead } from '../event/schema-codec.ts'
+import { encodeRead } from '../event/schema/schema-codec.ts'
 import type { EventSequence } from '../event/sequence.ts'
 
 /** An event on its way from one outbox to another: what a relay sends and an intake appends. */

@@ -8,8 +8,8 @@ import {
   requireWhole,
 } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { WrittenBy } from '../../event/schema-codec.ts'
-import { isSchema } from '../../event/schema-parts.ts'
+import type { WrittenBy } from '../../event/schema/schema-codec.ts'
+import { isSchema } from '../../event/schema/schema-parts.ts'
 import type { UpcasterChain, Upcasting } from '../../event/upcasters.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'

@@ -2,9 +2,9 @@ import type { z } from 'zod'
 import { messageOf } from '../../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
-import { decodeValue, encodeValue, type EncodedValue } from '../../event/codec.ts'
-import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema-codec.ts'
-import { shapeOf } from '../../event/schema-shape.ts'
+import { decodeValue, encodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
+import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema/schema-codec.ts'
+import { shapeOf } from '../../event/schema/schema-shape.ts'
 import type { JobDefinition } from './define-job.ts'
 
 /**

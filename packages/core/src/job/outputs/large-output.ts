@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { EncodedValue } from '../../event/codec.ts'
+import type { EncodedValue } from '../../event/encoded/codec.ts'
 
 /** An output that is kept in Postgres, apart from its row. */
 export interface LargeOutput {

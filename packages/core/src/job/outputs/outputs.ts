@@ -5,7 +5,7 @@ import { readLargeOutputs, writeOutputKey } from '../../database/sql/job/job-out
 import type { SchemaStatement } from '../../database/statement.ts'
 import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { decodeValue, type EncodedValue } from '../../event/codec.ts'
+import { decodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
 import {
   outputSize,
   referenceIn,

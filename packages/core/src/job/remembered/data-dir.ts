@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { readInstall, readUnfinished } from '../../database/sql/job/job-context.ts'
+import { readInstall, readUnfinished } from '../../database/sql/job/job-outputs.ts'
 
 // A directory of a job that the database does not know may be that of a database that was restored.
 const strangerAge = 86_400_000

@@ -1,6 +1,6 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
-import { readJobContext } from '../../database/sql/job/job-context.ts'
 import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-documents.ts'
+import { readJobContext } from '../../database/sql/job/job-memory.ts'
 import { after, type Timer } from '../../database/timer.ts'
 import { isConnectionLost } from '../../errors/blame.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'

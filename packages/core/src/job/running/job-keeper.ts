@@ -1,6 +1,5 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { newerTypes } from '../../database/sql/job/job-awaited.ts'
 import {
   findSurplus,
   forgetLocks,
@@ -9,6 +8,7 @@ import {
   lockRetention,
   sweepJobs,
 } from '../../database/sql/job/job-retention.ts'
+import { newerTypes } from '../../database/sql/job/known-types.ts'
 import {
   brief,
   inTransaction,

@@ -5,7 +5,7 @@ import {
 import type { Database } from '../../database/pool.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { valueFromJson } from '../../event/schema-codec.ts'
+import { valueFromJson } from '../../event/schema/schema-codec.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnOptions } from '../../listener/declared/spawning.ts'
 import { inSpawnSpan } from '../../telemetry/job-span.ts'

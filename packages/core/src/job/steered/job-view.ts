@@ -1,5 +1,5 @@
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { decodeValue } from '../../event/codec.ts'
+import { decodeValue } from '../../event/encoded/codec.ts'
 import { largeOutputSize } from '../outputs/large-output.ts'
 
 /** All statuses of a job. */

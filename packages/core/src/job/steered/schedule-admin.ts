@@ -15,8 +15,8 @@ import { requireText, shown } from '../../errors/checked-text.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { closest, rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { decodeValue } from '../../event/codec.ts'
-import { valueFromJson } from '../../event/schema-codec.ts'
+import { decodeValue } from '../../event/encoded/codec.ts'
+import { valueFromJson } from '../../event/schema/schema-codec.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import {
   checkedTimes,

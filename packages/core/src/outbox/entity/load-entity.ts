@@ -2,10 +2,10 @@ import { run, type Executor, type PreparingExecutor } from '../../database/execu
 import { readSnapshot, writeSnapshot } from '../../database/sql/outbox/streams.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
-import { decodeTexts, encodeValue } from '../../event/codec.ts'
-import { copyOf } from '../../event/isolation.ts'
+import { decodeTexts, encodeValue } from '../../event/encoded/codec.ts'
+import { copyOf } from '../../event/encoded/isolation.ts'
 import { EventRegistry } from '../../event/registry.ts'
-import { writeBySchema } from '../../event/schema-codec.ts'
+import { writeBySchema } from '../../event/schema/schema-codec.ts'
 import { streamEvents } from '../read/read-events.ts'
 import type { Entity, EntityReducer } from './define-entity.ts'
 

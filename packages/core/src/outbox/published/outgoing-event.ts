@@ -3,8 +3,8 @@ import type { ForeignTransaction } from '../../database/foreign/foreign-transact
 import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { encodeMetadata } from '../../event/codec.ts'
 import { encodedPayload, type EventDraft } from '../../event/define-event.ts'
+import { encodeMetadata } from '../../event/encoded/codec.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import { currentCause, currentTrace } from './cause.ts'
 

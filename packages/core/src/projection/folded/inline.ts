@@ -11,7 +11,7 @@ import { advanceInline, lockInline } from '../../database/sql/projection/inline.
 import { brief, OpenTransaction } from '../../database/transaction/transaction.ts'
 import { withoutControl } from '../../database/transaction/without-control.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { EncodedValue } from '../../event/codec.ts'
+import type { EncodedValue } from '../../event/encoded/codec.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'

@@ -1,6 +1,6 @@
 import { requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import type { EncodedValue } from '../../event/codec.ts'
+import type { EncodedValue } from '../../event/encoded/codec.ts'
 
 /** What a state of an older version becomes in the next one. */
 export type StateUpcaster = (old: never) => unknown

@@ -1,7 +1,7 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { awaitedSchedules, countAwaited } from '../../database/sql/job/job-awaited.ts'
 import { countOpenJobs } from '../../database/sql/job/job-counts.ts'
+import { awaitedSchedules, countAwaited } from '../../database/sql/job/known-types.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { ListenerAdmin } from '../../listener/steered/admin.ts'
 import type { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'

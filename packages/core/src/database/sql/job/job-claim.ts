@@ -1,5 +1,5 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
-import { knownTypes } from './job-awaited.ts'
+import { knownTypes } from './known-types.ts'
 
 // A function, because its settings pin the plan: see `migrations/`.
 export const claimJobs: SchemaStatement = statement(

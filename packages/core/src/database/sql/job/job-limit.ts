@@ -1,5 +1,5 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
-import { knownTypes } from './job-awaited.ts'
+import { knownTypes } from './known-types.ts'
 
 // Only what differs is written: a claim under the limit holds its row. The limit of a type that a live process has in a
 // higher version stays.

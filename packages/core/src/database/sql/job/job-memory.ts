@@ -182,3 +182,8 @@ SELECT m.id, m.token, u.at, u.level, u.message, u.fields
 FROM mine m, unnest($3::timestamptz[], $4::text[], $5::text[], $6::jsonb[]) AS u (at, level, message, fields)
 RETURNING job`,
 )
+
+export const readJobContext: SchemaStatement = statement(
+  'read_job_context',
+  (schema) => `SELECT context, context_meta FROM ${schema}.jobs WHERE id = $1::uuid`,
+)

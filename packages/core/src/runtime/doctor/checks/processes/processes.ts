@@ -1,7 +1,7 @@
-import type { ProcessStatus } from '../../../listener/steered/process-admin.ts'
-import type { ProcessTrouble } from '../../../listener/steered/process-vitals.ts'
-import { count, findings, plural, type Finding, type FindingSubject } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import type { ProcessStatus } from '../../../../listener/steered/process-admin.ts'
+import type { ProcessTrouble } from '../../../../listener/steered/process-vitals.ts'
+import { count, findings, plural, type Finding, type FindingSubject } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('processes')
 

@@ -1,5 +1,5 @@
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** Listeners whose number of partitions is to change, and who keep themselves from it. */
 export const resizes: Check = {

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { digitsOf } from '../database/json-text.ts'
+import { digitsOf } from '../../database/json-text.ts'
 import { classFromJson, dateFromJson } from './json-values.ts'
 import {
   classOf,

@@ -1,6 +1,6 @@
-import { describePublisher, type Publisher } from '../../../outbox/ordered/publishers.ts'
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { describePublisher, type Publisher } from '../../../../outbox/ordered/publishers.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** The transactions that hold the horizon back, when they have done so for long. */
 export const publishers: Check = {

@@ -1,6 +1,6 @@
-import type { RebuildProgress } from '../../../projection/rebuilt/rebuild-admin.ts'
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import type { RebuildProgress } from '../../../../projection/rebuilt/rebuild-admin.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('rebuilds')
 

@@ -1,6 +1,6 @@
-import type { ErrorDescription } from '../../../errors/describe-error.ts'
-import { findings } from '../finding.ts'
-import { reading, type Check } from '../patient.ts'
+import type { ErrorDescription } from '../../../../errors/describe-error.ts'
+import { findings } from '../../finding.ts'
+import { reading, type Check } from '../../patient.ts'
 
 interface Failing {
   readonly name: string

@@ -1,7 +1,7 @@
-import { migrationProblem } from '../../../database/migration-problem.ts'
-import { readStatus } from '../../../database/migrator.ts'
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { migrationProblem } from '../../../../database/migration-problem.ts'
+import { readStatus } from '../../../../database/migrator.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** Whether the schema is the one that this version works with. */
 export const migrations: Check = {

@@ -1,5 +1,5 @@
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** Events that turned up behind the readers: the proof that the order holds, or that it was broken. */
 export const skips: Check = {

@@ -1,6 +1,6 @@
-import { readStoredTypes } from '../../../outbox/read/stored-types.ts'
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { readStoredTypes } from '../../../../outbox/read/stored-types.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** Stored types and versions that no definition of the application reads. */
 export const types: Check = {

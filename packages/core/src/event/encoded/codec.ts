@@ -1,5 +1,5 @@
-import { messageOf } from '../errors/describe-error.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { messageOf } from '../../errors/describe-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { exactJson } from './exact-json.ts'
 import { findBadText, findUnstorable, isPlainJson, type Unstorable } from './storable.ts'
 

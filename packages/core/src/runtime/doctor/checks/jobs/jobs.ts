@@ -1,6 +1,6 @@
-import { awaitedSchedules, knownTypes } from '../../../database/sql/job/job-awaited.ts'
-import { findings, plural, type Finding } from '../finding.ts'
-import { reading, type Check, type ExaminedApp } from '../patient.ts'
+import { awaitedSchedules, knownTypes } from '../../../../database/sql/job/known-types.ts'
+import { findings, plural, type Finding } from '../../finding.ts'
+import { reading, type Check, type ExaminedApp } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('jobs')
 

@@ -1,5 +1,5 @@
-import { findings, plural } from '../finding.ts'
-import { type Check, reading } from '../patient.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check, reading } from '../../patient.ts'
 
 /** Events in the default partition: no partition was made for them in time. */
 export const partitions: Check = {

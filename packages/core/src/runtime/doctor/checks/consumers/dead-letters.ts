@@ -1,5 +1,5 @@
-import { count, findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { count, findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** Events that listeners have set aside and nobody has decided about. */
 export const deadLetters: Check = {

@@ -1,6 +1,6 @@
-import type { ListenerStatus, PartitionStatus } from '../../../listener/steered/admin.ts'
-import { count, type Finding, findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import type { ListenerStatus, PartitionStatus } from '../../../../listener/steered/admin.ts'
+import { count, type Finding, findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('listeners')
 

@@ -1,5 +1,5 @@
-import { findings } from '../finding.ts'
-import { type Check, reading } from '../patient.ts'
+import { findings } from '../../finding.ts'
+import { type Check, reading } from '../../patient.ts'
 
 /** Cursors beyond the last sequence: the sign of a restored or rewound database. */
 export const cursors: Check = {

@@ -1,6 +1,6 @@
-import { brokenInvariants, missingIndexes } from '../../../outbox/ordered/invariants.ts'
-import { findings, plural } from '../finding.ts'
-import { type Check } from '../patient.ts'
+import { brokenInvariants, missingIndexes } from '../../../../outbox/ordered/invariants.ts'
+import { findings, plural } from '../../finding.ts'
+import { type Check } from '../../patient.ts'
 
 /** What docs/protocols.md forbids: with it, events are skipped or nobody is woken for them. */
 export const invariants: Check = {

@@ -1,5 +1,5 @@
-import { count, type Finding, findings, plural } from '../finding.ts'
-import { reading, type Check, type ExaminedApp } from '../patient.ts'
+import { count, type Finding, findings, plural } from '../../finding.ts'
+import { reading, type Check, type ExaminedApp } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('runners')
 

@@ -1,5 +1,5 @@
-import { findings } from '../finding.ts'
-import { type Check, reading } from '../patient.ts'
+import { findings } from '../../finding.ts'
+import { type Check, reading } from '../../patient.ts'
 
 const oldestSupported = 140_000
 

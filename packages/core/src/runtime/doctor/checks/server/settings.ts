@@ -1,5 +1,5 @@
-import { type Finding, findings } from '../finding.ts'
-import { type Check, reading } from '../patient.ts'
+import { type Finding, findings } from '../../finding.ts'
+import { type Check, reading } from '../../patient.ts'
 
 interface Settings {
   readonly locks: number
