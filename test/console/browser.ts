@@ -19,12 +19,23 @@ export function browserMissing(): string | null {
   return executable() === undefined ? 'no Chromium is installed on this machine' : null
 }
 
-/** Starts a Chromium that sees nothing but what it is sent to. */
-export function startBrowser(): Promise<Browser> {
+/**
+ * Starts a Chromium that sees nothing but what it is sent to.
+ *
+ * @param options.plainHeap - whether nothing lies in the heap of a page but its objects: no compiled code, and none of
+ * what the engine learns of it, which comes for as long as a page is young.
+ */
+export function startBrowser(options: { readonly plainHeap?: boolean } = {}): Promise<Browser> {
   const executablePath = executable()
   return chromium.launch({
     ...(executablePath === undefined ? {} : { executablePath }),
-    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+    args: [
+      '--no-sandbox',
+      '--disable-dev-shm-usage',
+      ...(options.plainHeap === true
+        ? ['--js-flags=--jitless --no-lazy-feedback-allocation --no-flush-bytecode']
+        : []),
+    ],
   })
 }
 

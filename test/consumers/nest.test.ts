@@ -1,12 +1,11 @@
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missing } from '../support/install.ts'
+import { installPacked, publishedPackages, run } from './packed-packages.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const here = fileURLToPath(new URL('./', import.meta.url))
@@ -17,48 +16,24 @@ const node22 = join(here, `node_modules/node-22-${process.platform}-${process.ar
 const runtime = nest === undefined ? process.execPath : node22
 const page = await readFile(join(root, 'docs/nestjs.md'), 'utf8')
 
-interface Answer {
-  readonly code: number
-  readonly output: string
-}
-
-function run(command: string, args: readonly string[], cwd: string, url = ''): Promise<Answer> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, DATABASE_URL: url, TIDEMARK_TEST_DATABASE_URL: url, CI: '' }
-    execFile(command, args, { cwd, env }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${out}${err}` })
-    })
-  })
-}
+const environment = (url: string): Record<string, string> => ({
+  DATABASE_URL: url,
+  TIDEMARK_TEST_DATABASE_URL: url,
+  CI: '',
+})
 
 /** What the page has readers install, with the packages of this repository as they would be published. */
 async function install(folder: string): Promise<void> {
-  const exec = promisify(execFile)
-  await exec(join(root, 'node_modules/.bin/tsc'), ['-b', 'packages/nestjs', 'packages/testing'], {
-    cwd: root,
-  })
-  const packs = join(folder, 'packs')
-  await mkdir(packs)
-  const packed = { tidemark: 'core', '@tidemark/nestjs': 'nestjs', '@tidemark/testing': 'testing' }
-  for (const name of Object.values(packed)) {
-    const from = join(root, 'packages', name)
-    await exec('npm', ['pack', '--ignore-scripts', '--pack-destination', packs], { cwd: from })
-  }
-  const files = await readdir(packs)
   const lines = [...page.matchAll(/^npm install (?<names>.*)$/gmu)].slice(0, 2)
   const wanted = lines
     .flatMap(({ groups }) => (groups?.['names'] ?? '').split(' '))
     .filter((name) => name !== '--save-dev')
-  const added = wanted.map((name) => {
-    const file = name.replace('@', '').replace('/', '-')
-    const ours = name in packed ? files.find((one) => one.startsWith(`${file}-0`)) : undefined
-    if (ours !== undefined) return `./packs/${ours}`
-    return nest === undefined || !name.startsWith('@nestjs/') ? name : `${name}@${nest}`
-  })
-  expect(added.filter((name) => name.startsWith('./packs/'))).toHaveLength(3)
-  await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }')
-  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
-  await exec('npm', ['install', ...quiet, ...added], { cwd: folder })
+  const ours = (await publishedPackages()).filter(({ name }) => wanted.includes(name))
+  expect(ours).toHaveLength(3)
+  const others = wanted
+    .filter((name) => ours.every((one) => one.name !== name))
+    .map((name) => (nest === undefined || !name.startsWith('@nestjs/') ? name : `${name}@${nest}`))
+  await installPacked(folder, ours, others)
 }
 
 describe.skipIf(reason !== undefined)(
@@ -91,7 +66,7 @@ describe.skipIf(reason !== undefined)(
         runtime,
         ['node_modules/vitest/vitest.mjs', 'run', '--testTimeout=60000', '--hookTimeout=60000'],
         folder,
-        database.url,
+        environment(database.url),
       )
       expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining('1 passed') })
     })
@@ -121,7 +96,7 @@ describe.skipIf(reason !== undefined)(
         })
         await using empty = await createTestDatabase({ migrate: false })
         const program = join(project, 'standard-decorators.js')
-        expect(await run(runtime, [program], folder, empty.url)).toEqual({
+        expect(await run(runtime, [program], folder, environment(empty.url))).toEqual({
           code: 0,
           output: "hello ada under greeting\n[ 'yearly' ]\n",
         })

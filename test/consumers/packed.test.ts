@@ -1,13 +1,12 @@
-import { execFile } from 'node:child_process'
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createTestDatabase } from '@tidemark/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missing } from '../support/install.ts'
+import { installPacked, publishedPackages, run, type Published } from './packed-packages.ts'
 
-const root = fileURLToPath(new URL('../../', import.meta.url))
 const here = fileURLToPath(new URL('./', import.meta.url))
 const platform = `${process.platform}-${process.arch}`
 const reason =
@@ -15,46 +14,16 @@ const reason =
     ? await missing(new URL('./', import.meta.url))
     : `the versions of Node are installed for linux-x64 only, and this is ${platform}`
 
-interface Answer {
-  readonly code: number
-  readonly output: string
-}
-
-function run(
-  command: string,
-  args: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Answer> {
-  return new Promise((resolve) => {
-    execFile(command, args, { cwd, env: { ...process.env, ...env } }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: `${out}${err}` })
-    })
-  })
-}
-
-async function succeed(command: string, args: readonly string[], cwd: string): Promise<string> {
-  const { code, output } = await run(command, args, cwd)
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${output}`)
-  return output
-}
+const published = await publishedPackages()
+const called = (...names: string[]): Published[] =>
+  published.filter(({ name }) => names.includes(name))
 
 /** A folder like a consumer's, with nothing in it but what npm installs of the packed packages. */
 async function freshFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-consumer-'))
-  await succeed(join(root, 'node_modules/.bin/tsc'), ['-b', 'packages/cli', 'packages/http'], root)
-  const packs = join(folder, 'packs')
-  await mkdir(packs)
-  for (const name of ['core', 'http', 'cli']) {
-    const from = join(root, 'packages', name)
-    await succeed('npm', ['pack', '--ignore-scripts', '--pack-destination', packs], from)
-  }
-  await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }')
-  const tarballs = (await readdir(packs)).map((file) => `./packs/${file}`)
   // What README says: the packages and zod. The rest are peers, or what every project in TypeScript has.
-  const added = [...tarballs, 'zod@4.6.7', '@types/node@24.10.1']
-  const quiet = ['--no-audit', '--no-fund', '--prefer-offline', '--ignore-scripts']
-  await succeed('npm', ['install', ...quiet, ...added], folder)
+  const added = ['zod@4.6.7', '@types/node@24.10.1']
+  await installPacked(folder, called('tidemark', '@tidemark/http', '@tidemark/cli'), added)
   await cp(join(here, 'programs'), folder, { recursive: true })
   return folder
 }
@@ -132,5 +101,54 @@ describe.skipIf(reason !== undefined)(`packed packages in a fresh folder${reason
       expect(code).toBe(1)
       expect(output).toContain(needed)
     }
+  })
+
+  describe('with all packages beside them', () => {
+    const entries = published.flatMap((one) => one.entries)
+    // They start containers, or want the SDK in an application that has one: nothing that is imported needs them.
+    const left = new Set(['testcontainers', '@opentelemetry/sdk-node', '@opentelemetry/api'])
+
+    beforeAll(async () => {
+      const ours = new Set(published.map(({ name }) => name))
+      const peers = new Set(published.flatMap((one) => one.optionalPeers))
+      const others = [...peers].filter((name) => !ours.has(name) && !left.has(name))
+      await installPacked(folder, published, others)
+      const lines = entries.map((name, n) => `export * as entry${n} from '${name}'\n`)
+      await writeFile(join(folder, 'entries.ts'), lines.join(''))
+      const counts = (load: string): string =>
+        `for (const name of ${JSON.stringify(entries)}) console.log(name, typeof (${load}(name)))\n`
+      await writeFile(join(folder, 'entries.mjs'), counts('await import'))
+      await writeFile(join(folder, 'entries.cjs'), counts('require'))
+    }, 240_000)
+
+    test.each([
+      { version: 5, kind: 'nodenext' as const },
+      { version: 7, kind: 'bundler' as const },
+    ])('the types of every entry hold with TypeScript $version and $kind', async (given) => {
+      const { version, kind } = given
+      // Without exactOptionalPropertyTypes: the types of NATS do not hold with it.
+      const compilerOptions = {
+        ...settings[kind],
+        target: 'es2022',
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+        types: ['node'],
+      }
+      const project = `entries-${version}.json`
+      const config = { compilerOptions, include: ['entries.ts'] }
+      await writeFile(join(folder, project), JSON.stringify(config))
+      const compiler = join(here, `node_modules/typescript-${version}/lib/tsc.js`)
+      const answer = await run(process.execPath, [compiler, '-p', project], folder)
+      expect(answer).toEqual({ code: 0, output: '' })
+    })
+
+    test.each([22, 24])('every entry can be imported and required by Node %i', async (version) => {
+      for (const program of ['entries.mjs', 'entries.cjs']) {
+        const { code, output } = await run(node(version), [program], folder)
+        const lines = entries.map((name) => `${name} object\n`).join('')
+        expect({ program, code, output }).toEqual({ program, code: 0, output: lines })
+      }
+    })
   })
 })

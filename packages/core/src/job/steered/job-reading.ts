@@ -112,9 +112,8 @@ export class JobReading {
     return rows as unknown as JobCount[]
   }
 
-  async openCounts(): Promise<Readonly<Record<string, number>>> {
-    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
-    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
+  openCounts(): Promise<Readonly<Record<string, number>>> {
+    return readOpenCounts(this.#database, this.#schema)
   }
 
   async attempts(id: string): Promise<JobAttempt[]> {
@@ -209,4 +208,13 @@ function requireLine(where: string, option: string, number: unknown): void {
     `${where}: "${option}" must be the number of a line, not ${shown(number)}`,
     { details: { option, value: shown(number) } },
   )
+}
+
+/** How many jobs there are in each status that is not an end without a complaint. */
+export async function readOpenCounts(
+  database: Database,
+  schema: string,
+): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await run(database, countOpenJobs(schema), [])
+  return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
 }

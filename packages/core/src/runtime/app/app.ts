@@ -52,6 +52,7 @@ import { RelayAdmin } from '../../relay/admin.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
 import { safeLogger } from '../../telemetry/safe-logger.ts'
 import { Doctor } from '../doctor/doctor.ts'
+import { Observer, type ObserverOptions } from '../doctor/observer.ts'
 import { Audit } from '../recorded/audit.ts'
 import { History } from '../recorded/history.ts'
 import { checkRunnerOptions } from '../runner/runner-options.ts'
@@ -439,6 +440,23 @@ export class App implements AsyncDisposable {
     requireBoolean('repair', 'dryRun', dryRun)
     this.#requireOpen()
     return repair(this.#database, this.schema, { dryRun })
+  }
+
+  /**
+   * Looks at everything again and again, at the cost of one statement a look: for whoever shows how things stand. What it has
+   * open is the application's.
+   */
+  observe(options: ObserverOptions = {}): Observer {
+    this.#requireOpen()
+    const { registry, consumers } = this.#definitions
+    const { schema } = this
+    const examined = {
+      database: this.#database,
+      schema,
+      registry,
+      consumers: [...consumers.values()],
+    }
+    return new Observer(examined, options)
   }
 
   /** Stops the runners, publishes what is waiting and closes the connections. */
