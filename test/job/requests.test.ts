@@ -97,7 +97,7 @@ test('the same request many times at once is done once', async () => {
     if (there) await app.jobs.spawn(report, { number: 0 })
     const sends = [sender(app), sender(other)]
     const answers = await Promise.all(
-      Array.from({ length: 12 }, (_, index) => sends[index % 2]?.(7, key)),
+      Array.from({ length: 12 }, async (_, index) => sends[index % 2]?.(7, key)),
     )
     const ids = new Set(answers.map((answer) => answer?.body['id']))
     expect([...ids]).toHaveLength(1)

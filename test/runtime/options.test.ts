@@ -205,7 +205,7 @@ async function optionsOf(entry: Entry): Promise<readonly string[]> {
 async function trouble(what: string, call: () => unknown): Promise<string[]> {
   const error = await errorOf(call)
   const isOurs = error === undefined || (isTidemarkError(error) && error.hint !== '')
-  return isOurs ? [] : [`${what}: ${String(error)}`]
+  return isOurs ? [] : [`${what}: ${inspect(error)}`]
 }
 
 async function troubles(entries: Readonly<Record<string, Entry>>): Promise<string[]> {
