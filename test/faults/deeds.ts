@@ -70,9 +70,9 @@ async function tables(_: App, url: string): Promise<void> {
 }
 
 const marks = async (url: string): Promise<string[]> =>
-  (
-    await ask<{ mark: string }>(url, `SELECT what || ' ' || n AS mark FROM effects ORDER BY 1`)
-  ).map((row) => row.mark)
+  (await ask<{ mark: string }>(url, `SELECT what || ' ' || n AS mark FROM effects ORDER BY 1`)).map(
+    (row) => row.mark,
+  )
 
 /** Nobody holds readers back, and everything is handled: `effects` has each event once. */
 async function expectHandled(app: App, url: string, due: readonly number[]): Promise<void> {
@@ -82,7 +82,10 @@ async function expectHandled(app: App, url: string, due: readonly number[]): Pro
 }
 
 const publishOnce = (app: App): Promise<unknown> =>
-  app.publish([1, 2, 3].map((n) => noted({ n })), { stream: 's', idempotencyKey: 'once' })
+  app.publish(
+    [1, 2, 3].map((n) => noted({ n })),
+    { stream: 's', idempotencyKey: 'once' },
+  )
 
 const oneTransaction = (app: App): Promise<unknown> =>
   app.transaction(async ({ query, publish, spawn }) => {
@@ -194,7 +197,11 @@ export const deeds: Readonly<Record<string, Deed>> = {
       const { prunedBelow, strays } = await app.outbox.stats()
       expect([prunedBelow, strays]).toEqual([200n, false])
       await app.publish(noted({ n: 250 }))
-      await expectHandled(app, url, Array.from({ length: 251 }, (_, n) => n))
+      await expectHandled(
+        app,
+        url,
+        Array.from({ length: 251 }, (_, n) => n),
+      )
     },
   },
   'a retry of dead letters': {
@@ -266,8 +273,11 @@ async function fireAll(app: App, url: string): Promise<void> {
   await expect
     .poll(
       () =>
-        ask(url, `SELECT FROM tidemark.schedules WHERE next_at <= clock_timestamp()
-          UNION ALL SELECT FROM tidemark.jobs WHERE status <> 'completed'`),
+        ask(
+          url,
+          `SELECT FROM tidemark.schedules WHERE next_at <= clock_timestamp()
+          UNION ALL SELECT FROM tidemark.jobs WHERE status <> 'completed'`,
+        ),
       { timeout: 30_000, interval: 20 },
     )
     .toEqual([])

@@ -51,9 +51,7 @@ export async function atEachStatement(
     Array.from({ length: Math.min(times, 3) }, (_, n) => ({ statement, nth: n + 1 })),
   )
   const faults = new Draw(seed)
-    .shuffled(
-      kinds.flatMap((kind) => points.map((point): ExploredFault => ({ kind, ...point }))),
-    )
+    .shuffled(kinds.flatMap((kind) => points.map((point): ExploredFault => ({ kind, ...point }))))
     .toSorted(byPromise)
   const deadline = Date.now() + budget
   let tried = 0
@@ -64,9 +62,12 @@ export async function atEachStatement(
       await perform(deed, fault, server)
     } catch (error) {
       const what = server === undefined ? 'the process' : 'the server'
-      throw new Error(`when ${what} ${fault.kind} ${fault.statement} (${fault.nth}), seed ${seed}`, {
-        cause: error,
-      })
+      throw new Error(
+        `when ${what} ${fault.kind} ${fault.statement} (${fault.nth}), seed ${seed}`,
+        {
+          cause: error,
+        },
+      )
     }
   }
   return { statements: points.length, tried }
