@@ -44,7 +44,7 @@ export interface JobView {
    * list then, and `get` reads it. Null: it is with the job, or there is none.
    */
   readonly largeOutput: number | null
-  /** Of the last attempt that failed. */
+  /** Of the last attempt that failed; null once it has completed: what it failed with before is in its attempts. */
   readonly error: ErrorDescription | null
   /**
    * What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace,
@@ -108,7 +108,7 @@ export function jobView(row: Record<string, unknown>): JobView {
         ? undefined
         : decodeValue(output.output, output.meta),
     largeOutput,
-    error: value('error'),
+    error: row['status'] === 'completed' ? null : value('error'),
     waiting:
       row['parked'] === 'type'
         ? { for: 'process', type: row['name'], version: row['needs'] }
