@@ -1,5 +1,5 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
--- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
+-- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
 -- migrated by 4 jobs b20b8a2b0731b37d82d49a55f62f0939ff697b39ef56bf644593ee500413cc65
@@ -115,9 +115,11 @@ END $$;
 -- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
 
 -- CACHE 1: a session that cached numbers would draw them below its own floor.
--- Number 0 is drawn here, so that last_value is always "the last number drawn" and 0 is "before all".
+-- Number 0 counts as drawn, so that last_value is always "the last number drawn" and 0 is "before all". By setval: nextval
+-- would write 32 numbers ahead into the log, and a database that is cloned from this one would take them for written there.
+-- Its server, if it crashed before a checkpoint, would draw the first numbers a second time (test/ordering/clones.test.ts).
 CREATE SEQUENCE "tidemark".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
-SELECT nextval('"tidemark".events_sequence');
+SELECT setval('"tidemark".events_sequence', 0);
 
 -- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
 -- last number drawn so far, held until the transaction ends; a setting of the install's own, which lives and
@@ -363,7 +365,7 @@ CREATE TABLE "tidemark".pruned_partitions (
   pruned_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (1, 'outbox', false, '1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b');
 
 -- 2 publishing
 -- breaking: no
@@ -2467,28 +2469,33 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'true', '2026-11-28 21:25:15.640851+00');
+('242d3cf7-175c-4777-930e-d2307add04c7', 'true', '2026-11-28 23:36:45.807974+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 21:25:15.650076+00', '790', '1', '5e323cd6-da36-45aa-8705-2a87944ad300', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 21:25:15.683132+00', '795', '2', 'dc12dac6-cb2e-4871-bda6-069d443d57f6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 21:25:15.712264+00', '801', '3', '458eab70-19ee-4ea4-a768-6798710a1a32', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 21:25:15.744375+00', '810', NULL, 'ff81dffb-ef86-4da5-b2e7-ba7851ded9a1', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 21:25:15.765377+00', '814', NULL, 'fd9af84a-604f-4bad-a0c9-6abbf187b195', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 21:25:15.782528+00', '815', NULL, '4d97b7c0-5da7-4fdc-bad5-32aaf0e7cc76', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 21:25:15.847044+00', '837', NULL, '781021e5-45af-46a2-a082-96d543f559ac', '1', 'job.failed', NULL, '01a2240c-4da7-7000-904e-0f8bf2c5091b', E'{"job": "01a2240c-4da7-7000-904e-0f8bf2c5091b", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97", "createdAt": "2026-11-28T21:25:15.816013+00:00", "triggeredBy": "system"}', NULL, '01a2240c-4da7-7000-904e-0f8bf2c5091b', '01a2240c-4da7-7000-904e-0f8bf2c5091b', NULL, NULL, NULL);
+('1', '2026-11-28 23:36:45.811454+00', '790', '1', 'c97a0799-6312-4c94-ae28-dd0c0418f483', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 23:36:45.905064+00', '794', '2', '21391ceb-a660-4d1f-9509-2f8797f82d96', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 23:36:46.074145+00', '805', '3', 'b2ad4681-33b0-44dd-af22-f74ca3c9f813', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 23:36:46.095071+00', '807', NULL, '9b0f2346-bc1c-4e2b-be56-5d7ca6efb328', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 23:36:46.152712+00', '813', NULL, 'c1e5ba8d-32b0-4e39-ba51-23d01c1a0732', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 23:36:46.223667+00', '821', NULL, 'ac972474-31a6-4ca5-8324-9128556c7975', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 23:36:46.355361+00', '841', NULL, 'fcbbd3a4-032f-45c9-a6f3-41181913d26c', '1', 'job.failed', NULL, '01a22484-b3cc-7000-bfe2-e4ad4549d167', E'{"job": "01a22484-b3cc-7000-bfe2-e4ad4549d167", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "242d3cf7-175c-4777-930e-d2307add04c7", "createdAt": "2026-11-28T23:36:46.285074+00:00", "triggeredBy": "system"}', NULL, '01a22484-b3cc-7000-bfe2-e4ad4549d167', '01a22484-b3cc-7000-bfe2-e4ad4549d167', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
+ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
+DELETE FROM tidemark.horizon_samples;
+INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
+('1', '0', '7', '857:857:', NULL, NULL, NULL, '2026-11-28 23:36:46.866214+00');
+ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 21:25:15.743368+00');
+('order b', '4', '2026-11-28 23:36:46.093631+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('8aae6336-27ce-4316-9526-f9ca71904178', 'true');
+('6f6bc05d-96d0-4a4e-b27b-f1562c10e4a0', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2513,49 +2520,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 21:25:16.661841+00');
+('true', '2026-11-28 23:36:46.908942+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'true');
+('242d3cf7-175c-4777-930e-d2307add04c7', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '852:852:', '2026-11-28 21:25:17.555363+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '772:772:', '2026-11-28 23:36:47.761464+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4d97-7000-baba-053db8e1771c', '2026-11-28 21:25:15.801448+00', '2026-11-28 21:25:15.801276+00', '2026-11-28 21:25:15.825682+00', '2026-11-28 21:25:15.853523+00', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "90788352-debf-4d7e-9e49-ea4bcc4e0ddd", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2240c-4da7-7000-904e-0f8bf2c5091b', '2026-11-28 21:25:15.816013+00', '2026-11-28 21:25:15.815919+00', '2026-11-28 21:25:15.826033+00', '2026-11-28 21:25:15.845436+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', '2026-11-28 21:25:15.81943+00', 'infinity', '2026-11-28 21:25:15.826051+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2240c-4db1-7000-a1bf-5479c8ff035c', '2026-11-28 21:25:15.827965+00', '2026-11-28 21:25:15.827892+00', '2026-11-28 21:25:15.870014+00', NULL, '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4de7-7000-aa8e-0372dfb19ef0', '2026-11-28 21:25:15.88015+00', '2026-11-28 21:25:15.880071+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4dec-7000-a4cf-93e4de0b5946', '2026-11-28 21:25:15.885329+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4df0-7000-8032-d3d20679cf34', '2026-11-28 21:25:15.891762+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('21d9bc6e-7afe-4fea-bcd5-c5436bffc935', '2026-11-28 21:25:15.907911+00', '2026-11-28 21:25:15.897884+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22484-b3b5-7000-85ef-a066e6d26aa7', '2026-11-28 23:36:46.263984+00', '2026-11-28 23:36:46.263864+00', '2026-11-28 23:36:46.278001+00', '2026-11-28 23:36:46.299402+00', '1', '242d3cf7-175c-4777-930e-d2307add04c7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "81acf1af-2703-42d2-968d-66bf445c77e6", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22484-b3cc-7000-bfe2-e4ad4549d167', '2026-11-28 23:36:46.285074+00', '2026-11-28 23:36:46.284957+00', '2026-11-28 23:36:46.307523+00', '2026-11-28 23:36:46.336545+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22484-b3d9-7000-a133-2a63f94a9fd6', '2026-11-28 23:36:46.303344+00', 'infinity', '2026-11-28 23:36:46.352827+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22484-b3ec-7000-b8b9-7e48871bceed', '2026-11-28 23:36:46.318579+00', '2026-11-28 23:36:46.318485+00', '2026-11-28 23:36:46.353021+00', NULL, '1', '242d3cf7-175c-4777-930e-d2307add04c7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22484-b43f-7000-a1f5-54768e8132a0', '2026-11-28 23:36:46.402102+00', '2026-11-28 23:36:46.401965+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22484-b448-7000-89e1-64fb02811de5', '2026-11-28 23:36:46.410262+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22484-b44c-7000-b360-ba10c6653b66', '2026-11-28 23:36:46.413496+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('d11dc375-8116-47f8-b22e-d40e25f0502d', '2026-11-28 23:36:46.427215+00', '2026-11-28 23:36:46.420553+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.483869+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.491828+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.813139+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.520338+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 21:25:15.526604+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.541424+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:36:45.424198+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:36:45.455793+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:36:46.234415+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:36:45.553065+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 23:36:45.56739+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:36:45.616775+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'host', '31963', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 21:25:15.568314+00', '2026-11-28 21:25:16.073409+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 36995296, "loopDelay": 4, "clockAhead": -3, "loopDelayMax": 4, "residentBytes": 160604160}');
+('242d3cf7-175c-4777-930e-d2307add04c7', 'host', '28387', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 23:36:45.654487+00', '2026-11-28 23:36:46.822298+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 36351904, "loopDelay": 11, "clockAhead": 2, "loopDelayMax": 11, "residentBytes": 163119104}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '1a62e50b-1ab0-47d9-9ebb-8f9df197945b', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 21:25:15.636466+00');
+('yearly', 'a8f63a45-4eed-4eb0-a227-d8f5727a0b9f', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 23:36:45.702503+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2570,49 +2577,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074792+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915538+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 21:25:15.792047+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 21:25:15.813002+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 21:25:15.813002+00'),
-('letters', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074819+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915637+00'),
-('orders', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074823+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915562+00'),
-('turnover', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074827+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 21:25:15.91564+00');
+('by-order', '1', '0', '7', '0', '1', '242d3cf7-175c-4777-930e-d2307add04c7', '2026-11-28 23:36:48.281642+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:36:46.444089+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 23:36:46.24496+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 23:36:46.234284+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 23:36:46.234284+00'),
+('letters', '1', '0', '7', '0', '1', '242d3cf7-175c-4777-930e-d2307add04c7', '2026-11-28 23:36:48.279921+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:36:46.444102+00'),
+('orders', '1', '0', '7', '0', '1', '242d3cf7-175c-4777-930e-d2307add04c7', '2026-11-28 23:36:48.281077+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:36:46.444055+00'),
+('turnover', '1', '0', '7', '0', '1', '242d3cf7-175c-4777-930e-d2307add04c7', '2026-11-28 23:36:48.279482+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 23:36:46.444093+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'fd9af84a-604f-4bad-a0c9-6abbf187b195', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 21:25:15.810694+00', '2026-11-28 21:25:15.810694+00');
+('letters', '1', '5', 'shop.placed', 'c1e5ba8d-32b0-4e39-ba51-23d01c1a0732', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 23:36:46.242873+00', '2026-11-28 23:36:46.242873+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4da7-7000-904e-0f8bf2c5091b', '1', '1', 'failed', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'system', '2026-11-28 21:25:15.826033+00', '2026-11-28 21:25:15.845811+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', '1', '1', 'suspended', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'system', '2026-11-28 21:25:15.826051+00', '2026-11-28 21:25:15.902882+00', NULL);
+('01a22484-b3cc-7000-bfe2-e4ad4549d167', '1', '1', 'failed', '242d3cf7-175c-4777-930e-d2307add04c7', 'system', '2026-11-28 23:36:46.307523+00', '2026-11-28 23:36:46.336983+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22484-b3d9-7000-a133-2a63f94a9fd6', '1', '1', 'suspended', '242d3cf7-175c-4777-930e-d2307add04c7', 'system', '2026-11-28 23:36:46.352827+00', '2026-11-28 23:36:46.481543+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2240c-4db1-7000-a1bf-5479c8ff035c', '1', '2026-11-28 21:25:15.879+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22484-b3ec-7000-b8b9-7e48871bceed', '1', '2026-11-28 23:36:46.393+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4d97-7000-baba-053db8e1771c', '90788352-debf-4d7e-9e49-ea4bcc4e0ddd', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22484-b3b5-7000-85ef-a066e6d26aa7', '81acf1af-2703-42d2-968d-66bf445c77e6', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4db1-7000-a1bf-5479c8ff035c', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 21:25:15.874734+00', NULL, '2026-11-28 21:25:15.876838+00');
+('01a22484-b3ec-7000-b8b9-7e48871bceed', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 23:36:46.377328+00', NULL, '2026-11-28 23:36:46.388695+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 21:25:15.836+00', '2026-11-28 21:25:15.839226+00'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 21:25:15.865796+00', NULL);
+('01a22484-b3d9-7000-a133-2a63f94a9fd6', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 23:36:46.359+00', '2026-11-28 23:36:46.381613+00'),
+('01a22484-b3d9-7000-a133-2a63f94a9fd6', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 23:36:46.409479+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '849');
+('01a22484-b3d9-7000-a133-2a63f94a9fd6', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2624,4 +2631,5 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
+SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);
