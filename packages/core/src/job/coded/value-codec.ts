@@ -1,4 +1,4 @@
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireBoolean } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** Which value something is: bound into what an encrypting codec writes, so that it is read nowhere else. */
@@ -49,10 +49,7 @@ export function checkJobsOptions(options: JobsOptions): void {
   const where = 'defineApp: jobs'
   rejectUnknownOptions(where, options, ['codec', 'write', 'acceptPlain'])
   for (const option of ['write', 'acceptPlain'] as const) {
-    if (options[option] === undefined || typeof options[option] === 'boolean') continue
-    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: "${option}" must be a boolean`, {
-      details: { option },
-    })
+    if (options[option] !== undefined) requireBoolean(where, option, options[option])
   }
   const { codec } = options
   if (codec === undefined) return
