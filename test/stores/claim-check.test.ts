@@ -103,8 +103,8 @@ test('a value in chunks is read whole or not at all, and what a dead writer has 
     new Proxy(chunks, {
       get: (target, name) => {
         if (name === 'put' && putting++ === 3) signal.abort(new Error('died'))
-        const value: unknown = Reflect.get(target, name, target)
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value
+        const member: unknown = Reflect.get(target, name, target)
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member
       },
     }),
     { chunkBytes: 1_000 },
