@@ -176,6 +176,9 @@ CREATE TABLE :"schema".job_states (
   state_meta     jsonb,
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
+  -- Of what a codec has written, the numbers of the writings: {"state": 3, "variable/source": 2}. What it has written
+  -- belongs to its number, so an older value is not taken for the present one.
+  writings       jsonb,
   progress       jsonb,
   -- When the state was stored last.
   checkpoint_at  timestamptz,
@@ -330,6 +333,18 @@ CREATE TABLE :"schema".job_contexts (
 CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
 
 CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
+
+-- Requests that are safe to repeat and have not become a job of their own: what they came to, as long as that job is there.
+CREATE TABLE :"schema".job_requests (
+  -- The id that their job would have.
+  id      uuid PRIMARY KEY,
+  -- A digest of what was asked.
+  request text NOT NULL,
+  -- Null only in the transaction that does what was asked.
+  job     uuid REFERENCES :"schema".jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX job_requests_job ON :"schema".job_requests (job);
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 

@@ -720,7 +720,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'b20b8a2b0731b37d82d49a55f62f0939ff697b39ef56bf644593ee500413cc65',
+    checksum: 'ebd7cecdef627b06d80e985f6d637fb1c5dcf3bd3dced159f430c3ba46e9cdd8',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -899,6 +899,9 @@ CREATE TABLE :"schema".job_states (
   state_meta     jsonb,
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
+  -- Of what a codec has written, the numbers of the writings: {"state": 3, "variable/source": 2}. What it has written
+  -- belongs to its number, so an older value is not taken for the present one.
+  writings       jsonb,
   progress       jsonb,
   -- When the state was stored last.
   checkpoint_at  timestamptz,
@@ -1053,6 +1056,18 @@ CREATE TABLE :"schema".job_contexts (
 CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
 
 CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
+
+-- Requests that are safe to repeat and have not become a job of their own: what they came to, as long as that job is there.
+CREATE TABLE :"schema".job_requests (
+  -- The id that their job would have.
+  id      uuid PRIMARY KEY,
+  -- A digest of what was asked.
+  request text NOT NULL,
+  -- Null only in the transaction that does what was asked.
+  job     uuid REFERENCES :"schema".jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX job_requests_job ON :"schema".job_requests (job);
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 

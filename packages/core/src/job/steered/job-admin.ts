@@ -3,7 +3,7 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema/schema-codec.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
@@ -32,6 +32,7 @@ import {
   type JobSelection,
   type JobType,
 } from './job-reading.ts'
+import { JobRewriting, type JobRewriteOptions, type JobRewriteReport } from './job-rewriting.ts'
 import { JobSteering, type JobPruneOptions } from './job-steering.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import type { JobStatus, JobView, StepView } from './job-view.ts'
@@ -103,8 +104,9 @@ export class JobAdmin {
   async spawn(
     job: string | JobDefinition,
     input: unknown,
-    { tx, ...options }: SpawnNowOptions = {},
+    given: SpawnNowOptions = {},
   ): Promise<JobHandle> {
+    const { tx, ...options } = requireOptions('jobs.spawn', given)
     const definition = this.#spawner.registry.require(job)
     const spawned = await inSpawnSpan(this.#schema, definition.name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
@@ -125,6 +127,16 @@ export class JobAdmin {
     return this.spawn(name, valueFromJson(schemas.input, json), options)
   }
 
+  /**
+   * Writes states, variables and outputs of all jobs again, as the application's codec writes now: after a rotation of
+   * keys, or when a codec is brought in or taken out. Jobs run meanwhile: what they write is newer, and left alone.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION, and whatever an application's store of outputs throws.
+   */
+  rewrite(options: JobRewriteOptions = {}): Promise<JobRewriteReport> {
+    return JobRewriting.run(this.#database, this.#outputs, options)
+  }
+
   /** The types of jobs that this application defines: those that can be spawned by their names here. */
   defined(): readonly PublishedJobType[] {
     return this.#spawner.registry.publish()
@@ -139,7 +151,10 @@ export class JobAdmin {
     work: (context: RunJobContext) => Promise<T> | T,
     options?: RunJobOptions,
   ): Promise<JobResult<T>> {
-    return runJob(name, work, { logger: this.#logger, ...options })
+    return runJob(name, work, {
+      logger: this.#logger,
+      ...(options === undefined ? {} : requireOptions('jobs.run', options)),
+    })
   }
 
   /**

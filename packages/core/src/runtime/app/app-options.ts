@@ -1,13 +1,16 @@
 import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkJobsOptions, type JobsOptions } from '../../job/coded/value-codec.ts'
 import { checkContextStore, type ContextStore } from '../../job/documented/context-store.ts'
 import { checkLocksOptions, type LocksOptions } from '../../job/locked/lock-store.ts'
 import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
 import type { RegisteredDb } from '../../listener/declared/register.ts'
 import type { PublishQueueOptions } from '../../outbox/published/coalescer.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { requireLogger } from '../../telemetry/safe-logger.ts'
 import type { Module } from './modules.ts'
 
 /** What an application is made of and where its database is. */
@@ -22,6 +25,8 @@ export interface AppOptions extends ConnectionOptions, RegisteredDb {
   readonly publishQueue?: PublishQueueOptions
   /** Where large outputs of jobs and steps are kept, and from which size on. */
   readonly outputs?: OutputsOptions
+  /** What values of jobs pass on their way into the tables: compression, encryption. */
+  readonly jobs?: JobsOptions
   /** Where the contexts of jobs are kept for other tools: see `@tidemark/stores/context`. Defaults to nowhere. */
   readonly contextStore?: ContextStore
   /** Where the locks of `jobs.withLock` are kept. */
@@ -40,6 +45,7 @@ const appOptions = [
   'preparedStatements',
   'publishQueue',
   'outputs',
+  'jobs',
   'contextStore',
   'locks',
   'db',
@@ -66,6 +72,11 @@ export function checkAppOptions(options: AppOptions): void {
       hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
     })
   }
+  if (options.logger !== undefined) requireLogger('defineApp', options.logger)
+  for (const option of ['connectionString', 'listenConnectionString'] as const) {
+    const text = options[option]
+    if (text !== undefined) requireText('defineApp', option, text, { least: 0, most: 65_536 })
+  }
   if (options.pool !== undefined) checkPool(options.pool)
   if (options.maxConnections !== undefined) {
     requireWhole('defineApp', 'maxConnections', options.maxConnections, 4)
@@ -86,6 +97,7 @@ export function checkAppOptions(options: AppOptions): void {
     })
   }
   if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
+  if (options.jobs !== undefined) checkJobsOptions(options.jobs)
   if (options.contextStore !== undefined) checkContextStore(options.contextStore)
   if (options.locks !== undefined) checkLocksOptions(options.locks)
 }
