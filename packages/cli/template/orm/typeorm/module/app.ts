@@ -10,8 +10,8 @@ export async function createApp(connectionString = process.env['DATABASE_URL']) 
     type: 'postgres',
     ...(connectionString ? { url: connectionString } : {}),
     entities: [Account, Letter],
-    // It connects once, to learn what the server can do: statements go through Tidemark's connections.
-    extra: { max: 1, allowExitOnIdle: true },
+    // It connects once, to learn what the server can do. Statements go through Tidemark's connections, so it keeps none.
+    extra: { max: 1, idleTimeoutMillis: 1 },
   })
   await dataSource.initialize()
   return defineApp({
