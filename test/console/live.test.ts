@@ -1,7 +1,7 @@
 import { createConsole } from '@tidemark/console'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { defineEvent, type App } from 'tidemark'
+import { defineEvent, Observer, type App } from 'tidemark'
 import { afterAll, beforeAll, describe, expect, test, vi, type MockInstance } from 'vitest'
 import { z } from 'zod'
 import { appOn } from '../support/test-app.ts'
@@ -23,7 +23,7 @@ describe.skipIf(missing !== null)('a page that stays open', () => {
 
   beforeAll(async () => {
     app = appOn(database, [noted])
-    looks = vi.spyOn(app.processes, 'list')
+    looks = vi.spyOn(Observer.prototype, 'look')
     const starting = startBrowser({ plainHeap: true })
     served = await ServedConsole.start(createConsole(app, { overviewInterval: 25 }))
     browser = await starting

@@ -104,7 +104,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'the completion of a job is not fenced',
-    only: 'frozen',
+    only: 'arrives after its lease',
     edits: [
       {
         file: 'migrations/0009-job-counts.sql',

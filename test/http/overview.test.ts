@@ -1,6 +1,7 @@
 import { createApi } from '@tidemark/http'
 import { useTestDatabase } from '@tidemark/testing/vitest'
-import type { App } from 'tidemark'
+import pg from 'pg'
+import { Observer, type App, type Finding } from 'tidemark'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { appOn } from '../support/test-app.ts'
 import { ApiClient } from './client.ts'
@@ -15,6 +16,7 @@ beforeEach(() => {
 })
 
 afterEach(async () => {
+  vi.restoreAllMocks()
   await app.close()
 })
 
@@ -67,7 +69,7 @@ class Viewer implements AsyncDisposable {
 }
 
 test('all viewers together cost one look an interval, and nobody’s absence costs none', async () => {
-  const looks = vi.spyOn(app.processes, 'list')
+  const looks = vi.spyOn(Observer.prototype, 'look')
   const api = createApi(app, { overviewInterval: 20 })
   const ids = new Set<string | undefined>()
   {
@@ -182,4 +184,62 @@ test('who may not see payloads is shown no statement of others, and no facts of 
   expect(JSON.stringify(news)).not.toContain('hush')
   await holder.query('rollback')
   await holder.end()
+})
+
+test('a look is one statement, whatever is shown and however many look, and it says what the façades say', async () => {
+  {
+    await using _ = await app.start()
+    const { sequence } = await app.publish(opened(account('bad')))
+    await app.waitFor(['picky', 'total', 'accounts', 'greeter'], sequence)
+  }
+  const observer = app.observe({ examineEvery: 0 })
+  // The first look learns what is asked.
+  await observer.look()
+  const sent = vi.spyOn(pg.Client.prototype, 'query')
+  const snapshot = await observer.look()
+  expect(sent.mock.calls.length).toBe(1)
+  sent.mockRestore()
+  const untimed = (value: unknown): unknown =>
+    JSON.parse(
+      JSON.stringify(value, (key, part: unknown) =>
+        /seconds/iu.test(key) ? 0 : typeof part === 'bigint' ? `${part}n` : part,
+      ),
+    )
+  const { at: _, tick: __, findings, ...rest } = snapshot
+  expect(untimed(rest)).toEqual(
+    untimed({
+      ...(await app.outbox.position()),
+      publishers: await app.outbox.publishers(),
+      listeners: await app.listeners.list(),
+      rebuilds: await app.rebuilds.list(),
+      processes: await app.processes.list(),
+      jobs: await app.jobs.openCounts(),
+    }),
+  )
+  const codesOf = (all: readonly Finding[]): string[] =>
+    all.map(({ check, code, subject }) => `${check} ${code} ${subject?.name ?? ''}`).toSorted()
+  const found = await app.doctor.examine({ quick: true })
+  expect(codesOf(findings)).toEqual(codesOf(found))
+  expect(found.map(({ code }) => code)).toContain('dead-letters')
+})
+
+test('twenty viewers cost one statement for each look, and now and then four for a sample of types', async () => {
+  const looks = vi.spyOn(Observer.prototype, 'look')
+  const api = createApi(app, { overviewInterval: 10 })
+  await using viewers = new AsyncDisposableStack()
+  const all = await Promise.all(
+    Array.from({ length: 20 }, async () => viewers.use(await Viewer.of(api))),
+  )
+  const read = async (): Promise<unknown> => Promise.all(all.map((viewer) => viewer.next()))
+  // Both kinds of looks have been made.
+  while (looks.mock.calls.length < 10) await read()
+  const before = looks.mock.calls.length
+  const sent = vi.spyOn(pg.Client.prototype, 'query')
+  while (looks.mock.calls.length < before + 30) await read()
+  const made = looks.mock.calls.length - before
+  const samples = sent.mock.calls.filter((call) => /TABLESAMPLE/u.test(JSON.stringify(call)))
+  const statements = sent.mock.calls.length - 4 * samples.length
+  // One may have begun before, and one may not have ended.
+  expect(statements).toBeGreaterThanOrEqual(made - 1)
+  expect(statements).toBeLessThanOrEqual(made + 1)
 })

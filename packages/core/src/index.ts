@@ -285,6 +285,7 @@ export type {
 export type { JobEventOptions, JobWaitOptions } from './job/defined/waits.ts'
 
 export type { Doctor, ExamineOptions } from './runtime/doctor/doctor.ts'
+export { Observer, type ObserverOptions, type Snapshot } from './runtime/doctor/observer.ts'
 export { outcomeOfError, type Audit, type AuditPage } from './runtime/recorded/audit.ts'
 export type { History, Sample } from './runtime/recorded/history.ts'
 export type {

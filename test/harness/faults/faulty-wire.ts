@@ -5,12 +5,15 @@ interface Pair {
   readonly client: Socket
   readonly server: Socket
   dead: boolean
+  /** Passes on what waits, in both directions. */
+  readonly flush: (() => void)[]
 }
 
-/** A wire to the server that can be slow, and lose connections so that neither end notices. */
+/** A wire to the server that can be slow, hold back what is sent, and lose connections so that neither end notices. */
 export class FaultyWire implements AsyncDisposable {
   /** How many milliseconds later everything arrives. */
   latency = 0
+  #holds = false
   readonly #target: URL
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
@@ -52,6 +55,17 @@ export class FaultyWire implements AsyncDisposable {
     return lost
   }
 
+  /** Keeps what either end sends, until it is delivered. */
+  hold(): void {
+    this.#holds = true
+  }
+
+  /** Delivers what was kept, as a network that is whole again does. */
+  deliver(): void {
+    this.#holds = false
+    for (const { flush } of this.#pairs) for (const direction of flush) direction()
+  }
+
   /** Cuts all connections: what is under way in either direction does not arrive. */
   cut(): void {
     for (const pair of this.#pairs) {
@@ -83,15 +97,19 @@ export class FaultyWire implements AsyncDisposable {
 
   #accept(client: Socket): void {
     const server = connect(Number(this.#target.port), this.#target.hostname)
-    const pair: Pair = { client, server, dead: false }
+    const pair: Pair = { client, server, dead: false, flush: [] }
     this.#pairs.add(pair)
     const pass = (to: Socket) => {
       const waiting: Buffer[] = []
       // Whichever timer is first, what came first goes on first.
       const write = (): void => {
+        if (this.#holds) return
         const chunk = waiting.shift()
         if (chunk !== undefined && !pair.dead && to.writable) to.write(chunk)
       }
+      pair.flush.push(() => {
+        while (waiting.length > 0) write()
+      })
       return (chunk: Buffer): void => {
         waiting.push(chunk)
         if (this.latency > 0 || waiting.length > 1) setTimeout(write, this.latency)

@@ -69,6 +69,17 @@ export const serverFaults: readonly FaultKind[] = [
     },
   },
   {
+    // Whoever has taken its work over is in the middle of it by then.
+    name: 'what a worker sends arrives after its lease',
+    bound: 30_000,
+    play: async ({ workers, random, leaseDuration }) => {
+      const worker = random.one(workers)
+      worker.wire.hold()
+      await delay(leaseDuration * (1.1 + random.next() * 0.9))
+      worker.wire.deliver()
+    },
+  },
+  {
     name: 'no connection is free',
     bound: 30_000,
     play: async ({ url, random, pool }) => {

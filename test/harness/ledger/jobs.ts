@@ -22,7 +22,8 @@ export const wander = defineJob('wander', {
   input: z.object({ op: z.string() }),
   retry: { attempts: 1_000, backoff: () => 50 },
   run: async (job) => {
-    await delay(Math.random() * 1_000)
+    // Now and then for so long that somebody else is in the middle of it when its lease has been lost.
+    await delay(Math.random() * (Math.random() < 0.15 ? 4_000 : 1_000))
     return { token: String(job.token) }
   },
 })

@@ -14,6 +14,7 @@ import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
+import { Together } from './together.ts'
 import { furnishSession, settingsText } from './transaction/session-traces.ts'
 
 /** How Tidemark reaches the database. */
@@ -76,7 +77,8 @@ export function listenConfig(options: ConnectionOptions, applicationName: string
 }
 
 /** What a {@link Database} is made with. */
-export interface DatabaseOptions extends ConnectionOptions {
+export interface DatabaseOptions extends Omit<ConnectionOptions, 'pool'> {
+  readonly pool?: ConnectionSource | Together
   /** Makes the `db` of transactions. Defaults to Kysely. */
   readonly db?: DbBinding | undefined
 }
@@ -101,7 +103,9 @@ export class Database implements PreparingExecutor {
     this.#pool =
       pool === undefined
         ? new OwnPool(options, applicationName, onIdleError)
-        : new GivenPool(pool, maxConnections, connectTimeout)
+        : pool instanceof Together
+          ? pool
+          : new GivenPool(pool, maxConnections, connectTimeout)
   }
 
   /** The most connections that it uses at once. */
@@ -136,6 +140,16 @@ export class Database implements PreparingExecutor {
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
     const { rows } = await noted(this.#pool.query(textRows(statement, values, this.prepares)))
     return rows
+  }
+
+  /** The same connections, and what makes the reads through them together. */
+  together(): { readonly database: Database; readonly together: Together } {
+    const together = new Together(this.#pool, this.prepares)
+    const { prepares: preparedStatements, bind: db } = this
+    return {
+      database: new Database({ preparedStatements, db, pool: together }, '', heard),
+      together,
+    }
   }
 
   /** The application's `db` on the pool: each statement on a connection of its own. */

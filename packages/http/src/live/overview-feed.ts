@@ -1,9 +1,9 @@
-import { isTidemarkError, type App } from 'tidemark'
+import { isTidemarkError, type App, type Observer, type Snapshot } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { toJson } from '../answers/json.ts'
 import { invalidRequest, problemOf } from '../answers/problem.ts'
 import { eventStream, streamHeaders } from './event-stream.ts'
-import { Observer, overviewBody, type Snapshot } from './overview.ts'
+import { overviewBody } from './overview.ts'
 
 /** How a feed lives. */
 export interface OverviewFeedOptions {
@@ -23,6 +23,9 @@ type News =
 
 // With a longer pause between two looks, in milliseconds, a rate would say nothing of now.
 const longestPause = 10_000
+// What the doctor says, and what a sample of all events says, in intervals.
+const examineEvery = 4
+const sampleEvery = 60
 // A page may stay open for longer than its user may look.
 const askAgainEvery = 60_000
 
@@ -42,7 +45,11 @@ export class OverviewFeed {
 
   constructor(app: App, options: OverviewFeedOptions) {
     this.#options = options
-    this.#observer = new Observer(app, options.interval)
+    const { interval } = options
+    this.#observer = app.observe({
+      examineEvery: examineEvery * interval,
+      sampleEvery: sampleEvery * interval,
+    })
   }
 
   /** How things stand now, or stood within the interval. */

@@ -4,7 +4,7 @@ import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.
 import { shown } from '../../errors/checked-text.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireBoolean, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { Outputs } from '../outputs/outputs.ts'
@@ -80,6 +80,7 @@ export class JobReading {
 
   async get(id: string, options: { readonly output?: boolean } = {}): Promise<JobView> {
     rejectUnknownOptions('jobs.get', options, ['output'])
+    if (options.output !== undefined) requireBoolean('jobs.get', 'output', options.output)
     const { rows } = await this.#database.query(
       `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
        WHERE j.id = $1`,
@@ -111,9 +112,8 @@ export class JobReading {
     return rows as unknown as JobCount[]
   }
 
-  async openCounts(): Promise<Readonly<Record<string, number>>> {
-    const { rows } = await run(this.#database, countOpenJobs(this.#schema), [])
-    return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
+  openCounts(): Promise<Readonly<Record<string, number>>> {
+    return readOpenCounts(this.#database, this.#schema)
   }
 
   async attempts(id: string): Promise<JobAttempt[]> {
@@ -208,4 +208,13 @@ function requireLine(where: string, option: string, number: unknown): void {
     `${where}: "${option}" must be the number of a line, not ${shown(number)}`,
     { details: { option, value: shown(number) } },
   )
+}
+
+/** How many jobs there are in each status that is not an end without a complaint. */
+export async function readOpenCounts(
+  database: Database,
+  schema: string,
+): Promise<Readonly<Record<string, number>>> {
+  const { rows } = await run(database, countOpenJobs(schema), [])
+  return Object.fromEntries(rows.map((row) => [row['status'] as string, row['jobs'] as number]))
 }

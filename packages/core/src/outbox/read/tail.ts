@@ -26,9 +26,11 @@ interface Look {
 const pageSize = 1000
 const mostKept = 4000
 const defaultKeptBytes = 32 * 1024 * 1024
-// While somebody publishes: look again soon, then less and less often.
+// While somebody publishes who may not ring: look again soon, then less and less often. An event is found later by no more
+// than a quarter of the time that its publisher took, where twice as long each time made it as much again.
 const firstRetry = 2
 const longestRetry = 250
+const retryShare = 0.25
 
 /**
  * Follows the outbox for all the listeners of a process: each new event is read once and decoded once. It keeps
@@ -134,7 +136,8 @@ export class Tail {
 
   /** Follows the outbox until the signal aborts; throws when the database does. */
   async follow(signal: AbortSignal): Promise<void> {
-    let retry = firstRetry
+    // Since when it has been known that somebody publishes who may not ring.
+    let publishingSince: number | undefined
     // Whether there is probably something to read: then it is asked for together with the look.
     let expecting = false
     while (!signal.aborted) {
@@ -146,7 +149,7 @@ export class Tail {
         : await this.#look()
       expecting = this.#doorbell.polling && found
       if (found) {
-        retry = firstRetry
+        publishingSince = undefined
         if (this.#doorbell.polling) this.#doorbell.count()
       } else if (this.#doorbell.polling) {
         this.#doorbell.countNothing()
@@ -164,14 +167,15 @@ export class Tail {
         await this.#doorbell.arm()
       } else if (horizon.publishing || !horizon.still) {
         // Whoever publishes now may have seen nobody armed: look again, do not sleep.
-        expecting = await this.#doorbell.wait(retry, signal)
-        retry = Math.min(retry * 2, longestRetry)
+        const now = performance.now()
+        publishingSince ??= now
+        expecting = await this.#doorbell.wait(retryAfter(now - publishingSince), signal)
       } else {
         const rung = await this.#doorbell.wait(this.#safetyPoll, signal)
         expecting = rung
         // Suspended for long, a process may have been taken for dead, and its doorbell for a dead one's.
         if (!rung && !signal.aborted) await this.#doorbell.arm()
-        retry = firstRetry
+        publishingSince = undefined
       }
     }
   }
@@ -233,4 +237,9 @@ export class Tail {
     const { events, bytes } = this.#kept.sizeAfter(this.#furthest)
     return events > mostKept / 2 || bytes > this.#mostBytes / 2
   }
+}
+
+/** How long to wait for somebody who has published for so long already, in milliseconds. */
+function retryAfter(waited: number): number {
+  return Math.min(Math.max(firstRetry, waited * retryShare), longestRetry)
 }

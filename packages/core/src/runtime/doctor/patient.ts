@@ -1,5 +1,4 @@
 import type { Database } from '../../database/pool.ts'
-import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import type { ListenerAdmin } from '../../listener/steered/admin.ts'
@@ -37,19 +36,16 @@ export interface Check {
   readonly look: (patient: Patient) => Promise<readonly Finding[]>
 }
 
-/** Runs statements of one transaction, typed by whoever knows their columns. */
+/** Runs a statement, typed by whoever knows its columns. */
 export type Query = <Row>(text: string, values?: readonly unknown[]) => Promise<readonly Row[]>
 
-/** Reads with several statements in one transaction. */
+/** Reads with statements that need not be of one moment. */
 export async function reading<T>(
   { database }: Pick<ExaminedApp, 'database'>,
   work: (query: Query) => Promise<T>,
 ): Promise<T> {
-  const [result] = await inTransaction(database, brief, (tx) =>
-    work(async <Row>(text: string, values: readonly unknown[] = []) => {
-      const { rows } = await tx.query(text, [...values])
-      return rows as unknown as readonly Row[]
-    }),
-  )
-  return result
+  return work(async <Row>(text: string, values: readonly unknown[] = []) => {
+    const { rows } = await database.query(text, [...values])
+    return rows as unknown as readonly Row[]
+  })
 }
