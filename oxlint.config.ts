@@ -28,6 +28,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   projection: ['stored', 'shadow', 'folded', 'rebuilt'],
   job: [
     'declared',
+    'coded',
     'defined',
     'spawned',
     'locked',
