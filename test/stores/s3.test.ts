@@ -29,17 +29,23 @@ describe.skipIf(missing !== null)('Ceph', () => {
     await gateway[Symbol.asyncDispose]()
   })
 
-  const backend = (): StateBackend =>
-    new S3Backend(new Bucket(gateway.client(), `${proxy.url}states`), 'conformance/')
-  const subject: ConformanceSubject = {
-    open: (options) => openStore(backend(), options),
-    backend,
-    kill: () => gateway.kill(),
-    startAgain: () => gateway.startAgain(),
-    freeze: () => void proxy.freeze(/^/u),
-    thaw: () => proxy.thaw(),
+  // Each check has a store of its own: a list reads every state that there is.
+  let stores = 0
+  const subject = (): ConformanceSubject => {
+    stores += 1
+    const prefix = `conformance-${stores}/`
+    const backend = (): StateBackend =>
+      new S3Backend(new Bucket(gateway.client(), `${proxy.url}states`), prefix)
+    return {
+      open: (options) => openStore(backend(), options),
+      backend,
+      kill: () => gateway.kill(),
+      startAgain: () => gateway.startAgain(),
+      freeze: () => void proxy.freeze(/^/u),
+      thaw: () => proxy.thaw(),
+    }
   }
-  testStateStore('s3', () => subject, { without: exceptions.s3 })
+  testStateStore('s3', subject, { without: exceptions.s3 })
   describe('behind the state service', () => {
     let folder: string
     let service: ServiceProcess
