@@ -8,6 +8,7 @@ import { latency } from './latency.ts'
 import { listener } from './listener.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
+import { relay } from './relay.ts'
 import { replay } from './replay.ts'
 import { soak } from './soak.ts'
 import { tail } from './tail.ts'
@@ -42,5 +43,6 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     1,
     codecs,
   ),
+  relay,
   soak,
 }

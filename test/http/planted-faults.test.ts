@@ -37,7 +37,7 @@ const sql =
 
 test(
   'what stands still: listeners, keys, jobs, schedules, outputs',
-  { timeout: 120_000 },
+  { timeout: 240_000 },
   async () => {
     const app = system.use(appOn(database, modules, { outputs: { store, limit: 100 } }))
     {

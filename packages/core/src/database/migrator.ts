@@ -1,4 +1,6 @@
 import pg from 'pg'
+import { requireText } from '../errors/checked-text.ts'
+import { requireOptions, requireFunction } from '../errors/options.ts'
 import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { requireEncoding, requireEncodingSql } from './encoding.ts'
@@ -59,6 +61,8 @@ export interface MigrationReport {
  * ```
  */
 export async function migrateUp(options: MigrateOptions = {}): Promise<MigrationReport> {
+  checkMigrateOptions('migrateUp', options)
+  checkMigrateOptions('migrationStatus', options)
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   return withClient(options, async (client) => {
     await requireEncoding(client)
@@ -290,4 +294,12 @@ function explain(error: unknown): unknown {
     return new TidemarkError('TIDEMARK_MISSING_PRIVILEGE', message, { cause: error })
   }
   return new TidemarkError('TIDEMARK_MIGRATION_FAILED', message, { cause: error })
+}
+
+function checkMigrateOptions(where: string, options: MigrateOptions): void {
+  const { connectionString, onProgress } = requireOptions(where, options)
+  if (connectionString !== undefined) {
+    requireText(where, 'connectionString', connectionString, { least: 0, most: 65_536 })
+  }
+  if (onProgress !== undefined) requireFunction(where, 'onProgress', onProgress)
 }

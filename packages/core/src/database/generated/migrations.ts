@@ -718,7 +718,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'b20b8a2b0731b37d82d49a55f62f0939ff697b39ef56bf644593ee500413cc65',
+    checksum: '2e5fad7f15fb3977667251b938ff0b94deed55f388d52ee9fb4990ff79666b5c',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -1051,6 +1051,18 @@ CREATE TABLE :"schema".job_contexts (
 CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
 
 CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
+
+-- Requests that are safe to repeat and have not become a job of their own: what they came to, as long as that job is there.
+CREATE TABLE :"schema".job_requests (
+  -- The id that their job would have.
+  id      uuid PRIMARY KEY,
+  -- A digest of what was asked.
+  request text NOT NULL,
+  -- Null only in the transaction that does what was asked.
+  job     uuid REFERENCES :"schema".jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX job_requests_job ON :"schema".job_requests (job);
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 

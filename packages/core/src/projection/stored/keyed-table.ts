@@ -1,5 +1,6 @@
 import type { Insertable } from 'kysely'
 import type { Executor } from '../../database/executor.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -152,7 +153,7 @@ RETURNING to_jsonb(t.${quote(key)}) #>> '{}' AS key`
     const which =
       spelled === null
         ? 'has one spelling for two keys'
-        : `spells ${key === null ? 'a key' : `the key ${JSON.stringify(key)}`} as ${JSON.stringify(spelled)}`
+        : `spells ${key === null ? 'a key' : `the key ${shown(key)}`} as ${shown(spelled)}`
     return new TidemarkError(
       'TIDEMARK_TABLE_MISMATCH',
       `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" ${which}`,
@@ -175,7 +176,7 @@ export function checkTableOptions(where: string, table: KeyedTableOptions<never>
   const { name, key, columns } = table as Partial<KeyedTableOptions<never>>
   if (typeof name !== 'string' || name === '' || name.includes('.')) {
     throw invalid(
-      `${where}: "table.name" must be the name of a table without its schema, not ${JSON.stringify(name)}`,
+      `${where}: "table.name" must be the name of a table without its schema, not ${shown(name)}`,
       'Put the schema on the search_path: only then can a rebuild write a copy by the same name.',
     )
   }
