@@ -718,7 +718,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '2e5fad7f15fb3977667251b938ff0b94deed55f388d52ee9fb4990ff79666b5c',
+    checksum: 'ebd7cecdef627b06d80e985f6d637fb1c5dcf3bd3dced159f430c3ba46e9cdd8',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -897,6 +897,9 @@ CREATE TABLE :"schema".job_states (
   state_meta     jsonb,
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
+  -- Of what a codec has written, the numbers of the writings: {"state": 3, "variable/source": 2}. What it has written
+  -- belongs to its number, so an older value is not taken for the present one.
+  writings       jsonb,
   progress       jsonb,
   -- When the state was stored last.
   checkpoint_at  timestamptz,
