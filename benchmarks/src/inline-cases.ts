@@ -61,7 +61,7 @@ export async function openInline(database: TestDatabase, most: number): Promise<
     )
   }
   await using disposables = new AsyncDisposableStack()
-  const open = (projection: typeof awaited | typeof sent | typeof batched): App =>
+  const open = (projection: typeof awaited): App =>
     disposables.use(
       defineApp({
         modules: [flightArrived, projection],

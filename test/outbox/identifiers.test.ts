@@ -194,6 +194,7 @@ test.each([
     CREATE TABLE at_once (id ${type} PRIMARY KEY, cents bigint);
     CREATE TABLE removed (id ${type} PRIMARY KEY, cents bigint)`)
     const [first = '', ...others] = keys
+    const firsts: unknown[] = []
     const [oneByOne, atOnce, removed] = ['one_by_one', 'at_once', 'removed'].map(droppable)
     for (const [projection, steps] of [
       [
@@ -212,7 +213,7 @@ test.each([
         const refusal = await app
           .waitFor(projection, published.at(-1)?.sequence ?? null)
           .then(() => undefined, String)
-        if (nth === 0 && events.length === 1) expect(refusal).toBeUndefined()
+        if (nth === 0 && events.length === 1) firsts.push(refusal)
         // What it takes and what it refuses leave as many rows as there are states, with the same in them.
         const states = (await app.list(projection))
           .map(({ state }) => String(state.cents))
@@ -230,6 +231,8 @@ test.each([
         break
       }
     }
+    // The column's own spelling is taken.
+    expect(firsts).toEqual([undefined, undefined])
   },
 )
 

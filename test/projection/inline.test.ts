@@ -178,11 +178,11 @@ test('what an inline projection sends and the server refuses refuses its event a
     { code: '23514' },
   )
   await publisher.rollback()
-  const { rows } = await database.query(
+  const { rows: kept } = await database.query(
     'select sequence::text from sent_notes order by sent_notes.sequence',
   )
-  expect(rows.map((row) => BigInt(row['sequence'] as string))).toEqual(
+  expect(kept.map((row) => BigInt(row['sequence'] as string))).toEqual(
     await committedEvents(database),
   )
-  expect(rows).toHaveLength(39)
+  expect(kept).toHaveLength(39)
 })
