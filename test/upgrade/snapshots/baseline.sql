@@ -2,10 +2,10 @@
 -- migrated by 1 outbox 1e297b3870395321f28dfc6623992df621f955043e15b114836d296cff126c0a
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
--- migrated by 4 jobs b20b8a2b0731b37d82d49a55f62f0939ff697b39ef56bf644593ee500413cc65
+-- migrated by 4 jobs e41c7262334002c6ade5f6d944315cd0158c2372ef43090e425f49c6a88b3703
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
 -- migrated by 6 job-work a82bdf7d53a8f56c74966d3f4caf336d7da63f648b6226cbaeefde63d3d1b74a
--- migrated by 7 job-story a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087
+-- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
 -- migrated by 10 operations 86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47
@@ -863,6 +863,9 @@ CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
+-- Those that nothing but a person mends. Looked for every few seconds, and there are mostly none.
+CREATE INDEX jobs_quarantined ON "tidemark".jobs (name, (error ->> 'code')) WHERE status = 'failed'
+  AND error ->> 'code' IN ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS');
 CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
@@ -1151,7 +1154,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'b20b8a2b0731b37d82d49a55f62f0939ff697b39ef56bf644593ee500413cc65');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'e41c7262334002c6ade5f6d944315cd0158c2372ef43090e425f49c6a88b3703');
 
 -- 5 job-turns
 -- breaking: no
@@ -2023,9 +2026,9 @@ CREATE TRIGGER publish_job_spawn AFTER INSERT ON "tidemark".jobs FOR EACH ROW
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
--- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
--- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
--- by their parents only.
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, of each the first
+-- and the last 50,000, because a job may wait for months. Jobs whose ids do not begin with the time (spawned in SQL, say)
+-- are found by their parents only.
 CREATE FUNCTION "tidemark".job_trace(job uuid, around interval DEFAULT '1 hour')
 RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
   ended_at timestamptz)
@@ -2036,6 +2039,12 @@ DECLARE
   chain   text;
   began   timestamptz;
   ended   timestamptz;
+  most    CONSTANT integer := 50000;
+  first_id uuid;
+  last_id uuid;
+  low     bigint;
+  high    bigint;
+  middle  bigint;
 BEGIN
   SELECT j.* INTO subject FROM "tidemark".jobs j WHERE j.id = job_trace.job;
   IF NOT FOUND THEN RETURN; END IF;
@@ -2043,14 +2052,24 @@ BEGIN
   chain := coalesce(subject.correlation_id, subject.id::text);
   began := subject.created_at - around;
   ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  low := "tidemark".sequence_at(began - interval '1 minute');
+  high := "tidemark".sequence_at(ended + interval '1 minute');
+  middle := greatest(low + most, high - most);
   RETURN QUERY
     WITH RECURSIVE found_jobs AS (
-      SELECT j.* FROM "tidemark".jobs j
-      WHERE j.id = subject.id
-        OR (j.correlation_id = chain
-            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
-        OR j.parent = subject.id
+      SELECT j.* FROM "tidemark".jobs j WHERE j.id IN (
+        SELECT subject.id
+        UNION SELECT c.id FROM "tidemark".jobs c WHERE c.parent = subject.id
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id LIMIT most) AS f
+        WHERE f.correlation_id = chain
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id DESC LIMIT most) AS f
+        WHERE f.correlation_id = chain)
     ), found_steps AS (
       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
         "tidemark".step_status(j.status, s.position, s.error) AS status
@@ -2061,10 +2080,11 @@ BEGIN
           (SELECT s.job || '#' || s.step FROM found_steps s
            WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
           e.causation_id) AS cause
-      FROM "tidemark".events e
-      WHERE e.sequence >= "tidemark".sequence_at(began - interval '1 minute')
-        AND e.sequence < "tidemark".sequence_at(ended + interval '1 minute')
-        AND (e.correlation_id = chain OR e.id::text = chain)
+      FROM (
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= low AND f.sequence < least(high, low + most)
+        UNION ALL
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= middle AND f.sequence < high) AS e
+      WHERE e.correlation_id = chain OR e.id::text = chain
       UNION ALL
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
@@ -2083,7 +2103,7 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'd3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6');
 
 -- 8 states
 -- breaking: no
@@ -2467,95 +2487,102 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'true', '2026-11-28 21:25:15.640851+00');
+('a574ccdf-8f27-49e1-b18e-fbe00feb4af9', 'true', '2026-11-28 23:11:09.866655+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 21:25:15.650076+00', '790', '1', '5e323cd6-da36-45aa-8705-2a87944ad300', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 21:25:15.683132+00', '795', '2', 'dc12dac6-cb2e-4871-bda6-069d443d57f6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 21:25:15.712264+00', '801', '3', '458eab70-19ee-4ea4-a768-6798710a1a32', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 21:25:15.744375+00', '810', NULL, 'ff81dffb-ef86-4da5-b2e7-ba7851ded9a1', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 21:25:15.765377+00', '814', NULL, 'fd9af84a-604f-4bad-a0c9-6abbf187b195', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 21:25:15.782528+00', '815', NULL, '4d97b7c0-5da7-4fdc-bad5-32aaf0e7cc76', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 21:25:15.847044+00', '837', NULL, '781021e5-45af-46a2-a082-96d543f559ac', '1', 'job.failed', NULL, '01a2240c-4da7-7000-904e-0f8bf2c5091b', E'{"job": "01a2240c-4da7-7000-904e-0f8bf2c5091b", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97", "createdAt": "2026-11-28T21:25:15.816013+00:00", "triggeredBy": "system"}', NULL, '01a2240c-4da7-7000-904e-0f8bf2c5091b', '01a2240c-4da7-7000-904e-0f8bf2c5091b', NULL, NULL, NULL);
+('1', '2026-11-28 23:11:09.86939+00', '790', '1', 'afed3216-ce3e-4558-8a33-a907fa9a32e6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 23:11:10.633577+00', '797', '2', 'e5e673ee-7147-4380-abd2-cb7f0d356992', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 23:11:10.892868+00', '803', '3', '36f0a76a-733c-4280-8e34-abe770f334db', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 23:11:11.006819+00', '811', NULL, 'c25f6baf-a510-4e1a-96e9-81c0cb1d8c06', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 23:11:11.28204+00', '820', NULL, 'e6fbb322-a354-45e0-975b-aa5327870f80', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 23:11:11.447822+00', '826', NULL, '178213ac-042e-41ac-a689-ecd3c78fa123', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 23:11:11.947503+00', '848', NULL, 'c5350c2b-94a0-4b7c-9c84-d7ee696407c5', '1', 'job.failed', NULL, '01a2246d-48fd-7000-9ab9-ef569880a6f7', E'{"job": "01a2246d-48fd-7000-9ab9-ef569880a6f7", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "a574ccdf-8f27-49e1-b18e-fbe00feb4af9", "createdAt": "2026-11-28T23:11:11.614636+00:00", "triggeredBy": "system"}', NULL, '01a2246d-48fd-7000-9ab9-ef569880a6f7', '01a2246d-48fd-7000-9ab9-ef569880a6f7', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
+ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
+DELETE FROM tidemark.horizon_samples;
+INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
+('1', '0', '2', '803:806:803', NULL, NULL, NULL, '2026-11-28 23:11:10.817261+00');
+ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 21:25:15.743368+00');
+('order b', '4', '2026-11-28 23:11:11.004947+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('8aae6336-27ce-4316-9526-f9ca71904178', 'true');
+('a885712b-4b84-456d-b901-97e5b1cc980a', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
 INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
-('broken', 'failed', '1'),
-('broken', 'queued', '-1'),
-('broken', 'queued', '1'),
-('import', 'queued', '1'),
-('import', 'queued', '1'),
 ('invoice', 'queued', '-1'),
-('invoice', 'queued', '1'),
-('invoice', 'scheduled', '1'),
-('later', 'paused', '1'),
-('later', 'scheduled', '-1'),
-('later', 'scheduled', '1'),
-('later', 'scheduled', '1'),
-('report', 'completed', '1'),
-('report', 'queued', '-1'),
-('report', 'queued', '1'),
-('retired', 'queued', '1');
+('invoice', 'scheduled', '1');
 ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 21:25:16.661841+00');
+('true', '2026-11-28 23:11:13.145855+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_counts;
+INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('import', 'queued', '2'),
+('invoice', 'queued', '1'),
+('later', 'paused', '1'),
+('later', 'scheduled', '1'),
+('report', 'completed', '1'),
+('retired', 'queued', '1');
+ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'true');
+('a574ccdf-8f27-49e1-b18e-fbe00feb4af9', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '852:852:', '2026-11-28 21:25:17.555363+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '772:772:', '2026-11-28 23:11:12.147014+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4d97-7000-baba-053db8e1771c', '2026-11-28 21:25:15.801448+00', '2026-11-28 21:25:15.801276+00', '2026-11-28 21:25:15.825682+00', '2026-11-28 21:25:15.853523+00', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "90788352-debf-4d7e-9e49-ea4bcc4e0ddd", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2240c-4da7-7000-904e-0f8bf2c5091b', '2026-11-28 21:25:15.816013+00', '2026-11-28 21:25:15.815919+00', '2026-11-28 21:25:15.826033+00', '2026-11-28 21:25:15.845436+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', '2026-11-28 21:25:15.81943+00', 'infinity', '2026-11-28 21:25:15.826051+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2240c-4db1-7000-a1bf-5479c8ff035c', '2026-11-28 21:25:15.827965+00', '2026-11-28 21:25:15.827892+00', '2026-11-28 21:25:15.870014+00', NULL, '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4de7-7000-aa8e-0372dfb19ef0', '2026-11-28 21:25:15.88015+00', '2026-11-28 21:25:15.880071+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4dec-7000-a4cf-93e4de0b5946', '2026-11-28 21:25:15.885329+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2240c-4df0-7000-8032-d3d20679cf34', '2026-11-28 21:25:15.891762+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('21d9bc6e-7afe-4fea-bcd5-c5436bffc935', '2026-11-28 21:25:15.907911+00', '2026-11-28 21:25:15.897884+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2246d-48c5-7000-b329-6344ea3ae139', '2026-11-28 23:11:11.562904+00', '2026-11-28 23:11:11.562796+00', '2026-11-28 23:11:11.780808+00', '2026-11-28 23:11:11.917494+00', '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "99c4c9c6-83e5-4630-8e2b-29e4aa431ce1", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2246d-48fd-7000-9ab9-ef569880a6f7', '2026-11-28 23:11:11.614636+00', '2026-11-28 23:11:11.614541+00', '2026-11-28 23:11:11.781338+00', '2026-11-28 23:11:11.932874+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2246d-4925-7000-b418-6f89e697daf7', '2026-11-28 23:11:11.670916+00', 'infinity', '2026-11-28 23:11:11.781357+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2246d-494b-7000-b134-b89ff82c72c2', '2026-11-28 23:11:11.696469+00', '2026-11-28 23:11:11.696396+00', '2026-11-28 23:11:11.781373+00', NULL, '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2246d-4a68-7000-a799-37d3bf7e6fb9', '2026-11-28 23:11:11.985048+00', '2026-11-28 23:11:11.984915+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2246d-4a92-7000-aacb-2483e00d3fe6', '2026-11-28 23:11:12.020159+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2246d-4aac-7000-a69c-638307c206cf', '2026-11-28 23:11:12.056696+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('dc5b0189-2d51-40e2-a383-34cc1a542f5d', '2026-11-28 23:11:12.123742+00', '2026-11-28 23:11:12.096353+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'type', NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.483869+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.491828+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.813139+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.520338+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 21:25:15.526604+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 21:25:15.541424+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:11:08.77978+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:11:08.859838+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:11:11.532612+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:11:09.107909+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 23:11:09.171813+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:11:09.313486+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'host', '31963', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 21:25:15.568314+00', '2026-11-28 21:25:16.073409+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 36995296, "loopDelay": 4, "clockAhead": -3, "loopDelayMax": 4, "residentBytes": 160604160}');
+('a574ccdf-8f27-49e1-b18e-fbe00feb4af9', 'host', '2845', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 23:11:09.443362+00', '2026-11-28 23:11:11.750107+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 35817904, "loopDelay": 44, "clockAhead": 13, "loopDelayMax": 44, "residentBytes": 167223296}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
+ALTER TABLE tidemark.samples DISABLE TRIGGER USER;
+DELETE FROM tidemark.samples;
+INSERT INTO tidemark.samples (at, last_sequence, handled, lag_seconds, dead_letters, processes, queued, running, failed) OVERRIDING SYSTEM VALUE VALUES
+('2026-11-28 23:11:00+00', '4', '10', '0.175814', '0', '1', '0', '0', '0');
+ALTER TABLE tidemark.samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '1a62e50b-1ab0-47d9-9ebb-8f9df197945b', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 21:25:15.636466+00');
+('yearly', '40ed7e51-2da8-4789-b12b-4b0944266e24', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 23:11:09.653712+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2570,49 +2597,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074792+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915538+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 21:25:15.792047+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 21:25:15.813002+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 21:25:15.813002+00'),
-('letters', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074819+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915637+00'),
-('orders', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074823+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 21:25:15.915562+00'),
-('turnover', '1', '0', '7', '0', '1', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', '2026-11-28 21:25:18.074827+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 21:25:15.91564+00');
+('by-order', '1', '0', '7', '0', '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', '2026-11-28 23:11:13.804538+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:11:12.193077+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 23:11:11.506913+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 23:11:11.532496+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 23:11:11.532496+00'),
+('letters', '1', '0', '7', '0', '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', '2026-11-28 23:11:13.706344+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:11:12.193036+00'),
+('orders', '1', '0', '7', '0', '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', '2026-11-28 23:11:13.804572+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:11:12.193081+00'),
+('turnover', '1', '0', '7', '0', '1', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', '2026-11-28 23:11:13.804578+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 23:11:12.193084+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'fd9af84a-604f-4bad-a0c9-6abbf187b195', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 21:25:15.810694+00', '2026-11-28 21:25:15.810694+00');
+('letters', '1', '5', 'shop.placed', 'e6fbb322-a354-45e0-975b-aa5327870f80', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 23:11:11.63621+00', '2026-11-28 23:11:11.63621+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4da7-7000-904e-0f8bf2c5091b', '1', '1', 'failed', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'system', '2026-11-28 21:25:15.826033+00', '2026-11-28 21:25:15.845811+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', '1', '1', 'suspended', '8b81a2fc-cb4b-40ad-8d9f-39ce1dc8db97', 'system', '2026-11-28 21:25:15.826051+00', '2026-11-28 21:25:15.902882+00', NULL);
+('01a2246d-48fd-7000-9ab9-ef569880a6f7', '1', '1', 'failed', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', 'system', '2026-11-28 23:11:11.781338+00', '2026-11-28 23:11:11.933585+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2246d-4925-7000-b418-6f89e697daf7', '1', '1', 'suspended', 'a574ccdf-8f27-49e1-b18e-fbe00feb4af9', 'system', '2026-11-28 23:11:11.781357+00', '2026-11-28 23:11:12.18712+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2240c-4db1-7000-a1bf-5479c8ff035c', '1', '2026-11-28 21:25:15.879+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2246d-494b-7000-b134-b89ff82c72c2', '1', '2026-11-28 23:11:11.976+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4d97-7000-baba-053db8e1771c', '90788352-debf-4d7e-9e49-ea4bcc4e0ddd', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2246d-48c5-7000-b329-6344ea3ae139', '99c4c9c6-83e5-4630-8e2b-29e4aa431ce1', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4db1-7000-a1bf-5479c8ff035c', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 21:25:15.874734+00', NULL, '2026-11-28 21:25:15.876838+00');
+('01a2246d-494b-7000-b134-b89ff82c72c2', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, '2026-11-28 23:11:11.909281+00', NULL, '2026-11-28 23:11:11.945897+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 21:25:15.836+00', '2026-11-28 21:25:15.839226+00'),
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 21:25:15.865796+00', NULL);
+('01a2246d-4925-7000-b418-6f89e697daf7', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 23:11:11.857+00', '2026-11-28 23:11:11.91367+00'),
+('01a2246d-4925-7000-b418-6f89e697daf7', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 23:11:12.034269+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2240c-4daa-7000-a0e4-3ba7e4f0e43b', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '849');
+('01a2246d-4925-7000-b418-6f89e697daf7', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '859');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2624,4 +2651,5 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
+SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);

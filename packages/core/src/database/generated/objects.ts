@@ -489,6 +489,10 @@ export const schemaObjects: {
     ],
     [
       "jobs",
+      "jobs_quarantined"
+    ],
+    [
+      "jobs",
       "jobs_running"
     ],
     [
