@@ -334,6 +334,18 @@ CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
 
 CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
 
+-- Requests that are safe to repeat and have not become a job of their own: what they came to, as long as that job is there.
+CREATE TABLE :"schema".job_requests (
+  -- The id that their job would have.
+  id      uuid PRIMARY KEY,
+  -- A digest of what was asked.
+  request text NOT NULL,
+  -- Null only in the transaction that does what was asked.
+  job     uuid REFERENCES :"schema".jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX job_requests_job ON :"schema".job_requests (job);
+
 -- Waits, schedules and locks ----------------------------------------------------------------------
 
 -- What jobs wait for without holding a slot: all waits of a suspended job, of which the first that is over wakes it.

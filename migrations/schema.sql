@@ -273,6 +273,15 @@ COMMENT ON TABLE tidemark.job_rates IS 'Starts of jobs under a rate limit, latel
 CREATE INDEX job_rates_next ON tidemark.job_rates USING btree (ready_at) WHERE (ready_at IS NOT NULL);
 CREATE INDEX job_rates_ready ON tidemark.job_rates USING btree (kind, name, ready_at) WHERE (ready_at IS NOT NULL);
 
+CREATE TABLE tidemark.job_requests (
+  id uuid NOT NULL,
+  request text NOT NULL,
+  job uuid,
+  CONSTRAINT job_requests_pkey PRIMARY KEY (id),
+  CONSTRAINT job_requests_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
+);
+CREATE INDEX job_requests_job ON tidemark.job_requests USING btree (job);
+
 CREATE TABLE tidemark.job_signals (
   job uuid NOT NULL,
   number bigint NOT NULL GENERATED ALWAYS AS IDENTITY,

@@ -253,6 +253,20 @@ const scenarios: Readonly<Record<string, readonly [readonly Module[], Scenario]>
       },
     },
   ],
+  'a projection that is no longer inline': [
+    [{ noted, list: defineProjection('list', { version: 2, initial: () => 0 }).on(noted, sum) }],
+    {
+      template,
+      when: async (app) => {
+        const inline = defineProjection('list', { version: 1, mode: 'inline', initial: () => 0 })
+        await before(app, [{ noted, list: inline.on(noted, sum) }], 4)
+        await app.publish(noted({ n: 5 }))
+      },
+      invariant: async (app) => {
+        expect(await app.read(defineProjection('list', { version: 2, initial: () => 0 }))).toBe(15)
+      },
+    },
+  ],
   'steps, children and a completion': [
     [{ settle, story }],
     {

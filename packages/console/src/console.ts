@@ -1,5 +1,5 @@
 import { authorizeLoopback, createApi, type Peer } from '@tidemark/http'
-import { stderrLogger, type App } from 'tidemark'
+import { rejectUnknownOptions, stderrLogger, type App } from 'tidemark'
 import { pageFiles } from '#page'
 import type { ConsoleOptions } from './console-options.ts'
 import { assetHeaders, pageHeaders } from './page-headers.ts'
@@ -31,9 +31,13 @@ export type Console = (request: Request, peer?: Peer) => Promise<Response>
  * ```
  */
 export function createConsole(app: App, options: ConsoleOptions = {}): Console {
+  // Only whether there are any: which they may be createApi() knows.
+  rejectUnknownOptions('createConsole', options, Object.keys({ ...options }))
   const { title = app.schema, ...apiOptions } = options
   const { basePath = '', authorize = authorizeLoopback } = options
-  const api = createApi(app, { via: 'console', ...apiOptions, basePath: `${basePath}/api` })
+  // What is no text createApi() refuses as it is.
+  const below = typeof basePath === 'string' ? `${basePath}/api` : basePath
+  const api = createApi(app, { via: 'console', ...apiOptions, basePath: below })
   const logger = app.options.logger ?? stderrLogger
 
   const refusal = async (request: Request, peer: Peer): Promise<Response | undefined> => {

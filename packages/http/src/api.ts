@@ -35,6 +35,14 @@ import { systemRoutes } from './system/routes.ts'
  * ```
  */
 export function createApi(app: App, options: ApiOptions = {}): Api {
+  checkJobApiOptions('createApi', options, [
+    ...jobApiOptionNames,
+    'readOnly',
+    'redact',
+    'onSteered',
+    'via',
+    'overviewInterval',
+  ])
   const {
     authorize,
     readOnly = false,
@@ -44,14 +52,6 @@ export function createApi(app: App, options: ApiOptions = {}): Api {
     overviewInterval = 1_000,
     ...common
   } = options
-  checkJobApiOptions('createApi', options, [
-    ...jobApiOptionNames,
-    'readOnly',
-    'redact',
-    'onSteered',
-    'via',
-    'overviewInterval',
-  ])
   if (!Number.isInteger(overviewInterval) || overviewInterval < 1) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',

@@ -1,4 +1,6 @@
 import pg from 'pg'
+import { requireText } from '../errors/checked-text.ts'
+import { requireOptions, requireFunction } from '../errors/options.ts'
 import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Executor } from './executor.ts'
@@ -58,6 +60,8 @@ export interface MigrationReport {
  * ```
  */
 export async function migrateUp(options: MigrateOptions = {}): Promise<MigrationReport> {
+  checkMigrateOptions('migrateUp', options)
+  checkMigrateOptions('migrationStatus', options)
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   return withClient(options, async (client) => {
     const applied: MigrationStatus[] = []
@@ -287,4 +291,12 @@ function explain(error: unknown): unknown {
     return new TidemarkError('TIDEMARK_MISSING_PRIVILEGE', message, { cause: error })
   }
   return new TidemarkError('TIDEMARK_MIGRATION_FAILED', message, { cause: error })
+}
+
+function checkMigrateOptions(where: string, options: MigrateOptions): void {
+  const { connectionString, onProgress } = requireOptions(where, options)
+  if (connectionString !== undefined) {
+    requireText(where, 'connectionString', connectionString, { least: 0, most: 65_536 })
+  }
+  if (onProgress !== undefined) requireFunction(where, 'onProgress', onProgress)
 }

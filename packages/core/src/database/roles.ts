@@ -1,3 +1,4 @@
+import { rejectUnknownOptions } from '../errors/options.ts'
 import { defaultSchema, requireSchemaName } from './schema.ts'
 
 /** Whose roles, and what they are called. */
@@ -27,6 +28,7 @@ export interface RolesOptions {
  * ```
  */
 export function rolesSql(options: RolesOptions = {}): string {
+  rejectUnknownOptions('rolesSql', options, ['schema', 'prefix'])
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   const prefix = requireSchemaName(options.prefix ?? schema)
   const [publisher, worker, reader, migrator] = ['publisher', 'worker', 'reader', 'migrator'].map(

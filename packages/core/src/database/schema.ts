@@ -1,3 +1,4 @@
+import { shown } from '../errors/checked-text.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 
 /** The schema that Tidemark's tables live in unless another is named. */
@@ -14,7 +15,7 @@ export function requireSchemaName(name: string): string {
   if (plain && name.length <= longestSchemaName) return name
   throw new TidemarkError(
     'TIDEMARK_INVALID_SCHEMA_NAME',
-    `${JSON.stringify(name)} cannot name Tidemark's schema`,
+    `${shown(name)} cannot name Tidemark's schema`,
     { details: { schema: name } },
   )
 }

@@ -45,6 +45,20 @@ export function requireText(
   })
 }
 
+/** Throws TIDEMARK_INVALID_OPTION unless `text` is a text, whatever it holds: it is cut and cleaned by who stores it. */
+export function requireString(
+  where: string,
+  option: string,
+  text: unknown,
+): asserts text is string {
+  if (typeof text === 'string') return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a text, not ${shown(text)}`,
+    { details: { option, value: shown(text) } },
+  )
+}
+
 const mostShown = 80
 
 /** A value in a few words, whatever it is; a text in quotation marks. */

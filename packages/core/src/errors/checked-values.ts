@@ -75,3 +75,44 @@ export function requireUuid(where: string, option: string, text: unknown): strin
     { details: { option, value: shown(text) } },
   )
 }
+
+/** Throws TIDEMARK_INVALID_OPTION unless `signal` is an AbortSignal, of whichever realm. */
+export function requireSignal(
+  where: string,
+  option: string,
+  signal: unknown,
+): asserts signal is AbortSignal {
+  const given = signal as Partial<AbortSignal> | null | undefined
+  if (
+    typeof given?.aborted === 'boolean' &&
+    typeof given.throwIfAborted === 'function' &&
+    typeof given.addEventListener === 'function'
+  ) {
+    return
+  }
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be an AbortSignal, not ${shown(signal)}`,
+    {
+      hint: 'For instance `AbortSignal.timeout(5_000)`, or the `signal` of an AbortController.',
+      details: { option, value: shown(signal) },
+    },
+  )
+}
+
+// What a column of type bigint holds.
+const largestSequence = 2n ** 63n - 1n
+
+/** Throws TIDEMARK_INVALID_OPTION unless `sequence` is a whole number that an event's place in an order can be. */
+export function requireSequence(where: string, option: string, sequence: unknown): void {
+  const isWhole = typeof sequence === 'bigint' || Number.isSafeInteger(sequence)
+  if (isWhole && (sequence as bigint) >= 0n && (sequence as bigint) <= largestSequence) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be a sequence, not ${shown(sequence)}`,
+    {
+      hint: 'A sequence is a bigint of at least 0: `toEventSequence` reads one that was written down.',
+      details: { option, value: shown(sequence) },
+    },
+  )
+}

@@ -1,4 +1,4 @@
-import { shown } from './checked-text.ts'
+import { requireText, shown } from './checked-text.ts'
 import { largestInteger } from './checked-values.ts'
 import { TidemarkError } from './tidemark-error.ts'
 
@@ -20,23 +20,35 @@ export function rejectUnknownOptions(
   options: object,
   known: readonly string[],
 ): void {
-  const given: unknown = options
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new TidemarkError(
-      'TIDEMARK_INVALID_OPTION',
-      `${where}: the options are ${shown(given)}, not an object`,
-      { hint: `Its options are ${known.join(', ')}.` },
-    )
-  }
+  requireOptions(where, options, `Its options are ${known.join(', ')}.`)
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue
     const meant = closest(key, known)
-    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} has no option "${key}"`, {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} has no option ${shown(key)}`, {
       hint:
         meant === undefined ? `Its options are ${known.join(', ')}.` : `Did you mean "${meant}"?`,
       details: { option: key, known },
     })
   }
+}
+
+/**
+ * The options, when they are an object: before anything is taken out of them.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+ */
+export function requireOptions<Options extends object>(
+  where: string,
+  options: Options,
+  hint = 'Leave them out, or give an object.',
+): Options {
+  const given: unknown = options
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) return options
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: the options are ${shown(given)}, not an object`,
+    { hint, details: { option: null, value: shown(given) } },
+  )
 }
 
 /**
@@ -71,6 +83,20 @@ export function requireFunction(where: string, option: string, value: unknown): 
   )
 }
 
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is true or false. */
+export function requireBoolean(
+  where: string,
+  option: string,
+  value: unknown,
+): asserts value is boolean {
+  if (typeof value === 'boolean') return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "${option}" must be true or false, not ${shown(value)}`,
+    { details: { option, value: shown(value) } },
+  )
+}
+
 /** Throws TIDEMARK_INVALID_OPTION unless `value` is an array. */
 export function requireList(
   where: string,
@@ -83,6 +109,16 @@ export function requireList(
     `${where}: "${option}" must be a list, not ${shown(value)}`,
     { details: { option } },
   )
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `value` is an array of texts that can be stored and looked for. */
+export function requireTexts(
+  where: string,
+  option: string,
+  value: unknown,
+): asserts value is readonly string[] {
+  requireList(where, option, value)
+  for (const text of value) requireText(where, option, text)
 }
 
 /** Throws TIDEMARK_INVALID_OPTION unless `name` can name a listener, projection or event. */

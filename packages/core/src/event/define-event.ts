@@ -1,5 +1,12 @@
 import type { z } from 'zod'
-import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
+import { shown } from '../errors/checked-text.ts'
+import {
+  rejectUnknownOptions,
+  requireList,
+  requireName,
+  requireOptions,
+  requireWhole,
+} from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EncodedValue } from './encoded/codec.ts'
 import { checkBySchema, type CheckedValue, type WrittenBy } from './schema/schema-codec.ts'
@@ -130,13 +137,15 @@ export function defineEvent<
   type: Type,
   options: EventOptions<Schema, Chain>,
 ): EventDefinition<Type, z.output<Schema>, WrittenBy<Schema>> {
-  const where = `defineEvent(${JSON.stringify(type)})`
+  const where = `defineEvent(${shown(type)})`
   requireName('defineEvent', type)
   rejectUnknownOptions(where, options, ['payload', 'version', 'upcast', 'aliases', 'description'])
   const { payload: schema, version = 1, upcast = {}, aliases = [], description } = options
   requireWhole(where, 'version', version, 1)
   requireSchema(where, schema)
+  requireOptions(`${where}: upcast`, upcast)
   requireUpcasters(where, version, upcast)
+  requireList(where, 'aliases', aliases)
   requireAliases(where, type, aliases)
 
   const make = (payload: WrittenBy<Schema>): EventDraft<Type, z.output<Schema>> => {

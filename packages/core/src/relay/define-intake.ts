@@ -1,3 +1,4 @@
+import { shown } from '../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition, storedTypesOf, type EventDefinition } from '../event/define-event.ts'
@@ -66,7 +67,7 @@ export class Intake implements Consumer {
  */
 export function defineIntake(name: string, options: IntakeOptions): Intake {
   requireName('defineIntake', name)
-  const where = `defineIntake(${JSON.stringify(name)})`
+  const where = `defineIntake(${shown(name)})`
   rejectUnknownOptions(where, options, ['from', 'events', 'batchSize'])
   const { from, events, batchSize } = options
   if (typeof from?.openForReading !== 'function' || typeof from.stream !== 'string') {

@@ -1,3 +1,4 @@
+import { shown } from '../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../errors/options.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { isEventDefinition, storedTypesOf, type EventDefinition } from '../event/define-event.ts'
@@ -75,7 +76,7 @@ export class Relay implements Consumer {
  */
 export function defineRelay(name: string, options: RelayOptions): Relay {
   requireName('defineRelay', name)
-  const where = `defineRelay(${JSON.stringify(name)})`
+  const where = `defineRelay(${shown(name)})`
   rejectUnknownOptions(where, options, optionNames)
   const { to, events, batchSize, onFailure } = options
   if (typeof to?.openForWriting !== 'function' || typeof to.stream !== 'string') {
@@ -93,7 +94,7 @@ export function defineRelay(name: string, options: RelayOptions): Relay {
   if (onFailure !== undefined && onFailure !== 'halt' && onFailure !== 'skip') {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
-      `${where}: "onFailure" cannot be ${JSON.stringify(onFailure)}`,
+      `${where}: "onFailure" cannot be ${shown(onFailure)}`,
       { hint: 'It is "halt" or "skip": what is parked would come out of its order in the stream.' },
     )
   }

@@ -1,5 +1,7 @@
+import { shown } from '../errors/checked-text.ts'
 import { describeError, messageOf } from '../errors/describe-error.ts'
 import { looksLikeError, preview } from '../errors/foreign-value.ts'
+import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { Logger } from './logger.ts'
 
 const levels = ['debug', 'info', 'warn', 'error'] as const
@@ -32,6 +34,23 @@ function copied(fields: object): object {
   } catch {
     return { value: preview(fields) }
   }
+}
+
+/** Throws TIDEMARK_INVALID_OPTION unless `logger` has the four methods of a logger. */
+export function requireLogger(where: string, logger: unknown): asserts logger is Logger {
+  const isLogger =
+    logger !== null &&
+    (typeof logger === 'object' || typeof logger === 'function') &&
+    levels.every((level) => typeof (logger as Partial<Logger>)[level] === 'function')
+  if (isLogger) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where}: "logger" must be a logger, not ${shown(logger)}`,
+    {
+      hint: 'It has the methods debug, info, warn and error, as those of pino have them: `(fields, message)`.',
+      details: { option: 'logger', value: shown(logger) },
+    },
+  )
 }
 
 const made = new WeakMap<Logger, Logger>()

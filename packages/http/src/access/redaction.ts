@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { TidemarkError } from 'tidemark'
 
 /** What nobody sees of payloads, whoever may see them otherwise. */
@@ -36,6 +37,7 @@ export class Redactor {
 
   /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
   constructor(redactions: readonly Redaction[] = []) {
+    if (!Array.isArray(redactions)) throw noRedaction(redactions)
     this.#rules = redactions.flatMap(rulesOf)
   }
 
@@ -62,7 +64,18 @@ export class Redactor {
   }
 }
 
+function isRedaction(given: unknown): given is Redaction {
+  if (typeof given !== 'object' || given === null) return false
+  const { paths = [], ...names } = given as Record<string, unknown>
+  const texts: readonly unknown[] = [
+    ...Object.values(names),
+    ...(Array.isArray(paths) ? paths : [0]),
+  ]
+  return texts.every((text) => text === undefined || typeof text === 'string')
+}
+
 function rulesOf(redaction: Redaction): Rule[] {
+  if (!isRedaction(redaction)) throw noRedaction(redaction)
   const unknown = Object.keys(redaction).filter(
     (key) => key !== 'paths' && !(kinds as readonly string[]).includes(key),
   )
@@ -77,9 +90,13 @@ function rulesOf(redaction: Redaction): Rule[] {
     return [{ kind, name: new RegExp(`^${pattern}$`, 'su'), paths }]
   })
   if (rules.length > 0 && unknown.length === 0) return rules
-  throw new TidemarkError(
+  throw noRedaction(redaction)
+}
+
+function noRedaction(given: unknown): TidemarkError {
+  return new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
-    `createApi: "redact" cannot have ${JSON.stringify(redaction)}`,
+    `createApi: "redact" cannot have ${inspect(given)}`,
     {
       hint: "It names what is hidden, and where: { event: 'accounts.*', paths: ['customer.email'] }.",
     },

@@ -43,16 +43,22 @@ export function checkJobApiOptions(
 ): void {
   rejectUnknownOptions(where, options, known)
   const { basePath = '', allowedOrigins = [] } = options
-  if (!/^(?:\/[\w.~-]+)*$/u.test(basePath)) {
+  if (typeof basePath !== 'string' || !/^(?:\/[\w.~-]+)*$/u.test(basePath)) {
     throw invalid(
-      `${where}: "basePath" cannot be ${JSON.stringify(basePath)}`,
+      `${where}: "basePath" cannot be ${quoted(basePath)}`,
       "It begins with a slash and does not end with one: '/api/jobs'.",
     )
   }
-  for (const origin of allowedOrigins) {
-    if (URL.parse(origin)?.origin === origin) continue
+  if (!Array.isArray(allowedOrigins)) {
     throw invalid(
-      `${where}: "allowedOrigins" cannot have ${JSON.stringify(origin)}`,
+      `${where}: "allowedOrigins" must be a list`,
+      "For instance `['https://admin.example']`.",
+    )
+  }
+  for (const origin of allowedOrigins as readonly unknown[]) {
+    if (typeof origin === 'string' && URL.parse(origin)?.origin === origin) continue
+    throw invalid(
+      `${where}: "allowedOrigins" cannot have ${quoted(origin)}`,
       "An origin is a scheme, a host and perhaps a port: 'https://admin.example'.",
     )
   }
@@ -63,6 +69,10 @@ export function checkJobApiOptions(
       `${where}: "${option}" must be a whole number of at least 1, not ${String(value)}`,
     )
   }
+}
+
+function quoted(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }
 
 function invalid(message: string, hint?: string): TidemarkError {

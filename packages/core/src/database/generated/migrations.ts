@@ -718,7 +718,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'e41c7262334002c6ade5f6d944315cd0158c2372ef43090e425f49c6a88b3703',
+    checksum: 'a7a1b4fa156021aa826d8cfc2a26392ec43aeee3daf4623289154ad28463622a',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -1054,6 +1054,18 @@ CREATE TABLE :"schema".job_contexts (
 CREATE INDEX job_contexts_job ON :"schema".job_contexts (job);
 
 CREATE INDEX job_contexts_open ON :"schema".job_contexts (id) WHERE NOT final;
+
+-- Requests that are safe to repeat and have not become a job of their own: what they came to, as long as that job is there.
+CREATE TABLE :"schema".job_requests (
+  -- The id that their job would have.
+  id      uuid PRIMARY KEY,
+  -- A digest of what was asked.
+  request text NOT NULL,
+  -- Null only in the transaction that does what was asked.
+  job     uuid REFERENCES :"schema".jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX job_requests_job ON :"schema".job_requests (job);
 
 -- Waits, schedules and locks ----------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ export const schemaObjects: {
     "job_outputs",
     "job_pauses",
     "job_rates",
+    "job_requests",
     "job_signals",
     "job_states",
     "job_steps",
@@ -210,6 +211,14 @@ export const schemaObjects: {
     [
       "job_rates",
       "job_rates_pkey"
+    ],
+    [
+      "job_requests",
+      "job_requests_pkey"
+    ],
+    [
+      "job_requests",
+      "job_requests_job_fkey"
     ],
     [
       "job_signals",
@@ -406,6 +415,10 @@ export const schemaObjects: {
     [
       "job_rates",
       "job_rates_ready"
+    ],
+    [
+      "job_requests",
+      "job_requests_job"
     ],
     [
       "job_signals",

@@ -12,7 +12,10 @@ import { preparedName, textRows, type Statement } from '../statement.ts'
 import { cleanSession } from './session-traces.ts'
 
 /** The isolation levels that Postgres tells apart. */
-export type IsolationLevel = 'read committed' | 'repeatable read' | 'serializable'
+export const isolationLevels = ['read committed', 'repeatable read', 'serializable'] as const
+
+/** One of {@link isolationLevels}. */
+export type IsolationLevel = (typeof isolationLevels)[number]
 
 /** How a transaction begins. */
 export interface BeginOptions {

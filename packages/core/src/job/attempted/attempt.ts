@@ -8,6 +8,7 @@ import type { SchemaStatement } from '../../database/statement.ts'
 import { after } from '../../database/timer.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { guardListeners } from '../../errors/guarded-signal.ts'
 import {
   isConnectionError,
@@ -214,7 +215,7 @@ export class Attempt {
   requireOutside(id: string): void {
     const step = currentCause.getStore()?.step
     if (step === undefined) return
-    this.#refuseWithin(`${JSON.stringify(id)} waits`, `the step ${JSON.stringify(step)}`)
+    this.#refuseWithin(`${shown(id)} waits`, `the step ${shown(step)}`)
   }
 
   /**
@@ -224,7 +225,7 @@ export class Attempt {
    */
   requireOutermost(what: string): void {
     const step = currentCause.getStore()?.step
-    const within = step === undefined ? 'a transaction' : `the step ${JSON.stringify(step)}`
+    const within = step === undefined ? 'a transaction' : `the step ${shown(step)}`
     for (const transaction of Guard.around()) {
       if (this.#transactions.has(transaction))
         this.#refuseWithin(`${what} ends the attempt`, within)

@@ -1,5 +1,6 @@
 import { after, type Timer } from '../../database/timer.ts'
 import { isConnectionLost } from '../../errors/blame.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { Deliveries } from './deliveries.ts'
 import type { JobWait, Suspension } from './suspension.ts'
@@ -100,7 +101,7 @@ export class Branches {
     }
     throw new TidemarkError(
       'TIDEMARK_DUPLICATE_STEP',
-      `${job}: the id ${JSON.stringify(id)} of this ${kind} is taken by a ${before} of the same job`,
+      `${job}: the id ${shown(id)} of this ${kind} is taken by a ${before} of the same job`,
       { details: { job, step: id, kind, takenBy: before } },
     )
   }

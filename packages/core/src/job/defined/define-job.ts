@@ -1,10 +1,11 @@
 import type { z } from 'zod'
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
 import {
   rejectUnknownOptions,
   requireFunction,
   requireList,
   requireName,
+  requireOptions,
   requireWhole,
 } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -215,12 +216,14 @@ export function defineJob<
   name: string,
   options: JobOptions<Input, Output, State, Context, Chain, StateChain>,
 ): JobDefinition<WrittenBy<Input>, z.output<Output>> {
-  const where = `defineJob(${JSON.stringify(name)})`
+  const where = `defineJob(${shown(name)})`
   requireName('defineJob', name)
   rejectUnknownOptions(where, options, known)
   const { version = 1, concurrency = 1, aliases = [] } = options
   const upcast: UpcasterChain = options.upcast ?? {}
   const priority = priorityOf(where, options.priority ?? 0)
+  requireOptions(`${where}: upcast`, upcast)
+  requireOptions(`${where}: upcastState`, options.upcastState ?? {})
   requireWhole(where, 'version', version, 1)
   requireWhole(where, 'concurrency', concurrency, 1)
   requireList(where, 'aliases', aliases)

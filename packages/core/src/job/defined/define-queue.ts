@@ -1,4 +1,4 @@
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
 import { declaredLimit, type DeclaredLimit, type QueueLimit } from '../declared/limit.ts'
 
 /** The most bytes of a queue's name. */
@@ -33,7 +33,7 @@ export function defineQueue(name: string, limit: QueueLimit): QueueDefinition {
   const definition: QueueDefinition = Object.freeze({
     kind: 'queue',
     name,
-    limit: declaredLimit(`defineQueue(${JSON.stringify(name)})`, limit),
+    limit: declaredLimit(`defineQueue(${shown(name)})`, limit),
   })
   definitions.add(definition)
   return definition

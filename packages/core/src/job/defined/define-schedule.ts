@@ -1,3 +1,4 @@
+import { shown } from '../../errors/checked-text.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -80,7 +81,7 @@ export function defineSchedule<Input>(
   name: string,
   options: ScheduleOptions<Input>,
 ): ScheduleDefinition {
-  const where = `defineSchedule(${JSON.stringify(name)})`
+  const where = `defineSchedule(${shown(name)})`
   requireName('defineSchedule', name)
   rejectUnknownOptions(where, options, [...scheduleTimes, 'job', 'input', 'version'])
   const { job, input, version = 1 } = options

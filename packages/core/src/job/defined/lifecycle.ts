@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { shown } from '../../errors/checked-text.ts'
 import { closest, requireList } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { defineEvent, type EventDefinition } from '../../event/define-event.ts'
@@ -115,10 +116,10 @@ export function lifecycleOf(
   requireList(where, 'lifecycle', option)
   for (const name of option) {
     if (jobTransitions.includes(name)) continue
-    const meant = closest(name, jobTransitions)
+    const meant = typeof name === 'string' ? closest(name, jobTransitions) : undefined
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
-      `${where}: no transition is named "${name}"`,
+      `${where}: no transition is named ${shown(name)}`,
       {
         hint:
           meant === undefined

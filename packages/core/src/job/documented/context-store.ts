@@ -1,4 +1,4 @@
-import { requireName } from '../../errors/options.ts'
+import { requireName, requireOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** Which text a store has under a name. */
@@ -67,6 +67,11 @@ const methods = ['put', 'get', 'write', 'read', 'names', 'delete', 'abandon'] as
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkContextStore(store: ContextStore): void {
   const where = 'defineApp: contextStore'
+  requireOptions(
+    where,
+    store,
+    'For instance `contextStore: s3({ client, bucket })` of `@tidemark/stores/context`.',
+  )
   requireName(where, store.name)
   for (const method of methods) {
     if (typeof store[method] === 'function') continue

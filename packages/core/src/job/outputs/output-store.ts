@@ -85,7 +85,7 @@ export function checkOutputsOptions(options: OutputsOptions): void {
   const { store, limit = 0 } = options
   requireWhole(where, 'limit', limit, 0)
   if (store === undefined) return
-  requireName(`${where}: store`, store.name)
+  requireName(`${where}: store`, (store as Partial<OutputStore> | null)?.name)
   for (const method of ['put', 'get', 'delete'] as const) {
     if (typeof store[method] === 'function') continue
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: the store has no ${method}()`, {

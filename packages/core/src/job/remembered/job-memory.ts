@@ -10,6 +10,7 @@ import {
 } from '../../database/sql/job/job-memory.ts'
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
 import { Guard } from '../../database/transaction/guard.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { isErrorCode } from '../../errors/codes.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -201,7 +202,7 @@ export class JobMemory {
 
   async saveVariable(name: string, value: unknown): Promise<void> {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
-    this.#requireFree(`the variable ${JSON.stringify(name)}`)
+    this.#requireFree(`the variable ${shown(name)}`)
     const { json, meta } = encodeStored(`the variable ${name}`, value)
     await this.#attempt.persist(writeVariable, [name, json, meta ?? 'null'])
     this.#variables.set(name, copyOf(`the variable ${name}`, value))

@@ -1,4 +1,5 @@
 import { after } from '../../database/timer.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
@@ -33,7 +34,7 @@ export async function runStep<T>(
   const stored = memory.take(id, 'step')
   if (stored?.position != null) return (await memory.replay(stored, turn)) as T
   const { name } = attempt.definition
-  const declared = declaredStep(`the step ${JSON.stringify(id)} of ${name}`, options)
+  const declared = declaredStep(`the step ${shown(id)} of ${name}`, options)
   const startedAt = stored?.startedAt ?? new Date()
   const begun = triesOf(stored)
   let tries = begun?.tries ?? 0
@@ -90,7 +91,7 @@ function tryOnce<T>(
   const controller = new AbortController()
   const timer = after(timeout, () => {
     const { name } = attempt.definition
-    const message = `${name}: the step ${JSON.stringify(id)} took more than ${timeout} ms`
+    const message = `${name}: the step ${shown(id)} took more than ${timeout} ms`
     const error = new TidemarkError('TIDEMARK_STEP_TIMEOUT', message, {
       details: { job: name, step: id, timeout },
     })
@@ -112,7 +113,7 @@ function delayOf(
   error: unknown,
 ): number | undefined {
   if (tries >= attempts) return undefined
-  const what = `of the step ${JSON.stringify(id)} of ${job}`
+  const what = `of the step ${shown(id)} of ${job}`
   const again = ask(`retry.retryable ${what}`, () => retryable(error), isBoolean, 'a boolean')
   if (again.ok && !again.value) return undefined
   const delay = ask(`retry.backoff ${what}`, () => backoff(tries + 1), isNumber, 'a number')

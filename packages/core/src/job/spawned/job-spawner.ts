@@ -1,5 +1,10 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
-import { findDuplicates, insertJobs, replaceJob } from '../../database/sql/job/job-spawn.ts'
+import {
+  findDuplicates,
+  insertJobs,
+  insertRequested,
+  replaceJob,
+} from '../../database/sql/job/job-spawn.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type {
   SpawnedJob,
@@ -10,6 +15,7 @@ import type {
 } from '../../listener/declared/spawning.ts'
 import type { JobRegistry } from '../defined/job-registry.ts'
 import { outgoingJob, type OutgoingJob } from './outgoing-job.ts'
+import { otherRequest, requestedOnce } from './requested.ts'
 
 // Bounds the size of one statement.
 const mostAtOnce = 1000
@@ -19,6 +25,12 @@ interface FoundJob {
   readonly id: string
   readonly name: string
   readonly request: string | null
+}
+
+/** How jobs are inserted: to follow others, or unless their request has come to another job. */
+interface InsertOptions {
+  readonly successor?: boolean
+  readonly requested?: boolean
 }
 
 type Column = (job: OutgoingJob, successor: boolean) => unknown
@@ -117,13 +129,14 @@ export class JobSpawner implements Spawner {
   async insert(
     executor: Executor | PreparingExecutor,
     jobs: readonly OutgoingJob[],
-    successor = false,
+    { successor = false, requested = false }: InsertOptions = {},
   ): Promise<ReadonlySet<string>> {
     const inserted = new Set<string>()
     for (let start = 0; start < jobs.length; start += mostAtOnce) {
       const page = jobs.slice(start, start + mostAtOnce)
       const values = columns.map((column) => page.map((job) => column(job, successor)))
-      const { rows } = await run(executor, insertJobs(this.schema), values)
+      const insertion = requested ? insertRequested : insertJobs
+      const { rows } = await run(executor, insertion(this.schema), values)
       for (const row of rows) inserted.add(row['id'] as string)
     }
     return inserted
@@ -134,17 +147,26 @@ export class JobSpawner implements Spawner {
    * TIDEMARK_REQUEST_CHANGED when another request has spawned it.
    */
   async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
+    if (job.request === null) return this.#insertOne(executor, job)
+    if (job.names.length === 1) {
+      const inserted = await this.insert(executor, [job], { requested: true })
+      if (inserted.size === 1) return spawned(job)
+    }
+    return requestedOnce(executor, this.schema, job, (within) => this.#insertOne(within, job))
+  }
+
+  async #insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
     for (let tries = 0; tries < 3; tries++) {
       // An unfinished job under a former name has the key as well, and no index knows.
       const before = job.names.length > 1 ? await this.#find(executor, job) : []
       if (before.length === 0 && (await this.insert(executor, [job])).size === 1) {
-        return { id: job.id, duplicate: false, outcome: 'spawned' }
+        return spawned(job)
       }
       const found = before.length > 0 ? before : await this.#find(executor, job)
       const same = found.find(({ id }) => id === job.id)
       if (same !== undefined && !job.names.includes(same.name)) throw otherType(job, same.name)
       if (same !== undefined && job.request !== null && same.request !== job.request) {
-        throw otherRequest(job)
+        throw otherRequest(job, job.id)
       }
       const [other] = found
       // It has ended since: try again.
@@ -170,7 +192,7 @@ export class JobSpawner implements Spawner {
   ): Promise<SpawnedJob | undefined> {
     const replaced = await this.#become(executor, job, false)
     if (replaced !== undefined) return { id: replaced, duplicate: true, outcome: 'replaced' }
-    if ((await this.insert(executor, [job], true)).size === 1) {
+    if ((await this.insert(executor, [job], { successor: true })).size === 1) {
       return { id: job.id, duplicate: false, outcome: 'follows' }
     }
     const followed = await this.#become(executor, job, true)
@@ -207,6 +229,10 @@ function compare(a: string | null, b: string | null): number {
   return (a ?? '') < (b ?? '') ? -1 : 1
 }
 
+function spawned({ id }: OutgoingJob): SpawnedJob {
+  return { id, duplicate: false, outcome: 'spawned' }
+}
+
 function duplicate({ name, uniqueKey }: OutgoingJob, id: string | null): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_DUPLICATE_JOB',
@@ -220,13 +246,5 @@ function otherType({ id, name }: OutgoingJob, other: string): TidemarkError {
     'TIDEMARK_DUPLICATE_JOB',
     `${name} was not spawned: ${id} is the id of a job of another type, ${other}`,
     { hint: 'Ids are those of one job: make another one.', details: { name, id, other } },
-  )
-}
-
-function otherRequest({ id, name }: OutgoingJob): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_REQUEST_CHANGED',
-    `${name} was not spawned: another request has spawned ${id}`,
-    { details: { name, id } },
   )
 }

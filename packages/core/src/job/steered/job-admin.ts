@@ -3,7 +3,7 @@ import {
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
 import type { Database } from '../../database/pool.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { valueFromJson } from '../../event/schema/schema-codec.ts'
 import type { Duration } from '../../listener/declared/backoff.ts'
@@ -103,8 +103,9 @@ export class JobAdmin {
   async spawn(
     job: string | JobDefinition,
     input: unknown,
-    { tx, ...options }: SpawnNowOptions = {},
+    given: SpawnNowOptions = {},
   ): Promise<JobHandle> {
+    const { tx, ...options } = requireOptions('jobs.spawn', given)
     const definition = this.#spawner.registry.require(job)
     const spawned = await inSpawnSpan(this.#schema, definition.name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
@@ -139,7 +140,10 @@ export class JobAdmin {
     work: (context: RunJobContext) => Promise<T> | T,
     options?: RunJobOptions,
   ): Promise<JobResult<T>> {
-    return runJob(name, work, { logger: this.#logger, ...options })
+    return runJob(name, work, {
+      logger: this.#logger,
+      ...(options === undefined ? {} : requireOptions('jobs.run', options)),
+    })
   }
 
   /**

@@ -2,7 +2,8 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { readJobResult, watchJob } from '../../database/sql/job/job-admin.ts'
 import { shown } from '../../errors/checked-text.ts'
-import { isUuid } from '../../errors/checked-values.ts'
+import { isUuid, requireSignal } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { SpawnedJob, SpawnOutcome } from '../../listener/declared/spawning.ts'
@@ -73,6 +74,8 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
   /** What the job says of itself, each time that it changes, until it has finished. */
   async *progress(options: { readonly signal?: AbortSignal } = {}): AsyncGenerator<JobReport> {
     let last: string | undefined
+    rejectUnknownOptions('progress', options, ['signal'])
+    if (options.signal !== undefined) requireSignal('progress', 'signal', options.signal)
     for (let poll = firstPoll; options.signal?.aborted !== true;) {
       const report = await this.report()
       const now = JSON.stringify(report)
@@ -92,6 +95,8 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
    * TIDEMARK_OUTPUT_UNREADABLE when its output is in a store that this application does not have.
    */
   async result(options: JobResultOptions = {}): Promise<Output> {
+    rejectUnknownOptions('result', options, ['timeout', 'signal'])
+    if (options.signal !== undefined) requireSignal('result', 'signal', options.signal)
     const timeout = milliseconds(options.timeout ?? '30s')
     const deadline = performance.now() + timeout
     for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {

@@ -4,7 +4,7 @@ import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.
 import { shown } from '../../errors/checked-text.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireBoolean, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { Outputs } from '../outputs/outputs.ts'
@@ -80,6 +80,7 @@ export class JobReading {
 
   async get(id: string, options: { readonly output?: boolean } = {}): Promise<JobView> {
     rejectUnknownOptions('jobs.get', options, ['output'])
+    if (options.output !== undefined) requireBoolean('jobs.get', 'output', options.output)
     const { rows } = await this.#database.query(
       `SELECT ${jobColumns} FROM "${this.#schema}".jobs j LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
        WHERE j.id = $1`,

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
+import { requireText } from '../../errors/checked-text.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
+import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { inRunSpan } from '../../telemetry/job-span.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
-import { lineOf, safeLogger } from '../../telemetry/safe-logger.ts'
+import { lineOf, requireLogger, safeLogger } from '../../telemetry/safe-logger.ts'
 
 /** How a function is run. */
 export interface RunJobOptions {
@@ -55,8 +57,10 @@ export interface FailedRun extends Ran {
 export type JobResult<T> = SucceededRun<T> | FailedRun
 
 /**
- * Runs any function with the logs, the timing, the span and the causation of a job. Never throws: the result says how it
- * went. It is not stored and not repeated; that is what a job of `defineJob` is for.
+ * Runs any function with the logs, the timing, the span and the causation of a job. What the function throws is in the
+ * result. It is not stored and not repeated; that is what a job of `defineJob` is for.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, before the function is called.
  *
  * @example
  * ```ts
@@ -76,7 +80,12 @@ export async function runJob<T>(
   work: (context: RunJobContext) => Promise<T> | T,
   options?: RunJobOptions,
 ): Promise<JobResult<T>> {
+  if (options !== undefined) {
+    rejectUnknownOptions('runJob', options, ['triggeredBy', 'fields', 'logger'])
+    if (options.logger !== undefined) requireLogger('runJob', options.logger)
+  }
   const { triggeredBy = 'system', fields, logger = stderrLogger } = options ?? {}
+  requireText('runJob', 'triggeredBy', triggeredBy)
   const id = randomUUID()
   const log = withFields(safeLogger(logger), fields, { job: id, name, triggeredBy })
   const startedAt = new Date()

@@ -13,7 +13,13 @@ import {
 } from '../../database/sql/job/job-schedule.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { closest, rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
+import {
+  closest,
+  rejectUnknownOptions,
+  requireName,
+  requireOptions,
+  requireWhole,
+} from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue } from '../../event/encoded/codec.ts'
 import { valueFromJson } from '../../event/schema/schema-codec.ts'
@@ -184,7 +190,8 @@ export class ScheduleAdmin {
    * @throws TidemarkError as {@link put} does.
    */
   async putJson(name: string, schedule: RuntimeSchedule): Promise<void> {
-    const { schemas } = this.#spawner.registry.require(schedule.job)
+    const given = requireOptions(`schedules.putJson(${shown(name)})`, schedule)
+    const { schemas } = this.#spawner.registry.require(given.job)
     await this.put(name, { ...schedule, input: valueFromJson(schemas.input, schedule.input) })
   }
 

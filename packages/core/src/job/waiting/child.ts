@@ -1,6 +1,7 @@
 import { run, type Executor } from '../../database/executor.ts'
 import { awaitJob, waitsFor } from '../../database/sql/job/awaited-job.ts'
 import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -172,7 +173,7 @@ export class Child<Output> {
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION, before anything is spawned. */
 function checkOptions(id: string, options: ChildOptions): void {
-  const where = `the child ${JSON.stringify(id)}`
+  const where = `the child ${shown(id)}`
   rejectUnknownOptions(where, options, ['onCancel', 'onFailure', 'retry'])
   const { onCancel = 'cancel', onFailure = 'throw' } = options
   requireOneOf(where, 'onCancel', onCancel, ['cancel', 'abandon', 'wait'])

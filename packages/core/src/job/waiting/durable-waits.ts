@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import { run } from '../../database/executor.ts'
 import { takeSignal } from '../../database/sql/job/job-memory.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { field } from '../../errors/foreign-value.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
@@ -296,7 +297,7 @@ export class DurableWaits implements JobWaits {
       if (options.after !== undefined) {
         const { types, after } = search.quest
         const thrown = this.#gone(
-          `the wait ${JSON.stringify(id)} asks for events of ${types[0]} after ${after}, and those below ${pruned} were pruned`,
+          `the wait ${shown(id)} asks for events of ${types[0]} after ${after}, and those below ${pruned} were pruned`,
           { wait: id, after: BigInt(after), below: pruned },
         )
         const startedAt = stored?.startedAt ?? new Date()
@@ -326,10 +327,10 @@ export class DurableWaits implements JobWaits {
     const [stored] = await readEventsAt(database, outbox.schema, at)
     // That it is gone must not be taken for a time-out.
     if (stored === undefined) {
-      throw this.#gone(
-        `the event ${sequence} that ended the wait ${JSON.stringify(id)} was pruned`,
-        { wait: id, sequence: at[0] },
-      )
+      throw this.#gone(`the event ${sequence} that ended the wait ${shown(id)} was pruned`, {
+        wait: id,
+        sequence: at[0],
+      })
     }
     return stored.decode(registry) as EventOf<Definition>
   }

@@ -1,3 +1,4 @@
+import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
@@ -52,7 +53,7 @@ export function failureHandling(where: string, options: FailureOptions): Failure
   if (typeof onFailure !== 'function' && !policies.includes(onFailure)) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
-      `${where}: "onFailure" cannot be ${JSON.stringify(onFailure)}`,
+      `${where}: "onFailure" cannot be ${shown(onFailure)}`,
       { hint: `It is one of ${policies.join(', ')}, or a function of the error that answers one.` },
     )
   }

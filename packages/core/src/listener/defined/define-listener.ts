@@ -1,3 +1,4 @@
+import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { isEventDefinition, storedTypesOf, type EventDefinition } from '../../event/define-event.ts'
@@ -150,7 +151,7 @@ export class Listener implements Consumer {
  * ```
  */
 export function defineListener(name: string, options: ListenerOptions = {}): Listener {
-  const where = `defineListener(${JSON.stringify(name)})`
+  const where = `defineListener(${shown(name)})`
   requireName('defineListener', name)
   rejectUnknownOptions(where, options, ['startFrom', ...runOptions])
   checkRunOptions(where, options)

@@ -1,9 +1,9 @@
 import type { Database } from '../../database/pool.ts'
 import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
-import { requireOneOf } from '../../errors/checked-values.ts'
+import { requireOneOf, requireSequence } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireList, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 
@@ -87,8 +87,8 @@ const groupOf = (
 const groupId = /^[\da-f]{32}$/u
 
 function valuesOf(selection: Partial<DeadLetterSelection>): unknown[] {
-  const { listener, sequence, key, states, group } = selection
   checkDeadLetters('deadLetters', selection)
+  const { listener, sequence, key, states, group } = selection
   return [listener ?? null, sequence ?? null, key ?? null, states ?? null, group ?? null]
 }
 
@@ -99,10 +99,12 @@ function checkDeadLetters(where: string, selection: Partial<DeadLetterSelection>
     const value = selection[option]
     if (value !== undefined) requireText(where, option, value)
   }
-  const { group, limit, states = [] } = selection
+  const { group, limit, sequence, states = [] } = selection
+  requireList(where, 'states', states)
+  if (sequence !== undefined) requireSequence(where, 'sequence', sequence)
   for (const state of states) requireOneOf(where, 'states', state, deadLetterStates)
   if (limit !== undefined) requireWhole(where, 'limit', limit, 1)
-  if (group === undefined || groupId.test(group)) return
+  if (group === undefined || (typeof group === 'string' && groupId.test(group))) return
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     `${where}: "group" cannot be ${shown(group)}`,
@@ -225,9 +227,9 @@ export class DeadLetterAdmin {
   }
 
   async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
+    checkDeadLetters('deadLetters', selection)
     const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
     const { group = null } = selection
-    checkDeadLetters('deadLetters', selection)
     const table = `"${this.#schema}".dead_letters`
     const live = this.#live
     const [changed] = await inTransaction(this.#database, brief, async (transaction) => {

@@ -1,6 +1,7 @@
 import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { progressOf } from '../../database/sql/listener/cursors.ts'
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
+import { requireSignal } from '../../errors/checked-values.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -80,11 +81,12 @@ export function checkWaitOptions(
   others: readonly string[] = [],
 ): WaitOptions {
   rejectUnknownOptions(where, options, [...others, 'timeout', 'onTimeout', 'signal'])
-  const { onTimeout } = options
+  const { onTimeout, signal } = options
+  if (signal !== undefined) requireSignal(where, 'signal', signal)
   if (onTimeout === undefined || onTimeout === 'throw' || onTimeout === 'return') return options
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
-    `${where}: "onTimeout" must be "throw" or "return", not ${JSON.stringify(onTimeout)}`,
+    `${where}: "onTimeout" must be "throw" or "return", not ${shown(onTimeout)}`,
     { details: { onTimeout } },
   )
 }

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import {
@@ -104,13 +104,13 @@ export class Entity<State> {
  * ```
  */
 export function defineEntity<State>(name: string, options: EntityOptions<State>): Entity<State> {
-  const where = `defineEntity(${JSON.stringify(name)})`
+  const where = `defineEntity(${shown(name)})`
   requireName('defineEntity', name)
   if (name.includes('-')) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
       `${where}: the name of an entity has no "-", which ends it in the names of its streams`,
-      { hint: `Call it ${JSON.stringify(name.replaceAll('-', '_'))}.` },
+      { hint: `Call it ${shown(name.replaceAll('-', '_'))}.` },
     )
   }
   rejectUnknownOptions(where, options, ['initial', 'version', 'snapshotEvery', 'state'])

@@ -2,8 +2,9 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { requireSchemaName } from '../../database/schema.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
+import { requireSequence } from '../../errors/checked-values.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireTexts, requireWhole } from '../../errors/options.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import { toEventSequence, type EventSequence } from '../../event/sequence.ts'
@@ -121,7 +122,10 @@ export class OutboxAdmin {
    */
   async inspect(options: InspectOptions = {}): Promise<InspectedPage> {
     rejectUnknownOptions('outbox.inspect', options, ['after', 'limit', 'types', 'stream'])
-    requireWhole('outbox.inspect', 'limit', options.limit ?? 0, 0)
+    const { after, limit, types } = options
+    if (limit !== undefined) requireWhole('outbox.inspect', 'limit', limit, 0)
+    if (after !== undefined) requireSequence('outbox.inspect', 'after', after)
+    if (types !== undefined) requireTexts('outbox.inspect', 'types', types)
     return inspectPage(this.#database, this.#schema, options)
   }
 
@@ -162,6 +166,7 @@ export class OutboxAdmin {
     options: TraceOptions = {},
   ): Promise<EventTrace | undefined> {
     rejectUnknownOptions('outbox.trace', options, ['around', 'limit'])
+    requireSequence('outbox.trace', 'sequence', sequence)
     requireWhole('outbox.trace', 'around', options.around ?? 0, 0)
     requireWhole('outbox.trace', 'limit', options.limit ?? 1, 1, 100_000)
     return readEventTrace(this.#database, this.#schema, sequence, options)
@@ -169,6 +174,7 @@ export class OutboxAdmin {
 
   /** An event as a handler would see it: upcast, and checked by its schema. Undefined when there is no such event. */
   async decode(sequence: EventSequence): Promise<DecodedEvent | undefined> {
+    requireSequence('outbox.decode', 'sequence', sequence)
     const row = await inspectRow(this.#database, this.#schema, { sequence })
     if (row === undefined) return undefined
     const defined = this.#registry.get(row.type) !== undefined
@@ -194,12 +200,17 @@ export class OutboxAdmin {
     stream: string,
     range: { readonly after?: bigint; readonly limit?: number } = {},
   ): Promise<InspectedStream | undefined> {
+    rejectUnknownOptions('outbox.inspectStream', range, ['after', 'limit'])
     const { after = 0n, limit = 100 } = range
+    requireSequence('outbox.inspectStream', 'after', after)
+    requireWhole('outbox.inspectStream', 'limit', limit, 0)
     return inspectStream(this.#database, this.#schema, stream, { after, limit })
   }
 
   /** How many events there are after one sequence, up to and including another. It reads all of them. */
   async count(after: EventSequence, upTo: EventSequence): Promise<bigint> {
+    requireSequence('outbox.count', 'after', after)
+    requireSequence('outbox.count', 'upTo', upTo)
     return countEvents(this.#database, this.#schema, after, upTo)
   }
 

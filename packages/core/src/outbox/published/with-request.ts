@@ -1,4 +1,10 @@
 import { problemOfText } from '../../errors/checked-text.ts'
+import {
+  rejectUnknownOptions,
+  requireTexts,
+  requireOptions,
+  requireFunction,
+} from '../../errors/options.ts'
 import { currentCause } from './cause.ts'
 
 /** The headers of a request: of a `Request`, or of Node's `IncomingMessage`. */
@@ -40,8 +46,13 @@ const longestCorrelation = 200
 export function withRequest<T>(
   headers: RequestHeaders,
   work: () => T,
-  { correlation = ['x-correlation-id', 'x-request-id'] }: RequestContextOptions = {},
+  options: RequestContextOptions = {},
 ): T {
+  rejectUnknownOptions('withRequest', options, ['correlation'])
+  const { correlation = ['x-correlation-id', 'x-request-id'] } = options
+  requireTexts('withRequest', 'correlation', correlation)
+  requireOptions('withRequest', headers, 'Its first argument are the headers of a request.')
+  requireFunction('withRequest', 'work', work)
   const correlationId =
     correlation
       .map((name) => headerOf(headers, name))
@@ -61,5 +72,6 @@ function headerOf(headers: RequestHeaders, name: string): string | undefined {
     return (headers as { get(name: string): string | null }).get(name) ?? undefined
   }
   const value = (headers as Readonly<Record<string, string | readonly string[] | undefined>>)[name]
-  return typeof value === 'string' ? value : value?.[0]
+  const first: unknown = Array.isArray(value) ? value[0] : value
+  return typeof first === 'string' ? first : undefined
 }

@@ -2,8 +2,8 @@ import type { Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { eventColumns, eventSize } from '../../database/sql/outbox/read-page.ts'
 import { requireText } from '../../errors/checked-text.ts'
-import { requireTime, requireUuid } from '../../errors/checked-values.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { requireSequence, requireTime, requireUuid } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions, requireTexts, requireWhole } from '../../errors/options.ts'
 import type { EventRow } from '../../event/event-row.ts'
 import { sequenceZero, toEventSequence, type EventSequence } from '../../event/sequence.ts'
 import { readHorizon } from '../ordered/horizon.ts'
@@ -89,15 +89,21 @@ export function checkSearch(search: EventSearch): void {
     const value = search[option]
     if (value !== undefined) requireText(where, option, value)
   }
-  for (const type of search.types ?? []) requireText(where, 'types', type)
+  if (search.types !== undefined) requireTexts(where, 'types', search.types)
+  for (const option of ['after', 'before'] as const) {
+    const sequence = search[option]
+    if (sequence !== undefined) requireSequence(where, option, sequence)
+  }
   if (search.id !== undefined) requireUuid(where, 'id', search.id)
   for (const option of ['since', 'until'] as const) {
     const time = search[option]
     if (time !== undefined) requireTime(where, option, time)
   }
-  for (const part of search.payload?.path ?? []) requireText(where, 'payload.path', part)
-  if (search.payload?.equals !== undefined) {
-    requireText(where, 'payload.equals', search.payload.equals, { least: 0 })
+  if (search.payload !== undefined) {
+    rejectUnknownOptions(`${where}: payload`, search.payload, ['path', 'equals'])
+    const { path, equals } = search.payload
+    requireTexts(where, 'payload.path', path)
+    if (equals !== undefined) requireText(where, 'payload.equals', equals, { least: 0 })
   }
   if (search.limit !== undefined) requireWhole(where, 'limit', search.limit, 0, 10_000)
   if (search.examine !== undefined) requireWhole(where, 'examine', search.examine, 1)
@@ -166,7 +172,7 @@ async function rangeOf(
   )
   const { since: first, until: last } = rows[0] as { since: string | null; until: string | null }
   const lowest = first === null ? after : highest(after, BigInt(first))
-  const ends = [horizon, ...(before === undefined ? [] : [before - 1n])]
+  const ends = [horizon, ...(before === undefined ? [] : [BigInt(before) - 1n])]
   if (last !== null) ends.push(BigInt(last))
   const upTo = ends.reduce((least, one) => (one < least ? one : least))
   return { after: toEventSequence(lowest), upTo: toEventSequence(upTo < 0n ? 0n : upTo) }

@@ -1,3 +1,4 @@
+import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import {
@@ -51,7 +52,7 @@ export function defineProjection<State>(
   name: string,
   options: KeyedProjectionOptions<State> | StateProjectionOptions<State> | TableProjectionOptions,
 ): KeyedProjection<State> | StateProjection<State> | TableProjection {
-  const where = `defineProjection(${JSON.stringify(name)})`
+  const where = `defineProjection(${shown(name)})`
   requireName('defineProjection', name)
   rejectUnknownOptions(where, options, [
     'version',

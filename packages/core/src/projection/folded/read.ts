@@ -2,7 +2,7 @@ import { run, type PreparingExecutor } from '../../database/executor.ts'
 import { readState } from '../../database/sql/projection/inline.ts'
 import { listKeyedStates, readKeyedState } from '../../database/sql/projection/keyed-states.ts'
 import { requireText } from '../../errors/checked-text.ts'
-import { requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import type { KeyedProjection } from './keyed-projection.ts'
 import { decodeState } from './state-codec.ts'
 import type { StateProjection } from './state-projection.ts'
@@ -67,8 +67,10 @@ export async function listKeys<State>(
   executor: PreparingExecutor,
   schema: string,
   projection: KeyedProjection<State>,
-  { after, limit = 100 }: KeyPage,
+  page: KeyPage,
 ): Promise<KeyedState<State>[]> {
+  rejectUnknownOptions('list', page, ['after', 'limit'])
+  const { after, limit = 100 } = page
   if (after !== undefined) requireText('list', 'after', after, { least: 0 })
   requireWhole('list', 'limit', limit, 1)
   const { rows } = await run(executor, listKeyedStates(schema), [

@@ -1,4 +1,4 @@
-import { requireWhole } from '../../errors/options.ts'
+import { requireOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/encoded/codec.ts'
 
@@ -40,6 +40,7 @@ export function checkStateVersion(
   { stateVersion = 1, upcastState = {} }: StateVersionOptions,
 ): void {
   requireWhole(where, 'stateVersion', stateVersion, 1, 2_147_483_647)
+  requireOptions(`${where}: upcastState`, upcastState)
   const missing = Array.from({ length: stateVersion - 1 }, (_, index) => index + 1).find(
     (version) => typeof upcastState[version] !== 'function',
   )

@@ -1,5 +1,6 @@
 import type { Insertable } from 'kysely'
 import type { Executor, QueryResult } from '../../database/executor.ts'
+import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RegisteredDatabase } from '../../listener/declared/register.ts'
@@ -124,7 +125,7 @@ RETURNING to_jsonb(${table}.${quote(key)}) #>> '{}' AS key`
       if (answer === undefined || isSpelled(key, answer)) continue
       throw new TidemarkError(
         'TIDEMARK_TABLE_MISMATCH',
-        `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" spells the key ${JSON.stringify(key)} as ${JSON.stringify(answer)}`,
+        `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" spells the key ${shown(key)} as ${shown(answer)}`,
         {
           hint: 'Give keys as the column spells them, or make the column text: two spellings would be two states of one row.',
           details: { projection: this.#projection, table: this.name, key, spelled: answer },
@@ -148,7 +149,7 @@ export function checkTableOptions(where: string, table: KeyedTableOptions<never>
   const { name, key, columns } = table as Partial<KeyedTableOptions<never>>
   if (typeof name !== 'string' || name === '' || name.includes('.')) {
     throw invalid(
-      `${where}: "table.name" must be the name of a table without its schema, not ${JSON.stringify(name)}`,
+      `${where}: "table.name" must be the name of a table without its schema, not ${shown(name)}`,
       'Put the schema on the search_path: only then can a rebuild write a copy by the same name.',
     )
   }

@@ -1,5 +1,6 @@
 import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { checkContextStore, type ContextStore } from '../../job/documented/context-store.ts'
@@ -8,6 +9,7 @@ import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/outp
 import type { RegisteredDb } from '../../listener/declared/register.ts'
 import type { PublishQueueOptions } from '../../outbox/published/coalescer.ts'
 import type { Logger } from '../../telemetry/logger.ts'
+import { requireLogger } from '../../telemetry/safe-logger.ts'
 import type { Module } from './modules.ts'
 
 /** What an application is made of and where its database is. */
@@ -65,6 +67,11 @@ export function checkAppOptions(options: AppOptions): void {
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp needs `modules`, a list', {
       hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',
     })
+  }
+  if (options.logger !== undefined) requireLogger('defineApp', options.logger)
+  for (const option of ['connectionString', 'listenConnectionString'] as const) {
+    const text = options[option]
+    if (text !== undefined) requireText('defineApp', option, text, { least: 0, most: 65_536 })
   }
   if (options.pool !== undefined) checkPool(options.pool)
   if (options.maxConnections !== undefined) {

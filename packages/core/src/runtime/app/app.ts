@@ -1,7 +1,16 @@
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { isolationLevels } from '../../database/transaction/transaction.ts'
+import { requireOneOf, requireSequence, requireSignal } from '../../errors/checked-values.ts'
+import {
+  rejectUnknownOptions,
+  requireBoolean,
+  requireFunction,
+  requireOptions,
+  requireTexts,
+  requireWhole,
+} from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
@@ -211,9 +220,13 @@ export class App implements AsyncDisposable {
     work: (tx: Transaction) => Promise<T>,
     options: TransactionOptions = {},
   ): Promise<Committed<T>> {
-    const { isolation, waitFor = [], ...wait } = options
+    const { isolation, waitFor = [], ...wait } = requireOptions('transaction', options)
+    if (isolation !== undefined) {
+      requireOneOf('transaction', 'isolation', isolation, isolationLevels)
+    }
     checkWaitOptions('transaction', wait, ['isolation', 'waitFor'])
     this.#requireOpen()
+    requireFunction('transaction', 'work', work)
     const [result, published] = await this.#publishing.transaction(work, isolation)
     const caughtUp = await this.#waiting.afterCommit(waitFor, published.sequence, wait)
     return { result, ...published, caughtUp }
@@ -295,6 +308,10 @@ export class App implements AsyncDisposable {
    */
   events(options: ReadOptions = {}): AsyncGenerator<RecordedEvent> {
     rejectUnknownOptions('events', options, ['after', 'types', 'follow', 'signal'])
+    if (options.types !== undefined) requireTexts('events', 'types', options.types)
+    if (options.follow !== undefined) requireBoolean('events', 'follow', options.follow)
+    if (options.after !== undefined) requireSequence('events', 'after', options.after)
+    if (options.signal !== undefined) requireSignal('events', 'signal', options.signal)
     const { registry } = this.#definitions
     const types = options.types?.flatMap((type) => registry.storedTypesOf(type))
     return outboxEvents(this.#database, this.schema, registry, {
@@ -419,8 +436,10 @@ export class App implements AsyncDisposable {
    */
   async repair(options: { readonly dryRun?: boolean } = {}): Promise<readonly Repair[]> {
     rejectUnknownOptions('repair', options, ['dryRun'])
+    const { dryRun = false } = options
+    requireBoolean('repair', 'dryRun', dryRun)
     this.#requireOpen()
-    return repair(this.#database, this.schema, { dryRun: options.dryRun ?? false })
+    return repair(this.#database, this.schema, { dryRun })
   }
 
   /**

@@ -2,8 +2,9 @@
 import * as fs from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { requireText } from '../../errors/checked-text.ts'
 import { messageOf } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireTexts } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { namedDefinitions, type Module } from './modules.ts'
 
@@ -36,8 +37,11 @@ export async function discover(
 ): Promise<Module[]> {
   rejectUnknownOptions('discover', options, ['from'])
   const { from = process.cwd() } = options
+  requireText('discover', 'from', from, { most: 4_096 })
+  const all: unknown = typeof patterns === 'string' ? [patterns] : patterns
+  requireTexts('discover', 'patterns', all)
   const files = new Set<string>()
-  for (const pattern of typeof patterns === 'string' ? [patterns] : patterns) {
+  for (const pattern of all) {
     let matches = 0
     for await (const file of fs.glob(pattern, { cwd: from })) {
       files.add(file)

@@ -38,7 +38,9 @@ export function collectDefinitions(modules: readonly Module[]): Definitions {
   const jobs = new JobRegistry()
   const schedules = new Map<string, ScheduleDefinition>()
   for (const [index, module] of modules.entries()) {
-    const values: unknown[] = isDefinition(module) ? [module] : Object.values(module)
+    const values: unknown[] = isDefinition(module)
+      ? [module]
+      : Object.values((module as object | null) ?? {})
     const definitions = values.filter(isDefinition)
     if (definitions.length === 0) {
       throw new TidemarkError(

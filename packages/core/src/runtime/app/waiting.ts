@@ -1,4 +1,5 @@
 import type { Database } from '../../database/pool.ts'
+import { requireText } from '../../errors/checked-text.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { CursorSignals } from '../../listener/leased/cursor-signals.ts'
@@ -71,5 +72,10 @@ function namesOf(listeners: ListenerReference | readonly ListenerReference[]): s
   const list = Array.isArray(listeners)
     ? (listeners as readonly ListenerReference[])
     : [listeners as ListenerReference]
-  return list.map((listener) => (typeof listener === 'string' ? listener : listener.name))
+  return list.map((listener) => {
+    const name: unknown =
+      typeof listener === 'string' ? listener : (listener as { name?: unknown } | null)?.name
+    requireText('waitFor', 'listener', name)
+    return name
+  })
 }

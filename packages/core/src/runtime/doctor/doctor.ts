@@ -1,4 +1,9 @@
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import {
+  rejectUnknownOptions,
+  requireBoolean,
+  requireTexts,
+  requireWhole,
+} from '../../errors/options.ts'
 import { cursors } from './checks/consumers/cursors.ts'
 import { deadLetters } from './checks/consumers/dead-letters.ts'
 import { listeners } from './checks/consumers/listeners.ts'
@@ -79,6 +84,8 @@ export class Doctor {
     rejectUnknownOptions('doctor.examine', options, ['publisherAge', 'checks', 'quick'])
     const { publisherAge = 10_000, checks, quick = false } = options
     requireWhole('doctor.examine', 'publisherAge', publisherAge, 0)
+    if (checks !== undefined) requireTexts('doctor.examine', 'checks', checks)
+    requireBoolean('doctor.examine', 'quick', quick)
     const patient = { app: this.#app, publisherAge, quick }
     const wanted = ({ name }: Check): boolean => checks === undefined || checks.includes(name)
     const found: Finding[] = []

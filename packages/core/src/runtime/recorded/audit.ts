@@ -1,9 +1,9 @@
 import { run, type Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { beginAction, endAction, forgetActions } from '../../database/sql/operations/audit.ts'
-import { requireText } from '../../errors/checked-text.ts'
-import { requireOneOf } from '../../errors/checked-values.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { requireString, requireText } from '../../errors/checked-text.ts'
+import { requireOneOf, requireSequence, requireTime } from '../../errors/checked-values.ts'
+import { rejectUnknownOptions, requireOptions, requireWhole } from '../../errors/options.ts'
 import { isTidemarkError } from '../../errors/tidemark-error.ts'
 import {
   auditDetails,
@@ -100,13 +100,22 @@ export class Audit {
    */
   async begin(action: AuditedAction): Promise<bigint> {
     rejectUnknownOptions('audit.begin', action, ['via', 'by', 'action', 'subject', 'asked'])
-    const { via, by, action: name, subject, asked } = action
+    const { via, by, action: name, subject = null, asked = {} } = action
+    for (const [option, text] of Object.entries({ via, by, action: name })) {
+      requireString('audit.begin', option, text)
+    }
+    if (subject !== null) {
+      requireOptions('audit.begin: subject', subject)
+      requireString('audit.begin: subject', 'kind', subject.kind)
+      requireString('audit.begin: subject', 'name', subject.name)
+    }
+    requireOptions('audit.begin: asked', asked)
     const { rows } = await run(this.#database, beginAction(this.#schema), [
       auditText(via),
       auditText(by),
       auditText(name),
-      subject == null ? null : auditText(subject.kind),
-      subject == null ? null : auditText(subject.name),
+      subject === null ? null : auditText(subject.kind),
+      subject === null ? null : auditText(subject.name),
       auditDetails(asked),
     ])
     return BigInt(rows[0]?.['id'] as string)
@@ -142,6 +151,9 @@ export class Audit {
     if (outcome !== undefined) {
       requireOneOf('audit.list', 'outcome', outcome, ['done', 'refused', 'failed', 'open'])
     }
+    if (since !== undefined) requireTime('audit.list', 'since', since)
+    if (until !== undefined) requireTime('audit.list', 'until', until)
+    if (before !== undefined) requireSequence('audit.list', 'before', before)
     // Few enough to be read from the newest on, whatever is looked for.
     const { rows } = await this.#database.query(
       `SELECT a.* FROM "${this.#schema}".audit a

@@ -1,5 +1,11 @@
+import { requireText } from '../../errors/checked-text.ts'
 import { largestInteger } from '../../errors/checked-values.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import {
+  rejectUnknownOptions,
+  requireBoolean,
+  requireOptions,
+  requireWhole,
+} from '../../errors/options.ts'
 import { declaredRetention } from '../../job/declared/retention.ts'
 import type { JobRunnerOptions } from '../../job/running/job-runner.ts'
 import { checkPruneOptions } from '../../outbox/kept/admin.ts'
@@ -87,6 +93,15 @@ export function checkRunnerOptions(options: RunnerOptions): void {
   if (options.doorbell !== undefined) {
     const doorbell = ['maxWakeUps', 'pollInterval', 'safetyPoll', 'pingInterval', 'enabled']
     rejectUnknownOptions('start: doorbell', options.doorbell, doorbell)
+    const { enabled, ...times } = options.doorbell
+    if (enabled !== undefined) requireBoolean('start: doorbell', 'enabled', enabled)
+    for (const [option, value] of Object.entries(times)) {
+      if (value !== undefined) requireWhole('start: doorbell', option, value, 0)
+    }
+  }
+  for (const option of ['handleSignals', 'sharePool'] as const) {
+    const value = options[option]
+    if (value !== undefined) requireBoolean('start', option, value)
   }
   if (options.keepEvents !== undefined) keptEvents(options.keepEvents)
   if (options.jobs !== undefined && options.jobs !== false) checkJobOptions(options.jobs)
@@ -101,11 +116,17 @@ function checkJobOptions(options: JobRunnerOptions): void {
     'dataDir',
   ])
   const { concurrency = 10, connections = 10, drainTimeout = 0 } = options
-  const byQueue = typeof concurrency === 'number' ? { concurrency } : concurrency
+  const byQueue =
+    typeof concurrency === 'number'
+      ? { concurrency }
+      : requireOptions('start: jobs: concurrency', concurrency)
   for (const [queue, value] of Object.entries(byQueue)) {
     requireWhole('start: jobs', queue, value, 1)
   }
   if (options.retention !== undefined) declaredRetention('start: jobs', options.retention)
+  if (options.dataDir !== undefined) {
+    requireText('start: jobs', 'dataDir', options.dataDir, { most: 4_096 })
+  }
   requireWhole('start: jobs', 'connections', connections, 1)
   requireWhole('start: jobs', 'drainTimeout', drainTimeout, 0)
 }
@@ -116,7 +137,8 @@ function checkJobOptions(options: JobRunnerOptions): void {
  * @throws TidemarkError TIDEMARK_INVALID_OPTION.
  */
 export function keptEvents(keep: NonNullable<RunnerOptions['keepEvents']>): PruneOptions {
-  const options = typeof keep === 'number' ? { olderThan: keep } : keep
+  const options =
+    typeof keep === 'number' ? { olderThan: keep } : requireOptions('start: keepEvents', keep)
   requireWhole('start: keepEvents', 'olderThan', options.olderThan, 0)
   checkPruneOptions('start: keepEvents', options)
   return options

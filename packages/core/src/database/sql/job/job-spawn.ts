@@ -12,9 +12,7 @@ unnest($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $6::tim
 // Any number of jobs in one statement. A job whose id or unfinished unique key is there already is left out, without
 // an error: the caller's transaction may be somebody else's. Keyed jobs wait until admit_jobs() has looked at them; a
 // successor, until its predecessor has ended.
-export const insertJobs: SchemaStatement = statement(
-  'insert_jobs',
-  (schema) => `
+const insertion = (schema: string, condition = ''): string => `
 INSERT INTO ${schema}.jobs AS j
   (id, name, version, queue, priority, run_at, status, parked, waiting, input, input_meta, unique_key, concurrency_key,
    concurrency_limit, triggered_by, correlation_id, causation_id, traceparent, tracestate, parent, rate_key, limited, lifecycle,
@@ -29,8 +27,35 @@ SELECT u.id, u.name, u.version, u.queue, u.priority, CASE WHEN u.successor THEN 
   string_to_array(u.lifecycle, ','), u.context, u.context_meta, u.successor, u.version, u.request
 FROM ${given},
   LATERAL (SELECT coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms') AS run_at) AS t
+${condition}
 ON CONFLICT DO NOTHING
-RETURNING id`,
+RETURNING id`
+
+export const insertJobs: SchemaStatement = statement('insert_jobs', (schema) => insertion(schema))
+
+// The same for a request that is safe to repeat: nothing is inserted when it has come to another job before.
+export const insertRequested: SchemaStatement = statement('insert_requested_job', (schema) =>
+  insertion(schema, `WHERE NOT EXISTS (SELECT FROM ${schema}.job_requests r WHERE r.id = u.id)`),
+)
+
+// A request that comes to another job than its own. The same one at the same time waits here for what comes of it.
+export const beginRequest: SchemaStatement = statement(
+  'begin_job_request',
+  (schema) => `
+INSERT INTO ${schema}.job_requests (id, request) VALUES ($1::uuid, $2::text) ON CONFLICT DO NOTHING RETURNING id`,
+)
+
+export const readRequest: SchemaStatement = statement(
+  'read_job_request',
+  (schema) => `SELECT request, job FROM ${schema}.job_requests WHERE id = $1::uuid`,
+)
+
+// What it came to; null: to nothing, or to a job of its own, which says so itself.
+export const endRequest: SchemaStatement = statement(
+  'end_job_request',
+  (schema) => `
+WITH none AS (DELETE FROM ${schema}.job_requests WHERE id = $1::uuid AND $2::uuid IS NULL)
+UPDATE ${schema}.job_requests SET job = $2::uuid WHERE id = $1::uuid AND $2::uuid IS NOT NULL`,
 )
 
 // The jobs that stood in the way of an insertion, or would, under a name that the type had before.
