@@ -181,7 +181,7 @@ interface Asked {
 async function recorded(work: () => Promise<void>): Promise<readonly Asked[]> {
   const asked: Asked[] = []
   const { prototype } = pg.Client
-  const query = prototype.query as (...given: unknown[]) => unknown
+  const query = Reflect.get(prototype, 'query') as (this: void, ...given: unknown[]) => unknown
   const note = function note(this: pg.Client, ...given: unknown[]): unknown {
     const [first, values] = given as [string | pg.QueryConfig, unknown[]?]
     const { text, values: own = values ?? [] } =
@@ -189,11 +189,11 @@ async function recorded(work: () => Promise<void>): Promise<readonly Asked[]> {
     if (/^\s*(?:select|with)\b/iu.test(text)) asked.push({ text, values: own })
     return Reflect.apply(query, this, given)
   }
-  prototype.query = note as typeof prototype.query
+  Reflect.set(prototype, 'query', note)
   try {
     await work()
   } finally {
-    prototype.query = query as typeof prototype.query
+    Reflect.set(prototype, 'query', query)
   }
   return asked
 }
