@@ -9,6 +9,7 @@ import { latency } from './latency.ts'
 import { listener } from './listener.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
+import { relay } from './relay.ts'
 import { replay } from './replay.ts'
 import { soak } from './soak.ts'
 import { tail } from './tail.ts'
@@ -49,5 +50,6 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     consoleScreens,
     { seconds: 10 },
   ),
+  relay,
   soak,
 }

@@ -90,6 +90,21 @@ export const targets = {
     target: "≥ 10 × the published peer's 770/s",
     benchmark: 'jobs',
   },
+  relay: {
+    what: 'relay to JetStream',
+    target: "≥ 0.85 of the client's publish with acknowledgements",
+    benchmark: 'relay',
+  },
+  intake: {
+    what: 'intake from JetStream',
+    target: '≥ 0.6 of a bare consumer that writes batches',
+    benchmark: 'relay',
+  },
+  'service-latency': {
+    what: 'commit in one service to effect committed in another, 50 events/s',
+    target: 'p50 ≤ 10 ms, p99 ≤ 50 ms',
+    benchmark: 'relay',
+  },
 } as const satisfies Readonly<Record<string, Target>>
 
 /** The name of a target. */

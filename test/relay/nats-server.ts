@@ -16,16 +16,19 @@ export function natsMissing(): string | null {
 export class NatsServer implements AsyncDisposable {
   readonly port: number
   readonly #home: string
+  readonly #options: readonly string[]
   #child: ChildProcess | undefined
 
-  private constructor(port: number, home: string) {
+  private constructor(port: number, home: string, options: readonly string[]) {
     this.port = port
     this.#home = home
+    this.#options = options
   }
 
-  static async start(): Promise<NatsServer> {
+  /** @param options - of the command line, beside its address and its store. */
+  static async start(options: readonly string[] = []): Promise<NatsServer> {
     const home = await mkdtemp(join(tmpdir(), 'tidemark-nats-'))
-    const server = new NatsServer(await freePort(), home)
+    const server = new NatsServer(await freePort(), home, options)
     await server.startAgain()
     return server
   }
@@ -38,7 +41,7 @@ export class NatsServer implements AsyncDisposable {
   async startAgain(): Promise<void> {
     const child = spawn(
       'nats-server',
-      ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.#home],
+      ['-a', '127.0.0.1', '-p', String(this.port), '-js', '-sd', this.#home, ...this.#options],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     )
     this.#child = child
@@ -50,6 +53,11 @@ export class NatsServer implements AsyncDisposable {
     })
     child.once('exit', () => ready.reject(new Error(`nats-server ended: ${log}`)))
     await ready.promise
+  }
+
+  /** Lets it stand still, or go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal)
   }
 
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

@@ -1,12 +1,4 @@
-import {
-  jetstream,
-  JetStreamApiCodes,
-  JetStreamApiError,
-  type JetStreamClient,
-  type JetStreamManager,
-  type PubAck,
-  type StreamInfo,
-} from '@nats-io/jetstream'
+import type { JetStreamManager, StreamInfo } from '@nats-io/jetstream'
 import { headers, type NatsConnection } from '@nats-io/transport-node'
 import {
   headersOf,
@@ -16,6 +8,7 @@ import {
   type RelayStream,
   type StreamTip,
 } from 'tidemark'
+import { AckedPublisher } from './acked-publisher.ts'
 import { headerMap } from './header-map.ts'
 import { unavailable } from './unavailable.ts'
 
@@ -27,8 +20,6 @@ interface WriterParts {
   readonly close: () => Promise<void>
 }
 
-// A message that is not acknowledged by then never will be, in milliseconds.
-const ackTimeout = 30_000
 // What a message may have beside its payload, its headers and its subject.
 const protocolBytes = 512
 
@@ -39,15 +30,12 @@ const protocolBytes = 512
  */
 export class JetStreamWriter implements RelayStream {
   readonly #parts: WriterParts
-  readonly #client: JetStreamClient
-  readonly #acks: Promise<unknown>[] = []
-  /** The first refusal, whoever waits for it. */
-  #failure: unknown
+  readonly #publisher: AckedPublisher
   #closed = false
 
   constructor(parts: WriterParts) {
     this.#parts = parts
-    this.#client = jetstream(parts.connection)
+    this.#publisher = new AckedPublisher(parts.connection, parts.info.config.name)
   }
 
   async tip(): Promise<StreamTip> {
@@ -79,68 +67,23 @@ export class JetStreamWriter implements RelayStream {
         size += name.length + value.length + 4
       }
       if (size > limit) throw tooLarge(message, size, limit)
-      const expected = position + BigInt(index)
-      const ack = this.#client
-        .publish(subject, payload, {
-          headers: head,
-          msgID: `${message.install}:${message.sequence}`,
-          expect: { lastSequence: Number(expected) },
-          timeout: ackTimeout,
-          retries: 0,
-        })
-        .then((answer) => this.#check(answer, expected + 1n))
-      ack.catch((error: unknown) => {
-        this.#failure ??= error
-      })
-      this.#acks.push(ack)
+      const before = position + BigInt(index)
+      head.set('Nats-Msg-Id', `${message.install}:${message.sequence}`)
+      head.set('Nats-Expected-Last-Sequence', String(before))
+      this.#publisher.publish(subject, payload, head, before + 1n)
     }
   }
 
   async stored(signal: AbortSignal): Promise<void> {
-    const aborted = Promise.withResolvers<never>()
-    const abort = (): void => aborted.reject(signal.reason)
-    signal.addEventListener('abort', abort, { once: true })
-    const acks = this.#acks.splice(0)
-    try {
-      if (signal.aborted) abort()
-      if (this.#failure !== undefined) throw this.#failure
-      await Promise.race([Promise.all(acks), aborted.promise])
-    } catch (error) {
-      throw this.#refused(error)
-    } finally {
-      aborted.promise.catch(() => {})
-      signal.removeEventListener('abort', abort)
-    }
+    await this.#publisher.stored(signal)
   }
 
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#publisher.close()
     await this.#parts.close()
   }
-
-  /** The server must have stored it where the next message expects it. */
-  #check(answer: PubAck, position: bigint): void {
-    if (!answer.duplicate && BigInt(answer.seq) === position) return
-    throw outrun(this.#parts.info.config.name, position, `it is at ${answer.seq}`)
-  }
-
-  #refused(error: unknown): TidemarkError {
-    const stream = this.#parts.info.config.name
-    const outran =
-      error instanceof JetStreamApiError &&
-      (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
-        error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
-    return outran ? outrun(stream, undefined, error.message) : unavailable(stream, error)
-  }
-}
-
-function outrun(stream: string, position: bigint | undefined, reason: string): TidemarkError {
-  return new TidemarkError(
-    'TIDEMARK_RELAY_OUTRUN',
-    `the stream ${stream} was written to by somebody else meanwhile: ${reason}`,
-    { details: { stream, position } },
-  )
 }
 
 function tooLarge(message: OutgoingMessage, size: number, limit: number): TidemarkError {

@@ -8,10 +8,14 @@ import { keyed } from '../keyed-event.ts'
 /** What a service is told. */
 export interface ServiceOptions {
   readonly url: string
-  readonly servers: string
+  readonly servers: string | string[]
   readonly stream: string
   readonly role: 'relay' | 'intake'
   readonly leaseDuration: number
+  /** How long the broker remembers ids of messages, in milliseconds. */
+  readonly window: number
+  /** How many servers hold the stream. Defaults to 1. */
+  readonly replicas?: number
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as ServiceOptions
@@ -20,9 +24,11 @@ process.on('disconnect', () => process.exit())
 
 const stream = jetstream({
   stream: options.stream,
-  connect: { servers: options.servers },
-  // So short that it decides nothing: what comes twice must be refused for another reason. (100 ms, in nanoseconds.)
-  create: { duplicate_window: 100_000_000 },
+  connect: { servers: options.servers, timeout: 2_000 },
+  create: {
+    duplicate_window: options.window * 1_000_000,
+    num_replicas: options.replicas ?? 1,
+  },
 })
 const modules =
   options.role === 'relay'
