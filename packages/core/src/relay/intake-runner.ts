@@ -14,12 +14,13 @@ import { publishingTransaction } from '../outbox/published/publishing-transactio
 import { wait } from '../outbox/woken/wait.ts'
 import type { Intake } from './define-intake.ts'
 import type { RelayedMessage } from './message.ts'
-import type { TakenMessage } from './source.ts'
+import type { IntakeFeed, TakenMessage } from './source.ts'
 
 /** What is stored beside the cursor: how far the stream was taken, and of each outbox its last event. */
 interface IntakeMark {
   readonly created: string | undefined
   readonly position: bigint
+  readonly place: string | undefined
   readonly taken: Readonly<Record<string, EventSequence>>
 }
 
@@ -91,14 +92,14 @@ export class IntakeRunner implements LeaseRunner {
       this.lease.attempts = 0
       while (!stop.aborted) {
         const messages = await feed.next(batchSize, stop)
-        if (messages.length > 0 && !kill.aborted) await this.#append(feed.created, messages)
+        if (messages.length > 0 && !kill.aborted) await this.#append(feed, messages)
       }
     } finally {
       await feed.close()
     }
   }
 
-  async #append(created: string, messages: readonly TakenMessage[]): Promise<void> {
+  async #append(feed: IntakeFeed, messages: readonly TakenMessage[]): Promise<void> {
     const { database, outbox, slots, leaseDuration, signals } = this.#environment
     const { lease } = this
     const taken = { ...this.#mark.taken }
@@ -114,7 +115,7 @@ export class IntakeRunner implements LeaseRunner {
       events.push(eventOf(message, this.#intake, position))
     }
     const position = (messages.at(-1) as TakenMessage).position
-    const mark: IntakeMark = { created, position, taken }
+    const mark: IntakeMark = { created: feed.created, position, place: feed.place?.(), taken }
     const through = this.#appended
     const release = await slots.acquire()
     lease.busySince = performance.now()
@@ -178,22 +179,30 @@ function eventOf(message: RelayedMessage, intake: Intake, position: bigint): Out
   }
 }
 
-function stateOf({ created, position, taken }: IntakeMark): string {
+function stateOf({ created, position, place, taken }: IntakeMark): string {
   const texts = Object.entries(taken).map(([install, sequence]) => [install, String(sequence)])
-  return JSON.stringify({ created, position: String(position), taken: Object.fromEntries(texts) })
+  return JSON.stringify({
+    created,
+    position: String(position),
+    place,
+    taken: Object.fromEntries(texts),
+  })
 }
 
 function markOf(state: unknown): IntakeMark {
-  if (state === null || state === undefined) return { created: undefined, position: 0n, taken: {} }
-  const { created, position, taken } = state as {
+  if (state === null || state === undefined) {
+    return { created: undefined, position: 0n, place: undefined, taken: {} }
+  }
+  const { created, position, place, taken } = state as {
     created: string
     position: string
+    place?: string
     taken: Record<string, string>
   }
   const sequences = Object.entries(taken).map(
     ([install, sequence]) => [install, BigInt(sequence) as EventSequence] as const,
   )
-  return { created, position: BigInt(position), taken: Object.fromEntries(sequences) }
+  return { created, position: BigInt(position), place, taken: Object.fromEntries(sequences) }
 }
 
 const finalCodes = ['TIDEMARK_INTAKE_GAP', 'TIDEMARK_RELAY_MESSAGE_INVALID'] as const

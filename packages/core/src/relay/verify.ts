@@ -9,6 +9,7 @@ import { readInstall } from './install.ts'
 import { messageOf, type RelayedMessage } from './message.ts'
 import { readLeftOut } from './relay-handling.ts'
 import type { IntakeFeed, IntakeSource, TakenMessage } from './source.ts'
+import { tipOf } from './target.ts'
 
 /** Where a stream first says something else than the outbox. */
 export interface RelayDifference {
@@ -68,9 +69,7 @@ export async function verifyRelay(
   { onProgress, signal = new AbortController().signal }: VerifyOptions = {},
 ): Promise<RelayVerification> {
   const source = readable(relay)
-  const writer = await relay.target.openForWriting(signal)
-  const { position: end, last } = await writer.tip()
-  await writer.close()
+  const { position: end, last } = await tipOf(relay.target, signal)
   const through = typeof last === 'object' ? last.sequence : sequenceZero
   const base = { relay: relay.name, stream: relay.target.stream }
   if (end === 0n) return { ...base, messages: 0, from: sequenceZero, through, difference: null }
