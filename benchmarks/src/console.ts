@@ -75,7 +75,7 @@ export async function consoleScreens({ options, server, progress }: Bench): Prom
 }
 
 /** Asks for what each screen asks for, and has the server say how it found that. */
-export async function measureScreens(
+async function measureScreens(
   database: TestDatabase,
   app: App,
   api: Api,
