@@ -13,6 +13,7 @@ import type { OutgoingEvent } from '../outbox/published/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/published/publishing-transaction.ts'
 import { wait } from '../outbox/woken/wait.ts'
 import type { Intake } from './define-intake.ts'
+import { withPayload } from './large-payloads.ts'
 import type { RelayedMessage } from './message.ts'
 import type { TakenMessage } from './source.ts'
 
@@ -91,14 +92,18 @@ export class IntakeRunner implements LeaseRunner {
       this.lease.attempts = 0
       while (!stop.aborted) {
         const messages = await feed.next(batchSize, stop)
-        if (messages.length > 0 && !kill.aborted) await this.#append(feed.created, messages)
+        if (messages.length > 0 && !kill.aborted) await this.#append(feed.created, messages, kill)
       }
     } finally {
       await feed.close()
     }
   }
 
-  async #append(created: string, messages: readonly TakenMessage[]): Promise<void> {
+  async #append(
+    created: string,
+    messages: readonly TakenMessage[],
+    kill: AbortSignal,
+  ): Promise<void> {
     const { database, outbox, slots, leaseDuration, signals } = this.#environment
     const { lease } = this
     const taken = { ...this.#mark.taken }
@@ -111,7 +116,11 @@ export class IntakeRunner implements LeaseRunner {
       if (message.previous > before) throw gap(this.#intake, position, message, before)
       taken[message.install] = message.sequence
       if (this.#intake.wanted?.has(message.type) === false) continue
-      events.push(eventOf(message, this.#intake, position))
+      const whole =
+        message.claim === undefined
+          ? message
+          : await withPayload(message, this.#intake.largePayloads, patience(kill))
+      events.push(eventOf(whole, this.#intake, position))
     }
     const position = (messages.at(-1) as TakenMessage).position
     const mark: IntakeMark = { created, position, taken }
@@ -145,6 +154,11 @@ export class IntakeRunner implements LeaseRunner {
       release()
     }
   }
+}
+
+/** How long an object store may take. */
+function patience(kill: AbortSignal): AbortSignal {
+  return AbortSignal.any([kill, AbortSignal.timeout(30_000)])
 }
 
 function eventOf(message: RelayedMessage, intake: Intake, position: bigint): OutgoingEvent {
