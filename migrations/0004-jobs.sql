@@ -176,6 +176,9 @@ CREATE TABLE :"schema".job_states (
   state_meta     jsonb,
   variables      jsonb       NOT NULL DEFAULT '{}',
   variables_meta jsonb       NOT NULL DEFAULT '{}',
+  -- Of what a codec has written, the numbers of the writings: {"state": 3, "variable/source": 2}. What it has written
+  -- belongs to its number, so an older value is not taken for the present one.
+  writings       jsonb,
   progress       jsonb,
   -- When the state was stored last.
   checkpoint_at  timestamptz,

@@ -303,6 +303,7 @@ CREATE TABLE tidemark.job_states (
   state_meta jsonb,
   variables jsonb NOT NULL DEFAULT '{}'::jsonb,
   variables_meta jsonb NOT NULL DEFAULT '{}'::jsonb,
+  writings jsonb,
   progress jsonb,
   checkpoint_at timestamp with time zone,
   patience double precision,

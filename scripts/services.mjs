@@ -17,7 +17,10 @@ const services = [
   { for: 'dumps of databases', packages: ['postgresql'] },
   { for: 'the models of the protocols', packages: ['spin', 'gcc'] },
   { for: 'the pooler in transaction mode', packages: ['pgbouncer'] },
-  { for: 'the bridges to brokers', packages: ['nats-server', 'librdkafka-dev'] },
+  {
+    for: 'the bridges to brokers',
+    packages: ['nats-server', 'librdkafka-dev', 'gcc', 'libc6-dev'],
+  },
   { for: 'state in Redis', packages: ['redis-server'] },
   { for: 'object storage', packages: ['ceph-mon', 'ceph-osd', 'radosgw', 'ceph-common'] },
   { for: 'the console in a browser', packages: ['chromium', 'fonts-dejavu-core'] },

@@ -1,11 +1,14 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { exitCode } from '@tidemark/cli'
+import { exitCode, runCli, type CliIo, type Question } from '@tidemark/cli'
 import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
+import { freePort } from '../support/free-port.ts'
+import { typeCheck } from '../support/type-check.ts'
 import { ProjectFolder, tidemark, TidemarkTask } from './tidemark.ts'
 
 const globalSetup = fileURLToPath(
@@ -22,6 +25,30 @@ export default mergeConfig(own, {
   ssr: { resolve: { conditions, externalConditions: [source] } },
 })
 `
+
+/** `server.ts` of a project in a process of its own, until it is disposed of by a SIGTERM, on which it ends by itself. */
+async function serving(
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+): Promise<AsyncDisposable> {
+  const child = spawn(process.execPath, ['--conditions=@tidemark/source', 'server.ts'], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(child, 'exit')
+  const [said] = (await Promise.race([
+    once(child.stdout, 'data'),
+    ended.then(() => Promise.reject(new Error('it ended without listening'))),
+  ])) as [Buffer]
+  expect(said.toString()).toContain(`http://localhost:${env['PORT']}`)
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGTERM')
+      expect(await ended).toEqual([0, null])
+    },
+  }
+}
 
 test('init writes a project that migrates, runs, publishes and projects as it says', async () => {
   await using database = await createTestDatabase({ migrate: false })
@@ -76,24 +103,116 @@ test('what init writes type-checks, and its tests pass', async () => {
   }
   const again = await tidemark(['generate', 'job', 'orders.one_job'], { cwd: folder.path })
   expect(again).toMatchObject({ code: exitCode.failure })
-  const bin = (name: string) => join(folder.path, 'node_modules/.bin', name)
-  const run = (command: string, args: readonly string[]) =>
-    promisify(execFile)(command, args, { cwd: folder.path }).catch(
-      (error: unknown) => error as { stdout: string; stderr: string },
-    )
-  // Where the packages are their sources here, a project's own settings are not theirs.
-  const types = await run(bin('tsc'), ['--customConditions', '@tidemark/source'])
-  expect(types.stdout.split('\n').filter((line) => /^[^.\s].*error TS/u.test(line))).toEqual([])
+  expect(await typeCheck(folder.path)).toBe('')
   // As its own configuration, with the packages' sources: nothing need be built here.
   await folder.write('with-sources.config.ts', withSources)
-  const tests = await run(process.execPath, [
-    '--conditions=@tidemark/source',
-    join(folder.path, 'node_modules/vitest/vitest.mjs'),
-    'run',
-    '--config',
-    'with-sources.config.ts',
+  const vitest = join(folder.path, 'node_modules/vitest/vitest.mjs')
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--conditions=@tidemark/source', vitest, 'run', '--config', 'with-sources.config.ts'],
+    { cwd: folder.path },
+  )
+  expect(stdout).toContain('3 passed')
+})
+
+test('what init writes with node:test and a framework serves accounts, and its tests pass', async () => {
+  await using database = await createTestDatabase()
+  await using folder = await ProjectFolder.create()
+  const options = { cwd: folder.path, env: { DATABASE_URL: database.url } }
+  for (const framework of ['fastify', 'hono', 'express']) {
+    const args = ['init', framework, '--framework', framework, '--runner', 'node']
+    expect((await tidemark(args, options)).code).toBe(0)
+  }
+  const run = (project: string, ...args: readonly string[]) =>
+    promisify(execFile)(process.execPath, ['--conditions=@tidemark/source', ...args], {
+      cwd: join(folder.path, project),
+    })
+  const { stdout } = await run('hono', '--test')
+  expect(stdout).toMatch(/^# pass 3$|ℹ pass 3$/mu)
+  const own = (await import(join(folder.path, 'hono/db/migrate.ts'))) as {
+    migrate: (url: string) => Promise<void>
+  }
+  await own.migrate(database.url)
+  for (const framework of ['fastify', 'hono', 'express']) {
+    expect(await typeCheck(join(folder.path, framework))).toBe('')
+    const port = await freePort()
+    await using _ = await serving(join(folder.path, framework), {
+      DATABASE_URL: database.url,
+      PORT: String(port),
+    })
+    const post = (body: unknown): Promise<Response> =>
+      fetch(`http://localhost:${port}/accounts`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+    const email = `${framework}@example.com`
+    expect((await post({ id: framework, email })).status).toBe(201)
+    expect((await post({ id: framework, email: 'nobody' })).status).toBe(400)
+    const page = await fetch(`http://localhost:${port}/tidemark/api/overview`)
+    expect(page.status).toBe(200)
+  }
+  const { rows } = await database.query('SELECT id FROM accounts ORDER BY id')
+  expect(rows).toEqual([{ id: 'express' }, { id: 'fastify' }, { id: 'hono' }])
+  const { rows: events } = await database.query('SELECT count(*)::int AS n FROM tidemark.events')
+  expect(events).toEqual([{ n: 3 }])
+})
+
+test('init asks at a terminal for what it was not told, and offers what the project has', async () => {
+  await using folder = await ProjectFolder.create({
+    'package.json': '{"dependencies":{"drizzle-orm":"1","fastify":"5"}}',
+  })
+  const asked: Question[] = []
+  const io = (choose: CliIo['choose']): CliIo => ({
+    stdout: () => undefined,
+    stderr: () => undefined,
+    stdin: async () => '',
+    env: {},
+    cwd: folder.path,
+    colors: { stdout: false, stderr: false },
+    stopSignal: () => new AbortController().signal,
+    choose,
+  })
+  expect(
+    await runCli(
+      ['init'],
+      io(async () => undefined),
+    ),
+  ).toBe(exitCode.failure)
+  expect((await readdir(folder.path)).toSorted()).toEqual(['node_modules', 'package.json'])
+
+  const answer = async (question: Question): Promise<string> => {
+    asked.push(question)
+    return question.initial
+  }
+  expect(await runCli(['init', '--runner', 'node'], io(answer))).toBe(0)
+  expect(asked.map(({ question, initial }) => [question, initial])).toEqual([
+    ['What do you write SQL with?', 'drizzle'],
+    ['What serves HTTP?', 'fastify'],
   ])
-  expect(`${tests.stdout}${tests.stderr}`).toContain('3 passed')
+  const written = await readFile(join(folder.path, 'app.ts'), 'utf8')
+  expect(written).toContain("from 'drizzle-orm/node-postgres'")
+  expect(await readdir(folder.path)).toContain('server.ts')
+})
+
+test('what init writes for Nest is what the page about it shows', async () => {
+  await using folder = await ProjectFolder.create()
+  const { code } = await tidemark(['init', 'shop', '--framework', 'nest'], { cwd: folder.path })
+  expect(code).toBe(0)
+  const page = await readFile(new URL('../../docs/nestjs.md', import.meta.url), 'utf8')
+  const shown = [...page.matchAll(/^```\w+\n\/\/ (?<path>\S+)\n(?<text>[^]*?)^```$/gmu)]
+  expect(shown.length).toBeGreaterThanOrEqual(6)
+  for (const { groups } of shown) {
+    const { path = '', text } = groups ?? {}
+    expect({ path, text: await readFile(join(folder.path, 'shop', path), 'utf8') }).toEqual({
+      path,
+      text,
+    })
+  }
+  const clash = await tidemark(['init', 'other', '--framework', 'nest', '--orm', 'knex'], {
+    cwd: folder.path,
+  })
+  expect(clash).toMatchObject({ code: exitCode.usage, stderr: expect.stringContaining('--orm') })
 })
 
 test('init overwrites nothing: with one of its files there it writes none', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { openStore } from '@tidemark/stores'
-import { claimCheck, keyRing, pipeline } from '@tidemark/stores/codecs'
+import { chunksIn, claimCheck, keyRing, pipeline } from '@tidemark/stores/codecs'
 import { testStateStore } from '@tidemark/stores/conformance'
 import { memoryContexts } from '@tidemark/stores/context'
 import { MemoryBackend } from '@tidemark/stores/memory'
@@ -76,4 +76,46 @@ test('an object store that is away is said to be, and no state is written', asyn
     code: 'TIDEMARK_STORE_UNAVAILABLE',
   })
   expect(await store.get('a')).toBeUndefined()
+})
+
+test('a value in chunks is read whole or not at all, and what a dead writer has left is swept', async () => {
+  const backend = Object.assign(new MemoryBackend(), { mostBytes: 2_000 })
+  const chunks = openStore(backend)
+  const objects = chunksIn(chunks, { chunkBytes: 1_000 })
+  const codec = claimCheck({ objects, above: 1_000 })
+  await using store = openStore(Object.assign(new MemoryBackend(), { mostBytes: 2_000 }), { codec })
+  // Characters of three bytes, which chunks cut in two.
+  const value = `${'ま'.repeat(4_000)}\u{1F600}"\\`
+  const key = 'k'.repeat(256)
+  await store.put(key, { value })
+  expect((await store.get(key))?.value).toBe(value)
+  expect((await chunks.list()).states.length).toBe(13)
+
+  const [part] = (await chunks.list({ status: 'rest' })).states
+  await chunks.delete(part?.key ?? '')
+  await expect(store.get(key)).rejects.toMatchObject({ code: 'TIDEMARK_STATE_UNREADABLE' })
+  await chunks.put(part?.key ?? '', { value: part?.value, status: 'rest' })
+  expect((await store.get(key))?.value).toBe(value)
+
+  // A writer that dies in the middle has written the first chunk, and some others.
+  const signal = new AbortController()
+  const dying = chunksIn(
+    new Proxy(chunks, {
+      get: (target, name) => {
+        if (name === 'put' && putting++ === 3) signal.abort(new Error('died'))
+        const member: unknown = Reflect.get(target, name, target)
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member
+      },
+    }),
+    { chunkBytes: 1_000 },
+  )
+  let putting = 0
+  const late = { version: 1, sha256: '', signal: signal.signal }
+  await expect(dying.put('claims/YQ/1-x', 'x'.repeat(20_000), late)).rejects.toThrow('died')
+  expect((await chunks.list({ limit: 100 })).states.length).toBeGreaterThan(14)
+  expect(await codec.sweep(store)).toBe(1)
+  expect((await chunks.list({ limit: 100 })).states.length).toBe(13)
+  await store.delete(key)
+  expect(await codec.sweep(store, -1)).toBe(1)
+  expect((await chunks.list()).states).toEqual([])
 })

@@ -1,3 +1,3 @@
 export { exitCode, type ExitCode } from './exit-code.ts'
-export { processIo, type CliIo } from './io.ts'
+export { processIo, type CliIo, type Question } from './io.ts'
 export { runCli } from './run-cli.ts'

@@ -1,5 +1,13 @@
 import { text } from 'node:stream/consumers'
 
+/** What somebody at a terminal is asked. */
+export interface Question {
+  readonly question: string
+  readonly options: readonly string[]
+  /** What Enter answers. */
+  readonly initial: string
+}
+
 /** Everything the command line touches outside of itself, so that tests and other programs can run it in process. */
 export interface CliIo {
   /** Takes results. */
@@ -16,6 +24,11 @@ export interface CliIo {
   /** The size of the terminal that stderr is; undefined: it is none, and nothing is drawn there. */
   readonly terminal?: { readonly columns: number; readonly rows: number } | undefined
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean }
+  /**
+   * Asks the person at the terminal to choose one of several; undefined is answered by one who gives up. Without it nobody
+   * is there, and nobody is asked.
+   */
+  readonly choose?: ((choice: Question) => Promise<string | undefined>) | undefined
   /**
    * Asks to hear of SIGTERM and SIGINT from now on, instead of being ended by them, and of the end of a parent that
    * it has a channel to. Only commands that have something to finish ask.
@@ -42,6 +55,7 @@ export function processIo(): CliIo {
     columns: stdout.isTTY ? stdout.columns : undefined,
     terminal: stderr.isTTY && env['TERM'] !== 'dumb' ? stderr : undefined,
     colors: { stdout: wantsColors(stdout), stderr: wantsColors(stderr) },
+    choose: process.stdin.isTTY && stdout.isTTY && !env['CI'] ? askAtTerminal : undefined,
     stopSignal: onceStopped,
     // A promise that rejects and is handled by nobody comes here, too.
     onUncaught: (listener) => void process.on('uncaughtException', listener),
@@ -70,4 +84,18 @@ function onceStopped(): AbortSignal {
   if (process.connected) process.on('disconnect', onSignal)
   for (const signal of signals) process.on(signal, onSignal)
   return stopped.signal
+}
+
+async function askAtTerminal({
+  question,
+  options,
+  initial,
+}: Question): Promise<string | undefined> {
+  const { isCancel, select } = await import('@clack/prompts')
+  const answer = await select({
+    message: question,
+    options: options.map((value) => ({ value })),
+    initialValue: initial,
+  })
+  return isCancel(answer) ? undefined : answer
 }

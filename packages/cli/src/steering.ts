@@ -38,6 +38,7 @@ export const steering: Readonly<Record<string, Steering>> = {
   'job resume': { action: 'resume' },
   'job delete': { action: 'delete' },
   'job reprioritise': { action: 'reprioritise' },
+  'job rewrite': { action: 'rewrite' },
   'job signal': { action: 'signal', about: 'job' },
   'queue pause': { action: 'hold', about: 'queue' },
   'queue resume': { action: 'hold', about: 'queue' },

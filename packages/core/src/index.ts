@@ -262,6 +262,8 @@ export type {
 export type { ContextStore, StoredText } from './job/documented/context-store.ts'
 export { resolveReferences, type Found, type ReferenceSource } from './job/documented/references.ts'
 export type { StoredDocument } from './job/steered/stored-document.ts'
+export type { JobRewriteOptions, JobRewriteReport } from './job/steered/job-rewriting.ts'
+export type { CodedPlace, JobsOptions, ValueCodec } from './job/coded/value-codec.ts'
 export type { OutputsOptions, OutputStore } from './job/outputs/output-store.ts'
 export type { JobRunnerOptions } from './job/running/job-runner.ts'
 export { jobStatuses, type JobStatus, type JobView, type StepView } from './job/steered/job-view.ts'

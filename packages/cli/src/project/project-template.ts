@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Choices } from './choices.ts'
 
 /** A file that `tidemark init` writes. */
 export interface TemplateFile {
@@ -10,67 +12,41 @@ export interface TemplateFile {
 
 const templates = fileURLToPath(new URL('../../template/', import.meta.url))
 
+/** The folders of the templates that make up what was chosen: a later one goes before an earlier one. */
+function foldersOf({ orm, framework, runner }: Choices): readonly string[] {
+  return ['.', `orm/${orm}`, `framework/${framework}`, `runner/${runner}`]
+}
+
 /** The config and a sample module: a transaction, a listener, a projection, a job, and a test of each. */
-export function moduleFiles(): Promise<TemplateFile[]> {
-  return filesIn('module')
+export function moduleFiles(choices: Choices): Promise<TemplateFile[]> {
+  return filesIn(foldersOf(choices).map((folder) => join(folder, 'module')))
 }
 
 /** What a folder needs besides that is no project yet. */
-export async function projectFiles(name: string, version: string): Promise<TemplateFile[]> {
-  return [packageFile(name, version), ...(await filesIn('project'))]
+export function projectFiles(choices: Choices): Promise<TemplateFile[]> {
+  return filesIn(foldersOf(choices).map((folder) => join(folder, 'project')))
 }
 
-/** What the sample module needs of a project that is there already. */
-export const dependencies: readonly string[] = ['tidemark', '@tidemark/cli', 'zod', 'pg']
-export const devDependencies: readonly string[] = [
-  '@tidemark/testing',
-  '@types/node',
-  '@types/pg',
-  'vitest',
-]
-
-async function filesIn(template: string): Promise<TemplateFile[]> {
-  const root = join(templates, template)
-  const entries = await readdir(root, { recursive: true, withFileTypes: true })
-  const paths = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-  const files = paths.toSorted().map(async (path): Promise<TemplateFile> => {
-    const text = await readFile(join(root, path), 'utf8')
-    // npm leaves a file of that name out of a package.
-    return { path: path === 'gitignore' ? '.gitignore' : path, text }
-  })
-  return Promise.all(files)
+/** A whole Nest application. */
+export function nestFiles(): Promise<TemplateFile[]> {
+  return filesIn(['nest'])
 }
 
-function packageFile(name: string, version: string): TemplateFile {
-  const content = {
-    name,
-    private: true,
-    type: 'module',
-    // Older ones do not strip types by themselves.
-    engines: { node: '>=22.18' },
-    scripts: {
-      dev: 'tidemark dev --before "node db/migrate.ts"',
-      migrate: 'node db/migrate.ts && tidemark migrate up',
-      worker: 'tidemark worker --log pretty',
-      test: 'vitest run',
-      check: 'tsc',
-    },
-    dependencies: {
-      '@tidemark/cli': `^${version}`,
-      pg: '^8.16.0',
-      tidemark: `^${version}`,
-      zod: '^4.0.0',
-    },
-    devDependencies: {
-      // The Postgres of `tidemark dev`, and of tests.
-      '@tidemark/testing': `^${version}`,
-      '@types/node': '^24.0.0',
-      '@types/pg': '^8.15.0',
-      typescript: '>=5.9',
-      vitest: '^5.0.0',
-    },
+async function filesIn(folders: readonly string[]): Promise<TemplateFile[]> {
+  const files = new Map<string, string>()
+  for (const folder of folders) {
+    const root = join(templates, folder)
+    if (!existsSync(root)) continue
+    const entries = await readdir(root, { recursive: true, withFileTypes: true })
+    for (const entry of entries.filter((one) => one.isFile())) {
+      const path = join(entry.parentPath, entry.name)
+      files.set(relative(root, path), await readFile(path, 'utf8'))
+    }
   }
-  return { path: 'package.json', text: `${JSON.stringify(content, null, 2)}\n` }
+  return [...files]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([path, text]) =>
+      // npm leaves a file of that name out of a package.
+      ({ path: path === 'gitignore' ? '.gitignore' : path, text }),
+    )
 }

@@ -33,6 +33,8 @@ export interface Job {
   readonly input: unknown
   readonly output?: unknown
   readonly largeOutput: number | null
+  readonly encodedOutput?: boolean
+  readonly unreadable?: string | null
   readonly error: ErrorView | null
   readonly waiting: Readonly<Record<string, unknown>> | null
   readonly progress: unknown
@@ -66,6 +68,7 @@ export interface Step {
   readonly id: string
   readonly status?: 'completed' | 'failed' | 'retrying'
   readonly output?: unknown
+  readonly unreadable?: string | null
   readonly error?: ErrorView | null
   readonly startedAt: string
   readonly completedAt: string | null

@@ -4,6 +4,7 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import type { Consumer } from '../listener/read/consumer.ts'
 import { Relay } from './define-relay.ts'
+import { tipOf } from './target.ts'
 import { verifyRelay, type RelayVerification, type VerifyOptions } from './verify.ts'
 
 /** Looking at relays beyond what is shown of every listener. */
@@ -53,13 +54,8 @@ export class RelayAdmin {
     signal: AbortSignal = AbortSignal.timeout(10_000),
   ): Promise<{ readonly stream: string; readonly created: string; readonly messages: bigint }> {
     const { target } = this.#require(name)
-    const stream = await target.openForWriting(signal)
-    try {
-      const { created, position } = await stream.tip()
-      return { stream: target.stream, created, messages: position }
-    } finally {
-      await stream.close()
-    }
+    const { created, position } = await tipOf(target, signal)
+    return { stream: target.stream, created, messages: position }
   }
 
   #require(name: string): Relay {

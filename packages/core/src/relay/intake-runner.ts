@@ -15,12 +15,13 @@ import { wait } from '../outbox/woken/wait.ts'
 import type { Intake } from './define-intake.ts'
 import { withPayload } from './large-payloads.ts'
 import type { RelayedMessage } from './message.ts'
-import type { TakenMessage } from './source.ts'
+import type { IntakeFeed, TakenMessage } from './source.ts'
 
 /** What is stored beside the cursor: how far the stream was taken, and of each outbox its last event. */
 interface IntakeMark {
   readonly created: string | undefined
   readonly position: bigint
+  readonly place: string | undefined
   readonly taken: Readonly<Record<string, EventSequence>>
 }
 
@@ -92,7 +93,7 @@ export class IntakeRunner implements LeaseRunner {
       this.lease.attempts = 0
       while (!stop.aborted) {
         const messages = await feed.next(batchSize, stop)
-        if (messages.length > 0 && !kill.aborted) await this.#append(feed.created, messages, kill)
+        if (messages.length > 0 && !kill.aborted) await this.#append(feed, messages, kill)
       }
     } finally {
       await feed.close()
@@ -100,7 +101,7 @@ export class IntakeRunner implements LeaseRunner {
   }
 
   async #append(
-    created: string,
+    feed: IntakeFeed,
     messages: readonly TakenMessage[],
     kill: AbortSignal,
   ): Promise<void> {
@@ -123,7 +124,7 @@ export class IntakeRunner implements LeaseRunner {
       events.push(eventOf(whole, this.#intake, position))
     }
     const position = (messages.at(-1) as TakenMessage).position
-    const mark: IntakeMark = { created, position, taken }
+    const mark: IntakeMark = { created: feed.created, position, place: feed.place?.(), taken }
     const through = this.#appended
     const release = await slots.acquire()
     lease.busySince = performance.now()
@@ -192,22 +193,30 @@ function eventOf(message: RelayedMessage, intake: Intake, position: bigint): Out
   }
 }
 
-function stateOf({ created, position, taken }: IntakeMark): string {
+function stateOf({ created, position, place, taken }: IntakeMark): string {
   const texts = Object.entries(taken).map(([install, sequence]) => [install, String(sequence)])
-  return JSON.stringify({ created, position: String(position), taken: Object.fromEntries(texts) })
+  return JSON.stringify({
+    created,
+    position: String(position),
+    place,
+    taken: Object.fromEntries(texts),
+  })
 }
 
 function markOf(state: unknown): IntakeMark {
-  if (state === null || state === undefined) return { created: undefined, position: 0n, taken: {} }
-  const { created, position, taken } = state as {
+  if (state === null || state === undefined) {
+    return { created: undefined, position: 0n, place: undefined, taken: {} }
+  }
+  const { created, position, place, taken } = state as {
     created: string
     position: string
+    place?: string
     taken: Record<string, string>
   }
   const sequences = Object.entries(taken).map(
     ([install, sequence]) => [install, BigInt(sequence) as EventSequence] as const,
   )
-  return { created, position: BigInt(position), taken: Object.fromEntries(sequences) }
+  return { created, position: BigInt(position), place, taken: Object.fromEntries(sequences) }
 }
 
 const finalCodes = ['TIDEMARK_INTAKE_GAP', 'TIDEMARK_RELAY_MESSAGE_INVALID'] as const

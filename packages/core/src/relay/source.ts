@@ -6,6 +6,8 @@ export interface IntakePosition {
   readonly created: string | undefined
   /** The position of the last message that was taken; zero: none. */
   readonly position: bigint
+  /** What the feed said of its place after that message; undefined: nothing. */
+  readonly place?: string | undefined
 }
 
 /** What a stream gave. */
@@ -42,5 +44,10 @@ export interface IntakeFeed {
    * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE.
    */
   next(limit: number, signal: AbortSignal): Promise<readonly TakenMessage[]>
+  /**
+   * What it needs beside the position to go on after the last message that `next` gave, for a broker that does not count
+   * through a whole stream (the offsets of partitions). It is kept with the position.
+   */
+  place?(): string
   close(): Promise<void>
 }

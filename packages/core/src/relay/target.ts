@@ -11,6 +11,24 @@ export interface RelayTarget {
    * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE when it cannot be reached.
    */
   openForWriting(signal: AbortSignal): Promise<RelayStream>
+  /**
+   * What the stream holds last, for whoever only looks; the stream is made when there is none. For a broker where
+   * opening a stream to write takes it from whoever has it open. Defaults to opening it.
+   *
+   * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE.
+   */
+  inspect?(signal: AbortSignal): Promise<StreamTip>
+}
+
+/** What a stream holds last, without taking it from the relay that writes to it. */
+export async function tipOf(target: RelayTarget, signal: AbortSignal): Promise<StreamTip> {
+  if (target.inspect !== undefined) return target.inspect(signal)
+  const stream = await target.openForWriting(signal)
+  try {
+    return await stream.tip()
+  } finally {
+    await stream.close()
+  }
 }
 
 /** What a stream holds last. */

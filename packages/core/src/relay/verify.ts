@@ -10,6 +10,7 @@ import { withPayload } from './large-payloads.ts'
 import { messageOf, type RelayedMessage } from './message.ts'
 import { readLeftOut } from './relay-handling.ts'
 import type { IntakeFeed, IntakeSource, TakenMessage } from './source.ts'
+import { tipOf } from './target.ts'
 
 /** Where a stream first says something else than the outbox. */
 export interface RelayDifference {
@@ -71,9 +72,7 @@ export async function verifyRelay(
   const source = readable(relay)
   // Before the stream is looked at: what is known to be stored by then must be there.
   const stored = await readStored(database, schema, relay)
-  const writer = await relay.target.openForWriting(signal)
-  const { position: end, last } = await writer.tip()
-  await writer.close()
+  const { position: end, last } = await tipOf(relay.target, signal)
   const held = typeof last === 'object' ? last.sequence : sequenceZero
   const through = held > stored ? held : stored
   const base = { relay: relay.name, stream: relay.target.stream }

@@ -44,7 +44,8 @@ export function addLooking(routes: Hono<ApiEnv>, { app, gate, streams, document 
 
   routes.get('/jobs/:id', read, async ({ var: { job, veil } }) => {
     const seen = await veil()
-    const whole = job.largeOutput === null || !seen.open ? job : await jobs.get(job.id)
+    const apart = job.largeOutput !== null || job.encodedOutput
+    const whole = apart && seen.open ? await jobs.get(job.id) : job
     return jsonResponse(jobBody(whole, seen))
   })
 

@@ -53,6 +53,15 @@ const job = z.object({
     .describe(
       'The characters of an output that is kept apart because it is large: a page of jobs has it without.',
     ),
+  encodedOutput: z
+    .boolean()
+    .describe(
+      'Whether the output is stored compressed or encrypted: a page of jobs has it without.',
+    ),
+  unreadable: z
+    .string()
+    .nullable()
+    .describe('Why the output cannot be shown: this process lacks the codec or the key of it.'),
   error: described.nullable().describe('Of the last attempt that failed.'),
   waiting: z.record(z.string(), json).nullable().describe('What it waits for.'),
   progress: json,
@@ -155,7 +164,13 @@ export const answers: Readonly<Record<string, z.ZodType>> = {
   }),
   Steps: z.object({
     steps: z.array(
-      z.object({ id: z.string(), output: json.optional(), startedAt: time, completedAt: time }),
+      z.object({
+        id: z.string(),
+        output: json.optional(),
+        unreadable: z.string().nullable().describe('Why the output cannot be shown.'),
+        startedAt: time,
+        completedAt: time,
+      }),
     ),
   }),
   Logs: z.object({

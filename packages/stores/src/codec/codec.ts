@@ -16,4 +16,6 @@ export interface StateCodec {
   encode(value: unknown, place: ValuePlace): string | Promise<string>
   /** @throws TidemarkError TIDEMARK_STATE_UNREADABLE. */
   decode(body: string, place: ValuePlace): unknown
+  /** Whether a body is as `encode` would write it now: `rewrite` leaves it alone. Defaults to: it is not. */
+  readonly isCurrent?: (body: string, place: ValuePlace) => boolean
 }

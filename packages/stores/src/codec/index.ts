@@ -1,3 +1,4 @@
+export { chunksIn, type ChunksOptions } from './chunks.ts'
 export { claimCheck, type ClaimCheck, type ClaimCheckOptions } from './claim-check.ts'
 export { keyRing, type KeyRing, type KeyRingOptions } from './key-ring.ts'
 export { messagePack } from './message-pack.ts'

@@ -37,6 +37,8 @@ export interface PipelineOptions {
 const mark = '~'
 const format = 1
 const formatBytes = 2
+// The header is at most 2 + 1 + 255 bytes; in base64, and rounded up to whole groups of it.
+const headEnd = 1 + 344
 // The second byte of the header.
 const serializerBit = 1
 const sealedBit = 2
@@ -84,6 +86,25 @@ export function pipeline(options: PipelineOptions = {}): StateCodec {
   }
   return {
     bindsPlace: keys !== undefined,
+    isCurrent(body, place) {
+      if (!body.startsWith(mark)) {
+        const isSmall = compression === 'none' || Buffer.byteLength(body) < compressFrom
+        return keys === undefined && serializer === undefined && isSmall
+      }
+      const [version, flags = 0, idLength = 0, ...rest] = Buffer.from(
+        body.slice(1, headEnd),
+        'base64',
+      )
+      if (version !== format) return false
+      const isPacked = (flags & serializerBit) !== 0
+      const code = flags >> compressionShift
+      // Nothing says how large it was, so what is not compressed counts as too small for it.
+      if (code !== compressions.none && code !== compressions[compression]) return false
+      if (isPacked !== (serializer !== undefined)) return false
+      const isSealed = (flags & sealedBit) !== 0
+      if (keys === undefined || !isSealed) return keys === undefined && !isSealed
+      return Buffer.from(rest.slice(0, idLength)).toString() === keys.idFor(place)
+    },
     async encode(value, place) {
       const packed = serializer?.write(value, place.key)
       const plain = packed === undefined ? (jsonCodec.encode(value, place) as string) : undefined

@@ -1,4 +1,5 @@
 export { createDynamodbTable, type CreateTableOptions } from './create-table.ts'
 export { DynamoBackend } from './dynamodb-backend.ts'
 export { dynamodbStore, type DynamodbStoreOptions, type TableOptions } from './dynamodb-store.ts'
+export { regionOf } from './region.ts'
 export { DynamoError, TableClient } from './table-client.ts'

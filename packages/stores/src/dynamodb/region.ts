@@ -8,7 +8,9 @@ import { TidemarkError } from 'tidemark'
  *
  * @throws TidemarkError TIDEMARK_INVALID_OPTION when none of them says.
  */
-export function regionOf(environment: NodeJS.ProcessEnv = process.env): string {
+export function regionOf(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
   const given = environment['AWS_REGION'] || environment['AWS_DEFAULT_REGION']
   if (given) return given
   const file = environment['AWS_CONFIG_FILE'] || join(homedir(), '.aws', 'config')

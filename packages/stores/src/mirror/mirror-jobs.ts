@@ -157,10 +157,11 @@ export function mirrorJobs(options: MirrorOptions): JobMirror {
   }
 }
 
-/** What a job answered, unless it is kept apart because it is large. */
+/** What a job answered, unless it is kept apart because it is large, or a codec has written it, and perhaps for few. */
 function exitOf(schema: string): string {
   return `SELECT output, output_meta FROM "${schema.replaceAll('"', '""')}".jobs
-WHERE id = $1::uuid AND status = 'completed' AND output_meta::text IS DISTINCT FROM '{"values": [["custom", "tidemark.output"]]}'`
+WHERE id = $1::uuid AND status = 'completed' AND coalesce(output_meta::text, '')
+  NOT IN ('{"values": [["custom", "tidemark.output"]]}', '{"values": [["custom", "tidemark.coded"]]}')`
 }
 
 /** Also a store that does not keep to a time-out of its own keeps nobody longer. */

@@ -31,6 +31,11 @@ export function isFinal(status: string): boolean {
   return final.has(status)
 }
 
+/** Whether the mirror does not have what a job answered: it is large, or encrypted and not for those who read mirrors. */
+function isApart({ largeOutput, encodedOutput }: JobView): boolean {
+  return largeOutput !== null || encodedOutput
+}
+
 /** The statuses that a job does not stay in. */
 export const openStatuses: readonly string[] = ['scheduled', 'queued', 'running', 'paused']
 
@@ -80,7 +85,7 @@ export function byRow(
     created: createdAt,
     updated: finishedAt ?? startedAt ?? createdAt,
     completed,
-    exit: status === 'completed' && view.largeOutput === null ? (view.output ?? null) : null,
+    exit: status === 'completed' && !isApart(view) ? (view.output ?? null) : null,
     error:
       status === 'failed' && error !== null ? { name: error.name, message: error.message } : null,
     node: view.process ?? before?.node ?? null,

@@ -8,6 +8,7 @@ import { addJobPause } from './pause.ts'
 import { addJobReprioritise } from './reprioritise.ts'
 import { addJobResume } from './resume.ts'
 import { addJobRetry } from './retry.ts'
+import { addJobRewrite } from './rewrite.ts'
 import { addJobShow } from './show.ts'
 import { addJobSignal } from './signal.ts'
 import { addJobSpawn } from './spawn.ts'
@@ -30,4 +31,5 @@ export const commands: readonly AddCommand[] = [
   addJobDelete,
   addJobSignal,
   addJobTrace,
+  addJobRewrite,
 ]

@@ -41,8 +41,9 @@ export function addJobShow(parent: Command, context: Context): void {
         const attempts = await app.jobs.attempts(id)
         const steps = await app.jobs.steps(id)
         const logs = options.logs === true ? await app.jobs.logs(id) : undefined
-        const { input, output: answer, error, status: _, ...rest } = job
-        const { parked: __, requested: ___, largeOutput: ____, waiting, progress, ...facts } = rest
+        const { input, output: answer, error, status: _, unreadable, ...rest } = job
+        const { parked: __, requested: ___, largeOutput: ____, waiting, progress, ...others } = rest
+        const { encodedOutput: _____, ...facts } = others
         const whole = { ...job, attempts, steps, ...(logs === undefined ? {} : { logs }) }
         output.result(whole, () =>
           [
@@ -55,6 +56,7 @@ export function addJobShow(parent: Command, context: Context): void {
             }),
             `input ${toJson(input, 2)}`,
             ...(answer === undefined ? [] : [`output ${toJson(answer, 2)}`]),
+            ...(unreadable === null ? [] : [`output (encoded) ${unreadable}`]),
             ...(attempts.length === 0 ? [] : [output.table(attempts, attemptColumns)]),
             ...(steps.length === 0
               ? []
@@ -66,9 +68,11 @@ export function addJobShow(parent: Command, context: Context): void {
                     {
                       heading: 'OUTPUT OR ERROR',
                       value: (step) =>
-                        (step.error === null
-                          ? toJson(step.output)
-                          : `${step.error.name}: ${step.error.message}`
+                        (step.error !== null
+                          ? `${step.error.name}: ${step.error.message}`
+                          : step.unreadable === null
+                            ? toJson(step.output)
+                            : '(encoded, and cannot be read here)'
                         )?.slice(0, 80),
                     },
                   ]),

@@ -12,11 +12,12 @@ interface Options extends Record<string, unknown> {
 const flags: Readonly<Record<Exclude<keyof ServiceSettings, 'schema'>, readonly [string, string]>> =
   {
     socket: ['--socket <path>', 'the path of the socket, in a folder that exists'],
-    backend: ['--backend <name>', 'memory, postgres, redis or s3 (default: memory)'],
-    url: ['--url <url>', 'of Redis, of Postgres, or of the bucket'],
+    backend: ['--backend <name>', 'memory, postgres, redis, s3 or dynamodb (default: memory)'],
+    url: ['--url <url>', 'of Redis, of Postgres, of the bucket, or of another DynamoDB'],
     prefix: ['--prefix <text>', 'what all keys or names of objects begin with'],
+    table: ['--table <name>', 'the table of DynamoDB (default: tidemark-states)'],
     name: ['--name <text>', 'keeps several stores of one database apart'],
-    region: ['--region <name>', 'the region of the bucket'],
+    region: ['--region <name>', 'the region of the bucket or the table'],
     timeout: [
       '--timeout <duration>',
       'how long an operation of the backend may take (default: 5s)',

@@ -173,12 +173,20 @@ function History({ job }: { readonly job: Job }): JSX.Element {
         </Card>
         <Card
           title={job.status === 'completed' ? 'Output' : 'Progress'}
-          aside={job.largeOutput !== null && <span class="quiet">{size(job.largeOutput)}</span>}
+          aside={
+            job.encodedOutput === true ? (
+              <span class="quiet">encoded</span>
+            ) : (
+              job.largeOutput !== null && <span class="quiet">{size(job.largeOutput)}</span>
+            )
+          }
         >
-          <Payload
-            value={job.status === 'completed' ? job.output : job.progress}
-            label={job.status === 'completed' ? 'output' : 'progress'}
-          />
+          <Readable because={job.status === 'completed' ? job.unreadable : null}>
+            <Payload
+              value={job.status === 'completed' ? job.output : job.progress}
+              label={job.status === 'completed' ? 'output' : 'progress'}
+            />
+          </Readable>
         </Card>
       </div>
       {(steps.value?.steps.length ?? 0) > 0 && (
@@ -219,6 +227,17 @@ function isWaitOf({ kind, cause, status }: TraceNode, id: string): boolean {
   return cause === id && waits.includes(kind) && status !== 'published'
 }
 
+/** A value, or why it cannot be shown: it is encrypted, say, and the process behind this page has no key. */
+function Readable({
+  because,
+  children,
+}: {
+  readonly because: string | null | undefined
+  readonly children: JSX.Element
+}): JSX.Element {
+  return because === null || because === undefined ? children : <p class="empty">{because}</p>
+}
+
 function StepOutput({ step }: { readonly step: Step }): JSX.Element {
   return (
     <details>
@@ -231,7 +250,9 @@ function StepOutput({ step }: { readonly step: Step }): JSX.Element {
         </span>
       </summary>
       {step.error === null || step.error === undefined ? (
-        <Payload value={step.output} label={`output of ${step.id}`} />
+        <Readable because={step.unreadable}>
+          <Payload value={step.output} label={`output of ${step.id}`} />
+        </Readable>
       ) : (
         <ErrorNotice error={step.error} />
       )}

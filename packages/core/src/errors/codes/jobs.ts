@@ -30,6 +30,14 @@ export const jobCodes = {
     remedy:
       'The job has failed and is not tried again by itself: its effects may have happened. Fix the definition, then retry it.',
   },
+  TIDEMARK_VALUE_UNREADABLE: {
+    summary:
+      'A value of a job was written by a codec (compressed, encrypted) and cannot be read: the codec or its key is missing, or the value was changed, moved or put back.',
+    example:
+      'the step "charge" of job 01a20068-459c-7f5b-ac10-2fa5168fd22c cannot be read: it is encrypted with the key "2025", which is not among the keys',
+    remedy:
+      'Give `defineApp({ jobs: { codec } })` the codec and the keys that it was written with, in every process that runs jobs or asks for results, then retry the job. The value itself is untouched.',
+  },
   TIDEMARK_OUTPUT_UNREADABLE: {
     summary:
       'A large output of a job or step is in a store that this application does not have, or that does not have it.',

@@ -25,6 +25,12 @@ export const relayCodes = {
       'orders: the last message of the stream ORDERS comes from no relay, not from this outbox (6f1b…)',
     remedy: 'Give each relay a stream of its own, and let nobody else write to it.',
   },
+  TIDEMARK_RELAY_STREAM_UNFIT: {
+    summary: 'The stream of a relay is set up in a way that loses what it must keep.',
+    example: 'the topic orders has cleanup.policy "compact", and needs "delete"',
+    remedy:
+      'Change what the message names, or let `tidemark relay setup` make the stream under another name.',
+  },
   TIDEMARK_RELAY_TIP_GONE: {
     summary: "The last message of a relay's stream was deleted, and what it was is not known.",
     example:

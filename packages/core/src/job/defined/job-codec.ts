@@ -139,7 +139,7 @@ export function encodeJobState({ name, schemas }: JobDefinition, state: unknown)
  */
 export function decodeJobState(
   definition: JobDefinition,
-  stored: { readonly version: number; readonly json: unknown; readonly meta: unknown } | undefined,
+  stored: { readonly version: number; readonly value: unknown } | undefined,
 ): unknown {
   const { name, schemas } = definition
   if (schemas.state === undefined) return undefined
@@ -149,12 +149,7 @@ export function decodeJobState(
     state =
       stored === undefined
         ? undefined
-        : upcast(
-            decodeValue(stored.json, stored.meta),
-            definition.upcastState,
-            stored.version,
-            definition.version,
-          )
+        : upcast(stored.value, definition.upcastState, stored.version, definition.version)
   } catch (cause) {
     const message = `${what} cannot be brought up to version ${definition.version}`
     throw new TidemarkError('TIDEMARK_INVALID_STATE', message, { cause, details: { name } })

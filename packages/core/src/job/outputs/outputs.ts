@@ -6,6 +6,7 @@ import type { SchemaStatement } from '../../database/statement.ts'
 import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
+import { JobValues } from '../coded/job-values.ts'
 import {
   outputSize,
   referenceIn,
@@ -24,6 +25,7 @@ const readsAtOnce = 8
 
 /** The right to write a job's outputs: an attempt, for as long as it is not cut off. */
 export interface OutputClaim {
+  readonly job: { readonly id: string }
   /** Runs a fenced statement. */
   write(statement: SchemaStatement, values: readonly unknown[]): Promise<unknown>
   /** Aborts when the attempt is cut off. */
@@ -32,16 +34,27 @@ export interface OutputClaim {
   orCut<T>(work: T | PromiseLike<T>): Promise<T>
 }
 
+/** An output as a row has it, with what it is of: `output`, or `step/` and the id. Undefined: no codec has seen it. */
+export interface OutputOf extends OutputColumns {
+  readonly part: string | undefined
+}
+
 /** Where the outputs of jobs and steps go, and how they are read back. */
 export class Outputs {
   readonly schema: string
+  readonly values: JobValues
   readonly store: OutputStore | undefined
   readonly #limit: number
   /** What the store said when it last refused an output; null: it took the last one. */
   #refusal: string | null = null
 
-  constructor(schema: string, { store, limit = defaultLimit }: OutputsOptions = {}) {
+  constructor(
+    schema: string,
+    { store, limit = defaultLimit }: OutputsOptions = {},
+    values: JobValues = new JobValues(),
+  ) {
     this.schema = schema
+    this.values = values
     this.store = store
     this.#limit = limit
   }
@@ -51,13 +64,41 @@ export class Outputs {
    * statement that writes the reference, so there is nothing to do before; a store of the application's has it when
    * this resolves.
    *
-   * @throws TidemarkError TIDEMARK_JOB_LOST, and whatever the store throws.
+   * @param part - what it is of: as in {@link OutputOf}.
+   * @throws TidemarkError TIDEMARK_JOB_LOST, and whatever the store or the codec throws.
    */
-  place(claim: OutputClaim, value: EncodedValue | null): PlacedOutput | Promise<PlacedOutput> {
+  place(
+    claim: OutputClaim,
+    value: EncodedValue | null,
+    part: string | undefined,
+  ): PlacedOutput | Promise<PlacedOutput> {
+    if (value === null || part === undefined || !this.values.codes) return this.#keep(claim, value)
+    const coded = Promise.resolve(this.values.encode({ job: claim.job.id, part }, value))
+    return claim.orCut(coded).then((row) => this.#keep(claim, row))
+  }
+
+  #keep(claim: OutputClaim, value: EncodedValue | null): PlacedOutput | Promise<PlacedOutput> {
     if (value === null || outputSize(value) <= this.#limit) return { row: value, large: null }
     if (this.store !== undefined) return this.#put(this.store, claim, value)
     const { key, row } = referTo(value)
     return { row, large: { key, value } }
+  }
+
+  /**
+   * Puts a text into the application's store in the place of another one, for whoever writes values again. Nothing refers
+   * to it yet: see {@link place}.
+   */
+  async replace(
+    claim: OutputClaim,
+    { store: name }: OutputReference,
+    value: EncodedValue,
+  ): Promise<EncodedValue> {
+    const store = this.store
+    if (store === undefined || store.name !== name) {
+      throw new TidemarkError('TIDEMARK_OUTPUT_UNREADABLE', `there is no store "${name}" here`)
+    }
+    const { row } = await put(store, claim, value)
+    return row as EncodedValue
   }
 
   /** What the application's store said when it last refused an output; null: it took the last one. */
@@ -78,43 +119,63 @@ export class Outputs {
   }
 
   /**
-   * The outputs of one job, in the order of the given rows.
+   * The rows of one job with what they refer to in its place.
    *
    * @param signal - aborts what a store is asked for. Defaults to 30 s from now.
    * @throws TidemarkError TIDEMARK_UNKNOWN_JOB when the job was deleted meanwhile, TIDEMARK_OUTPUT_UNREADABLE, and
    * whatever the store throws.
    */
-  async readAll(
+  async fetch<Row extends OutputColumns>(
     executor: Executor | PreparingExecutor,
     job: string,
-    rows: readonly OutputColumns[],
+    rows: readonly Row[],
     signal?: AbortSignal,
-  ): Promise<unknown[]> {
+  ): Promise<Row[]> {
     const references = rows.flatMap((row) => referenceIn(row) ?? [])
     const kept =
       references.length === 0
-        ? new Map<string, unknown>()
+        ? new Map<string, OutputColumns>()
         : await this.#readKept(executor, job, references, signal)
-    const outputs: unknown[] = []
+    const whole: Row[] = []
     for (const row of rows) {
       const reference = referenceIn(row)
       if (reference === undefined) {
-        outputs.push(row.output === null ? undefined : decodeValue(row.output, row.meta))
-      } else if (kept.has(reference.key)) outputs.push(kept.get(reference.key))
-      else throw await this.#missing(executor, job, reference)
+        whole.push(row)
+        continue
+      }
+      const columns = kept.get(reference.key)
+      if (columns === undefined) throw await this.#missing(executor, job, reference)
+      whole.push({ ...row, ...columns })
     }
-    return outputs
+    return whole
   }
 
-  /** One output of a job, as {@link readAll} reads it. */
+  /**
+   * What there is in columns that are whole.
+   *
+   * @throws TidemarkError TIDEMARK_VALUE_UNREADABLE.
+   */
+  valueOf(job: string, { output, meta, part }: OutputOf): unknown {
+    if (output === null) return undefined
+    return part === undefined
+      ? decodeValue(output, meta)
+      : this.values.decode({ job, part }, output, meta)
+  }
+
+  /**
+   * One output of a job.
+   *
+   * @param signal - aborts what a store is asked for. Defaults to 30 s from now.
+   * @throws TidemarkError what {@link fetch} and {@link valueOf} throw.
+   */
   async read(
     executor: Executor | PreparingExecutor,
     job: string,
-    row: OutputColumns,
+    row: OutputOf,
     signal?: AbortSignal,
   ): Promise<unknown> {
-    const [value] = await this.readAll(executor, job, [row], signal)
-    return value
+    const [whole = row] = await this.fetch(executor, job, [row], signal)
+    return this.valueOf(job, whole)
   }
 
   async #readKept(
@@ -122,14 +183,14 @@ export class Outputs {
     job: string,
     references: readonly OutputReference[],
     signal: AbortSignal = AbortSignal.timeout(storePatience),
-  ): Promise<ReadonlyMap<string, unknown>> {
-    const kept = new Map<string, unknown>()
+  ): Promise<ReadonlyMap<string, OutputColumns>> {
+    const kept = new Map<string, OutputColumns>()
     const inPostgres = references.filter(({ store }) => store === undefined)
     if (inPostgres.length > 0) {
       const keys = inPostgres.map(({ key }) => key)
       const { rows } = await run(executor, readLargeOutputs(this.schema), [job, keys])
       for (const { key, output, output_meta: meta } of rows) {
-        kept.set(key as string, decodeValue(output, meta))
+        kept.set(key as string, { output, meta })
       }
     }
     const elsewhere = references.filter(({ store }) => store !== undefined)
@@ -138,7 +199,7 @@ export class Outputs {
         elsewhere.slice(start, start + readsAtOnce).map(async (reference) => {
           const { key } = reference
           const text = await this.#storeOf(job, reference).get(key, { signal })
-          if (text !== undefined) kept.set(key, decodeStored(job, reference, text))
+          if (text !== undefined) kept.set(key, storedIn(job, reference, text))
         }),
       )
     }
@@ -195,15 +256,15 @@ async function put(
   return { row, large: null }
 }
 
-function decodeStored(
+function storedIn(
   job: string,
   { key, size, store, sha256 }: OutputReference,
   text: string,
-): unknown {
+): OutputColumns {
   try {
     if (sha256 !== undefined && sha256Of(text) !== sha256) throw new Error('its hash is another')
-    const { value, meta } = JSON.parse(text) as { value: unknown; meta?: unknown }
-    return decodeValue(value, meta)
+    const { value, meta = null } = JSON.parse(text) as { value: unknown; meta?: unknown }
+    return { output: value, meta }
   } catch (cause) {
     throw new TidemarkError(
       'TIDEMARK_OUTPUT_UNREADABLE',

@@ -14,7 +14,7 @@ import { shown } from '../../errors/checked-text.ts'
 import { isErrorCode } from '../../errors/codes.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { decodeValue } from '../../event/encoded/codec.ts'
+import { decodeTexts, type EncodedValue } from '../../event/encoded/codec.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import { Branches, type Turn } from '../attempted/branches.ts'
@@ -47,6 +47,7 @@ interface MemoryRow {
   readonly state_meta: unknown
   readonly variables: Record<string, unknown> | null
   readonly variables_meta: Record<string, unknown> | null
+  readonly writings: Readonly<Record<string, number>> | null
   readonly patience: number | null
   /** The server's clock, in milliseconds since 1970. */
   readonly now: number
@@ -66,6 +67,8 @@ export class JobMemory {
   /** Those that hold the row of the state and the variables. */
   readonly #holding = new WeakSet<object>()
   #state: unknown
+  /** The number of the last writing that a codec has seen. */
+  #writings = 0
   // From the server's clock to that of this process.
   #ahead: number = performance.now() - Date.now()
 
@@ -111,7 +114,7 @@ export class JobMemory {
     ])
     const positions = [...memory.steps.values()].flatMap(({ position }) => position ?? [])
     memory.branches.deliveries.resume(positions.toSorted((a, b) => a - b))
-    memory.#remember(rows[0] as unknown as MemoryRow)
+    await memory.#remember(rows[0] as unknown as MemoryRow)
     return memory
   }
 
@@ -158,7 +161,8 @@ export class JobMemory {
     const { database, outputs } = this.#attempt.environment
     const { cutSignal, job } = this.#attempt
     const row = await this.steps.output(step)
-    return this.#attempt.orCut(outputs.read(database, job.id, row, cutSignal))
+    const part = partOf(step)
+    return this.#attempt.orCut(outputs.read(database, job.id, { ...row, part }, cutSignal))
   }
 
   /** Notes that a transaction has committed: what was stored in it is progress by now. */
@@ -193,19 +197,35 @@ export class JobMemory {
     if (executor === undefined) this.#requireFree('a checkpoint without `tx`')
     else this.#holding.add(executor)
     const { json, meta } = encodeJobState(definition, state)
-    await this.#attempt.persist(writeState, [definition.version, json, meta], executor)
+    const { row, writings } = await this.#coded('state', { json, meta })
+    const values = [definition.version, row.json, row.meta, writings]
+    await this.#attempt.persist(writeState, values, executor)
     this.#noteProgress(executor)
     // As the next attempt will read it: an object of its own, also where codecs made it.
-    const stored = { version: definition.version, json: JSON.parse(json), meta: parsed(meta) }
+    const stored = { version: definition.version, value: decodeTexts({ json, meta }) }
     this.#state = decodeJobState(definition, stored)
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
     this.#requireFree(`the variable ${shown(name)}`)
-    const { json, meta } = encodeStored(`the variable ${name}`, value)
-    await this.#attempt.persist(writeVariable, [name, json, meta ?? 'null'])
+    const encoded = encodeStored(`the variable ${name}`, value)
+    const { row, writings } = await this.#coded(`variable/${name}`, encoded)
+    await this.#attempt.persist(writeVariable, [name, row.json, row.meta ?? 'null', writings])
     this.#variables.set(name, copyOf(`the variable ${name}`, value))
+  }
+
+  /** What the row gets of a state or a variable; with a codec, also the number of this writing, which belongs to it. */
+  async #coded(
+    part: string,
+    value: EncodedValue,
+  ): Promise<{ readonly row: EncodedValue; readonly writings: string | null }> {
+    const { values } = this.#attempt.environment.outputs
+    if (!values.codes) return { row: value, writings: null }
+    this.#writings += 1
+    const version = this.#writings
+    const row = await values.encode({ job: this.#attempt.job.id, part, version }, value)
+    return { row, writings: JSON.stringify({ [part]: version }) }
   }
 
   async saveProgress(progress: unknown): Promise<void> {
@@ -218,7 +238,8 @@ export class JobMemory {
     const { id, kind, output, error, startedAt } = step
     const encoded = output === undefined ? null : encodeStored(`the output of ${id}`, output)
     const { outputs } = this.#attempt.environment
-    const { row, large } = await outputs.place(this.#attempt, encoded)
+    const part = error === undefined ? partOf(step) : undefined
+    const { row, large } = await outputs.place(this.#attempt, encoded, part)
     // A transaction that is tried again keeps its place.
     const position = (turn.position ??= this.branches.deliveries.take())
     const described = error === undefined ? null : describeError(error.thrown)
@@ -296,20 +317,32 @@ export class JobMemory {
     await this.#attempt.persist(writeStep, values, executor)
   }
 
-  #remember(row: MemoryRow): void {
+  async #remember(row: MemoryRow): Promise<void> {
     this.#ahead = performance.now() - row.now
     if (row.patience !== null) this.branches.patience = row.patience
+    const { values } = this.#attempt.environment.outputs
+    const job = this.#attempt.job.id
+    const writings = row.writings ?? {}
+    this.#writings = Math.max(0, ...Object.values(writings))
+    const read = (part: string, json: unknown, meta: unknown): unknown =>
+      values.decode({ job, part, version: writings[part] ?? 0 }, json, meta)
     for (const [name, value] of Object.entries(row.variables ?? {})) {
-      this.#variables.set(name, decodeValue(value, row.variables_meta?.[name]))
+      const meta = row.variables_meta?.[name]
+      this.#variables.set(name, await read(`variable/${name}`, value, meta))
     }
     this.#state = decodeJobState(
       this.#attempt.definition,
       // A job that has only reported progress has a row without a state.
       row.version === null || row.state === null
         ? undefined
-        : { version: row.version, json: row.state, meta: row.state_meta },
+        : { version: row.version, value: await read('state', row.state, row.state_meta) },
     )
   }
+}
+
+/** What a codec knows the output of a step by; undefined: what waits have come to is read by the server, too. */
+function partOf({ id, kind }: { readonly id: string; readonly kind: string }): string | undefined {
+  return kind === 'step' || kind === 'child' ? `step/${id}` : undefined
 }
 
 /** An error as code that runs again sees it: its name, message, code and cause, and no class of its own. */
@@ -327,8 +360,4 @@ function errorOf(description: ErrorDescription): Error {
   error.name = name
   if (stack !== undefined) error.stack = stack
   return code === undefined ? error : Object.assign(error, { code })
-}
-
-function parsed(json: string | null): unknown {
-  return json === null ? null : JSON.parse(json)
 }

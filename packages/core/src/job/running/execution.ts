@@ -67,7 +67,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
       return value.end
     }
     const encoded = encodeOutput(attempt.definition, value)
-    const placed = attempt.environment.outputs.place(attempt, encoded)
+    const placed = attempt.environment.outputs.place(attempt, encoded, 'output')
     if (isThenable(placed)) limit()
     return { kind: 'completed', output: isThenable(placed) ? await placed : placed }
   } catch (error) {

@@ -147,7 +147,7 @@ export class RunDocument implements JobDocument {
     const { rows } = await run(database, readStepOutputs(outbox.schema), [this.#job.id, [id]])
     const [row] = rows
     if (row === undefined) return undefined
-    const columns = { output: row['output'], meta: row['output_meta'] }
+    const columns = { output: row['output'], meta: row['output_meta'], part: `step/${id}` }
     return outputs.read(database, this.#job.id, columns, this.#attempt.cutSignal)
   }
 }

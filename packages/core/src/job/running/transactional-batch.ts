@@ -164,7 +164,7 @@ async function executeOne(
     await guard.finish()
     if (savepoint !== undefined && guard.leavesTraces) throw new NeedsOwnTransaction()
     await spawned.flush()
-    const output = await outputs.place(attempt, encodeOutput(definition, value))
+    const output = await outputs.place(attempt, encodeOutput(definition, value), 'output')
     await savepoint?.keep(guard.doubt?.error)
     return { attempt, output, events }
   } catch (error) {

@@ -107,7 +107,7 @@ async function writeCompletion(
   output: EncodedValue | null,
 ): Promise<void> {
   const { environment } = attempt
-  const placed = await environment.outputs.place(attempt, output)
+  const placed = await environment.outputs.place(attempt, output, 'output')
   const written = await writeCompletions(executor, environment, [{ attempt, output: placed }])
   if (written === 1) return
   attempt.interrupt('lost')

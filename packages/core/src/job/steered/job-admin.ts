@@ -32,6 +32,7 @@ import {
   type JobSelection,
   type JobType,
 } from './job-reading.ts'
+import { JobRewriting, type JobRewriteOptions, type JobRewriteReport } from './job-rewriting.ts'
 import { JobSteering, type JobPruneOptions } from './job-steering.ts'
 import { readJobTrace, type JobTraceNode } from './job-trace.ts'
 import type { JobStatus, JobView, StepView } from './job-view.ts'
@@ -124,6 +125,16 @@ export class JobAdmin {
   async spawnJson(name: string, json: unknown, options?: SpawnNowOptions): Promise<JobHandle> {
     const { schemas } = this.#spawner.registry.require(name)
     return this.spawn(name, valueFromJson(schemas.input, json), options)
+  }
+
+  /**
+   * Writes states, variables and outputs of all jobs again, as the application's codec writes now: after a rotation of
+   * keys, or when a codec is brought in or taken out. Jobs run meanwhile: what they write is newer, and left alone.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION, and whatever an application's store of outputs throws.
+   */
+  rewrite(options: JobRewriteOptions = {}): Promise<JobRewriteReport> {
+    return JobRewriting.run(this.#database, this.#outputs, options)
   }
 
   /** The types of jobs that this application defines: those that can be spawned by their names here. */

@@ -106,7 +106,7 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       this.#requireType(row)
       const { status, output, output_meta: meta, error } = row
       if (status === 'completed') {
-        const columns = { output, meta }
+        const columns = { output, meta, part: 'output' }
         const reading = this.#outputs.read(this.#database, this.id, columns, options.signal)
         const stored = await reading
         const definition = this.#definition

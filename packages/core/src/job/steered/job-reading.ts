@@ -3,11 +3,12 @@ import type { Database } from '../../database/pool.ts'
 import { countOpenJobs, readJobCounts } from '../../database/sql/job/job-counts.ts'
 import { shown } from '../../errors/checked-text.ts'
 import { requireUuid } from '../../errors/checked-values.ts'
-import type { ErrorDescription } from '../../errors/describe-error.ts'
+import { messageOf, type ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions, requireBoolean, requireWhole } from '../../errors/options.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { isCoded } from '../coded/job-values.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
-import type { Outputs } from '../outputs/outputs.ts'
+import type { OutputOf, Outputs } from '../outputs/outputs.ts'
 import { checkSelection, type JobFilter } from './job-filter.ts'
 import { requireJobId, unknownJob } from './job-handle.ts'
 import { jobPage } from './job-page.ts'
@@ -66,6 +67,9 @@ export interface JobType extends PublishedJobType {
   readonly processes: number
 }
 
+/** What is seen of an output. */
+type Seen = Pick<StepView, 'output' | 'unreadable'>
+
 /** Looking at jobs and at what has become of them. */
 export class JobReading {
   readonly #database: Database
@@ -88,9 +92,12 @@ export class JobReading {
     )
     if (rows[0] === undefined) throw unknownJob(id)
     const view = jobView(rows[0])
-    if (view.largeOutput === null || options.output === false) return view
-    const columns = { output: rows[0]['output'], meta: rows[0]['output_meta'] }
-    return { ...view, output: await this.#outputs.read(this.#database, id, columns) }
+    if (options.output === false || (view.largeOutput === null && !view.encodedOutput)) return view
+    const { output, output_meta: meta } = rows[0]
+    const columns = { output, meta, part: 'output' }
+    const [whole = columns] = await this.#outputs.fetch(this.#database, id, [columns])
+    const encodedOutput = isCoded(whole.meta)
+    return { ...view, encodedOutput, ...(await this.#seen(id, whole)) }
   }
 
   async list(selection: JobSelection = {}): Promise<JobView[]> {
@@ -151,20 +158,32 @@ export class JobReading {
        ORDER BY s.position, s.started_at, s.step`,
       [requireJobId(id)],
     )
-    const columns = rows.map((row) =>
-      row['error'] === null
-        ? { output: row['output'], meta: row['output_meta'] }
-        : { output: null, meta: null },
-    )
-    const outputs = await this.#outputs.readAll(this.#database, id, columns)
+    const columns = rows.map((row) => {
+      const part = `step/${row['step'] as string}`
+      return row['error'] === null
+        ? { output: row['output'], meta: row['output_meta'], part }
+        : { output: null, meta: null, part }
+    })
+    const whole = await this.#outputs.fetch(this.#database, id, columns)
+    const outputs = await Promise.all(whole.map((one) => this.#seen(id, one)))
     return rows.map((row, index) => ({
       id: row['step'] as string,
       status: row['status'] as StepView['status'],
-      output: outputs[index],
+      ...(outputs[index] as Seen),
       error: row['error'] as ErrorDescription | null,
       startedAt: row['started_at'] as Date,
       completedAt: row['completed_at'] as Date | null,
     }))
+  }
+
+  /** An output, or why a codec does not let it be seen here: the rest of the job is shown all the same. */
+  async #seen(job: string, whole: OutputOf): Promise<Seen> {
+    try {
+      return { output: await this.#outputs.valueOf(job, whole), unreadable: null }
+    } catch (error) {
+      if (!isTidemarkError(error, 'TIDEMARK_VALUE_UNREADABLE')) throw error
+      return { output: undefined, unreadable: messageOf(error) }
+    }
   }
 
   async logs(id: string, options: JobLogPage = {}): Promise<JobLogLine[]> {

@@ -1,5 +1,6 @@
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { decodeValue } from '../../event/encoded/codec.ts'
+import { isCoded } from '../coded/job-values.ts'
 import { largeOutputSize } from '../outputs/large-output.ts'
 
 /** All statuses of a job. */
@@ -44,6 +45,13 @@ export interface JobView {
    * list then, and `get` reads it. Null: it is with the job, or there is none.
    */
   readonly largeOutput: number | null
+  /**
+   * Whether a codec has written the output (compressed it, encrypted it): `output` is undefined in a list then, and `get`
+   * reads it.
+   */
+  readonly encodedOutput: boolean
+  /** Why `get` could not read the output, whose codec or key this process does not have; null: it could, or did not try. */
+  readonly unreadable: string | null
   /** Of the last attempt that failed. */
   readonly error: ErrorDescription | null
   /**
@@ -75,6 +83,8 @@ export interface StepView {
   /** `retrying`: it has failed, and is tried again by the present attempt or the next. `failed`: for good, or with its job. */
   readonly status: 'completed' | 'failed' | 'retrying'
   readonly output: unknown
+  /** Why the output could not be read: a codec has written it, which or whose key this process does not have. Else null. */
+  readonly unreadable: string | null
   readonly error: ErrorDescription | null
   readonly startedAt: Date
   readonly completedAt: Date | null
@@ -92,6 +102,7 @@ export function jobView(row: Record<string, unknown>): JobView {
   const value = (column: string): never => row[column] as never
   const output = { output: row['output'], meta: row['output_meta'] }
   const largeOutput = largeOutputSize(output)
+  const encodedOutput = isCoded(output.meta)
   return {
     id: value('id'),
     name: value('name'),
@@ -104,10 +115,12 @@ export function jobView(row: Record<string, unknown>): JobView {
     attempt: value('attempt'),
     input: decodeValue(row['input'], row['input_meta']),
     output:
-      output.output === null || largeOutput !== null
+      output.output === null || largeOutput !== null || encodedOutput
         ? undefined
         : decodeValue(output.output, output.meta),
     largeOutput,
+    encodedOutput,
+    unreadable: null,
     error: value('error'),
     waiting:
       row['parked'] === 'type'

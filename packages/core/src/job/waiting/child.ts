@@ -133,7 +133,7 @@ export class Child<Output> {
     const { database, outputs } = this.#attempt.environment
     const { cutSignal } = this.#attempt
     const { output, output_meta: meta } = row
-    const reading = outputs.read(database, child, { output, meta }, cutSignal)
+    const reading = outputs.read(database, child, { output, meta, part: 'output' }, cutSignal)
     const value = await this.#attempt.orCut(reading)
     await this.#memory.end({ ...step, output: value }, turn)
     return this.outputOf(value)

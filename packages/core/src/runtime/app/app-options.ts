@@ -3,6 +3,7 @@ import type { ConnectionOptions } from '../../database/pool.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { checkJobsOptions, type JobsOptions } from '../../job/coded/value-codec.ts'
 import { checkContextStore, type ContextStore } from '../../job/documented/context-store.ts'
 import { checkLocksOptions, type LocksOptions } from '../../job/locked/lock-store.ts'
 import { checkOutputsOptions, type OutputsOptions } from '../../job/outputs/output-store.ts'
@@ -24,6 +25,8 @@ export interface AppOptions extends ConnectionOptions, RegisteredDb {
   readonly publishQueue?: PublishQueueOptions
   /** Where large outputs of jobs and steps are kept, and from which size on. */
   readonly outputs?: OutputsOptions
+  /** What values of jobs pass on their way into the tables: compression, encryption. */
+  readonly jobs?: JobsOptions
   /** Where the contexts of jobs are kept for other tools: see `@tidemark/stores/context`. Defaults to nowhere. */
   readonly contextStore?: ContextStore
   /** Where the locks of `jobs.withLock` are kept. */
@@ -42,6 +45,7 @@ const appOptions = [
   'preparedStatements',
   'publishQueue',
   'outputs',
+  'jobs',
   'contextStore',
   'locks',
   'db',
@@ -93,6 +97,7 @@ export function checkAppOptions(options: AppOptions): void {
     })
   }
   if (options.outputs !== undefined) checkOutputsOptions(options.outputs)
+  if (options.jobs !== undefined) checkJobsOptions(options.jobs)
   if (options.contextStore !== undefined) checkContextStore(options.contextStore)
   if (options.locks !== undefined) checkLocksOptions(options.locks)
 }

@@ -15,6 +15,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
+import { JobValues } from '../../job/coded/job-values.ts'
 import { Documents } from '../../job/documented/documents.ts'
 import { Outputs } from '../../job/outputs/outputs.ts'
 import { JobSpawner } from '../../job/spawned/job-spawner.ts'
@@ -148,7 +149,7 @@ export class App implements AsyncDisposable {
       registry: this.#definitions.registry,
       logger: this.#logger,
     })
-    this.#outputs = new Outputs(this.schema, options.outputs)
+    this.#outputs = new Outputs(this.schema, options.outputs, new JobValues(options.jobs))
     this.jobs = new JobAdmin(
       this.#database,
       this.#outputs,

@@ -1,6 +1,7 @@
 import { TidemarkError } from 'tidemark'
 import type { StateStore } from '../../contract/state-store.ts'
 import type { StoreOptions } from '../../opened/open-store.ts'
+import type { SigningClient } from '../../s3/bucket.ts'
 import { missing } from './read-settings.ts'
 import type { ServiceSettings } from './settings.ts'
 
@@ -34,6 +35,8 @@ export async function openBackend(
       return openPostgres(settings, env, options)
     case 's3':
       return openS3(settings, env, options)
+    case 'dynamodb':
+      return openDynamodb(settings, env, options)
   }
 }
 
@@ -95,31 +98,62 @@ async function openS3(
   options: StoreOptions,
 ): Promise<OpenedBackend> {
   const { s3Store } = await import('../../s3/index.ts')
+  if (url === undefined) throw incomplete('s3', 'the URL of a bucket', 'Give `--url`.')
+  const where = region ?? env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? 'us-east-1'
+  const client = await signing('s3', where, env)
+  const given = prefix === undefined ? {} : { prefix }
+  return closedWith(s3Store({ client, bucket: url, ...given, ...options }), async () => {})
+}
+
+async function openDynamodb(
+  { url, table, name, region: given }: ServiceSettings,
+  env: Environment,
+  options: StoreOptions,
+): Promise<OpenedBackend> {
+  const { dynamodbStore, regionOf } = await import('../../dynamodb/index.ts')
+  const region = given ?? regionOf(env)
+  const client = await signing('dynamodb', region, env)
+  const store = dynamodbStore({
+    client,
+    region,
+    ...(url === undefined ? {} : { endpoint: url }),
+    ...(table === undefined ? {} : { table }),
+    ...(name === undefined ? {} : { name }),
+    ...options,
+  })
+  return closedWith(store, async () => {})
+}
+
+/** What signs requests with the credentials of the environment. */
+async function signing(
+  service: 's3' | 'dynamodb',
+  region: string,
+  env: Environment,
+): Promise<SigningClient> {
   const { AwsClient } = await import('aws4fetch').catch((cause: unknown) => {
-    throw missing('aws4fetch', 'for the backend s3', cause)
+    throw missing('aws4fetch', `for the backend ${service}`, cause)
   })
   const accessKeyId = env['AWS_ACCESS_KEY_ID']
   const secretAccessKey = env['AWS_SECRET_ACCESS_KEY']
-  if (url === undefined || accessKeyId === undefined || secretAccessKey === undefined) {
-    throw new TidemarkError(
-      'TIDEMARK_INVALID_OPTION',
-      'the backend s3 needs the URL of a bucket and credentials',
-      {
-        hint: 'Give `--url`, and AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY in the environment.',
-      },
-    )
-  }
   const sessionToken = env['AWS_SESSION_TOKEN']
-  const client = new AwsClient({
+  // An empty one is refused by the server with a message about signatures, which helps nobody.
+  if (!accessKeyId || !secretAccessKey) {
+    const hint = 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.'
+    throw incomplete(service, 'credentials', hint)
+  }
+  return new AwsClient({
     accessKeyId,
     secretAccessKey,
-    ...(sessionToken === undefined ? {} : { sessionToken }),
-    service: 's3',
-    region: region ?? env['AWS_REGION'] ?? 'us-east-1',
+    ...(sessionToken ? { sessionToken } : {}),
+    service,
+    region,
     retries: 0,
   })
-  const given = prefix === undefined ? {} : { prefix }
-  return closedWith(s3Store({ client, bucket: url, ...given, ...options }), async () => {})
+}
+
+function incomplete(backend: string, what: string, hint: string): TidemarkError {
+  const message = `the backend ${backend} needs ${what}`
+  return new TidemarkError('TIDEMARK_INVALID_OPTION', message, { hint })
 }
 
 function closedWith(store: StateStore, close: () => Promise<unknown>): OpenedBackend {

@@ -2,7 +2,7 @@ import { milliseconds, rejectUnknownOptions, TidemarkError, type Duration } from
 import type { ServiceLimits } from '../served/limits.ts'
 
 /** The backends that a service can open by itself. */
-export const serviceBackends = ['memory', 'postgres', 'redis', 's3'] as const
+export const serviceBackends = ['memory', 'postgres', 'redis', 's3', 'dynamodb'] as const
 
 /** One of them. */
 export type ServiceBackend = (typeof serviceBackends)[number]
@@ -13,15 +13,17 @@ export interface ServiceSettings extends Partial<ServiceLimits> {
   readonly socket?: string
   /** Defaults to `memory`. */
   readonly backend?: ServiceBackend
-  /** Of Redis, of Postgres, or of a bucket. Defaults to REDIS_URL and DATABASE_URL for the first two. */
+  /** Of Redis, of Postgres, of a bucket, or of another endpoint of DynamoDB than the region's. Defaults to REDIS_URL and DATABASE_URL for the first two. */
   readonly url?: string
   /** What all keys or names of objects begin with. */
   readonly prefix?: string
   /** Of Tidemark's tables, with `postgres`. */
   readonly schema?: string
-  /** Keeps the states of several stores apart, with `postgres`. */
+  /** The table, with `dynamodb`. Defaults to `tidemark-states`. */
+  readonly table?: string
+  /** Keeps the states of several stores apart, with `postgres` and `dynamodb`. */
   readonly name?: string
-  /** Of the bucket, with `s3`. Defaults to AWS_REGION, else `us-east-1`. */
+  /** With `s3` and `dynamodb`. Defaults to what AWS's own tools would use: AWS_REGION, the profile; else, with `s3`, `us-east-1`. */
   readonly region?: string
   /** How long an operation of the backend may take. Defaults to 5 s. */
   readonly timeout?: Duration
@@ -43,6 +45,7 @@ const kinds: Readonly<Record<keyof ServiceSettings, Setting['kind']>> = {
   url: 'text',
   prefix: 'text',
   schema: 'text',
+  table: 'text',
   name: 'text',
   region: 'text',
   timeout: 'duration',

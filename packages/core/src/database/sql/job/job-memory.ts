@@ -8,7 +8,7 @@ const fenced = (schema: string): string =>
 export const readMemory: SchemaStatement = statement(
   'read_job_memory',
   (schema) => `
-SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.patience,
+SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.writings, s.patience,
   (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now
 FROM (SELECT) AS one LEFT JOIN ${schema}.job_states s ON s.job = $1::uuid`,
 )
@@ -38,10 +38,11 @@ WITH raised AS (
   UPDATE ${schema}.jobs SET needs = $3::integer
   WHERE id = $1::uuid AND token = $2::bigint AND status = 'running' AND needs < $3::integer
 )
-INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta, checkpoint_at)
-SELECT j.id, $3::integer, $4::jsonb, $5::jsonb, clock_timestamp() ${fenced(schema)}
+INSERT INTO ${schema}.job_states AS s (job, version, state, state_meta, writings, checkpoint_at)
+SELECT j.id, $3::integer, $4::jsonb, $5::jsonb, $6::jsonb, clock_timestamp() ${fenced(schema)}
 ON CONFLICT (job) DO UPDATE
 SET version = excluded.version, state = excluded.state, state_meta = excluded.state_meta,
+  writings = coalesce(s.writings || excluded.writings, excluded.writings, s.writings),
   checkpoint_at = excluded.checkpoint_at, updated_at = clock_timestamp()
 RETURNING job`,
 )
@@ -49,10 +50,11 @@ RETURNING job`,
 export const writeVariable: SchemaStatement = statement(
   'write_job_variable',
   (schema) => `
-INSERT INTO ${schema}.job_states AS s (job, variables, variables_meta)
-SELECT j.id, jsonb_build_object($3::text, $4::jsonb), jsonb_build_object($3::text, $5::jsonb) ${fenced(schema)}
+INSERT INTO ${schema}.job_states AS s (job, variables, variables_meta, writings)
+SELECT j.id, jsonb_build_object($3::text, $4::jsonb), jsonb_build_object($3::text, $5::jsonb), $6::jsonb ${fenced(schema)}
 ON CONFLICT (job) DO UPDATE
 SET variables = s.variables || excluded.variables, variables_meta = s.variables_meta || excluded.variables_meta,
+  writings = coalesce(s.writings || excluded.writings, excluded.writings, s.writings),
   updated_at = clock_timestamp()
 RETURNING job`,
 )

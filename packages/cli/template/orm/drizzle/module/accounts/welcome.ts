@@ -1,0 +1,15 @@
+import { defineListener } from 'tidemark'
+import { accountOpened } from './events.ts'
+import { sendWelcome } from './send-welcome.ts'
+import { letters } from './tables.ts'
+
+/** Writes a letter down and spawns the job that sends it, in the transaction that moves the cursor: each once. */
+export const welcome = defineListener('accounts.welcome').on(
+  accountOpened,
+  async (event, { db, spawn }) => {
+    const { accountId, email } = event.payload
+    const letter = { eventId: event.id, accountId, text: 'Welcome' }
+    await db.insert(letters).values(letter)
+    await spawn(sendWelcome, { email })
+  },
+)

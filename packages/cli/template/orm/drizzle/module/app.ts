@@ -1,0 +1,13 @@
+import { drizzle } from 'drizzle-orm/node-postgres'
+import { defineApp } from 'tidemark'
+import * as accounts from './accounts/index.ts'
+import { schema } from './accounts/tables.ts'
+
+/** The application: where DATABASE_URL says for workers and servers, on a database of its own in a test. */
+export function createApp(connectionString = process.env['DATABASE_URL']) {
+  return defineApp({
+    modules: [accounts],
+    db: (client) => drizzle(client, { schema }),
+    ...(connectionString ? { connectionString } : {}),
+  })
+}

@@ -1,0 +1,14 @@
+import { defineListener } from 'tidemark'
+import { accountOpened } from './events.ts'
+import { sendWelcome } from './send-welcome.ts'
+
+/** Writes a letter down and spawns the job that sends it, in the transaction that moves the cursor: each once. */
+export const welcome = defineListener('accounts.welcome').on(
+  accountOpened,
+  async (event, { db, spawn }) => {
+    const { accountId, email } = event.payload
+    const letter = { event_id: event.id, account_id: accountId, text: 'Welcome' }
+    await db('letters').insert(letter)
+    await spawn(sendWelcome, { email })
+  },
+)
