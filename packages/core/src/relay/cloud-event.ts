@@ -210,6 +210,7 @@ function encode(value: string): string {
 }
 
 function decode(value: string): string {
+  if (!value.includes('%')) return value
   try {
     return decodeURIComponent(value)
   } catch {
