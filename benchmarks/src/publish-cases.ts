@@ -5,6 +5,7 @@ import { defineApp, type App } from 'tidemark'
 import { createPlainTables, insertSql, pipeliningClients, rateOf } from './database.ts'
 import { openEmmett, type Emmett } from './emmett.ts'
 import { flight, flightArrived } from './events.ts'
+import { openInline, type Inline } from './inline-cases.ts'
 import { LeanClient, LeanStatement, leanRate } from './lean-client.ts'
 import type { Case } from './measure.ts'
 
@@ -24,6 +25,9 @@ export const names = {
   transaction: 'transaction(), one event each',
   coalesced: 'publish(), coalesced',
   streams: 'publish() to 1,000 streams, coalesced',
+  inline: 'publish() with an inline projection, awaited upserts',
+  inlineSend: 'publish() with an inline projection, `send`',
+  inlineBatch: 'publish() with an inline projection, `.batch`',
   emmett: 'emmett: appendToStream, one event a call',
   driverBulk: `driver: bare INSERT of ${bulkSize}`,
   bulk: `publish(), arrays of ${bulkSize}`,
@@ -80,14 +84,15 @@ export async function openPublishers(database: TestDatabase, most: number): Prom
       maxConnections: Math.max(4, most),
     }),
   )
+  const inline = disposables.use(await openInline(database, most))
   const emmett = disposables.use(await openEmmett(url, most))
   const kept = disposables.move()
   return {
     singleCases: (publishers, seconds) => [
       ...serverCases(lean.slice(0, publishers), seconds),
-      ...clientCases({ app, driver, emmett }, publishers, seconds),
+      ...clientCases({ app, driver, inline, emmett }, publishers, seconds),
     ],
-    bulkCases: (seconds) => bulkCases({ app, driver, emmett }, seconds),
+    bulkCases: (seconds) => bulkCases({ app, driver, inline, emmett }, seconds),
     [Symbol.asyncDispose]: () => kept.disposeAsync(),
   }
 }
@@ -95,6 +100,7 @@ export async function openPublishers(database: TestDatabase, most: number): Prom
 interface Clients {
   readonly app: App
   readonly driver: readonly pg.Client[]
+  readonly inline: Inline
   readonly emmett: Emmett
 }
 
@@ -112,7 +118,7 @@ let n = 0
 const draft = () => flightArrived(flight(n++))
 
 function clientCases(
-  { app, driver, emmett }: Clients,
+  { app, driver, inline, emmett }: Clients,
   publishers: number,
   seconds: number,
 ): readonly Case[] {
@@ -133,6 +139,21 @@ function clientCases(
       name: names.streams,
       against: names.driver,
       measure: rate(() => app.publish(draft(), { stream: `route-${n % 1000}` })),
+    },
+    {
+      name: names.inline,
+      against: names.coalesced,
+      measure: rate(() => inline.awaited.publish(draft())),
+    },
+    {
+      name: names.inlineSend,
+      against: names.coalesced,
+      measure: rate(() => inline.sent.publish(draft())),
+    },
+    {
+      name: names.inlineBatch,
+      against: names.coalesced,
+      measure: rate(() => inline.batched.publish(draft())),
     },
     {
       name: names.emmett,

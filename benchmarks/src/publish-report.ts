@@ -15,6 +15,9 @@ const comparisons = [
   [names.coalesced, names.driver],
   [names.coalesced, names.emmett],
   [names.streams, names.emmett],
+  [names.inline, names.coalesced],
+  [names.inlineSend, names.coalesced],
+  [names.inlineBatch, names.coalesced],
 ] as const
 
 /** Shows what was measured. */

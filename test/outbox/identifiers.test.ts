@@ -162,6 +162,80 @@ test('a key that its column spells differently in a way that only the server kno
   expect(await app.list(projection)).toHaveLength(1)
 })
 
+const dropped = defineEvent('identifiers.dropped', { payload: z.object({ id: z.string() }) })
+
+const droppable = (name: string) =>
+  keyed(name).on(dropped, () => undefined, { key: ({ payload }) => payload.id })
+
+// One value of the column under several spellings.
+test.each([
+  ['citext', ['Ann', 'ANN', 'ann']],
+  ['text COLLATE alike', ['Ann', 'ANN', 'ann']],
+  ['character(4)', ['ab  ', 'ab', 'ab ']],
+  ['numeric', ['1.5', '1.50', '01.5', '15e-1']],
+  ['whole', ['5', '+5', '005']],
+  ['inet', ['10.0.0.1', '10.0.0.1/32']],
+  ['bytea', ['\\x4142', 'AB', '\\x41 42']],
+  ['date', ['2024-01-02', '2024-01-02T00:00:00.000Z', '20240102']],
+  [
+    'timestamptz',
+    ['2024-01-02T00:00:00.000Z', '2024-01-02T00:00:00+00:00', '2024-01-02 01:00:00+01'],
+  ],
+  ['timestamp', ['2024-01-02T00:00:00.000Z', '2024-01-02T00:00:00', '2024-01-02 00:00:00']],
+  ['timestamptz', ['2024-01-02T00:00:00.000001+00:00', '2024-01-02 00:00:00.000001+00']],
+])(
+  'keys of a column of type %s are one state and one row, or refused, however they meet',
+  async (type, keys) => {
+    await database.query(`
+    CREATE EXTENSION IF NOT EXISTS citext;
+    CREATE COLLATION alike (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    CREATE DOMAIN whole AS integer;
+    CREATE TABLE one_by_one (id ${type} PRIMARY KEY, cents bigint);
+    CREATE TABLE at_once (id ${type} PRIMARY KEY, cents bigint);
+    CREATE TABLE removed (id ${type} PRIMARY KEY, cents bigint)`)
+    const [first = '', ...others] = keys
+    const firsts: unknown[] = []
+    const [oneByOne, atOnce, removed] = ['one_by_one', 'at_once', 'removed'].map(droppable)
+    for (const [projection, steps] of [
+      [
+        oneByOne,
+        [[paid({ id: first, cents: 1 })], ...others.map((id) => [paid({ id, cents: 2 })])],
+      ],
+      [atOnce, [keys.map((id) => paid({ id, cents: 3 }))]],
+      [removed, [[paid({ id: first, cents: 4 })], ...others.map((id) => [dropped({ id })])]],
+    ] as const) {
+      if (projection === undefined) continue
+      await using app = appOn(database, [projection])
+      await app.start()
+      await database.query('DELETE FROM tidemark.events')
+      for (const [nth, events] of steps.entries()) {
+        const published = await app.publish(events)
+        const refusal = await app
+          .waitFor(projection, published.at(-1)?.sequence ?? null)
+          .then(() => undefined, String)
+        if (nth === 0 && events.length === 1) firsts.push(refusal)
+        // What it takes and what it refuses leave as many rows as there are states, with the same in them.
+        const states = (await app.list(projection))
+          .map(({ state }) => String(state.cents))
+          .toSorted()
+        const { rows } = await database.query(
+          `SELECT cents::text FROM ${projection.name} ORDER BY 1`,
+        )
+        expect(rows.map((row) => row['cents'] as string)).toEqual(states)
+        if (refusal === undefined) continue
+        const { rows: cursors } = await database.query(
+          'SELECT last_error::text AS error FROM tidemark.cursors WHERE listener = $1',
+          [projection.name],
+        )
+        expect(JSON.stringify(cursors)).toContain('TIDEMARK_TABLE_MISMATCH')
+        break
+      }
+    }
+    // The column's own spelling is taken.
+    expect(firsts).toEqual([undefined, undefined])
+  },
+)
+
 test.each([
   ['a Map', () => new Map([['a', 1]])],
   ['a Set', () => ({ in: new Set([1]) })],

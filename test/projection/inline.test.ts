@@ -148,3 +148,41 @@ test('an inline projection that is added beside existing events, or raised, know
   await app.publish(noted({ note: 'four' }))
   expect(await app.read(count(2, 100))).toBe(400)
 })
+
+test('what an inline projection sends and the server refuses refuses its event alone, with its own error', async () => {
+  await database.query(
+    'create table sent_notes (sequence bigint, note text check (note <> $$bad$$))',
+  )
+  const sending = defineProjection('sending', {
+    version: 1,
+    mode: 'inline',
+    tables: ['sent_notes'],
+  }).on(noted, (event, { send }) => {
+    send('insert into sent_notes values ($1, $2)', [event.sequence, event.payload.note])
+  })
+  await using app = appOn(database, [sending])
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 40 }, (_, n) => app.publish(noted({ note: n === 17 ? 'bad' : `${n}` }))),
+  )
+  const refused = outcomes.flatMap((one, n) =>
+    one.status === 'rejected' ? [{ n, error: one.reason as unknown }] : [],
+  )
+  expect(refused).toMatchObject([{ n: 17, error: { code: '23514' } }])
+  // The same where the publisher has a transaction of its own, or somebody else's.
+  await expect(
+    app.transaction(async (tx) => tx.publish(noted({ note: 'bad' }))),
+  ).rejects.toMatchObject({ code: '23514' })
+  await using publisher = await SqlPublisher.open(database)
+  await publisher.begin()
+  await expect(app.publish(noted({ note: 'bad' }), { tx: publisher.client })).rejects.toMatchObject(
+    { code: '23514' },
+  )
+  await publisher.rollback()
+  const { rows: kept } = await database.query(
+    'select sequence::text from sent_notes order by sent_notes.sequence',
+  )
+  expect(kept.map((row) => BigInt(row['sequence'] as string))).toEqual(
+    await committedEvents(database),
+  )
+  expect(kept).toHaveLength(39)
+})

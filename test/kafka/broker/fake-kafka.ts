@@ -93,6 +93,11 @@ export class FakeKafka implements AsyncDisposable {
     return [...this.#errors.values()].reduce((sum, queue) => sum + queue.length, 0)
   }
 
+  /** Takes back the errors that have not met a request. */
+  forget(): void {
+    this.#errors.clear()
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.down()
   }

@@ -7,7 +7,8 @@ const unknownTopicOrPartition = 3
 const offsetOutOfRange = 1
 const unknownTopicId = 100
 
-interface FetchBody {
+/** What is asked for. */
+export interface FetchBody {
   readonly wait: number
   readonly topics: readonly {
     readonly id: string
@@ -29,7 +30,11 @@ interface FetchedPartition {
   readonly records: Buffer
 }
 
-type FetchAnswer = { readonly id: string; readonly partitions: readonly FetchedPartition[] }[]
+/** What is answered. */
+export type FetchAnswer = {
+  readonly id: string
+  readonly partitions: readonly FetchedPartition[]
+}[]
 
 function fetched(broker: FakeKafka, { topics }: FetchBody): FetchAnswer {
   return topics.map(({ id, partitions }) => {
@@ -123,7 +128,8 @@ export const fetch: ApiParts<FetchBody, FetchAnswer> = {
       ),
 }
 
-interface OffsetsBody {
+/** What is asked for. */
+export interface OffsetsBody {
   readonly committed: boolean
   readonly topics: readonly {
     readonly name: string
@@ -131,7 +137,8 @@ interface OffsetsBody {
   }[]
 }
 
-type OffsetsAnswer = {
+/** What is answered. */
+export type OffsetsAnswer = {
   readonly name: string
   readonly partitions: readonly { index: number; error: number; offset: bigint }[]
 }[]

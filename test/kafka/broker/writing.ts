@@ -4,7 +4,8 @@ import type { ApiParts } from './apis.ts'
 const unknownTopicOrPartition = 3
 const defaultMaxBytes = 1_048_588
 
-interface ProduceBody {
+/** What is asked for. */
+export interface ProduceBody {
   readonly transactionalId: string | null
   readonly topics: readonly {
     readonly name: string
@@ -12,7 +13,8 @@ interface ProduceBody {
   }[]
 }
 
-type ProduceAnswer = {
+/** What is answered. */
+export type ProduceAnswer = {
   readonly name: string
   readonly partitions: readonly { index: number; error: number; base: bigint }[]
 }[]
@@ -126,7 +128,8 @@ export const initProducerId: ApiParts<
     w.appendInt32(0).appendInt16(error).appendInt64(producerId).appendInt16(epoch),
 }
 
-interface AddBody extends InitBody {
+/** What is asked for. */
+export interface AddBody extends InitBody {
   readonly topics: readonly { readonly name: string; readonly partitions: readonly number[] }[]
 }
 
@@ -171,8 +174,13 @@ export const addPartitionsToTxn: ApiParts<
       ),
 }
 
+/** How a transaction is to end. */
+export interface EndBody extends InitBody {
+  readonly committed: boolean
+}
+
 /** Commits a transaction, or aborts it. */
-export const endTxn: ApiParts<InitBody & { readonly committed: boolean }, number> = {
+export const endTxn: ApiParts<EndBody, number> = {
   key: 26,
   version: 3,
   read: (r) => ({

@@ -3,6 +3,7 @@ import { requireText } from '../errors/checked-text.ts'
 import { requireOptions, requireFunction } from '../errors/options.ts'
 import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import { requireEncoding, requireEncodingSql } from './encoding.ts'
 import type { Executor } from './executor.ts'
 import { migrations, type Migration } from './generated/migrations.ts'
 import { ownTypes } from './given/own-types.ts'
@@ -48,8 +49,8 @@ export interface MigrationReport {
  * each in a transaction of its own. Any number of processes may call it at once; one works, the others wait
  * and find nothing left to do.
  *
- * @throws TidemarkError TIDEMARK_CONNECTION_FAILED, TIDEMARK_MISSING_PRIVILEGE, TIDEMARK_MIGRATION_CHANGED,
- * TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MIGRATION_FAILED.
+ * @throws TidemarkError TIDEMARK_CONNECTION_FAILED, TIDEMARK_MISSING_PRIVILEGE, TIDEMARK_UNSUPPORTED_ENCODING,
+ * TIDEMARK_MIGRATION_CHANGED, TIDEMARK_SCHEMA_TOO_NEW or TIDEMARK_MIGRATION_FAILED.
  *
  * @example
  * ```ts
@@ -64,6 +65,7 @@ export async function migrateUp(options: MigrateOptions = {}): Promise<Migration
   checkMigrateOptions('migrationStatus', options)
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   return withClient(options, async (client) => {
+    await requireEncoding(client)
     const applied: MigrationStatus[] = []
     for (;;) {
       const next = await applyNext(client, schema, options.onProgress)
@@ -100,15 +102,16 @@ export function migrationSql(
       (migration) =>
         `-- ${migration.version} ${migration.name}\n${substituteSchema(migration.sql, schema)}\n${recordSql(schema, migration)};`,
     )
-  return ['BEGIN;', bootstrapSql(schema), ...parts, 'COMMIT;', ''].join('\n\n')
+  return ['BEGIN;', requireEncodingSql, bootstrapSql(schema), ...parts, 'COMMIT;', ''].join('\n\n')
 }
 
 /**
  * Throws unless the schema is one that this version can work with.
  *
- * @throws TidemarkError TIDEMARK_MIGRATION_REQUIRED or TIDEMARK_SCHEMA_TOO_NEW.
+ * @throws TidemarkError TIDEMARK_UNSUPPORTED_ENCODING, TIDEMARK_MIGRATION_REQUIRED or TIDEMARK_SCHEMA_TOO_NEW.
  */
 export async function requireMigrated(executor: Executor, schema: string): Promise<void> {
+  await requireEncoding(executor)
   const status = await readStatus(executor, schema)
   refuseNewer(status, schema)
   const missing = status.filter((migration) => migration.state === 'pending')

@@ -5,10 +5,13 @@ import type { Executor, PreparingExecutor, QueryResult } from '../executor.ts'
 import { ForeignExecutor } from '../foreign/foreign-executor.ts'
 import { kyselyOn } from '../kysely.ts'
 import { controlError, verdictOn } from './transaction-control.ts'
+import { OpenTransaction } from './transaction.ts'
 
 /** An executor on a transaction that may be somebody else's, for a handler that must not end it. */
 export interface WithoutControl {
   readonly executor: Executor
+  /** Sends a statement whose answer says only how it went; on a connection of ours it is planned once. */
+  send(text: string, values: unknown[]): Promise<unknown>
   /** The application's `db` on it: what the ORM gave whose transaction it is, else bound to it. */
   db(bind: DbBinding | undefined): unknown
   /** @throws TidemarkError TIDEMARK_TRANSACTION_CONTROL when control was asked for, also where the handler swallowed it. */
@@ -47,6 +50,11 @@ export function withoutControl(
   }
   return {
     executor: guarded,
+    async send(text, values) {
+      if (!(executor instanceof OpenTransaction)) return guarded.query(text, values)
+      check(text)
+      return executor.sending(text, values)
+    },
     db(bind) {
       if (bind === undefined) return kyselyOn<unknown>(guarded, true)
       if (executor instanceof ForeignExecutor) return executor.db(bind, check)

@@ -29,6 +29,13 @@ export const databaseCodes = {
     example: 'schema "tidemark" has no Tidemark tables',
     remedy: 'Run `tidemark migrate up` before the processes that use this version start.',
   },
+  TIDEMARK_UNSUPPORTED_ENCODING: {
+    summary:
+      'The database has another encoding than UTF8: what JavaScript, JSON and other programs write could not be stored in it, or would be stored as something else.',
+    example: 'the database "app" is encoded in LATIN1, not in UTF8',
+    remedy:
+      "Make a database with `CREATE DATABASE app2 ENCODING 'UTF8' TEMPLATE template0`, with a locale that allows it, and move your tables with `pg_dump` and `pg_restore`: an encoding is chosen once.",
+  },
   TIDEMARK_SCHEMA_TOO_NEW: {
     summary:
       'The database was migrated by a newer version, with a breaking migration that this version does not know.',

@@ -1,9 +1,11 @@
 import { run, type Executor, type PreparingExecutor, type Row } from '../../database/executor.ts'
 import { appendCalls as appendCallsStatement } from '../../database/sql/outbox/append-calls.ts'
 import { insertEvent } from '../../database/sql/outbox/insert-event.ts'
-import { insertEvents } from '../../database/sql/outbox/insert-events.ts'
+import { insertAndReadEvents, insertEvents } from '../../database/sql/outbox/insert-events.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import type { EventRow } from '../../event/event-row.ts'
 import type { EventSequence } from '../../event/sequence.ts'
+import { StoredEvent } from '../../event/stored-event.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
 import { bytesOf } from './publish-call.ts'
 
@@ -48,6 +50,19 @@ async function insert(
       ? await run(executor, insertEvent(schema), valuesOf(events[0] as OutgoingEvent))
       : await run(executor, insertEvents(schema), columnsOf(events, plainColumns))
   return events.map((event, index) => published(event, rows[index]))
+}
+
+/** Inserts events of no stream, few enough for one answer, and reads them as they are stored, in one round trip. */
+export async function appendAndRead(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  events: readonly OutgoingEvent[],
+): Promise<{ readonly published: PublishedEvent[]; readonly stored: StoredEvent[] }> {
+  const { rows } = await run(executor, insertAndReadEvents(schema), columnsOf(events, plainColumns))
+  return {
+    published: events.map((event, index) => published(event, rows[index])),
+    stored: (rows as unknown as EventRow[]).map((row) => new StoredEvent(row)),
+  }
 }
 
 /** Divides large events among statements; each has at least one. */

@@ -21,4 +21,6 @@ export interface InlineConsumers {
 export interface InlineTurn {
   /** Applies the next of its events; they come in the order of their sequences. */
   apply(events: readonly StoredEvent[]): Promise<void>
+  /** Resolves when the server has answered all that it has sent; rejects with the first error. */
+  settled(): Promise<unknown>
 }

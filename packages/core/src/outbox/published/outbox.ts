@@ -1,9 +1,20 @@
 import type { Executor, PreparingExecutor } from '../../database/executor.ts'
 import type { EventSequence } from '../../event/sequence.ts'
-import { readEventsAt } from '../read/page.ts'
-import { append, fitsOneStatement, needsAppend } from './append.ts'
+import type { StoredEvent } from '../../event/stored-event.ts'
+import { pageBytes, readEventsAt } from '../read/page.ts'
+import { append, appendAndRead, fitsOneStatement, needsAppend } from './append.ts'
 import type { InlineConsumers, InlineTurn } from './inline.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
+import { bytesOf } from './publish-call.ts'
+
+/** Events that are inserted. */
+export interface Inserted {
+  readonly events: PublishedEvent[]
+  /** What their inline projections have sent and nobody has waited for: it may travel with COMMIT. */
+  readonly applied: Promise<unknown>
+}
+
+const nothingToApply: Promise<unknown> = Promise.resolve()
 
 // How many of the events just inserted are read at once, at the most.
 const inlinePage = 1000
@@ -23,11 +34,45 @@ export class Outbox {
     executor: Executor | PreparingExecutor,
     events: readonly OutgoingEvent[],
   ): Promise<PublishedEvent[]> {
+    const inserted = await this.insertEarly(executor, events)
+    await inserted.applied
+    return inserted.events
+  }
+
+  /**
+   * The same for who has something to send after it, as COMMIT: the last answers need not be waited for before.
+   *
+   * INVARIANT: whoever calls it reads `applied` before anybody is told that the events are published.
+   */
+  async insertEarly(
+    executor: Executor | PreparingExecutor,
+    events: readonly OutgoingEvent[],
+  ): Promise<Inserted> {
     const types = new Set(
       events.map((event) => event.type).filter((type) => this.#inline.handles(type)),
     )
-    if (types.size === 0) return append(executor, this.schema, events)
+    if (types.size === 0) {
+      return { events: await append(executor, this.schema, events), applied: nothingToApply }
+    }
     const turn = await this.#inline.lock(executor, types)
+    const published = await this.#insertFor(executor, turn, types, events)
+    const applied = turn.settled()
+    // Whoever reads it may fail before it does.
+    applied.catch(() => {})
+    return { events: published, applied }
+  }
+
+  async #insertFor(
+    executor: Executor | PreparingExecutor,
+    turn: InlineTurn,
+    types: ReadonlySet<string>,
+    events: readonly OutgoingEvent[],
+  ): Promise<PublishedEvent[]> {
+    if (isOnePage(events)) {
+      const { published, stored } = await appendAndRead(executor, this.schema, events)
+      await turn.apply(stored.filter((event: StoredEvent) => types.has(event.type)))
+      return published
+    }
     const published = await append(executor, this.schema, events)
     const handled = published.filter((event) => types.has(event.type))
     await this.#applyInline(
@@ -68,4 +113,9 @@ export class Outbox {
   #runsInline(events: readonly OutgoingEvent[]): boolean {
     return events.some((event) => this.#inline.handles(event.type))
   }
+}
+
+/** Whether the statement that inserts the events may answer all of them at once, as they are stored. */
+function isOnePage(events: readonly OutgoingEvent[]): boolean {
+  return events.length <= inlinePage && !events.some(needsAppend) && bytesOf(events) <= pageBytes
 }

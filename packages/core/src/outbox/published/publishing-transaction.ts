@@ -6,7 +6,7 @@ import {
   type OpenTransaction,
 } from '../../database/transaction/transaction.ts'
 import type { EventSequence } from '../../event/sequence.ts'
-import type { Outbox } from './outbox.ts'
+import type { Inserted, Outbox } from './outbox.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
 
 /** What a transaction that committed has published. */
@@ -29,7 +29,7 @@ export async function publishingTransaction<T>(
   work: (transaction: OpenTransaction, buffer: OutgoingEvent[]) => Promise<T>,
 ): Promise<readonly [T, Published]> {
   const buffer: OutgoingEvent[] = []
-  let inserted: PublishedEvent[] | undefined
+  let inserted: Inserted | undefined
   const [result, pipelined] = await inTransaction(
     database,
     options,
@@ -38,13 +38,16 @@ export async function publishingTransaction<T>(
       if (!outbox.isPlain(buffer)) {
         // From here on it holds streams, keys and readers: no longer than a process is silent that is well.
         transaction.send(limitSilence)
-        inserted = await outbox.insert(transaction, buffer)
+        inserted = await outbox.insertEarly(transaction, buffer)
       }
       return value
     },
-    (transaction) =>
-      inserted === undefined ? outbox.insert(transaction, buffer) : Promise.resolve([]),
+    async (transaction) => {
+      if (inserted === undefined) return outbox.insert(transaction, buffer)
+      await inserted.applied
+      return inserted.events
+    },
   )
-  const events = inserted ?? pipelined ?? []
+  const events = pipelined ?? []
   return [result, { events, sequence: events.at(-1)?.sequence ?? null }]
 }

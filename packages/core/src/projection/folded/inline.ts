@@ -79,14 +79,16 @@ export class InlineProjections implements InlineConsumers {
     }
     const here = projections.filter((one) => !isLeftToWorkers(one, locked.get(one.name)))
     let states: Map<string, EncodedValue | null> | undefined
+    const sent: Promise<unknown>[] = []
     return {
+      settled: () => Promise.all(sent),
       apply: async (stored: readonly StoredEvent[]): Promise<void> => {
         states ??= new Map(here.map((one) => [one.name, storedState(one, locked.get(one.name))]))
         const events = stored.map((event) => event.decode(this.#registry))
         for (const projection of here) {
           const mine = events.filter((event) => projection.types.has(event.type))
           const before = states.get(projection.name) ?? null
-          states.set(projection.name, await this.apply(executor, projection, mine, before))
+          states.set(projection.name, await this.apply(executor, projection, mine, before, sent))
         }
       },
     }
@@ -105,6 +107,7 @@ export class InlineProjections implements InlineConsumers {
     await run(executor, lockInline(this.#schema), [[projection.name]])
     const { lastSequence: upTo } = await readHorizon(executor, this.#schema)
     const types = [...projection.types]
+    const sent: Promise<unknown>[] = []
     let state: EncodedValue | null = null
     for (let after: EventSequence = sequenceZero; ;) {
       const request = { after, upTo, limit: pageSize, types }
@@ -112,17 +115,25 @@ export class InlineProjections implements InlineConsumers {
       const last = page.at(-1)
       if (last === undefined) return
       const events = page.map((event) => event.decode(this.#registry))
-      state = await this.apply(executor, projection, events, state)
+      state = await this.apply(executor, projection, events, state, sent)
       after = last.sequence
+      // At most a page of them is under way.
+      await Promise.all(sent.splice(0))
     }
   }
 
-  /** Applies events to one projection whose cursor row is locked by this transaction. */
+  /**
+   * Applies events to one projection whose cursor row is locked by this transaction.
+   *
+   * @param sent - takes the answers that are still to come, where what comes next need not wait for them: on a
+   * connection of ours. Whoever gives it reads them. Defaults to waiting.
+   */
   async apply(
     executor: Executor | PreparingExecutor,
     projection: InlineProjection,
     events: readonly RecordedEvent[],
     state: EncodedValue | null,
+    sent: Promise<unknown>[] = [],
   ): Promise<EncodedValue | null> {
     const last = events.at(-1)
     if (last === undefined) return state
@@ -133,18 +144,24 @@ export class InlineProjections implements InlineConsumers {
         fold(reducersOf(projection), decodeState(projection, state), events),
       )
     } else {
-      await this.#write(executor, projection, events)
+      sent.push(...(await this.#write(executor, projection, events)))
     }
     const values = [projection.name, last.sequence, after?.json ?? null, after?.meta ?? null]
-    await run(executor, advanceInline(this.#schema), values)
+    const advanced = run(executor, advanceInline(this.#schema), values)
+    // Read by who reads `sent`; it may have failed before that.
+    advanced.catch(() => {})
+    sent.push(advanced)
+    // Somebody else's connection may not take a statement before the last one has been answered.
+    if (!(executor instanceof OpenTransaction)) await advanced
     return after
   }
 
+  /** Runs the handlers; answers what they have sent without waiting for it. */
   async #write(
     transaction: Executor | PreparingExecutor,
     projection: TableProjection,
     events: readonly RecordedEvent[],
-  ): Promise<void> {
+  ): Promise<readonly Promise<unknown>[]> {
     const sent: Promise<unknown>[] = []
     const guarded = withoutControl(transaction, `projection ${projection.name}`)
     const { executor } = guarded
@@ -158,7 +175,7 @@ export class InlineProjections implements InlineConsumers {
       send: (query: string | SendableQuery, values: unknown[] = []): void => {
         const { sql, parameters } =
           typeof query === 'string' ? { sql: query, parameters: values } : query.compile()
-        const answer = executor.query(sql, [...parameters])
+        const answer = guarded.send(sql, [...parameters])
         answer.catch(() => {})
         sent.push(answer)
       },
@@ -176,8 +193,9 @@ export class InlineProjections implements InlineConsumers {
     } finally {
       clearInterval(pulse)
     }
-    await Promise.all(sent)
     guarded.verify()
+    if (!(transaction instanceof OpenTransaction)) await Promise.all(sent)
+    return sent
   }
 
   async #handle(

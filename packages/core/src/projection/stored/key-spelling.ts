@@ -22,12 +22,25 @@ function canonicalUuid(key: string): string {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/u, '$1-$2-$3-$4-')
 }
 
-/** Whether a key is what the server answers for the column that it was written to, as JSON has it. */
-export function isSpelled(key: string, answer: string): boolean {
-  if (key === answer) return true
-  // Of a point in time JavaScript's spelling is as good as the server's: there is one of each.
-  const time = Date.parse(answer)
-  return (
-    !Number.isNaN(time) && /^\d{4}-\d\d-\d\dT/u.test(key) && new Date(time).toISOString() === key
+/**
+ * The key that a row of a column of a type belongs to.
+ *
+ * INVARIANT: of all the texts that one value can be written as, it is one: another would be another state of the same row.
+ *
+ * @param answer - how the server spells the value, as JSON has it.
+ */
+export function spellingOf(type: string | undefined, answer: string): string {
+  // A point in time is spelled as JavaScript does, where it can: how the server does depends on the session's zone.
+  return isTimestamp(type) ? (inJavaScript(answer) ?? answer) : answer
+}
+
+const isTimestamp = (type: string | undefined): boolean => type?.startsWith('timestamp') === true
+
+/** Undefined for what has microseconds, or is beyond what a Date holds. */
+function inJavaScript(answer: string): string | undefined {
+  if (!/^\d{4}-\d\d-\d\dT[\d:]{8}(?:\.\d{1,3})?(?:[+-]\d\d:\d\d)?$/u.test(answer)) return undefined
+  const time = Date.parse(
+    answer.includes('+', 19) || answer.includes('-', 19) ? answer : `${answer}Z`,
   )
+  return Number.isNaN(time) ? undefined : new Date(time).toISOString()
 }

@@ -1,11 +1,12 @@
 import type { Insertable } from 'kysely'
-import type { Executor, QueryResult } from '../../database/executor.ts'
+import type { Executor } from '../../database/executor.ts'
 import { shown } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { RegisteredDatabase } from '../../listener/declared/register.ts'
 import { columnValue } from './column-value.ts'
-import { canonicalKey, isSpelled } from './key-spelling.ts'
+import { canonicalKey, spellingOf } from './key-spelling.ts'
 import { checkTable, type TableColumn } from './keyed-table-catalog.ts'
 
 /** The tables that a keyed projection can be mapped onto: those of `Register`, or any. */
@@ -43,6 +44,9 @@ export interface KeyedRow<State> {
   readonly state: State
 }
 
+// ON CONFLICT DO UPDATE cannot affect a row a second time.
+const cardinalityViolation = '21000'
+
 /** The table that a keyed projection writes beside its states. */
 export class KeyedTable<State> {
   readonly name: string
@@ -71,7 +75,8 @@ ON CONFLICT (${quote(key)}) DO UPDATE SET ${all
       .map((column) => `${column} = excluded.${column}`)
       .join(', ')}
 RETURNING to_jsonb(${table}.${quote(key)}) #>> '{}' AS key`
-    this.#remove = `DELETE FROM ${table} AS t USING ${rows} AS gone WHERE t.${quote(key)} = gone.${quote(key)}`
+    this.#remove = `DELETE FROM ${table} AS t USING ${rows} AS gone WHERE t.${quote(key)} = gone.${quote(key)}
+RETURNING to_jsonb(t.${quote(key)}) #>> '{}' AS key`
   }
 
   /** What is written down of it: a change of this needs a new version. */
@@ -114,28 +119,50 @@ RETURNING to_jsonb(${table}.${quote(key)}) #>> '{}' AS key`
       }
       return row
     })
-    const { rows: answers } = await executor.query(this.#upsert, [JSON.stringify(document, exact)])
-    this.#requireSpelled(rows, answers)
-  }
-
-  /** Refuses keys that the column spells differently: another spelling would be another state, and the same row. */
-  #requireSpelled(rows: readonly KeyedRow<State>[], answers: QueryResult['rows']): void {
-    for (const [index, { key }] of rows.entries()) {
-      const answer = answers[index]?.['key'] as string | undefined
-      if (answer === undefined || isSpelled(key, answer)) continue
-      throw new TidemarkError(
-        'TIDEMARK_TABLE_MISMATCH',
-        `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" spells the key ${shown(key)} as ${shown(answer)}`,
-        {
-          hint: 'Give keys as the column spells them, or make the column text: two spellings would be two states of one row.',
-          details: { projection: this.#projection, table: this.name, key, spelled: answer },
-        },
-      )
+    try {
+      const upsert = await executor.query(this.#upsert, [JSON.stringify(document, exact)])
+      for (const [index, { key }] of rows.entries()) {
+        const answer = upsert.rows[index]?.['key'] as string | undefined
+        if (answer !== undefined && key !== spellingOf(this.#keyType, answer)) {
+          throw this.#misspelled(key, answer)
+        }
+      }
+    } catch (error) {
+      // Two of the keys are one row.
+      throw errorCodeOf(error) === cardinalityViolation
+        ? this.#misspelled(null, null, error)
+        : error
     }
   }
 
   async remove(executor: Executor, keys: readonly string[]): Promise<void> {
-    await executor.query(this.#remove, [JSON.stringify(keys.map((key) => ({ [this.#key]: key })))])
+    const { rows } = await executor.query(this.#remove, [
+      JSON.stringify(keys.map((key) => ({ [this.#key]: key }))),
+    ])
+    const asked = new Set(keys)
+    for (const row of rows) {
+      const answer = row['key'] as string
+      if (asked.has(spellingOf(this.#keyType, answer))) continue
+      // What was deleted is the row of another state.
+      throw this.#misspelled(null, answer)
+    }
+  }
+
+  /** The error of keys that the column spells differently: another spelling would be another state, and the same row. */
+  #misspelled(key: string | null, spelled: string | null, cause?: unknown): TidemarkError {
+    const which =
+      spelled === null
+        ? 'has one spelling for two keys'
+        : `spells ${key === null ? 'a key' : `the key ${shown(key)}`} as ${shown(spelled)}`
+    return new TidemarkError(
+      'TIDEMARK_TABLE_MISMATCH',
+      `${this.#projection} cannot write its table ${this.name}: its column "${this.#key}" ${which}`,
+      {
+        hint: 'Give keys as the column spells them, or make the column text: two spellings would be two states of one row.',
+        details: { projection: this.#projection, table: this.name, key, spelled },
+        ...(cause === undefined ? {} : { cause }),
+      },
+    )
   }
 }
 
