@@ -43,7 +43,9 @@ function present({ publishers: count, seconds, rounds }: PeersResults): Presenta
   const sum = (name: string, value: (trial: Trial) => number): string =>
     whole(of(name).reduce((total, trial) => total + value(trial), 0))
   const median = (name: string, value: (trial: Trial) => number): number => {
-    const sorted = of(name).map(value).toSorted((a, b) => a - b)
+    const sorted = of(name)
+      .map(value)
+      .toSorted((a, b) => a - b)
     return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
   }
   return {

@@ -10,7 +10,8 @@ const effects = defineListener('effects').on(told, ({ payload }, { tx }) =>
 
 export const tidemark: Peer = {
   name: 'Tidemark',
-  settings: 'a listener with its effect in the transaction; leases of 2 s, where 15 s are the default',
+  settings:
+    'a listener with its effect in the transaction; leases of 2 s, where 15 s are the default',
   // The test database has its tables.
   prepare: async () => {},
   publisher: async (connectionString, maxConnections) => {
