@@ -87,7 +87,7 @@ async function effectsSoFar(database: TestDatabase): Promise<number> {
   const { rows } = await database.query<{ n: number }>(
     'SELECT count(DISTINCT (key, n))::integer AS n FROM effects',
   )
-  return Number(rows[0]?.n ?? 0)
+  return rows[0]?.n ?? 0
 }
 
 /** Waits until all have had their effect, or nothing has happened for a while. */
