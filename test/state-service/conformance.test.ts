@@ -8,6 +8,7 @@ import { memoryStore } from '@tidemark/stores/memory'
 import { serveState, type StateService } from '@tidemark/stores/service'
 import { afterAll, beforeAll, describe } from 'vitest'
 import { redisPrograms, RedisServer } from '../stores/redis-server.ts'
+import { slow, throughService } from './served.ts'
 import { ServiceProcess } from './service-process.ts'
 
 let folder: string
@@ -51,13 +52,7 @@ describe.each(programs)('killed in front of %s', (program) => {
     await server[Symbol.asyncDispose]()
   })
 
-  const subject = {
-    open: (options?: StoreOptions) => open(service.socket, options),
-    kill: () => service.kill(),
-    startAgain: () => service.start(),
-  }
-  // What takes time, and is the same whatever the backend.
-  const shown = 'shown in front of memory'
-  const slow = { ttl: shown, 'zombie-expired': shown, filters: shown, pages: shown }
-  testStateStore('service', () => subject, { without: { ...exceptions.service, ...slow } })
+  testStateStore('service', () => throughService(service), {
+    without: { ...exceptions.service, ...slow },
+  })
 })

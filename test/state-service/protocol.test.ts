@@ -136,12 +136,19 @@ test('answers come in the order of the requests, whichever is done first', async
 })
 
 test('writes of one key happen in their order, through whichever client', async () => {
-  const { store, letGo } = heldStore((_, body) => body.includes('first'))
+  const passed = Promise.withResolvers<void>()
+  const { store, reached, letGo } = heldStore((key, body) => {
+    if (key === 'b') passed.resolve()
+    return body.includes('first')
+  })
   const service = await serve({ store })
   const [one, other] = [await rawClient(service), await rawClient(service)]
   one.send({ op: 'put', jobId: 'a', job: { value: 'first' } })
-  expect(await other.ask({ op: 'health' })).toMatchObject({ success: true })
+  await reached
   other.send({ op: 'put', jobId: 'a', job: { value: 'second' } })
+  // What came after it is written, so it has been looked at.
+  other.send({ op: 'put', jobId: 'b', job: { value: 'another key' } })
+  await passed.promise
   letGo()
   expect(await other.next()).toMatchObject({ job: { version: 2, value: 'second' } })
 })

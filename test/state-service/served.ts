@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openStore } from '@tidemark/stores'
+import { openStore, type StoreOptions } from '@tidemark/stores'
+import { serviceStore } from '@tidemark/stores/client'
+import type { ConformanceSubject, PromiseName } from '@tidemark/stores/conformance'
 import { MemoryBackend, memoryStore } from '@tidemark/stores/memory'
 import { serveState, type StateService, type StateServiceOptions } from '@tidemark/stores/service'
 import { onTestFinished } from 'vitest'
 import { RawClient } from './raw-client.ts'
+import type { ServiceProcess } from './service-process.ts'
 
 /** The path of a socket in a folder of its own, which goes with the test. */
 export function socketPath(): string {
@@ -42,4 +45,24 @@ export function heldStore(holds: (key: string, body: string) => boolean) {
     return write(what)
   }
   return { backend, store: openStore(backend), reached: reached.promise, letGo: go.resolve }
+}
+
+/** A service in a process of its own, for the conformance suite: it is killed, and what is behind it stays. */
+export function throughService(service: ServiceProcess): ConformanceSubject {
+  return {
+    open: ({ timeout = 5_000 }: StoreOptions = {}) =>
+      serviceStore({ socket: service.socket, timeout }),
+    kill: () => service.kill(),
+    startAgain: () => service.start(),
+  }
+}
+
+const shown = 'shown in front of memory'
+
+/** What takes time, and is the same whatever the backend. */
+export const slow: Readonly<Partial<Record<PromiseName, string>>> = {
+  ttl: shown,
+  'zombie-expired': shown,
+  filters: shown,
+  pages: shown,
 }

@@ -13,13 +13,17 @@ export class ServiceProcess {
   readonly #env: NodeJS.ProcessEnv
   #child: ChildProcess | undefined
 
-  constructor(given: ServiceSettings & { readonly socket: string }) {
+  /** @param secrets - variables that are no settings. */
+  constructor(
+    given: ServiceSettings & { readonly socket: string },
+    secrets: NodeJS.ProcessEnv = {},
+  ) {
     this.socket = given.socket
     const variables = settings.flatMap((known) => {
       const value = given[known.name]
       return value === undefined ? [] : [[variableOf(known), String(value)]]
     })
-    this.#env = { ...process.env, ...Object.fromEntries(variables) }
+    this.#env = { ...process.env, ...secrets, ...Object.fromEntries(variables) }
   }
 
   get pid(): number | undefined {

@@ -13,6 +13,8 @@ import {
   TableClient,
 } from '@tidemark/stores/dynamodb'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { slow, throughService } from '../state-service/served.ts'
+import { ServiceProcess } from '../state-service/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { DynamodbLocal, dynamodbMissing } from './dynamodb-local.ts'
 
@@ -49,6 +51,26 @@ describe.skipIf(missing !== null)('DynamoDB Local', () => {
     thaw: () => proxy.thaw(),
   }
   testStateStore('dynamodb', () => subject, { without: exceptions.dynamodb })
+
+  describe('behind the state service', () => {
+    let folder: string
+    let service: ServiceProcess
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'tidemark-dynamodb-service-'))
+      service = new ServiceProcess(
+        { socket: join(folder, 's.sock'), backend: 'dynamodb', url: server.url, table },
+        { AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret', AWS_REGION: 'local' },
+      )
+      await service.start()
+    })
+    afterAll(async () => {
+      await service.kill()
+      await rm(folder, { recursive: true })
+    })
+    testStateStore('service', () => throughService(service), {
+      without: { ...exceptions.service, ...slow },
+    })
+  })
 
   const ask = async (operation: string, body: object): Promise<Record<string, never>> =>
     new TableClient(server.client(), server.url, table).ask(

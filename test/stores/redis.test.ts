@@ -3,7 +3,7 @@ import { exceptions, testStateStore } from '@tidemark/stores/conformance'
 import { RedisBackend, type RedisClient } from '@tidemark/stores/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
-import { afterAll, beforeAll, describe } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { redisPrograms, RedisServer } from './redis-server.ts'
 
@@ -59,5 +59,33 @@ for (const program of programs) {
       thaw: () => proxy.thaw(),
     })
     testStateStore(name, subject, { without: exceptions.redis })
+
+    test('scripts that are flushed are sent again, and a server that has become a replica says so', async () => {
+      await using store = subject().open()
+      await using hurried = subject().open({ timeout: 300 })
+      const operator = new Redis(server.url)
+      try {
+        const token = 2n ** 63n - 1n
+        await store.put('flushed', { value: 1 }, { token })
+        await operator.script('FLUSH')
+        expect((await store.put('flushed', { value: 2 }, { token })).version).toBe(2)
+        await expect(
+          store.put('flushed', { value: 3 }, { token: token - 1n }),
+        ).rejects.toMatchObject({
+          code: 'TIDEMARK_STATE_FENCED',
+        })
+        await operator.replicaof('127.0.0.1', 1)
+        await expect(hurried.put('flushed', { value: 4 }, { token })).rejects.toMatchObject({
+          code: 'TIDEMARK_STORE_UNAVAILABLE',
+          message: expect.stringContaining('READONLY') as unknown,
+        })
+        expect((await store.get('flushed'))?.value).toBe(2)
+        const waiting = store.put('flushed', { value: 5 }, { token })
+        await operator.replicaof('NO', 'ONE')
+        expect(await waiting).toMatchObject({ value: 5, version: 3 })
+      } finally {
+        operator.disconnect()
+      }
+    })
   })
 }

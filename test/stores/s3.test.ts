@@ -1,7 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openStore, type StateBackend } from '@tidemark/stores'
 import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/stores/conformance'
 import { Bucket, S3Backend } from '@tidemark/stores/s3'
 import { afterAll, beforeAll, describe } from 'vitest'
+import { slow, throughService } from '../state-service/served.ts'
+import { ServiceProcess } from '../state-service/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { CephGateway, cephMissing } from './ceph.ts'
 import { testContexts } from './context-kills.ts'
@@ -24,17 +29,47 @@ describe.skipIf(missing !== null)('Ceph', () => {
     await gateway[Symbol.asyncDispose]()
   })
 
-  const backend = (): StateBackend =>
-    new S3Backend(new Bucket(gateway.client(), `${proxy.url}states`), 'conformance/')
-  const subject: ConformanceSubject = {
-    open: (options) => openStore(backend(), options),
-    backend,
-    kill: () => gateway.kill(),
-    startAgain: () => gateway.startAgain(),
-    freeze: () => void proxy.freeze(/^/u),
-    thaw: () => proxy.thaw(),
+  // Each check has a store of its own: a list reads every state that there is.
+  let stores = 0
+  const subject = (): ConformanceSubject => {
+    stores += 1
+    const prefix = `conformance-${stores}/`
+    const backend = (): StateBackend =>
+      new S3Backend(new Bucket(gateway.client(), `${proxy.url}states`), prefix)
+    return {
+      open: (options) => openStore(backend(), options),
+      backend,
+      kill: () => gateway.kill(),
+      startAgain: () => gateway.startAgain(),
+      freeze: () => void proxy.freeze(/^/u),
+      thaw: () => proxy.thaw(),
+    }
   }
-  testStateStore('s3', () => subject, { without: exceptions.s3 })
+  testStateStore('s3', subject, { without: exceptions.s3 })
+  describe('behind the state service', () => {
+    let folder: string
+    let service: ServiceProcess
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'tidemark-s3-service-'))
+      service = new ServiceProcess(
+        {
+          socket: join(folder, 's.sock'),
+          backend: 's3',
+          url: `${gateway.url}/states`,
+          prefix: 'service/',
+        },
+        { AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret', AWS_REGION: 'default' },
+      )
+      await service.start()
+    })
+    afterAll(async () => {
+      await service.kill()
+      await rm(folder, { recursive: true })
+    })
+    testStateStore('service', () => throughService(service), {
+      without: { ...exceptions.service, ...slow },
+    })
+  })
   describe('contexts of jobs', () => {
     testContexts(() => gateway)
   })

@@ -6,6 +6,7 @@ import { once } from './once.ts'
 import { order } from './order.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
+import { stores } from './stores.ts'
 import { unreadable } from './unreadable.ts'
 
 /** All mutants, by the guarantee that they break. */
@@ -19,4 +20,5 @@ export const groups: readonly MutantGroup[] = [
   rebuild,
   unreadable,
   jobs,
+  stores,
 ]

@@ -42,7 +42,10 @@ export function testStateStore(
   describe(`the ${name} store`, () => {
     for (const [promise, title] of Object.entries(promises) as [PromiseName, string][]) {
       if (without[promise] !== undefined) continue
-      test(title, () => checks[promise](subject()))
+      // Those that take the server away need it for themselves; the others have keys of their own.
+      const alone = Object.hasOwn(outageChecks, promise)
+      const add = alone ? test : test.concurrent
+      add(title, () => checks[promise](subject()))
     }
   })
 }

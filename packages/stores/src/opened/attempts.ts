@@ -21,12 +21,15 @@ export async function attempted<T>(
 ): Promise<T> {
   const abort = new AbortController()
   const late = Promise.withResolvers<never>()
+  let last: unknown
   const timer = setTimeout(() => {
-    const reason = unavailable(backend, `did not answer within ${timeout} ms`)
+    // What it said each time, where it said something: a replica, say, that takes no writes.
+    const said = last === undefined ? '' : `; it said: ${messageOf(last)}`
+    const reason = unavailable(backend, `did not answer within ${timeout} ms${said}`, last)
     abort.abort(reason)
     late.reject(reason)
   }, timeout)
-  const asking = askUntil(backend, abort.signal, ask)
+  const asking = askUntil(backend, abort.signal, ask, (error) => (last = error))
   try {
     // Not every client looks at a signal: the caller is not kept waiting by one that does not.
     return await Promise.race([asking, late.promise])
@@ -42,6 +45,7 @@ async function askUntil<T>(
   backend: Asked,
   signal: AbortSignal,
   ask: (signal: AbortSignal) => Promise<T>,
+  onFailure: (error: unknown) => void,
 ): Promise<T> {
   for (let pause = firstPause; ; pause *= 2) {
     try {
@@ -49,6 +53,7 @@ async function askUntil<T>(
     } catch (error) {
       if (isTidemarkError(error) && error.code !== 'TIDEMARK_STORE_UNAVAILABLE') throw error
       if (signal.aborted || !backend.isTransient(error)) throw asUnavailable(backend, error)
+      onFailure(error)
       // Spread, so that those that a throttled backend has turned away do not come back together.
       await rest(pause * (0.5 + Math.random()), signal)
       if (signal.aborted) throw asUnavailable(backend, error)
@@ -58,8 +63,11 @@ async function askUntil<T>(
 
 function asUnavailable(backend: Asked, error: unknown): TidemarkError {
   if (isTidemarkError(error)) return error
-  const reason = error instanceof Error ? error.message : String(error)
-  return unavailable(backend, `cannot be used: ${reason}`, error)
+  return unavailable(backend, `cannot be used: ${messageOf(error)}`, error)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 function unavailable(backend: Asked, what: string, cause?: unknown): TidemarkError {
