@@ -1,6 +1,7 @@
 import { reporting, type Benchmark } from './benchmark.ts'
 import { claims } from './claims.ts'
 import { codecs } from './codecs.ts'
+import { consoleScreens } from './console.ts'
 import { growth } from './growth.ts'
 import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
@@ -43,6 +44,12 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     'what codecs of stores make of five states of jobs, and what they cost',
     1,
     codecs,
+  ),
+  console: reporting(
+    'what the screens of the console take beside very many events and jobs, and what open consoles cost',
+    3,
+    consoleScreens,
+    { seconds: 10 },
   ),
   relay,
   peers,

@@ -1,13 +1,15 @@
 /** A process of one of two services: it relays what is published in one database, or takes it in in the other. */
-import { defineIntake, defineRelay, jetstream } from '@tidemark/nats'
-import { defineApp } from 'tidemark'
-import { defineListener } from 'tidemark'
+import { kafka } from '@tidemark/kafka'
+import { jetstream } from '@tidemark/nats'
+import { defineApp, defineIntake, defineListener, defineRelay } from 'tidemark'
 import { recordEffect } from '../../support/effects.ts'
 import { keyed } from '../keyed-event.ts'
 
 /** What a service is told. */
 export interface ServiceOptions {
   readonly url: string
+  /** Whose. Defaults to `'nats'`. */
+  readonly broker?: 'nats' | 'kafka'
   readonly servers: string | string[]
   readonly stream: string
   readonly role: 'relay' | 'intake'
@@ -22,7 +24,7 @@ const options = JSON.parse(process.argv[2] ?? '{}') as ServiceOptions
 // A test that is given up cannot end its processes: without a parent there is nobody to work for.
 process.on('disconnect', () => process.exit())
 
-const stream = jetstream({
+const jet = jetstream({
   stream: options.stream,
   connect: { servers: options.servers, timeout: 2_000 },
   create: {
@@ -30,6 +32,12 @@ const stream = jetstream({
     num_replicas: options.replicas ?? 1,
   },
 })
+const topic = kafka({
+  topic: options.stream,
+  brokers: [options.servers].flat(),
+  create: { partitions: 3 },
+})
+const stream = options.broker === 'kafka' ? topic : jet
 const modules =
   options.role === 'relay'
     ? [defineRelay('out', { to: stream, events: [keyed], batchSize: 200 })]
