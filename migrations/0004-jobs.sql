@@ -149,6 +149,9 @@ CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
+-- Those that nothing but a person mends. Looked for every few seconds, and there are mostly none.
+CREATE INDEX jobs_quarantined ON :"schema".jobs (name, (error ->> 'code')) WHERE status = 'failed'
+  AND error ->> 'code' IN ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other

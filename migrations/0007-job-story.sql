@@ -43,9 +43,9 @@ CREATE TRIGGER publish_job_spawn AFTER INSERT ON :"schema".jobs FOR EACH ROW
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
--- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
--- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
--- by their parents only.
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, of each the first
+-- and the last 50,000, because a job may wait for months. Jobs whose ids do not begin with the time (spawned in SQL, say)
+-- are found by their parents only.
 CREATE FUNCTION :"schema".job_trace(job uuid, around interval DEFAULT '1 hour')
 RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
   ended_at timestamptz)
@@ -56,6 +56,12 @@ DECLARE
   chain   text;
   began   timestamptz;
   ended   timestamptz;
+  most    CONSTANT integer := 50000;
+  first_id uuid;
+  last_id uuid;
+  low     bigint;
+  high    bigint;
+  middle  bigint;
 BEGIN
   SELECT j.* INTO subject FROM :"schema".jobs j WHERE j.id = job_trace.job;
   IF NOT FOUND THEN RETURN; END IF;
@@ -63,14 +69,24 @@ BEGIN
   chain := coalesce(subject.correlation_id, subject.id::text);
   began := subject.created_at - around;
   ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  low := :"schema".sequence_at(began - interval '1 minute');
+  high := :"schema".sequence_at(ended + interval '1 minute');
+  middle := greatest(low + most, high - most);
   RETURN QUERY
     WITH RECURSIVE found_jobs AS (
-      SELECT j.* FROM :"schema".jobs j
-      WHERE j.id = subject.id
-        OR (j.correlation_id = chain
-            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
-        OR j.parent = subject.id
+      SELECT j.* FROM :"schema".jobs j WHERE j.id IN (
+        SELECT subject.id
+        UNION SELECT c.id FROM :"schema".jobs c WHERE c.parent = subject.id
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM :"schema".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id LIMIT most) AS f
+        WHERE f.correlation_id = chain
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM :"schema".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id DESC LIMIT most) AS f
+        WHERE f.correlation_id = chain)
     ), found_steps AS (
       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
         :"schema".step_status(j.status, s.position, s.error) AS status
@@ -81,10 +97,11 @@ BEGIN
           (SELECT s.job || '#' || s.step FROM found_steps s
            WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
           e.causation_id) AS cause
-      FROM :"schema".events e
-      WHERE e.sequence >= :"schema".sequence_at(began - interval '1 minute')
-        AND e.sequence < :"schema".sequence_at(ended + interval '1 minute')
-        AND (e.correlation_id = chain OR e.id::text = chain)
+      FROM (
+        SELECT f.* FROM :"schema".events f WHERE f.sequence >= low AND f.sequence < least(high, low + most)
+        UNION ALL
+        SELECT f.* FROM :"schema".events f WHERE f.sequence >= middle AND f.sequence < high) AS e
+      WHERE e.correlation_id = chain OR e.id::text = chain
       UNION ALL
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j

@@ -424,6 +424,7 @@ CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'sch
 CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
+CREATE INDEX jobs_quarantined ON tidemark.jobs USING btree (name, ((error ->> 'code'::text))) WHERE ((status = 'failed'::text) AND ((error ->> 'code'::text) = ANY (ARRAY['TIDEMARK_INVALID_INPUT'::text, 'TIDEMARK_INVALID_STATE'::text, 'TIDEMARK_INVALID_OUTPUT'::text, 'TIDEMARK_JOB_KILLS'::text])));
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
@@ -1349,6 +1350,12 @@ DECLARE
   chain   text;
   began   timestamptz;
   ended   timestamptz;
+  most    CONSTANT integer := 50000;
+  first_id uuid;
+  last_id uuid;
+  low     bigint;
+  high    bigint;
+  middle  bigint;
 BEGIN
   SELECT j.* INTO subject FROM "tidemark".jobs j WHERE j.id = job_trace.job;
   IF NOT FOUND THEN RETURN; END IF;
@@ -1356,14 +1363,24 @@ BEGIN
   chain := coalesce(subject.correlation_id, subject.id::text);
   began := subject.created_at - around;
   ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  low := "tidemark".sequence_at(began - interval '1 minute');
+  high := "tidemark".sequence_at(ended + interval '1 minute');
+  middle := greatest(low + most, high - most);
   RETURN QUERY
     WITH RECURSIVE found_jobs AS (
-      SELECT j.* FROM "tidemark".jobs j
-      WHERE j.id = subject.id
-        OR (j.correlation_id = chain
-            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
-        OR j.parent = subject.id
+      SELECT j.* FROM "tidemark".jobs j WHERE j.id IN (
+        SELECT subject.id
+        UNION SELECT c.id FROM "tidemark".jobs c WHERE c.parent = subject.id
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id LIMIT most) AS f
+        WHERE f.correlation_id = chain
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id DESC LIMIT most) AS f
+        WHERE f.correlation_id = chain)
     ), found_steps AS (
       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
         "tidemark".step_status(j.status, s.position, s.error) AS status
@@ -1374,10 +1391,11 @@ BEGIN
           (SELECT s.job || '#' || s.step FROM found_steps s
            WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
           e.causation_id) AS cause
-      FROM "tidemark".events e
-      WHERE e.sequence >= "tidemark".sequence_at(began - interval '1 minute')
-        AND e.sequence < "tidemark".sequence_at(ended + interval '1 minute')
-        AND (e.correlation_id = chain OR e.id::text = chain)
+      FROM (
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= low AND f.sequence < least(high, low + most)
+        UNION ALL
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= middle AND f.sequence < high) AS e
+      WHERE e.correlation_id = chain OR e.id::text = chain
       UNION ALL
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j

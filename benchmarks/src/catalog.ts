@@ -1,11 +1,13 @@
 import { reporting, type Benchmark } from './benchmark.ts'
 import { claims } from './claims.ts'
 import { codecs } from './codecs.ts'
+import { consoleScreens } from './console.ts'
 import { growth } from './growth.ts'
 import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
+import { peers } from './peers/peers.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
 import { relay } from './relay.ts'
@@ -43,6 +45,13 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     1,
     codecs,
   ),
+  console: reporting(
+    'what the screens of the console take beside very many events and jobs, and what open consoles cost',
+    3,
+    consoleScreens,
+    { seconds: 10 },
+  ),
   relay,
+  peers,
   soak,
 }

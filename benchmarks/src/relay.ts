@@ -82,7 +82,7 @@ async function measureRelay({ options, server, progress }: Bench): Promise<Relay
         name: consumer,
         measure: async () => {
           await using to = await createTestDatabase({ server })
-          return bare.consume('BYTES', events, to.url)
+          return await bare.consume('BYTES', events, to.url)
         },
       },
       {
@@ -90,7 +90,7 @@ async function measureRelay({ options, server, progress }: Bench): Promise<Relay
         against: consumer,
         measure: async () => {
           await using to = await createTestDatabase({ server })
-          return takeIn(to, target('BYTES'), events)
+          return await takeIn(to, target('BYTES'), events)
         },
       },
     ],
@@ -169,9 +169,8 @@ async function commitToEffect(
     modules: [defineRelay('relay', { to: stream, events: [flightArrived] })],
     connectionString: from.url,
   })
-  const effects = defineListener('effects').on(flightArrived, ({ id }, { tx }) => {
-    // Not awaited: if it fails, COMMIT says so.
-    tx.query('INSERT INTO effects (id) VALUES ($1::uuid)', [id]).catch(() => {})
+  const effects = defineListener('effects').on(flightArrived, async ({ id }, { tx }) => {
+    await tx.query('INSERT INTO effects (id) VALUES ($1::uuid)', [id])
   })
   await using receiver = defineApp({
     modules: [defineIntake('intake', { from: stream }), effects],

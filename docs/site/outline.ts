@@ -41,6 +41,7 @@ const known: readonly SitePart[] = [
     pages: [
       page('docs/http.md', 'http', 'HTTP API'),
       page('docs/relays.md', 'relays', 'Between services'),
+      page('docs/outgrowing.md', 'outgrowing', 'Outgrowing one Postgres'),
       page('docs/stores.md', 'stores', 'State elsewhere'),
       page('docs/contexts.md', 'contexts', 'Contexts of jobs'),
       page('docs/state-service.md', 'state-service', 'The state service'),

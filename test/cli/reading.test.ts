@@ -135,3 +135,65 @@ test('tail begins with the next event and ends with 0 when it is interrupted', a
   expect(code).toBe(0)
   expect(stdout).toMatch(/^ +3 {2}\S+Z {2}wanted {2}x@1 {2}"here"\n$/u)
 })
+
+test('events are looked for by what is stored of them, and their chain of causes is drawn', async () => {
+  for (const [type, payload, correlation] of [
+    ['orders.placed', '{"customer":{"id":"c-1"},"lines":[{"sku":"A"}]}', 'req-1'],
+    ['orders.placed', '{"customer":{"id":"c-2"},"note":"<b>ünïcode 田中</b>"}', 'req-2'],
+    ['orders.paid', '{"customer":{"id":"c-1"}}', 'req-1'],
+  ] as const) {
+    await database.query(
+      `insert into tidemark.events (type, payload, correlation_id) values ($1, $2, $3)`,
+      [type, payload, correlation],
+    )
+  }
+  const search = async (...args: string[]): Promise<string[]> => {
+    const { value } = await tidemarkJson<EventJson[]>(['event', 'search', ...args], environment)
+    return value.map(({ sequence }) => sequence)
+  }
+  expect(await search()).toEqual(['3', '2', '1'])
+  expect(await search('--path', 'customer.id', '--equals', 'c-1')).toEqual(['3', '1'])
+  expect(await search('--path', 'lines.0.sku')).toEqual(['1'])
+  expect(await search('--path', 'note', '--equals', '<b>ünïcode 田中</b>')).toEqual(['2'])
+  expect(await search('--correlation', 'req-1', '--type', 'orders.paid')).toEqual(['3'])
+  expect(await search('--before', '3', '--limit', '1')).toEqual(['2'])
+  expect(await search('--since', '2200-01-01')).toEqual([])
+  const bounded = await tidemark(
+    ['event', 'search', '--examine', '1', '--path', 'none'],
+    environment,
+  )
+  expect(bounded.stderr).toContain('--before 3')
+  const alone = await tidemark(['event', 'search', '--equals', 'x'], environment)
+  expect(alone).toMatchObject({ code: exitCode.usage, stdout: '' })
+  const { stdout } = await tidemark(['event', 'trace', '1'], environment)
+  expect(stdout).toContain('event orders.placed  1')
+  expect(stdout).toContain('event orders.paid  3')
+  expect((await tidemark(['event', 'trace', '99'], environment)).code).toBe(exitCode.failure)
+})
+
+test('keys and states of projections are shown as they are stored, and processes with what they hold', async () => {
+  await database.query(`
+    insert into tidemark.listeners (name, kind) values ('balances', 'projection');
+    insert into tidemark.cursors (listener) values ('balances');
+    insert into tidemark.projection_states (projection, generation, key, state, sequence)
+      values ('balances', 1, 'a', '{"cents":1}', 1), ('balances', 1, 'a-2', '{"cents":2}', 2), ('balances', 1, 'ключ', '3', 3);
+    insert into tidemark.processes (id, hostname, pid, library) values (gen_random_uuid(), 'host', 7, '1.2.3')`)
+  const keys = async (...args: string[]): Promise<unknown> =>
+    (
+      await tidemarkJson<{ key: string }[]>(
+        ['projection', 'keys', 'balances', ...args],
+        environment,
+      )
+    ).value.map(({ key }) => key)
+  expect(await keys()).toEqual(['a', 'a-2', 'ключ'])
+  expect(await keys('--prefix', 'a', '--after', 'a')).toEqual(['a-2'])
+  const state = await tidemarkJson(['projection', 'state', 'balances', 'a-2'], environment)
+  expect(state.value).toMatchObject({ key: 'a-2', state: { cents: 2 }, sequence: '2' })
+  const none = await tidemark(['projection', 'state', 'balances', 'b'], environment)
+  expect(none).toMatchObject({ code: exitCode.failure, stdout: '' })
+  const unknown = await tidemark(['projection', 'keys', 'balance'], environment)
+  expect(unknown.code).toBe(exitCode.failure)
+  const { value } = await tidemarkJson(['process', 'list'], environment)
+  expect(value).toMatchObject([{ hostname: 'host', pid: 7, library: '1.2.3', leases: [] }])
+  expect((await tidemark(['process', 'list'], environment)).stdout).toContain('host:7')
+})

@@ -73,6 +73,11 @@ const entries: readonly Entry[] = [
     load: async () => (await import('./commands/schedule/index.ts')).commands,
   },
   {
+    name: 'process',
+    description: 'Look at the processes that run listeners and jobs.',
+    load: async () => (await import('./commands/process/index.ts')).commands,
+  },
+  {
     name: 'audit',
     description: 'Look at who changed what.',
     load: async () => (await import('./commands/audit/index.ts')).commands,

@@ -149,12 +149,20 @@ export type { BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered
 export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
+export { jsonSchemaOf } from './event/schema/json-schema.ts'
 export type { RelayAdmin } from './relay/admin.ts'
 export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/verify.ts'
 export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
 export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
-export { headersOf, messageFrom, originOf, type MessageHeaders } from './relay/cloud-event.ts'
-export type { OutgoingMessage, RelayedMessage } from './relay/message.ts'
+export {
+  headersOf,
+  messageFrom,
+  originOf,
+  structuredOf,
+  type MessageHeaders,
+} from './relay/cloud-event.ts'
+export type { LargePayloadOptions, PayloadObjects } from './relay/large-payloads.ts'
+export type { OutgoingMessage, PayloadClaim, RelayedMessage } from './relay/message.ts'
 export type { IntakeFeed, IntakePosition, IntakeSource, TakenMessage } from './relay/source.ts'
 export type { RelayStream, RelayTarget, StreamTip } from './relay/target.ts'
 

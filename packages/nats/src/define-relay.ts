@@ -1,5 +1,5 @@
 import { defineRelay as defineCoreRelay, type Relay, type RelayOptions } from 'tidemark'
-import type { JetStream, SubjectOf } from './jetstream.ts'
+import { JetStream, type SubjectOf } from './jetstream.ts'
 
 /** What a relay sends to JetStream. */
 export interface JetStreamRelayOptions extends Omit<RelayOptions, 'to'> {
@@ -27,6 +27,9 @@ export interface JetStreamRelayOptions extends Omit<RelayOptions, 'to'> {
  * ```
  */
 export function defineRelay(name: string, { subject, ...options }: JetStreamRelayOptions): Relay {
-  const to = subject === undefined ? options.to : options.to.routed(subject)
+  const to =
+    options.to instanceof JetStream && Array.isArray(options.events)
+      ? options.to.sending(options.events, subject)
+      : options.to
   return defineCoreRelay(name, { ...options, to })
 }

@@ -24,6 +24,7 @@ const window = 2_000
 /** Reads a stream in its order, through an ordered consumer: it has no state in the broker that could be lost. */
 export class JetStreamFeed implements IntakeFeed {
   readonly created: string
+  readonly empty: boolean
   readonly #parts: FeedParts
   readonly #messages: ConsumerMessages
   #buffer: TakenMessage[] = []
@@ -36,6 +37,7 @@ export class JetStreamFeed implements IntakeFeed {
     this.#parts = parts
     this.#messages = messages
     this.created = parts.info.created
+    this.empty = parts.info.state.messages === 0
     void this.#pump()
   }
 
@@ -137,9 +139,10 @@ const troubles: ReadonlySet<string> = new Set([
 
 function taken(message: JsMsg): TakenMessage {
   const position = BigInt(message.seq)
+  const last = message.info.pending === 0
   try {
-    return { position, message: messageFrom(headerMap(message.headers), message.string()) }
+    return { position, last, message: messageFrom(headerMap(message.headers), message.string()) }
   } catch (error) {
-    return { position, message: error as Error }
+    return { position, last, message: error as Error }
   }
 }

@@ -3,6 +3,7 @@ import { headers, type NatsConnection } from '@nats-io/transport-node'
 import {
   headersOf,
   originOf,
+  structuredOf,
   TidemarkError,
   type OutgoingMessage,
   type RelayStream,
@@ -16,6 +17,8 @@ interface WriterParts {
   readonly connection: NatsConnection
   readonly manager: JetStreamManager
   readonly info: StreamInfo
+  /** Messages are CloudEvents in structured mode. */
+  readonly structured: boolean
   readonly subjectOf: (message: OutgoingMessage) => string
   readonly close: () => Promise<void>
 }
@@ -48,21 +51,28 @@ export class JetStreamWriter implements RelayStream {
       if (state.last_seq === 0) return { created, position, last: undefined }
       const message = await manager.streams.getMessage(stream, { seq: state.last_seq })
       if (message === null) return { created, position, last: 'gone' }
-      return { created, position, last: originOf(headerMap(message.header)) ?? 'foreign' }
+      return {
+        created,
+        position,
+        last: originOf(headerMap(message.header), message.string()) ?? 'foreign',
+      }
     } catch (error) {
       throw unavailable(stream, error)
     }
   }
 
   send(messages: readonly OutgoingMessage[], position: bigint): void {
-    const { connection, subjectOf } = this.#parts
+    const { connection, structured, subjectOf } = this.#parts
     const limit = connection.info?.max_payload ?? 1_048_576
     for (const [index, message] of messages.entries()) {
       const subject = subjectOf(message)
-      const payload = Buffer.from(message.payload)
+      const written = structured
+        ? structuredOf(message)
+        : { headers: headersOf(message), body: message.payload }
+      const payload = Buffer.from(written.body)
       const head = headers()
       let size = payload.length + subject.length + protocolBytes
-      for (const [name, value] of Object.entries(headersOf(message))) {
+      for (const [name, value] of Object.entries(written.headers)) {
         head.set(name, value)
         size += name.length + value.length + 4
       }

@@ -10,6 +10,7 @@ import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-n
 import {
   rejectUnknownOptions,
   TidemarkError,
+  type EventDefinition,
   type IntakeFeed,
   type IntakePosition,
   type IntakeSource,
@@ -20,6 +21,7 @@ import {
 import { Connections } from './connections.ts'
 import { JetStreamFeed } from './jetstream-feed.ts'
 import { JetStreamWriter } from './jetstream-writer.ts'
+import { keepSchemas } from './schemas.ts'
 import { checkedSubject } from './subject.ts'
 import { unavailable } from './unavailable.ts'
 
@@ -41,12 +43,22 @@ export interface JetStreamOptions {
    * are not denied or deleted by others); `false`: it must be there. Only a relay makes it. Defaults to the defaults.
    */
   readonly create?: Partial<StreamConfig> | false
+  /**
+   * How a relay writes messages, as CloudEvents 1.0: `'binary'` has the payload as body and the rest in headers,
+   * `'structured'` one JSON document with everything. Both are read. Defaults to `'binary'`.
+   */
+  readonly mode?: 'binary' | 'structured'
+  /**
+   * A bucket of JetStream's key-value store, in which a relay keeps the JSON Schema of each type and version that it
+   * sends, under `<type>.<version>`. It is made when there is none; needs `@nats-io/kv`. Defaults to none.
+   */
+  readonly schemas?: string
 }
 
 /** The subject of an event, without the prefix. Defaults to its type. */
 export type SubjectOf = (event: OutgoingMessage['event']) => string
 
-const optionNames = ['stream', 'connect', 'connection', 'prefix', 'create']
+const optionNames = ['stream', 'connect', 'connection', 'prefix', 'create', 'mode', 'schemas']
 
 /**
  * A stream of NATS JetStream, for a relay to write to or for an intake to read from.
@@ -84,6 +96,21 @@ export function jetstream(options: JetStreamOptions): JetStream {
       'jetstream was given both `connect` and `connection`',
     )
   }
+  const { mode, schemas } = options
+  if (mode !== undefined && mode !== 'binary' && mode !== 'structured') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `jetstream: \`mode\` cannot be ${JSON.stringify(mode)}`,
+      { hint: 'It is "binary" or "structured".' },
+    )
+  }
+  if (schemas !== undefined && !(typeof schemas === 'string' && /^[\w-]{1,200}$/u.test(schemas))) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `jetstream: ${JSON.stringify(schemas)} cannot name a bucket`,
+      { hint: 'Use letters, digits, _ and -, for instance "schemas".' },
+    )
+  }
   if (options.prefix !== undefined) checkedSubject('jetstream: `prefix`', options.prefix)
   return new JetStream(options)
 }
@@ -95,24 +122,34 @@ export class JetStream implements RelayTarget, IntakeSource {
   readonly #options: JetStreamOptions
   readonly #connections: Connections
   readonly #subjectOf: SubjectOf
+  readonly #events: readonly EventDefinition<string, unknown>[]
 
-  constructor(options: JetStreamOptions, subjectOf: SubjectOf = ({ type }) => type) {
+  constructor(
+    options: JetStreamOptions,
+    subjectOf: SubjectOf = ({ type }) => type,
+    events: readonly EventDefinition<string, unknown>[] = [],
+  ) {
     this.stream = options.stream
     this.prefix = options.prefix ?? options.stream.toLowerCase()
     this.#options = options
     this.#connections = new Connections(options)
     this.#subjectOf = subjectOf
+    this.#events = events
   }
 
-  /** The same stream, with other subjects. */
-  routed(subjectOf: SubjectOf): JetStream {
-    return new JetStream(this.#options, subjectOf)
+  /** The same stream, for a relay that sends these events. */
+  sending(events: readonly EventDefinition<string, unknown>[], subjectOf?: SubjectOf): JetStream {
+    return new JetStream(this.#options, subjectOf ?? this.#subjectOf, events)
   }
 
   async openForWriting(signal: AbortSignal): Promise<RelayStream> {
     return this.#open(signal, async (connection, manager) => {
       const info = await this.#make(manager)
+      const { mode, schemas } = this.#options
+      // Before the first message: whoever reads it finds what it must be like.
+      if (schemas !== undefined) await keepSchemas(connection, schemas, this.#events)
       return new JetStreamWriter({
+        structured: mode === 'structured',
         connection,
         manager,
         info,

@@ -2,10 +2,10 @@
 -- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
--- migrated by 4 jobs ebd7cecdef627b06d80e985f6d637fb1c5dcf3bd3dced159f430c3ba46e9cdd8
+-- migrated by 4 jobs 015d69165515bf5b41befacfa2ab4a6530879af356abb2b0bd39d7c7a65fb36b
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
 -- migrated by 6 job-work a82bdf7d53a8f56c74966d3f4caf336d7da63f648b6226cbaeefde63d3d1b74a
--- migrated by 7 job-story a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087
+-- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
 -- migrated by 10 operations 86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47
@@ -115,9 +115,11 @@ END $$;
 -- Each row of a longer INSERT pays for two looks at a setting, 2,400 instructions, where the trigger had run once.
 
 -- CACHE 1: a session that cached numbers would draw them below its own floor.
--- Number 0 is drawn here, so that last_value is always "the last number drawn" and 0 is "before all".
+-- Number 0 counts as drawn, so that last_value is always "the last number drawn" and 0 is "before all". By setval: nextval
+-- would write 32 numbers ahead into the log, and a database that is cloned from this one would take them for written there.
+-- Its server, if it crashed before a checkpoint, would draw the first numbers a second time (test/ordering/clones.test.ts).
 CREATE SEQUENCE "tidemark".events_sequence AS bigint MINVALUE 0 START 0 CACHE 1;
-SELECT nextval('"tidemark".events_sequence');
+SELECT setval('"tidemark".events_sequence', 0);
 
 -- The default of `sequence`. The first one in a (sub)transaction registers it: a shared advisory lock on the floor, the
 -- last number drawn so far, held until the transaction ends; a setting of the install's own, which lives and
@@ -863,6 +865,9 @@ CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
 CREATE UNIQUE INDEX jobs_successors ON "tidemark".jobs (unique_key, name)
   WHERE successor AND status IN ('scheduled', 'paused');
+-- Those that nothing but a person mends. Looked for every few seconds, and there are mostly none.
+CREATE INDEX jobs_quarantined ON "tidemark".jobs (name, (error ->> 'code')) WHERE status = 'failed'
+  AND error ->> 'code' IN ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS');
 CREATE INDEX jobs_trouble ON "tidemark".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
@@ -1166,7 +1171,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'ebd7cecdef627b06d80e985f6d637fb1c5dcf3bd3dced159f430c3ba46e9cdd8');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '015d69165515bf5b41befacfa2ab4a6530879af356abb2b0bd39d7c7a65fb36b');
 
 -- 5 job-turns
 -- breaking: no
@@ -2038,9 +2043,9 @@ CREATE TRIGGER publish_job_spawn AFTER INSERT ON "tidemark".jobs FOR EACH ROW
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
--- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, so the cost
--- grows with how much happens in that time. Jobs whose ids do not begin with the time (spawned in SQL, say) are found
--- by their parents only.
+-- their correlation, for which every publisher would pay: both are read as ranges of their primary keys, of each the first
+-- and the last 50,000, because a job may wait for months. Jobs whose ids do not begin with the time (spawned in SQL, say)
+-- are found by their parents only.
 CREATE FUNCTION "tidemark".job_trace(job uuid, around interval DEFAULT '1 hour')
 RETURNS TABLE (depth integer, kind text, id text, cause text, name text, status text, at timestamptz,
   ended_at timestamptz)
@@ -2051,6 +2056,12 @@ DECLARE
   chain   text;
   began   timestamptz;
   ended   timestamptz;
+  most    CONSTANT integer := 50000;
+  first_id uuid;
+  last_id uuid;
+  low     bigint;
+  high    bigint;
+  middle  bigint;
 BEGIN
   SELECT j.* INTO subject FROM "tidemark".jobs j WHERE j.id = job_trace.job;
   IF NOT FOUND THEN RETURN; END IF;
@@ -2058,14 +2069,24 @@ BEGIN
   chain := coalesce(subject.correlation_id, subject.id::text);
   began := subject.created_at - around;
   ended := coalesce(subject.finished_at, clock_timestamp()) + around;
+  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  low := "tidemark".sequence_at(began - interval '1 minute');
+  high := "tidemark".sequence_at(ended + interval '1 minute');
+  middle := greatest(low + most, high - most);
   RETURN QUERY
     WITH RECURSIVE found_jobs AS (
-      SELECT j.* FROM "tidemark".jobs j
-      WHERE j.id = subject.id
-        OR (j.correlation_id = chain
-            AND j.id >= (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
-            AND j.id <= (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid)
-        OR j.parent = subject.id
+      SELECT j.* FROM "tidemark".jobs j WHERE j.id IN (
+        SELECT subject.id
+        UNION SELECT c.id FROM "tidemark".jobs c WHERE c.parent = subject.id
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id LIMIT most) AS f
+        WHERE f.correlation_id = chain
+        UNION SELECT f.id FROM (
+          SELECT c.id, c.correlation_id FROM "tidemark".jobs c
+          WHERE c.id >= first_id AND c.id <= last_id ORDER BY c.id DESC LIMIT most) AS f
+        WHERE f.correlation_id = chain)
     ), found_steps AS (
       SELECT s.job, s.step, s.kind, s.started_at, s.completed_at,
         "tidemark".step_status(j.status, s.position, s.error) AS status
@@ -2076,10 +2097,11 @@ BEGIN
           (SELECT s.job || '#' || s.step FROM found_steps s
            WHERE s.job::text = e.causation_id AND s.step = e.metadata ->> 'tidemark.step'),
           e.causation_id) AS cause
-      FROM "tidemark".events e
-      WHERE e.sequence >= "tidemark".sequence_at(began - interval '1 minute')
-        AND e.sequence < "tidemark".sequence_at(ended + interval '1 minute')
-        AND (e.correlation_id = chain OR e.id::text = chain)
+      FROM (
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= low AND f.sequence < least(high, low + most)
+        UNION ALL
+        SELECT f.* FROM "tidemark".events f WHERE f.sequence >= middle AND f.sequence < high) AS e
+      WHERE e.correlation_id = chain OR e.id::text = chain
       UNION ALL
       SELECT 'job', j.id::text, j.name, j.status, j.created_at, j.finished_at, coalesce(j.causation_id, j.parent::text)
       FROM found_jobs j
@@ -2098,7 +2120,7 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'a827e9465f36ed8e03682af6b87dcaf960021f5e9ca3b9a8f41f318256a15087');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'd3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6');
 
 -- 8 states
 -- breaking: no
@@ -2482,33 +2504,33 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('0f77cac9-ed01-419e-bd35-e96465de9572', 'true', '2026-11-28 23:41:28.650137+00');
+('0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', 'true', '2026-11-28 23:53:16.65267+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-28 23:41:28.727832+00', '791', '1', 'bf8d53fb-3177-4a10-a231-3bd93a052b32', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-28 23:41:28.780978+00', '795', '2', '3491be34-1e05-4787-b4de-591ed7c1b3b6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-28 23:41:28.916821+00', '803', '3', '8fcb6d1b-f745-4068-ae5d-4404b7e93a5c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-28 23:41:29.002034+00', '808', NULL, '3079e6c7-59fb-4f15-b929-8232b9a97d5a', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-28 23:41:29.040053+00', '814', NULL, 'f9513208-3b7d-437e-99c7-55f5e3469978', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-28 23:41:29.100785+00', '822', NULL, '2fa4b1be-a638-4fd1-bc2b-da5dab964fa1', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-28 23:41:29.359442+00', '840', NULL, 'e12401ef-1258-4aa7-b945-528143696c86', '1', 'job.failed', NULL, '01a22489-0524-7000-8a25-92762d227064', E'{"job": "01a22489-0524-7000-8a25-92762d227064", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "0f77cac9-ed01-419e-bd35-e96465de9572", "createdAt": "2026-11-28T23:41:29.254403+00:00", "triggeredBy": "system"}', NULL, '01a22489-0524-7000-8a25-92762d227064', '01a22489-0524-7000-8a25-92762d227064', NULL, NULL, NULL);
+('1', '2026-11-28 23:53:16.714028+00', '790', '1', '136d8db4-0d4d-42c2-a8d4-0694d0bc89af', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-28 23:53:16.979085+00', '797', '2', '2d797ead-fe9b-440c-9364-27e5f6e9c6ea', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-28 23:53:17.894772+00', '808', '3', '44f220ad-d1ec-4fb5-bdb8-3ba41ab972d4', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-28 23:53:17.937552+00', '814', NULL, '6ac3c4cc-db17-47d4-b498-156cdd8319c9', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-28 23:53:18.346442+00', '820', NULL, 'b602807c-212d-4cf7-97f4-2f542eb8f6a2', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-28 23:53:18.599332+00', '830', NULL, '4e4b2af1-43ad-4bfc-b250-30a62eaad678', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-28 23:53:18.819549+00', '850', NULL, '6746cd27-ebb1-4e1e-9370-5fdf08567c6c', '1', 'job.failed', NULL, '01a22493-d85b-7000-8985-0c1f64537ac0', E'{"job": "01a22493-d85b-7000-8985-0c1f64537ac0", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "0e6ff17e-2aa7-4e55-8c69-b3524493f8e7", "createdAt": "2026-11-28T23:53:18.689294+00:00", "triggeredBy": "system"}', NULL, '01a22493-d85b-7000-8985-0c1f64537ac0', '01a22493-d85b-7000-8985-0c1f64537ac0', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.horizon_samples;
 INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '858:858:', NULL, NULL, NULL, '2026-11-28 23:41:29.592819+00');
+('1', '0', '2', '808:812:808', NULL, NULL, NULL, '2026-11-28 23:53:17.911163+00');
 ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-28 23:41:29.000397+00');
+('order b', '4', '2026-11-28 23:53:17.930538+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('e6f6503f-73e7-4766-ad71-f9cebddd1060', 'true');
+('0166782f-3aa8-4dd0-870a-0233436cf511', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2533,54 +2555,54 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-28 23:41:29.774361+00');
+('true', '2026-11-28 23:53:18.8983+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('0f77cac9-ed01-419e-bd35-e96465de9572', 'true');
+('0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '854:854:', '2026-11-28 23:41:30.661275+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '772:772:', '2026-11-28 23:53:20.769308+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-050d-7000-a0cb-3f6e631e0b80', '2026-11-28 23:41:29.240793+00', '2026-11-28 23:41:29.240672+00', '2026-11-28 23:41:29.28736+00', '2026-11-28 23:41:29.339116+00', '1', '0f77cac9-ed01-419e-bd35-e96465de9572', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "ce255bd9-67dd-409b-971c-29ca2c0dfabb", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a22489-0524-7000-8a25-92762d227064', '2026-11-28 23:41:29.254403+00', '2026-11-28 23:41:29.254302+00', '2026-11-28 23:41:29.299012+00', '2026-11-28 23:41:29.334845+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a22489-0527-7000-9755-a0a8bf9fb1d5', '2026-11-28 23:41:29.260641+00', 'infinity', '2026-11-28 23:41:29.299064+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a22489-0534-7000-9b05-8e02fe4fe448', '2026-11-28 23:41:29.274251+00', '2026-11-28 23:41:29.274171+00', '2026-11-28 23:41:29.299076+00', NULL, '1', '0f77cac9-ed01-419e-bd35-e96465de9572', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22489-0586-7000-b066-6ef16ae2c7fc', '2026-11-28 23:41:29.355998+00', '2026-11-28 23:41:29.355913+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22489-0594-7000-9d81-1b789c4359b7', '2026-11-28 23:41:29.370848+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22489-059f-7000-8ed6-725813f5fbde', '2026-11-28 23:41:29.378135+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('b21c76e1-7d16-4fb9-9d8e-0cd20043a322', '2026-11-28 23:41:29.408023+00', '2026-11-28 23:41:29.39964+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22493-d82b-7000-9262-d21de07247fa', '2026-11-28 23:53:18.649032+00', '2026-11-28 23:53:18.648823+00', '2026-11-28 23:53:18.687334+00', '2026-11-28 23:53:18.722734+00', '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "451a7e93-994e-4992-a075-a4a10daf381f", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22493-d85b-7000-8985-0c1f64537ac0', '2026-11-28 23:53:18.689294+00', '2026-11-28 23:53:18.689203+00', '2026-11-28 23:53:18.740973+00', '2026-11-28 23:53:18.801646+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22493-d865-7000-b8ab-3807e9cb57da', '2026-11-28 23:53:18.696005+00', 'infinity', '2026-11-28 23:53:18.741155+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22493-d875-7000-98e6-698439b42bb3', '2026-11-28 23:53:18.712708+00', '2026-11-28 23:53:18.712636+00', '2026-11-28 23:53:18.74117+00', NULL, '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22493-d909-7000-8da7-b95a0c4214bd', '2026-11-28 23:53:18.86132+00', '2026-11-28 23:53:18.861161+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22493-d914-7000-9ef6-de3467ae047b', '2026-11-28 23:53:18.870468+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22493-d91b-7000-bff5-8dfff2b30eb6', '2026-11-28 23:53:18.87798+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('5c031aea-6eb0-4b10-9359-931cfb05b968', '2026-11-28 23:53:18.911116+00', '2026-11-28 23:53:18.898619+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:41:28.364277+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:41:28.383753+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:41:29.142859+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:41:28.426179+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 23:41:28.442227+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:41:28.467972+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:53:15.874449+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:53:15.901027+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:53:18.623341+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:53:15.999396+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-28 23:53:16.056389+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-28 23:53:16.087373+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('0f77cac9-ed01-419e-bd35-e96465de9572', 'host', '1906', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 23:41:28.528186+00', '2026-11-28 23:41:29.55735+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 37064504, "loopDelay": 3, "clockAhead": 3, "loopDelayMax": 3, "residentBytes": 161337344}');
+('0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', 'host', '15496', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-28 23:53:16.240103+00', '2026-11-28 23:53:19.021881+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 41710808, "loopDelay": 46, "clockAhead": 6, "loopDelayMax": 46, "residentBytes": 161853440}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.samples DISABLE TRIGGER USER;
 DELETE FROM tidemark.samples;
 INSERT INTO tidemark.samples (at, last_sequence, handled, lag_seconds, dead_letters, processes, queued, running, failed) OVERRIDING SYSTEM VALUE VALUES
-('2026-11-28 23:41:00+00', '7', '32', '0.619967', '1', '1', '2', '1', '1');
+('2026-11-28 23:53:00+00', '5', '17', '0.574756', '0', '1', '0', '0', '0');
 ALTER TABLE tidemark.samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '445797e9-5e19-4413-aa15-6e1bcc211d12', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 23:41:28.636164+00');
+('yearly', '7272a93c-6b03-4a48-b76f-4f3445936880', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-28 23:53:16.352098+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2595,49 +2617,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '0f77cac9-ed01-419e-bd35-e96465de9572', '2026-11-28 23:41:31.558908+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:41:29.428323+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 23:41:29.213535+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 23:41:29.142734+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 23:41:29.142734+00'),
-('letters', '1', '0', '7', '0', '1', '0f77cac9-ed01-419e-bd35-e96465de9572', '2026-11-28 23:41:31.558936+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:41:29.428325+00'),
-('orders', '1', '0', '7', '0', '1', '0f77cac9-ed01-419e-bd35-e96465de9572', '2026-11-28 23:41:31.558942+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:41:29.428291+00'),
-('turnover', '1', '0', '7', '0', '1', '0f77cac9-ed01-419e-bd35-e96465de9572', '2026-11-28 23:41:31.558945+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 23:41:29.428318+00');
+('by-order', '1', '0', '7', '0', '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', '2026-11-28 23:53:21.057348+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:53:18.866795+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-28 23:53:18.623837+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-28 23:53:18.623211+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-28 23:53:18.623211+00'),
+('letters', '1', '0', '7', '0', '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', '2026-11-28 23:53:21.057382+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:53:18.866801+00'),
+('orders', '1', '0', '7', '0', '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', '2026-11-28 23:53:21.057388+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-28 23:53:18.866798+00'),
+('turnover', '1', '0', '7', '0', '1', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', '2026-11-28 23:53:21.057391+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-28 23:53:18.866766+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'f9513208-3b7d-437e-99c7-55f5e3469978', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 23:41:29.217555+00', '2026-11-28 23:41:29.217555+00');
+('letters', '1', '5', 'shop.placed', 'b602807c-212d-4cf7-97f4-2f542eb8f6a2', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-28 23:53:18.634994+00', '2026-11-28 23:53:18.634994+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-0524-7000-8a25-92762d227064', '1', '1', 'failed', '0f77cac9-ed01-419e-bd35-e96465de9572', 'system', '2026-11-28 23:41:29.299012+00', '2026-11-28 23:41:29.335334+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a22489-0527-7000-9755-a0a8bf9fb1d5', '1', '1', 'suspended', '0f77cac9-ed01-419e-bd35-e96465de9572', 'system', '2026-11-28 23:41:29.299064+00', '2026-11-28 23:41:29.426738+00', NULL);
+('01a22493-d85b-7000-8985-0c1f64537ac0', '1', '1', 'failed', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', 'system', '2026-11-28 23:53:18.740973+00', '2026-11-28 23:53:18.802153+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22493-d865-7000-b8ab-3807e9cb57da', '1', '1', 'suspended', '0e6ff17e-2aa7-4e55-8c69-b3524493f8e7', 'system', '2026-11-28 23:53:18.741155+00', '2026-11-28 23:53:18.956159+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a22489-0534-7000-9b05-8e02fe4fe448', '1', '2026-11-28 23:41:29.35+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22493-d875-7000-98e6-698439b42bb3', '1', '2026-11-28 23:53:18.857+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-050d-7000-a0cb-3f6e631e0b80', 'ce255bd9-67dd-409b-971c-29ca2c0dfabb', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22493-d82b-7000-9262-d21de07247fa', '451a7e93-994e-4992-a075-a4a10daf381f', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-0534-7000-9b05-8e02fe4fe448', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-28 23:41:29.320609+00', NULL, '2026-11-28 23:41:29.344122+00');
+('01a22493-d875-7000-98e6-698439b42bb3', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-28 23:53:18.782536+00', NULL, '2026-11-28 23:53:18.836424+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-0527-7000-9755-a0a8bf9fb1d5', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 23:41:29.307+00', '2026-11-28 23:41:29.337146+00'),
-('01a22489-0527-7000-9755-a0a8bf9fb1d5', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 23:41:29.373171+00', NULL);
+('01a22493-d865-7000-b8ab-3807e9cb57da', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-28 23:53:18.748+00', '2026-11-28 23:53:18.788736+00'),
+('01a22493-d865-7000-b8ab-3807e9cb57da', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-28 23:53:18.851241+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a22489-0527-7000-9755-a0a8bf9fb1d5', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '852');
+('01a22493-d865-7000-b8ab-3807e9cb57da', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '861');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

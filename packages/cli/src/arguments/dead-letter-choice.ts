@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import type { App, DeadLetter, DeadLetterSelection, EventSequence } from 'tidemark'
 import { usageError } from '../cli-error.ts'
 import { countArgument, sequenceArgument } from './arguments.ts'
@@ -6,6 +6,7 @@ import { countArgument, sequenceArgument } from './arguments.ts'
 /** How dead letters are chosen on the command line. */
 export interface ChoiceOptions {
   readonly key?: string
+  readonly group?: string
   readonly all?: boolean
   readonly limit: number
 }
@@ -16,6 +17,7 @@ export function withChoice(command: Command): Command {
     .argument('<listener>', 'the listener or projection')
     .argument('[sequence]', 'the event, by its sequence', sequenceArgument)
     .option('--key <key>', 'those of events with this ordering key')
+    .option('--group <group>', 'those that failed in one way, as `groups` names it', groupArgument)
     .option('--all', 'all that are not given up')
     .option('--limit <count>', 'the most, from the lowest sequence up', countArgument, 1000)
 }
@@ -24,13 +26,13 @@ export function withChoice(command: Command): Command {
 export function chosen(
   listener: string,
   sequence: EventSequence | undefined,
-  { key, all, limit }: ChoiceOptions,
+  { key, group, all, limit }: ChoiceOptions,
   states: readonly DeadLetter['state'][],
 ): DeadLetterSelection {
-  const ways = [sequence, key, all].filter((way) => way !== undefined)
+  const ways = [sequence, key, group, all].filter((way) => way !== undefined)
   if (ways.length !== 1) {
     throw usageError(
-      'which dead letters? Give a sequence, --key <key> or --all, and only one of them',
+      'which dead letters? Give a sequence, --key <key>, --group <group> or --all, and only one of them',
       `\`tidemark dead-letter list --listener ${listener}\` shows what there is.`,
     )
   }
@@ -40,7 +42,13 @@ export function chosen(
     states,
     ...(sequence === undefined ? {} : { sequence }),
     ...(key === undefined ? {} : { key }),
+    ...(group === undefined ? {} : { group }),
   }
+}
+
+function groupArgument(text: string): string {
+  if (/^[\da-f]{32}$/u.test(text)) return text
+  throw new InvalidArgumentError('It must be a group, as `tidemark dead-letter groups` names it.')
 }
 
 /** How many dead letters a selection takes, and how many its limit leaves. */

@@ -1,48 +1,115 @@
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
-import type { RelayedMessage } from './message.ts'
+import type { PayloadClaim, RelayedMessage } from './message.ts'
 
 /**
- * A message as CloudEvents 1.0 in binary mode: the payload is the body, everything else is a header. Each header that
+ * The headers of a message in CloudEvents' binary mode: the payload is the body, everything else is a header. What
  * CloudEvents knows has its name (`ce-id`, `ce-type`, `ce-source`, `ce-subject`, `ce-time`, the extensions
- * `partitionkey`, `sequence` and `traceparent`); what only Tidemark needs is in `tidemark-…`.
+ * `partitionkey`, `sequence`, `dataref` and `traceparent`); what only Tidemark needs is in `tidemark-…`.
  */
 export interface MessageHeaders {
   readonly [name: string]: string
 }
 
-/** The headers of a message. Values are percent-encoded where they are not printable ASCII. */
+const structuredType = 'application/cloudevents+json'
+
+/** The headers of a message in binary mode. Values are percent-encoded where they are not printable ASCII. */
 export function headersOf(message: RelayedMessage): MessageHeaders {
   const headers: Record<string, string> = {
     'content-type': 'application/json',
     'ce-specversion': '1.0',
-    'ce-id': message.id,
-    'ce-type': encode(message.type),
-    'ce-source': `/tidemark/${message.install}`,
-    'ce-time': message.recordedAt.toISOString(),
-    'ce-sequence': String(message.sequence),
-    'tidemark-previous': String(message.previous),
-    'tidemark-version': String(message.version),
   }
-  const optional: Readonly<Record<string, string | null | undefined>> = {
-    'ce-subject': message.stream,
-    'ce-partitionkey': message.key,
-    'ce-traceparent': message.traceparent,
-    'ce-tracestate': message.tracestate,
-    'tidemark-stream-version': message.streamVersion?.toString(),
-    'tidemark-correlation-id': message.correlationId,
-    'tidemark-causation-id': message.causationId,
-    'tidemark-metadata': message.metadata,
-    'tidemark-meta': message.payloadMeta,
-  }
-  for (const [name, value] of Object.entries(optional)) {
-    if (value !== null && value !== undefined) headers[name] = encode(value)
-  }
+  for (const [name, value] of attributesOf(message)) headers[name] = encode(value)
   return headers
 }
 
 /**
- * Reads a message back.
+ * A message in structured mode: one JSON document with everything, and a header that says so. An attribute's name has
+ * only letters and digits there: `tidemark-previous` is `tidemarkprevious`.
+ */
+export function structuredOf(message: RelayedMessage): {
+  readonly headers: MessageHeaders
+  readonly body: string
+} {
+  const attributes = attributesOf(message).map(([name, value]) => [attributeName(name), value])
+  const head = JSON.stringify({
+    specversion: '1.0',
+    ...Object.fromEntries(attributes),
+    datacontenttype: 'application/json',
+  })
+  return {
+    headers: { 'content-type': `${structuredType}; charset=utf-8` },
+    body: `${head.slice(0, -1)},"data":${message.payload}}`,
+  }
+}
+
+function attributesOf(message: RelayedMessage): readonly (readonly [string, string])[] {
+  const { claim } = message
+  const attributes: readonly (readonly [string, string | null | undefined])[] = [
+    ['ce-id', message.id],
+    ['ce-type', message.type],
+    ['ce-source', `/tidemark/${message.install}`],
+    ['ce-time', message.recordedAt.toISOString()],
+    ['ce-sequence', String(message.sequence)],
+    ['tidemark-previous', String(message.previous)],
+    ['tidemark-version', String(message.version)],
+    ['ce-subject', message.stream],
+    ['ce-partitionkey', message.key],
+    ['ce-dataref', claim?.object],
+    ['ce-traceparent', message.traceparent],
+    ['ce-tracestate', message.tracestate],
+    ['tidemark-stream-version', message.streamVersion?.toString()],
+    ['tidemark-correlation-id', message.correlationId],
+    ['tidemark-causation-id', message.causationId],
+    ['tidemark-metadata', message.metadata],
+    ['tidemark-meta', message.payloadMeta],
+    ['tidemark-sha256', claim?.sha256],
+  ]
+  return attributes.filter(
+    (attribute): attribute is readonly [string, string] => attribute[1] != null,
+  )
+}
+
+function attributeName(header: string): string {
+  return header.replace(/^ce-/u, '').replaceAll('-', '')
+}
+
+/** What a message says of itself, by the names of headers, and its payload. */
+interface Opened {
+  readonly get: (name: string) => string | undefined
+  readonly payload: string
+}
+
+/** @returns undefined when it is no CloudEvent of a relay. */
+function opened(headers: ReadonlyMap<string, string>, body: string): Opened | undefined {
+  if (headers.get('content-type')?.startsWith(structuredType) !== true) {
+    const get = (name: string): string | undefined => {
+      const value = headers.get(name)
+      return value === undefined ? undefined : decode(value)
+    }
+    return { get, payload: body }
+  }
+  let event: unknown
+  try {
+    event = JSON.parse(body)
+  } catch {
+    return undefined
+  }
+  if (typeof event !== 'object' || event === null) return undefined
+  const attributes = event as Readonly<Record<string, unknown>>
+  return {
+    get: (name) => {
+      const value = attributes[attributeName(name)]
+      return typeof value === 'string' ? value : undefined
+    },
+    payload: JSON.stringify(attributes['data']) ?? '',
+  }
+}
+
+const ofRelay = /^\/tidemark\/([0-9a-f-]{36})$/u
+
+/**
+ * Reads a message back, in whichever mode it is.
  *
  * @param headers - by lower-case name.
  * @returns undefined when no relay sent it.
@@ -50,31 +117,41 @@ export function headersOf(message: RelayedMessage): MessageHeaders {
  */
 export function messageFrom(
   headers: ReadonlyMap<string, string>,
-  payload: string,
+  body: string,
 ): RelayedMessage | undefined {
-  const source = /^\/tidemark\/([0-9a-f-]{36})$/u.exec(headers.get('ce-source') ?? '')
+  const message = opened(headers, body)
+  if (message === undefined) return undefined
+  const { get, payload } = message
+  const source = ofRelay.exec(get('ce-source') ?? '')
   if (source === null) return undefined
+  const invalid = (reason: string, cause?: unknown): TidemarkError =>
+    unreadable(get('ce-id'), reason, cause)
   const need = (name: string): string => {
-    const value = headers.get(name)
-    if (value === undefined) throw invalid(headers, `it has no header ${name}`)
-    return decode(value)
+    const value = get(name)
+    if (value === undefined) throw invalid(`it has no ${name}`)
+    return value
   }
-  const text = (name: string): string | null => {
-    const value = headers.get(name)
-    return value === undefined ? null : decode(value)
-  }
+  const text = (name: string): string | null => get(name) ?? null
   const whole = (name: string): bigint => {
     const value = need(name)
-    if (!/^\d{1,19}$/u.test(value)) throw invalid(headers, `${name} is "${value.slice(0, 40)}"`)
+    if (!/^\d{1,19}$/u.test(value)) throw invalid(`${name} is "${value.slice(0, 40)}"`)
     return BigInt(value)
   }
   const json = (name: string, value: string | null): string | null => {
-    if (value !== null) parse(headers, name, value)
+    if (value === null) return null
+    try {
+      JSON.parse(value)
+    } catch (cause) {
+      throw invalid(`${name} is no JSON`, cause)
+    }
     return value
   }
   const recordedAt = new Date(need('ce-time'))
-  if (Number.isNaN(recordedAt.getTime())) throw invalid(headers, 'ce-time is no time')
-  parse(headers, 'the body', payload)
+  if (Number.isNaN(recordedAt.getTime())) throw invalid('ce-time is no time')
+  json('the body', payload)
+  const object = get('ce-dataref')
+  const claim: PayloadClaim | undefined =
+    object === undefined ? undefined : { object, sha256: need('tidemark-sha256') }
   return {
     install: source[1] as string,
     sequence: whole('ce-sequence') as EventSequence,
@@ -83,10 +160,12 @@ export function messageFrom(
     type: need('ce-type'),
     version: Number(whole('tidemark-version')),
     stream: text('ce-subject'),
-    streamVersion: headers.has('tidemark-stream-version') ? whole('tidemark-stream-version') : null,
+    streamVersion:
+      get('tidemark-stream-version') === undefined ? null : whole('tidemark-stream-version'),
     key: text('ce-partitionkey'),
     payload,
     payloadMeta: json('tidemark-meta', text('tidemark-meta')),
+    ...(claim === undefined ? {} : { claim }),
     correlationId: text('tidemark-correlation-id'),
     causationId: text('tidemark-causation-id'),
     traceparent: text('ce-traceparent'),
@@ -96,12 +175,18 @@ export function messageFrom(
   }
 }
 
-/** The outbox and the sequence that a message names, without reading the rest of it. */
+/**
+ * The outbox and the sequence that a message names, without reading the rest of it.
+ *
+ * @param body - needed for what is in structured mode. Defaults to none.
+ */
 export function originOf(
   headers: ReadonlyMap<string, string>,
+  body = '',
 ): { readonly install: string; readonly sequence: EventSequence } | undefined {
-  const source = /^\/tidemark\/([0-9a-f-]{36})$/u.exec(headers.get('ce-source') ?? '')
-  const sequence = headers.get('ce-sequence')
+  const message = opened(headers, body)
+  const source = ofRelay.exec(message?.get('ce-source') ?? '')
+  const sequence = message?.get('ce-sequence')
   if (source === null || sequence === undefined || !/^\d{1,19}$/u.test(sequence)) return undefined
   return {
     install: source[1] as string,
@@ -109,20 +194,7 @@ export function originOf(
   }
 }
 
-function parse(headers: ReadonlyMap<string, string>, what: string, text: string): void {
-  try {
-    JSON.parse(text)
-  } catch (cause) {
-    throw invalid(headers, `${what} is no JSON`, cause)
-  }
-}
-
-function invalid(
-  headers: ReadonlyMap<string, string>,
-  reason: string,
-  cause?: unknown,
-): TidemarkError {
-  const id = headers.get('ce-id')
+function unreadable(id: string | undefined, reason: string, cause: unknown): TidemarkError {
   return new TidemarkError(
     'TIDEMARK_RELAY_MESSAGE_INVALID',
     `a relay's message cannot be read (event ${id ?? 'without an id'}): ${reason}`,
@@ -138,6 +210,7 @@ function encode(value: string): string {
 }
 
 function decode(value: string): string {
+  if (!value.includes('%')) return value
   try {
     return decodeURIComponent(value)
   } catch {

@@ -7,6 +7,7 @@ import type { LeaseRunner, RunnerEnvironment } from '../listener/handled/partiti
 import type { Lease } from '../listener/leased/lease.ts'
 import type { Consumer, Handling } from '../listener/read/consumer.ts'
 import { IntakeRunner } from './intake-runner.ts'
+import { LargePayloads, type LargePayloadOptions } from './large-payloads.ts'
 import type { IntakeSource } from './source.ts'
 
 /** What an intake takes, and where from. */
@@ -20,6 +21,8 @@ export interface IntakeOptions {
   readonly events?: readonly EventDefinition<string, unknown>[]
   /** The most events that are appended in one transaction. Defaults to 500. */
   readonly batchSize?: number
+  /** Where the relay puts payloads that are too large for a message: the same objects as the relay's. */
+  readonly largePayloads?: LargePayloadOptions
 }
 
 /** A consumer of a broker's stream whose effect is an event in this outbox. */
@@ -40,6 +43,7 @@ export class Intake implements Consumer {
   readonly batchSize: number
   readonly failure: FailureHandling
   readonly handlerTimeout = 30_000
+  readonly largePayloads: LargePayloads | undefined
 
   constructor(name: string, options: IntakeOptions) {
     this.name = name
@@ -48,6 +52,11 @@ export class Intake implements Consumer {
     this.wanted = options.events === undefined ? undefined : storedTypesOf(this.events)
     this.batchSize = options.batchSize ?? 500
     this.failure = failureHandling(name, {})
+    const { largePayloads } = options
+    this.largePayloads =
+      largePayloads === undefined
+        ? undefined
+        : new LargePayloads(`defineIntake(${JSON.stringify(name)})`, largePayloads)
   }
 
   begin(): Handling {
@@ -68,7 +77,7 @@ export class Intake implements Consumer {
 export function defineIntake(name: string, options: IntakeOptions): Intake {
   requireName('defineIntake', name)
   const where = `defineIntake(${shown(name)})`
-  rejectUnknownOptions(where, options, ['from', 'events', 'batchSize'])
+  rejectUnknownOptions(where, options, ['from', 'events', 'batchSize', 'largePayloads'])
   const { from, events, batchSize } = options
   if (typeof from?.openForReading !== 'function' || typeof from.stream !== 'string') {
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where} needs a stream to read \`from\``, {

@@ -10,6 +10,7 @@ import {
 } from '../listener/declared/failure-policy.ts'
 import type { Lease } from '../listener/leased/lease.ts'
 import type { Consumer, Environment, Handling } from '../listener/read/consumer.ts'
+import { LargePayloads, type LargePayloadOptions } from './large-payloads.ts'
 import { RelayHandling } from './relay-handling.ts'
 import type { RelayTarget } from './target.ts'
 
@@ -30,9 +31,11 @@ export interface RelayOptions {
    * it, `'skip'` leaves it out and records that. A stream has one order, so nothing is parked. Defaults to `'halt'`.
    */
   readonly onFailure?: 'halt' | 'skip'
+  /** Where payloads go that are too large for a message. Defaults to nowhere: such an event cannot be sent. */
+  readonly largePayloads?: LargePayloadOptions
 }
 
-const optionNames = ['to', 'events', 'batchSize', 'timeout', 'retry', 'onFailure']
+const optionNames = ['to', 'events', 'batchSize', 'timeout', 'retry', 'onFailure', 'largePayloads']
 
 /** A consumer whose effect is a message in a broker's stream; the stream says where it goes on. */
 export class Relay implements Consumer {
@@ -48,6 +51,7 @@ export class Relay implements Consumer {
   readonly batchSize: number
   readonly failure: FailureHandling
   readonly handlerTimeout: number
+  readonly largePayloads: LargePayloads | undefined
 
   constructor(name: string, options: RelayOptions) {
     this.name = name
@@ -56,6 +60,11 @@ export class Relay implements Consumer {
     this.batchSize = options.batchSize ?? 1000
     const { retry, onFailure = 'halt' } = options
     this.failure = failureHandling(name, { onFailure, ...(retry === undefined ? {} : { retry }) })
+    const { largePayloads } = options
+    this.largePayloads =
+      largePayloads === undefined
+        ? undefined
+        : new LargePayloads(`defineRelay(${JSON.stringify(name)})`, largePayloads)
     this.handlerTimeout = milliseconds(options.timeout ?? '30s')
   }
 

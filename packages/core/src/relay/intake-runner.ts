@@ -13,6 +13,7 @@ import type { OutgoingEvent } from '../outbox/published/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/published/publishing-transaction.ts'
 import { wait } from '../outbox/woken/wait.ts'
 import type { Intake } from './define-intake.ts'
+import { withPayload } from './large-payloads.ts'
 import type { RelayedMessage } from './message.ts'
 import type { IntakeFeed, TakenMessage } from './source.ts'
 
@@ -92,14 +93,18 @@ export class IntakeRunner implements LeaseRunner {
       this.lease.attempts = 0
       while (!stop.aborted) {
         const messages = await feed.next(batchSize, stop)
-        if (messages.length > 0 && !kill.aborted) await this.#append(feed, messages)
+        if (messages.length > 0 && !kill.aborted) await this.#append(feed, messages, kill)
       }
     } finally {
       await feed.close()
     }
   }
 
-  async #append(feed: IntakeFeed, messages: readonly TakenMessage[]): Promise<void> {
+  async #append(
+    feed: IntakeFeed,
+    messages: readonly TakenMessage[],
+    kill: AbortSignal,
+  ): Promise<void> {
     const { database, outbox, slots, leaseDuration, signals } = this.#environment
     const { lease } = this
     const taken = { ...this.#mark.taken }
@@ -112,7 +117,11 @@ export class IntakeRunner implements LeaseRunner {
       if (message.previous > before) throw gap(this.#intake, position, message, before)
       taken[message.install] = message.sequence
       if (this.#intake.wanted?.has(message.type) === false) continue
-      events.push(eventOf(message, this.#intake, position))
+      const whole =
+        message.claim === undefined
+          ? message
+          : await withPayload(message, this.#intake.largePayloads, patience(kill))
+      events.push(eventOf(whole, this.#intake, position))
     }
     const position = (messages.at(-1) as TakenMessage).position
     const mark: IntakeMark = { created: feed.created, position, place: feed.place?.(), taken }
@@ -146,6 +155,11 @@ export class IntakeRunner implements LeaseRunner {
       release()
     }
   }
+}
+
+/** How long an object store may take. */
+function patience(kill: AbortSignal): AbortSignal {
+  return AbortSignal.any([kill, AbortSignal.timeout(30_000)])
 }
 
 function eventOf(message: RelayedMessage, intake: Intake, position: bigint): OutgoingEvent {

@@ -4,6 +4,13 @@ import type { EventRegistry } from '../event/registry.ts'
 import { encodeRead } from '../event/schema/schema-codec.ts'
 import type { EventSequence } from '../event/sequence.ts'
 
+/** Where a payload is that is not in its message. */
+export interface PayloadClaim {
+  /** The name of the object. */
+  readonly object: string
+  readonly sha256: string
+}
+
 /** An event on its way from one outbox to another: what a relay sends and an intake appends. */
 export interface RelayedMessage {
   /** The outbox that it comes from. */
@@ -22,6 +29,8 @@ export interface RelayedMessage {
   readonly payload: string
   /** superjson's notes on what JSON cannot say, as JSON; null when there are none. */
   readonly payloadMeta: string | null
+  /** The payload is in an object store, and `payload` is `null`. Not there: it is in the message. */
+  readonly claim?: PayloadClaim
   readonly correlationId: string | null
   readonly causationId: string | null
   readonly traceparent: string | null

@@ -18,6 +18,8 @@ import type { RelayStream } from './target.ts'
 
 // How many messages may be on their way before their storing is waited for.
 const window = 5_000
+// And how many bytes of payloads: large ones are not to pile up while the broker stores.
+const windowBytes = 8_388_608
 
 /** A stream that this lease writes to, from its tip on. */
 interface Writing {
@@ -29,6 +31,8 @@ interface Writing {
   position: bigint
   /** How many were sent and are not known to be stored. */
   open: number
+  /** The bytes of their payloads, about. */
+  bytes: number
 }
 
 /**
@@ -62,10 +66,10 @@ export class RelayHandling implements Handling {
       const writing = await this.#open(signal)
       const [late] = batch.settled
       if (late !== undefined && late <= writing.sequence) throw passed(this.#relay, late)
-      this.#send(writing, batch.events)
-      if (batch.more && batch.aside.length === 0 && writing.open < window) return
-      await writing.stream.stored(signal)
-      writing.open = 0
+      await this.#send(writing, batch.events, signal)
+      const room = writing.open < window && writing.bytes < windowBytes
+      if (batch.more && batch.aside.length === 0 && room) return
+      await this.#stored(writing, signal)
       await this.#write(batch, writing)
     } catch (error) {
       await this.end()
@@ -98,7 +102,15 @@ export class RelayHandling implements Handling {
         mark: this.#mark,
         lastSequence,
       })
-      const writing = { stream, install, created: tip.created, sequence, position, open: 0 }
+      const writing = {
+        stream,
+        install,
+        created: tip.created,
+        sequence,
+        position,
+        open: 0,
+        bytes: 0,
+      }
       await this.#resend(writing, signal)
       this.#writing = writing
       return writing
@@ -133,9 +145,8 @@ export class RelayHandling implements Handling {
       const events = page.events
         .filter((event) => !left.has(event.sequence))
         .map((event) => event.decode(this.#environment.registry))
-      this.#send(writing, events)
-      await writing.stream.stored(signal)
-      writing.open = 0
+      await this.#send(writing, events, signal)
+      await this.#stored(writing, signal)
       count += events.length
       after = page.events.at(-1)?.sequence ?? upTo
       full = page.full
@@ -147,14 +158,20 @@ export class RelayHandling implements Handling {
     )
   }
 
-  #send(writing: Writing, events: readonly RecordedEvent[]): void {
+  async #send(
+    writing: Writing,
+    events: readonly RecordedEvent[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { install, stream, position } = writing
+    const large = this.#relay.largePayloads
     let previous = writing.sequence
     const messages = []
     for (const event of events) {
       // It is there already: it was stored, and the cursor was not written.
       if (event.sequence <= writing.sequence) continue
-      messages.push(messageOf(event, this.#environment.registry, install, previous))
+      const message = messageOf(event, this.#environment.registry, install, previous)
+      messages.push(large === undefined ? message : await large.leave(message, signal))
       previous = event.sequence
     }
     if (messages.length === 0) return
@@ -162,6 +179,13 @@ export class RelayHandling implements Handling {
     writing.sequence = previous
     writing.position = position + BigInt(messages.length)
     writing.open += messages.length
+    writing.bytes += messages.reduce((sum, { payload }) => sum + payload.length, 0)
+  }
+
+  async #stored(writing: Writing, signal: AbortSignal): Promise<void> {
+    await writing.stream.stored(signal)
+    writing.open = 0
+    writing.bytes = 0
   }
 
   async #write(batch: Batch, { created, sequence, position }: Writing): Promise<void> {

@@ -16,6 +16,8 @@ export interface TakenMessage {
   readonly position: bigint
   /** Undefined when no relay sent it; an error when it cannot be read. */
   readonly message: RelayedMessage | Error | undefined
+  /** Nothing came after it when it was read. */
+  readonly last?: boolean
 }
 
 /** A stream of a broker that events are taken from. */
@@ -33,6 +35,8 @@ export interface IntakeSource {
 /** An open stream that is read in its order. */
 export interface IntakeFeed {
   readonly created: string
+  /** The stream held nothing when it was opened. */
+  readonly empty?: boolean
   /**
    * The next messages: at least one, and as many more as are there, up to a limit.
    *

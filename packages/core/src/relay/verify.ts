@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Database } from '../database/pool.ts'
-import { TidemarkError } from '../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../errors/tidemark-error.ts'
 import type { EventRegistry } from '../event/registry.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import { readPage } from '../outbox/read/page.ts'
 import type { Relay } from './define-relay.ts'
 import { readInstall } from './install.ts'
+import { withPayload } from './large-payloads.ts'
 import { messageOf, type RelayedMessage } from './message.ts'
 import { readLeftOut } from './relay-handling.ts'
 import type { IntakeFeed, IntakeSource, TakenMessage } from './source.ts'
@@ -69,8 +70,11 @@ export async function verifyRelay(
   { onProgress, signal = new AbortController().signal }: VerifyOptions = {},
 ): Promise<RelayVerification> {
   const source = readable(relay)
+  // Before the stream is looked at: what is known to be stored by then must be there.
+  const stored = await readStored(database, schema, relay)
   const { position: end, last } = await tipOf(relay.target, signal)
-  const through = typeof last === 'object' ? last.sequence : sequenceZero
+  const held = typeof last === 'object' ? last.sequence : sequenceZero
+  const through = held > stored ? held : stored
   const base = { relay: relay.name, stream: relay.target.stream }
   if (end === 0n) return { ...base, messages: 0, from: sequenceZero, through, difference: null }
   const feed = await source.openForReading({ created: undefined, position: 0n }, signal)
@@ -80,6 +84,8 @@ export async function verifyRelay(
     let messages = 0
     let from = sequenceZero
     let before = sequenceZero
+    // What has expired is not missing, and an empty stream is one in which everything has.
+    if (feed.empty === true) return { ...base, messages, from, through, difference: null }
     for await (const taken of messagesUpTo(feed, end, signal)) {
       const { message, position } = taken
       const found = typeof message === 'object' && !(message instanceof Error) ? message : undefined
@@ -93,14 +99,15 @@ export async function verifyRelay(
       }
       // What has expired is not missing.
       const event = await expected.next(messages === 0 ? found.sequence : sequenceZero)
-      const difference = compare(event, found, position)
+      const difference = await compareWhole(relay, event, found, position, signal)
       if (difference !== null) return { ...base, messages, from, through, difference }
       if (messages === 0) from = found.sequence
       before = found.sequence
       messages += 1
       if (messages % batch === 0) onProgress?.(messages)
     }
-    return { ...base, messages, from, through, difference: null }
+    const rest = await expected.next(sequenceZero)
+    return { ...base, messages, from, through, difference: missingAtEnd(rest, before) }
   } finally {
     await feed.close()
   }
@@ -125,9 +132,33 @@ async function* messagesUpTo(
     for (const message of messages) {
       if (message.position > end) return
       yield message
-      if (message.position === end) return
+      if (message.position === end || message.last === true) return
     }
   }
+}
+
+/** The last event that the relay knows to be stored in this stream. */
+async function readStored(
+  database: Database,
+  schema: string,
+  { name, target }: Relay,
+): Promise<EventSequence> {
+  const { rows } = await database.query(
+    `SELECT state ->> 'sequence' AS sequence FROM "${schema}".cursors
+     WHERE listener = $1::text AND state ->> 'stream' = $2::text`,
+    [name, target.stream],
+  )
+  return BigInt((rows[0]?.['sequence'] as string | undefined) ?? 0) as EventSequence
+}
+
+function missingAtEnd(
+  event: RelayedMessage | undefined,
+  before: EventSequence,
+): RelayDifference | null {
+  if (event === undefined) return null
+  const { sequence } = event
+  const what = `event ${sequence} is not after event ${before}, with which the stream ends`
+  return { kind: 'missing', sequence, position: null, what }
 }
 
 /** What the relay has sent, or would send, of the outbox, in its order. */
@@ -154,6 +185,22 @@ function expectedMessages(
       }
       return page.shift()
     },
+  }
+}
+
+/** Compares also what is in an object store. */
+async function compareWhole(
+  { largePayloads }: Relay,
+  event: RelayedMessage | undefined,
+  message: RelayedMessage,
+  position: bigint,
+  signal: AbortSignal,
+): Promise<RelayDifference | null> {
+  try {
+    return compare(event, await withPayload(message, largePayloads, signal), position)
+  } catch (error) {
+    if (!isTidemarkError(error, 'TIDEMARK_RELAY_MESSAGE_INVALID')) throw error
+    return { kind: 'altered', sequence: message.sequence, position, what: error.message }
   }
 }
 

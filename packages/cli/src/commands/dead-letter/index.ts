@@ -1,5 +1,6 @@
 import type { AddCommand } from '../../add-command.ts'
 import { addDeadLetterDiscard } from './discard.ts'
+import { addDeadLetterGroups } from './groups.ts'
 import { addDeadLetterList } from './list.ts'
 import { addDeadLetterRetry } from './retry.ts'
 import { addDeadLetterShow } from './show.ts'
@@ -7,6 +8,7 @@ import { addDeadLetterShow } from './show.ts'
 /** The commands of `tidemark dead-letter`, in the order of its help. */
 export const commands: readonly AddCommand[] = [
   addDeadLetterList,
+  addDeadLetterGroups,
   addDeadLetterShow,
   addDeadLetterRetry,
   addDeadLetterDiscard,

@@ -4,6 +4,7 @@ import { durationArgument, uuidArgument } from '../../arguments/arguments.ts'
 import { running, type Context } from '../../command-run.ts'
 import { millisecondsText } from '../../output/job-table.ts'
 import { cell } from '../../output/output.ts'
+import { treeLines } from '../../output/tree.ts'
 
 interface Options {
   readonly around: number
@@ -46,25 +47,4 @@ function describe({ kind, name, id, status, at, endedAt }: JobTraceNode): string
   if (kind === 'job')
     return `${what}  ${id}  ${status}  ${at.toISOString()}  ${took ?? ''}`.trimEnd()
   return `${what}  ${status}  ${at.toISOString()}  ${took ?? ''}`.trimEnd()
-}
-
-/** Each node with the lines that lead to it. */
-function treeLines(
-  nodes: readonly JobTraceNode[],
-): { readonly branch: string; readonly node: JobTraceNode }[] {
-  const open: boolean[] = []
-  // From the end: only then is it known whether another one of the same depth follows.
-  return nodes
-    .toReversed()
-    .map((node) => {
-      const { depth } = node
-      const branch = Array.from({ length: depth }, (_, level) => {
-        if (level < depth - 1) return open[level + 1] === true ? '│  ' : '   '
-        return open[depth] === true ? '├─ ' : '└─ '
-      }).join('')
-      open.length = depth
-      open[depth] = true
-      return { branch, node }
-    })
-    .toReversed()
 }

@@ -502,6 +502,10 @@ export const schemaObjects: {
     ],
     [
       "jobs",
+      "jobs_quarantined"
+    ],
+    [
+      "jobs",
       "jobs_running"
     ],
     [

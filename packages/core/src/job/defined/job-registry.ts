@@ -1,7 +1,8 @@
-import { z } from 'zod'
+import type { z } from 'zod'
 import { shown } from '../../errors/checked-text.ts'
 import { closest } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { jsonSchemaOf } from '../../event/schema/json-schema.ts'
 import type { DeclaredLimit } from '../declared/limit.ts'
 import { isJobDefinition, type JobDefinition } from './define-job.ts'
 import type { QueueDefinition } from './define-queue.ts'
@@ -125,26 +126,15 @@ export class JobRegistry {
         ...(description === undefined ? {} : { description }),
         aliases,
         queue,
-        input: jsonSchema(schemas.input),
-        output: jsonSchema(schemas.output),
-        state: jsonSchema(schemas.state),
+        input: jsonOf(schemas.input),
+        output: jsonOf(schemas.output),
+        state: jsonOf(schemas.state),
       }
     })
     return this.#published
   }
 }
 
-function jsonSchema(schema: z.ZodType | undefined): object | null {
-  if (schema === undefined) return null
-  return z.toJSONSchema(schema, {
-    io: 'input',
-    unrepresentable: 'any',
-    // What `fromJson` makes of JSON.
-    override: ({ zodSchema, jsonSchema: json }) => {
-      const { type } = (zodSchema as unknown as z.ZodType).def
-      if (type === 'date') Object.assign(json, { type: 'string', format: 'date-time' })
-      if (type === 'bigint')
-        Object.assign(json, { type: ['integer', 'string'], pattern: '^-?\\d+$' })
-    },
-  })
+function jsonOf(schema: z.ZodType | undefined): object | null {
+  return schema === undefined ? null : jsonSchemaOf(schema)
 }

@@ -110,13 +110,23 @@ export class JobBulk {
   }
 
   /**
-   * To how many jobs it can be done now: exactly, which takes as long as finding them.
+   * To how many jobs it can be done now: exactly, which by other things than type and status takes as long as finding them.
    *
    * @throws TidemarkError TIDEMARK_INVALID_OPTION.
    */
   async count(verb: BulkVerb, selection: Omit<BulkSelection, 'limit'>): Promise<number> {
     requireOneOf('jobs.bulk.count', 'verb', verb, Object.keys(statusesFor))
     checkBulk('jobs.bulk.count', selection)
+    const { all: _, status: __, name, ...others } = selection
+    // By type and status they are counted already; who of those that run was asked to pause, is not.
+    if (verb !== 'resume' && Object.values(others).every((value) => value === undefined)) {
+      const { rows } = await this.#database.query(
+        `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
+         WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
+        [statusesOf(possibleFor(verb, selection)), name ?? null],
+      )
+      return rows[0]?.['jobs'] as number
+    }
     const { values, conditions } = conditionsOf(possibleFor(verb, selection))
     const { rows } = await this.#database.query(
       `SELECT count(*)::float8 AS jobs FROM "${this.#schema}".jobs j WHERE ${conditions.join(' AND ')}`,

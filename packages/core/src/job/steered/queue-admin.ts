@@ -18,17 +18,46 @@ export interface JobGroup {
   readonly paused: { readonly since: Date; readonly by: string } | null
   /** How many live processes run it. */
   readonly processes: number
+  /** Of a queue, counting stops at some ten thousand. */
   readonly scheduled: number
   readonly queued: number
   readonly running: number
-  /** Since when the oldest of the queued ones could run; null when there is none. */
+  /** Since when the oldest of the queued ones could run, of a type among the hundred spawned first; null when there is none. */
   readonly oldestQueuedAt: Date | null
 }
 
-// Counting stops here for each status.
-const mostCounted = 100_000
+// Where no index has the numbers, counting stops here for each index.
+const mostCounted = 10_000
 
-/** The queues, or the types of jobs, that are limited, paused, known to a process or have something to do. */
+/** The types of jobs with something to do. They are counted when they change; the oldest is one of those spawned first. */
+const openByType = (jobs: string, schema: string): string => `
+  SELECT c.name, c.status, c.jobs::integer AS jobs, o.oldest FROM ${schema}.counted_jobs() c
+  CROSS JOIN LATERAL (SELECT min(f.run_at) AS oldest FROM (
+    SELECT j.run_at FROM ${jobs} j WHERE c.status = 'queued' AND (j.status <> 'running' OR j.process IS NULL)
+      AND (j.name || '', j.status || '', j.id) >= (c.name, 'queued', '00000000-0000-0000-0000-000000000000'::uuid)
+      AND (j.name || '', j.status || '', j.id) <= (c.name, 'queued', 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+    ORDER BY j.name || '', j.status || '', j.id LIMIT 100) AS f) AS o
+  WHERE c.status IN ('scheduled', 'queued', 'running')`
+
+/** The queues with something to do, each along the partial index that has nothing else. */
+const openByQueue = (jobs: string): string =>
+  `SELECT o.name, o.status, sum(o.jobs)::integer AS jobs, min(o.oldest) AS oldest FROM (${[
+    [`scheduled`, `status = 'scheduled'`],
+    [`queued`, `status = 'queued' AND parked IS NULL`],
+    [`queued`, `parked = 'new'`],
+    [`queued`, `parked = 'key'`],
+    [`queued`, `parked = 'type'`],
+    [`queued`, `status = 'queued' AND parked = 'limit'`],
+    [`running`, `status = 'running' AND process IS NOT NULL`],
+  ]
+    .map(
+      ([status, condition]) => `
+    SELECT j.queue AS name, '${status}' AS status, count(*) AS jobs, min(j.run_at) AS oldest
+    FROM (SELECT queue, run_at FROM ${jobs} WHERE ${condition} LIMIT ${mostCounted}) AS j GROUP BY 1`,
+    )
+    .join(' UNION ALL ')}) AS o GROUP BY 1, 2`
+
+/** The queues, or the types of jobs, that are limited, paused, known to a process or have something to do, by name. */
 export async function readJobGroups(
   database: Database,
   schema: string,
@@ -36,11 +65,10 @@ export async function readJobGroups(
 ): Promise<JobGroup[]> {
   requireOneOf('jobs.groups', 'kind', kind, ['queue', 'type'])
   const column = kind === 'queue' ? 'queue' : 'name'
-  const open = (status: string): string => `
-    SELECT j.${column} AS name, '${status}' AS status, count(*)::integer AS jobs, min(j.run_at) AS oldest
-    FROM (SELECT ${column}, run_at FROM "${schema}".jobs WHERE status = '${status}' LIMIT ${mostCounted}) AS j GROUP BY 1`
+  const jobs = `"${schema}".jobs`
+  const open = kind === 'queue' ? openByQueue(jobs) : openByType(jobs, `"${schema}"`)
   const { rows } = await database.query(
-    `WITH open AS (${['scheduled', 'queued', 'running'].map(open).join(' UNION ALL ')}),
+    `WITH open AS (${open}),
      run AS (
        SELECT d.${column} AS name, count(DISTINCT p.id)::integer AS processes
        FROM "${schema}".processes p,

@@ -59,9 +59,11 @@ export class ProjectionAdmin {
     return this.#states(
       `SELECT key, state, state_meta, sequence FROM (
          SELECT s.key, s.state, s.state_meta, s.sequence
-         FROM "${this.#schema}".listeners l
-         JOIN "${this.#schema}".projection_states s ON s.projection = l.name AND s.generation = l.generation
-         WHERE l.name = $2::text AND ($3::text IS NULL OR s.key > $3::text) AND s.key >= $4::text
+         -- Not joined: then the primary key has the order, and a page of it is all that is read.
+         FROM "${this.#schema}".projection_states s
+         WHERE s.projection = $2::text
+           AND s.generation = (SELECT l.generation FROM "${this.#schema}".listeners l WHERE l.name = $2::text)
+           AND ($3::text IS NULL OR s.key > $3::text) AND s.key >= $4::text
          ORDER BY s.key LIMIT greatest($5::integer, CASE WHEN $4::text = '' THEN 0 ELSE 10000 END)) AS k
        WHERE starts_with(key, $4::text) ORDER BY key LIMIT $5::integer`,
       [stateLimit ?? null, projection, after ?? null, prefix, limit],

@@ -4,6 +4,9 @@ import { reading, type Check, type ExaminedApp } from '../../patient.ts'
 
 const { ok, warning, failed } = findings('jobs')
 
+// Of each type: the doctor looks every few seconds, however many jobs there are.
+const mostLooked = 1_000
+
 interface Waiting {
   readonly name: string
   /** The version that is needed, and the highest that a live process has; null: none has any. */
@@ -125,12 +128,20 @@ function poisoned(one: Quarantined): Finding {
 async function readTrouble(app: ExaminedApp, quick: boolean): Promise<Trouble> {
   const schema = `"${app.schema}"`
   return reading(app, async (query) => {
+    // Those that wait for long were spawned first, and stay in front.
     const waiting = await query<Waiting>(
-      `WITH known AS (${knownTypes(schema)})
-       SELECT j.name, j.needs AS version, k.version AS known, count(*)::integer AS jobs, min(j.created_at) AS oldest
-       FROM ${schema}.jobs j LEFT JOIN known k ON k.name = j.name
-       WHERE j.status = 'queued' AND (k.name IS NULL OR k.version < j.needs)
-       GROUP BY 1, 2, 3 ORDER BY 1, 2`,
+      `WITH known AS (${knownTypes(schema)}),
+       types AS (SELECT c.name, c.jobs FROM ${schema}.counted_jobs() c WHERE c.status = 'queued')
+       SELECT t.name, w.needs AS version, k.version AS known, min(w.created_at) AS oldest,
+         (CASE WHEN k.name IS NULL AND count(*) = ${mostLooked} THEN t.jobs ELSE count(*) END)::integer AS jobs
+       FROM types t LEFT JOIN known k ON k.name = t.name
+       CROSS JOIN LATERAL (
+         SELECT j.needs, j.created_at FROM ${schema}.jobs j WHERE (j.status <> 'running' OR j.process IS NULL)
+           AND (j.name || '', j.status || '', j.id) >= (t.name, 'queued', '00000000-0000-0000-0000-000000000000'::uuid)
+           AND (j.name || '', j.status || '', j.id) <= (t.name, 'queued', 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+         ORDER BY j.name || '', j.status || '', j.id LIMIT ${mostLooked}) AS w
+       WHERE k.name IS NULL OR k.version < w.needs
+       GROUP BY t.name, t.jobs, w.needs, k.name, k.version ORDER BY 1, 2`,
     )
     const schedules = await query<AwaitedSchedule>(awaitedSchedules(app.schema).text)
     const paused = await query<Paused>(
