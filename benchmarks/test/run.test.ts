@@ -28,7 +28,7 @@ it('a benchmark runs, and its results say how', async () => {
     'npm run bench -- publish --publishers 2 --seconds 0.05 --runs 1 --commit-delay 0',
   )
   const { single } = results as { single: { cases: { median: number }[] }[] }
-  expect(single[0]?.cases).toHaveLength(9)
+  expect(single[0]?.cases).toHaveLength(12)
   for (const { median } of single[0]?.cases ?? []) expect(median).toBeGreaterThan(0)
   expect((await readdir(folder)).toSorted()).toEqual([
     'publish-bulk-0ms.svg',

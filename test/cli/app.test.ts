@@ -1,6 +1,7 @@
+import { Server } from 'node:net'
 import { exitCode } from '@tidemark/cli'
 import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { appConfig, appTables } from './app.ts'
 import {
   ProjectFolder,
@@ -99,6 +100,7 @@ test.each(['SIGTERM', 'SIGINT'] as const)(
 )
 
 test('a worker serves its health while it runs, and on no port when it is not asked to', async () => {
+  const listening = vi.spyOn(Server.prototype, 'listen')
   await using worker = await startWorker('--health-port', '0', '--health-host', '127.0.0.1')
   const port = /"port":(\d+)/u.exec(worker.stderr)?.[1]
   const ask = async (path: string, method = 'GET'): Promise<[number, string]> => {
@@ -107,6 +109,11 @@ test('a worker serves its health while it runs, and on no port when it is not as
   }
   expect(await ask('/healthz')).toEqual([200, '{"alive":true}'])
   expect(await ask('/readyz')).toEqual([200, '{"ready":true,"reasons":[]}'])
+  // A connection that cannot be taken, for want of file descriptors, is no reason to end.
+  const servers = listening.mock.contexts as Server[]
+  listening.mockRestore()
+  expect(servers).toHaveLength(1)
+  for (const server of servers) server.emit('error', new Error('accept EMFILE'))
   expect((await ask('/readyz', 'POST'))[0]).toBe(405)
   expect((await ask('/listeners'))[0]).toBe(404)
   worker.stop()

@@ -175,6 +175,99 @@ test('what a job does to the output of a step is not what the step has given', a
   ])
 })
 
+test('what one inline projection does to an event the next does not see', async () => {
+  const seen: unknown[] = []
+  const vandal = (name: string) =>
+    defineProjection(name, { version: 1, mode: 'inline', tables: [name] }).on(
+      moved,
+      async (event) => {
+        await Promise.resolve()
+        seen.push(structuredClone(event.payload.at))
+        event.payload.at.setTime(0)
+        event.payload.tags.clear()
+      },
+    )
+  const folding = defineProjection('folding', {
+    version: 1,
+    mode: 'inline',
+    initial: () => ({ at: [] as Date[], tags: 0 }),
+  }).on(moved, (state, { payload }) => ({
+    at: [...state.at, payload.at],
+    tags: state.tags + payload.tags.size,
+  }))
+  await database.query('create table first_vandal (); create table second_vandal ()')
+  await using app = appOn(database, [vandal('first_vandal'), vandal('second_vandal'), folding])
+  await app.publish([moved(whole), moved(whole)])
+  await app.transaction(async (tx) => tx.publish(moved(whole)))
+  expect(seen).toEqual(Array.from({ length: 6 }, () => whole.at))
+  const three = Array.from({ length: 3 }, () => whole.at)
+  expect(await app.read(folding)).toEqual({ at: three, tags: 3 * whole.tags.size })
+})
+
+test('what becomes of an object after it was given away is not sent, in no way of giving it', async () => {
+  const inputs: unknown[] = []
+  const taker = defineJob('isolation_taker', {
+    input: z.object({ list: z.array(z.number()), at: z.date() }),
+    run: async ({ input }) => {
+      inputs.push(input)
+    },
+  })
+  const seen: unknown[] = []
+  const fresh = () => ({ list: [1], at: new Date(5) })
+  /** Gives an object away and spoils it, at once and whenever the event loop comes round until it has been taken. */
+  const spoiled = async (give: (value: ReturnType<typeof fresh>) => unknown): Promise<void> => {
+    const value = fresh()
+    const given = Promise.resolve(give(value))
+    let going = true
+    const spoil = (): void => {
+      value.list.push(99)
+      value.at.setTime(0)
+      if (going) setImmediate(spoil)
+    }
+    spoil()
+    await given
+    going = false
+  }
+  const giver = defineJob('isolation_giver', {
+    input: z.object({}),
+    state: z.object({ list: z.array(z.number()), at: z.date() }).prefault(fresh),
+    retry: { attempts: 2, backoff: () => 0 },
+    run: async (_, ctx) => {
+      if (seen.length === 0) {
+        await spoiled((value) => ctx.spawn(taker, value))
+        await ctx.transaction((tx) => spoiled((value) => tx.spawn(taker, value)))
+        await spoiled((value) => ctx.checkpoint(value))
+        await spoiled((value) => ctx.variables.set('given', value))
+      }
+      const variable = ctx.variables.get('given') as ReturnType<typeof fresh>
+      seen.push(structuredClone([variable, ctx.state, ...ctx.variables.entries()]))
+      variable.list.push(7)
+      variable.at.setTime(7)
+      expect(ctx.variables.get('given')).toEqual(fresh())
+      if (seen.length === 1) throw new Error('once more')
+    },
+  })
+  await using app = appOn(database, [taker, giver, moved])
+  await app.start()
+  await spoiled((value) => app.jobs.spawn(taker, value))
+  await app.transaction((tx) => spoiled((value) => tx.spawn(taker, value)))
+  const handle = await app.jobs.spawn(giver, {})
+  await handle.result()
+  const of = [fresh(), fresh(), ['given', fresh()]]
+  expect(seen).toEqual([of, of])
+  await expect.poll(() => inputs).toEqual(Array.from({ length: 4 }, fresh))
+  // A draft is what was given to its definition.
+  const metadata = { at: new Date(5) }
+  const given = structuredClone({ at: whole.at })
+  const publishing = app.publish(moved({ ...whole, at: given.at }), { metadata, stream: 'given-1' })
+  given.at.setTime(0)
+  metadata.at.setTime(0)
+  await publishing
+  for await (const event of app.stream('given-1')) {
+    expect(event).toMatchObject({ metadata: { at: new Date(5) }, payload: { at: whole.at } })
+  }
+})
+
 test('events that are read more than once are each a value of its own', async () => {
   await using app = appOn(database, [moved])
   await app.publish(moved(whole), { stream: 's-1' })

@@ -26,6 +26,8 @@ export class HealthServer implements AsyncDisposable {
     })
     server.listen(port, host)
     await once(server, 'listening')
+    // Out of file descriptors, for instance: a probe is not answered then, and the worker goes on.
+    server.on('error', () => {})
     return new HealthServer(server)
   }
 

@@ -15,8 +15,8 @@ export const publish: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/outbox/published/publishing-transaction.ts',
-          find: 'inserted === undefined ? outbox.insert(transaction, buffer)',
-          replace: 'inserted === undefined ? outbox.insert(database, buffer)',
+          find: 'if (inserted === undefined) return outbox.insert(transaction, buffer)',
+          replace: 'if (inserted === undefined) return outbox.insert(database, buffer)',
         },
       ],
       tests: { [transaction]: ['a transaction whose COMMIT fails keeps no events'] },
@@ -26,8 +26,8 @@ export const publish: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/outbox/published/publishing-transaction.ts',
-          find: 'inserted === undefined ? outbox.insert(transaction, buffer)',
-          replace: 'inserted === undefined ? outbox.insert(transaction, [])',
+          find: 'if (inserted === undefined) return outbox.insert(transaction, buffer)',
+          replace: 'if (inserted === undefined) return outbox.insert(transaction, [])',
         },
       ],
       tests: {

@@ -34,6 +34,8 @@ export function addConsole(parent: Command, context: Context): void {
         })
         const server = createServer(toNodeListener(show))
         await listening(server, options.port ?? 0)
+        // Out of file descriptors, for instance: those who look already go on looking.
+        server.on('error', (error) => output.note(`a connection was not taken: ${error.message}`))
         const { port } = server.address() as AddressInfo
         const url = access.link(`http://127.0.0.1:${port}/`)
         output.note('The console is open; the link works once. Ctrl-C closes it.')

@@ -48,6 +48,8 @@ export class DevWorker {
     )
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => io.stderr(text))
+      // What it says is lost then; how it ends is not.
+      stream?.on('error', () => {})
     }
     this.ready = new Promise((resolve) => {
       this.#child.on('message', (message: 'ready' | { readonly loaded: string }) => {
@@ -77,6 +79,8 @@ export class DevWorker {
   }
 
   async #watch(): Promise<string> {
+    // The first is the end; a signal that cannot be sent, or a message, may fail after it.
+    this.#child.on('error', () => {})
     // close, not exit: only then has everything been passed on.
     const [exit, signal] = (await once(this.#child, 'close')) as [number | null, string | null]
     this.#hasEnded = true

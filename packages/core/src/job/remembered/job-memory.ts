@@ -212,9 +212,11 @@ export class JobMemory {
     requireKey(this.#attempt.definition.name, 'the name of a variable', name)
     this.#requireFree(`the variable ${shown(name)}`)
     const encoded = encodeStored(`the variable ${name}`, value)
+    // What is stored is what it is now, whatever becomes of the object until it is.
+    const kept = copyOf(`the variable ${name}`, value)
     const { row, writings } = await this.#coded(`variable/${name}`, encoded)
     await this.#attempt.persist(writeVariable, [name, row.json, row.meta ?? 'null', writings])
-    this.#variables.set(name, copyOf(`the variable ${name}`, value))
+    this.#variables.set(name, kept)
   }
 
   /** What the row gets of a state or a variable; with a codec, also the number of this writing, which belongs to it. */

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { continueJob } from '../../database/sql/job/job-memory.ts'
+import { copyOf } from '../../event/encoded/isolation.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../../listener/declared/spawning.ts'
 import type { Logger } from '../../telemetry/logger.ts'
@@ -18,7 +19,11 @@ import type { JobTransaction } from '../defined/transactional-context.ts'
 import { DataDirs } from '../remembered/data-dir.ts'
 import type { JobMemory } from '../remembered/job-memory.ts'
 import { JobReports } from '../remembered/job-reports.ts'
-import { executorOfJobTransaction, runJobTransaction } from '../settled/job-transaction.ts'
+import {
+  executorOfJobTransaction,
+  jobOrigin,
+  runJobTransaction,
+} from '../settled/job-transaction.ts'
 import { DurableWaits } from '../waiting/durable-waits.ts'
 import { fanOut, type FanOutOptions } from './fan-out.ts'
 import { RunDocument } from './run-document.ts'
@@ -66,11 +71,12 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
 
   get variables(): JobVariables {
     const { memory } = this
+    // What is read is the reader's own: what it does to it is not stored, so the next attempt would not find it.
     return {
-      get: (name) => memory.variables.get(name),
+      get: (name) => copyOf(`the variable ${name}`, memory.variables.get(name)),
       has: (name) => memory.variables.has(name),
       set: (name, value) => memory.branches.give(() => memory.saveVariable(name, value)),
-      entries: () => memory.variables.entries(),
+      entries: () => copiesOf(memory.variables),
     }
   }
 
@@ -146,9 +152,16 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     input: unknown,
     options?: SpawnOptions,
   ): Promise<SpawnedJob> =>
-    this.transaction((tx) =>
-      (tx.spawn as (...given: unknown[]) => Promise<SpawnedJob>)(job, input, options),
-    )) as Spawn
+    this.memory.branches.give(async () => {
+      const { attempt, memory } = this
+      const { spawner } = attempt.environment
+      // As it is now: the transaction has yet to begin, and the caller may go on with the object meanwhile.
+      const outgoing = spawner.prepare(job, input, options, jobOrigin(attempt))
+      memory.branches.goesOn()
+      return runJobTransaction(attempt, memory, (_, executor) =>
+        spawner.insertOne(executor, outgoing),
+      )
+    })) as Spawn
 
   readonly snooze = (delay: Duration): Promise<never> => {
     const snoozed = this.#snooze(delay)
@@ -198,4 +211,8 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     this.#reports ??= new JobReports(this.attempt, this.memory)
     return this.#reports
   }
+}
+
+function* copiesOf(variables: ReadonlyMap<string, unknown>): Generator<[string, unknown]> {
+  for (const [name, value] of variables) yield [name, copyOf(`the variable ${name}`, value)]
 }

@@ -84,9 +84,11 @@ export class InlineProjections implements InlineConsumers {
       settled: () => Promise.all(sent),
       apply: async (stored: readonly StoredEvent[]): Promise<void> => {
         states ??= new Map(here.map((one) => [one.name, storedState(one, locked.get(one.name))]))
-        const events = stored.map((event) => event.decode(this.#registry))
         for (const projection of here) {
-          const mine = events.filter((event) => projection.types.has(event.type))
+          // For each its own, where a payload cannot be frozen: what the one does to it the next must not see.
+          const mine = stored
+            .map((event) => event.decode(this.#registry))
+            .filter((event) => projection.types.has(event.type))
           const before = states.get(projection.name) ?? null
           states.set(projection.name, await this.apply(executor, projection, mine, before, sent))
         }

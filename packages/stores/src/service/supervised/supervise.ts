@@ -173,6 +173,7 @@ class Supervisor implements SupervisedStateService {
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) {
       if (stream === null) continue
+      stream.on('error', () => {})
       createInterface({ input: stream }).on('line', (line) => {
         this.#log(line)
         also?.(line)
@@ -184,7 +185,8 @@ class Supervisor implements SupervisedStateService {
       })
     })
     const ended = new Promise<string>((resolve) => {
-      child.once('error', (error) => resolve(error.message))
+      // The first is the end; a signal that cannot be sent may fail after it.
+      child.on('error', (error) => resolve(error.message))
       // close, not exit: only then has its log been handed on.
       child.once('close', (code, signal) => resolve(signal ?? `exit code ${code}`))
     })
