@@ -100,7 +100,11 @@ const writes: readonly {
   { what: 'begin alone', statement: markSuspect, values: (id, token) => [id, token] },
   { what: 'begin a transaction', statement: fenceJob, values: (id, token) => [id, token] },
   { what: 'begin a batch', statement: fenceJobs, values: (id, token) => [[id], [token]] },
-  { what: 'checkpoint', statement: writeState, values: (id, token) => [id, token, 1, '{}', null, null] },
+  {
+    what: 'checkpoint',
+    statement: writeState,
+    values: (id, token) => [id, token, 1, '{}', null, null],
+  },
   {
     what: 'set a variable',
     statement: writeVariable,
