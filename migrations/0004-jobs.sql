@@ -71,7 +71,7 @@ CREATE TABLE :"schema".jobs (
   context_meta      jsonb,
   output            jsonb,
   output_meta       jsonb,
-  -- Of the last attempt that failed.
+  -- Of the last attempt that failed, also of a job that has completed since: completing writes no more than it must.
   error             jsonb,
   -- What a scheduled job waits for, for people.
   waiting           jsonb,

@@ -7,6 +7,7 @@ import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
+import { peers } from './peers/peers.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
 import { relay } from './relay.ts'
@@ -51,5 +52,6 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     { seconds: 10 },
   ),
   relay,
+  peers,
   soak,
 }

@@ -11,6 +11,8 @@ import {
   rescueJobs,
 } from '../../packages/core/src/database/sql/job/job-claim.ts'
 import {
+  changeWait,
+  failTry,
   writeLog,
   writeProgress,
   writeState,
@@ -98,17 +100,31 @@ const writes: readonly {
   { what: 'begin alone', statement: markSuspect, values: (id, token) => [id, token] },
   { what: 'begin a transaction', statement: fenceJob, values: (id, token) => [id, token] },
   { what: 'begin a batch', statement: fenceJobs, values: (id, token) => [[id], [token]] },
-  { what: 'checkpoint', statement: writeState, values: (id, token) => [id, token, 1, '{}', null] },
+  {
+    what: 'checkpoint',
+    statement: writeState,
+    values: (id, token) => [id, token, 1, '{}', null, null],
+  },
   {
     what: 'set a variable',
     statement: writeVariable,
-    values: (id, token) => [id, token, 'v', '1', 'null'],
+    values: (id, token) => [id, token, 'v', '1', 'null', null],
   },
   { what: 'report progress', statement: writeProgress, values: (id, token) => [id, token, '0.5'] },
   {
     what: 'finish a step',
     statement: writeStep,
-    values: (id, token) => [id, token, 's', 'step', '1', null, new Date(), 1, null],
+    values: (id, token) => [id, token, 's', 'step', '1', null, 5, 1, null],
+  },
+  {
+    what: 'put off another try of a step',
+    statement: failTry,
+    values: (id, token) => [id, token, 's', 1, 5, '{}', 1_000],
+  },
+  {
+    what: 'change what a wait is for',
+    statement: changeWait,
+    values: (id, token) => [id, token, 's', 'event', '{}'],
   },
   {
     what: 'finish a step with a large output',
@@ -120,7 +136,7 @@ const writes: readonly {
       'step',
       '{"key": "k", "size": 1}',
       null,
-      new Date(),
+      5,
       1,
       null,
       'k',
@@ -150,7 +166,7 @@ const writes: readonly {
   {
     what: 'log',
     statement: writeLog,
-    values: (id, token) => [id, token, [new Date()], ['info'], ['m'], ['{}']],
+    values: (id, token) => [id, token, [5], ['info'], ['m'], ['{}']],
   },
 ]
 

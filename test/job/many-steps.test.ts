@@ -44,3 +44,34 @@ test('a job that goes on after many steps keeps nothing of the outputs that it h
   await app.start()
   expect(await passed.promise).toBeLessThan((steps * bytes) / 3)
 })
+
+test('the list of steps is made once for each end, in the order of ends, and what was handed out stays', async () => {
+  const seen = Promise.withResolvers<readonly (readonly string[])[]>()
+  const slow = Promise.withResolvers<void>()
+  const job = defineJob('listing', {
+    input: z.object({}),
+    run: async (_job, ctx) => {
+      const names = (): readonly string[] => ctx.steps.map(({ id }) => id)
+      const late = ctx.step('late', () => slow.promise)
+      await ctx.step('a', () => {})
+      const first = ctx.steps
+      expect(ctx.steps).toBe(first)
+      expect(Object.isFrozen(first)).toBe(true)
+      await ctx.step('b', () => {})
+      const lists = [names()]
+      slow.resolve()
+      await late
+      await ctx.transaction(async () => {}, { step: 'c' })
+      lists.push(
+        names(),
+        first.map(({ id }) => id),
+      )
+      seen.resolve(lists)
+    },
+  })
+  await using app = appOn(database, [job])
+  await using _ = await app.start()
+  const { id } = await app.jobs.spawn(job, {})
+  expect(await seen.promise).toEqual([['a', 'b'], ['a', 'b', 'late', 'c'], ['a']])
+  await app.jobs.handle(id).result()
+})

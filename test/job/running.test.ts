@@ -348,3 +348,27 @@ test('a definition that cannot work is refused', () => {
   )
   expect(exponential('1s', '1h')(2)).toBeLessThanOrEqual(1000)
 })
+
+test('a job that completes after it has failed shows no error; its attempts do', async () => {
+  let tries = 0
+  const flaky = defineJob('flaky_once', {
+    input: z.object({}),
+    retry: { attempts: 2, backoff: () => 0 },
+    run: () => {
+      tries += 1
+      if (tries === 1) throw new Error('the first time')
+    },
+  })
+  await using app = appOn(database, [flaky])
+  await using _ = await app.start()
+  const handle = await app.jobs.spawn(flaky, {})
+  await handle.result()
+  expect(await app.jobs.get(handle.id)).toMatchObject({ status: 'completed', error: null })
+  const [listed] = await app.jobs.list()
+  expect(listed?.error).toBeNull()
+  const attempts = await app.jobs.attempts(handle.id)
+  expect(attempts.map(({ outcome, error }) => [outcome, error?.message])).toEqual([
+    ['retried', 'the first time'],
+    ['completed', undefined],
+  ])
+})

@@ -365,6 +365,48 @@ test('a child that another spawn has replaced still wakes its parent, and is not
   }
 })
 
+test('jobs that begin to wait for each other at the same instant are told so, and all of them end', async () => {
+  const rings = 8
+  const size = 3
+  const all = Promise.withResolvers<void>()
+  let running = 0
+  // Each job of a ring waits for the next one, and has that one's key for its child.
+  const job: JobDefinition<readonly [number, number], string> = defineJob('ring', {
+    input: z.tuple([z.number(), z.number()]).readonly(),
+    output: z.string(),
+    uniqueKey: ([ring, place]) => `${ring} ${place}`,
+    retry: { attempts: 1 },
+    run: async ({ input: [ring, place] }, ctx) => {
+      running += 1
+      if (running === rings * size) all.resolve()
+      await all.promise
+      return await ctx.child('next', job, [ring, (place + 1) % size])
+    },
+  })
+  await using app = appOn(database, [job])
+  const inputs = Array.from({ length: rings * size }, (_, n) => [n % rings, n % size] as const)
+  const handles = []
+  for (const [ring] of inputs.slice(0, rings)) {
+    for (let place = 0; place < size; place++) {
+      handles.push({ ring, handle: await app.jobs.spawn(job, [ring, place]) })
+    }
+  }
+  await using _ = await app.start({ jobs: { concurrency: rings * size } })
+  const codes = new Map<number, string[]>()
+  for (const { ring, handle } of handles) {
+    await untilStatus(database, handle.id, 'failed')
+    const { error } = await app.jobs.get(handle.id)
+    codes.set(ring, [...(codes.get(ring) ?? []), error?.code ?? ''])
+  }
+  // In each ring one is told, and the others fail with it.
+  for (const [ring, found] of codes) {
+    expect([ring, found.toSorted()]).toEqual([
+      ring,
+      ['TIDEMARK_CHILD_CYCLE', 'TIDEMARK_JOB_FAILED', 'TIDEMARK_JOB_FAILED'],
+    ])
+  }
+})
+
 test('a job that would wait for itself, by a child whose key it has, is told so', async () => {
   const job: JobDefinition<string, string> = defineJob('turned', {
     input: z.string(),

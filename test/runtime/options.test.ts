@@ -121,7 +121,7 @@ const calls = (app: App): Readonly<Record<string, Entry>> => ({
   'jobs.logs': (options) => app.jobs.logs(nobody, options),
   'jobs.trace': (options) => app.jobs.trace(nobody, options),
   'jobs.retry': (options) => app.jobs.retry(nobody, options),
-  'jobs.prune': (options) => app.jobs.prune(options),
+  'jobs.prune': (options) => app.jobs.prune(and({ name: 'options', olderThan: 0 }, options)),
   'jobs.bulk.cancel': (options) => app.jobs.bulk.cancel(options),
   'jobs.bulk.pause': (options) => app.jobs.bulk.pause(options),
   'jobs.bulk.resume': (options) => app.jobs.bulk.resume(options),

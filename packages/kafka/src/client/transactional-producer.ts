@@ -45,6 +45,8 @@ export class TransactionalProducer {
   /** The partitions of the transaction that is open. */
   readonly #added = new Set<string>()
   #ending = false
+  /** Whether a broker may still get records that it has not answered for. */
+  #inDoubt = false
 
   private constructor(
     cluster: Cluster,
@@ -87,6 +89,7 @@ export class TransactionalProducer {
     await this.#add(topic, [...partitions.keys()], signal)
     const leaders = Map.groupBy(partitions.keys(), (index) => topic.partitions[index]?.leader ?? -1)
     const bases = new Map<number, bigint>()
+    this.#inDoubt = true
     // All of them end before the first error is told: nothing may be on its way when the next begins.
     const results = await Promise.allSettled(
       [...leaders].map(async ([leader, indexes]) => {
@@ -110,6 +113,7 @@ export class TransactionalProducer {
       }),
     )
     for (const result of results) if (result.status === 'rejected') throw result.reason
+    this.#inDoubt = false
     for (const [index, sent] of partitions) {
       const key = `${topic.name}:${index}`
       this.#sequences.set(key, (this.#sequences.getWithDefault(key, 0) + sent.length) % sequences)
@@ -121,9 +125,13 @@ export class TransactionalProducer {
     await this.#end(true, signal)
   }
 
-  /** Ends the transaction that is open, unless its commit was asked for: then the broker knows how it ends. */
+  /**
+   * Ends the transaction that is open, unless its commit was asked for: then the broker knows how it ends. One with
+   * records that no broker has answered for is left to the next holder, whose newer epoch ends it: records that came after
+   * an end with this epoch would be of no transaction that ever ends.
+   */
   async abandon(signal: AbortSignal): Promise<void> {
-    if (this.#added.size > 0 && !this.#ending) await this.#end(false, signal)
+    if (this.#added.size > 0 && !this.#ending && !this.#inDoubt) await this.#end(false, signal)
   }
 
   async #end(committed: boolean, signal: AbortSignal): Promise<void> {

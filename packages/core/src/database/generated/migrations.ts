@@ -720,7 +720,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '015d69165515bf5b41befacfa2ab4a6530879af356abb2b0bd39d7c7a65fb36b',
+    checksum: '795f66dcacaf5b030a28f07d5e2ddf1ccffa6a230f24f906ab4b5e0d60d5f60d',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -794,7 +794,7 @@ CREATE TABLE :"schema".jobs (
   context_meta      jsonb,
   output            jsonb,
   output_meta       jsonb,
-  -- Of the last attempt that failed.
+  -- Of the last attempt that failed, also of a job that has completed since: completing writes no more than it must.
   error             jsonb,
   -- What a scheduled job waits for, for people.
   waiting           jsonb,

@@ -2,6 +2,8 @@ import { run, type Executor, type PreparingExecutor } from '../../database/execu
 import {
   beginEventWait,
   beginWait,
+  changeWait,
+  failTry,
   readMemory,
   writeProgress,
   writeState,
@@ -246,7 +248,15 @@ export class JobMemory {
     const position = (turn.position ??= this.branches.deliveries.take())
     const described = error === undefined ? null : describeError(error.thrown)
     const stored = described === null ? null : JSON.stringify(described)
-    const values = [id, kind, row?.json ?? null, row?.meta ?? null, startedAt, position, stored]
+    const values = [
+      id,
+      kind,
+      row?.json ?? null,
+      row?.meta ?? null,
+      since(startedAt),
+      position,
+      stored,
+    ]
     if (large === null) await this.#attempt.persist(writeStep, values, executor)
     else {
       const { key, value } = large
@@ -271,23 +281,20 @@ export class JobMemory {
     this.steps.set({ ...step, text: null, meta: null, size: 0 })
   }
 
-  /** Stores that a step has failed, and is to be tried again. */
-  async failedOnce(step: EndedStep, tries: unknown): Promise<void> {
-    const { id, kind, startedAt, error } = step
+  /** Stores that a step has failed for the so many-th time, and is to be tried again in `delay` milliseconds. */
+  async failedOnce(
+    { id, startedAt, error }: EndedStep,
+    tries: number,
+    delay: number,
+  ): Promise<void> {
     const described = JSON.stringify(describeError(error?.thrown))
-    const values = [id, kind, JSON.stringify(tries), null, startedAt, null, described]
-    await this.#attempt.persist(writeStep, values)
+    await this.#attempt.persist(failTry, [id, tries, since(startedAt), described, delay])
     await this.onEnd?.()
   }
 
   /** How many milliseconds are left until a time of the server's clock; infinity where there is no such time. */
   left(until: number | null): number {
     return until === null ? Number.POSITIVE_INFINITY : until + this.#ahead - performance.now()
-  }
-
-  /** The time of the server's clock in so many milliseconds. */
-  at(delay: number): number {
-    return performance.now() - this.#ahead + delay
   }
 
   /** Begins a wait that ends in `duration` milliseconds, by the server's clock, or never. */
@@ -315,8 +322,7 @@ export class JobMemory {
     what: object,
     executor?: Executor | PreparingExecutor,
   ): Promise<void> {
-    const values = [id, kind, JSON.stringify(what), null, new Date(), null, null]
-    await this.#attempt.persist(writeStep, values, executor)
+    await this.#attempt.persist(changeWait, [id, kind, JSON.stringify(what)], executor)
   }
 
   async #remember(row: MemoryRow): Promise<void> {
@@ -362,4 +368,9 @@ function errorOf(description: ErrorDescription): Error {
   error.name = name
   if (stack !== undefined) error.stack = stack
   return code === undefined ? error : Object.assign(error, { code })
+}
+
+/** How many milliseconds ago something has begun. What is stored already keeps the time that it has. */
+function since(startedAt: Date): number {
+  return Math.max(0, Date.now() - startedAt.getTime())
 }

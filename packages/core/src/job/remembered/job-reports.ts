@@ -10,7 +10,8 @@ import type { JobProgress } from '../defined/job-context.ts'
 import type { JobMemory } from './job-memory.ts'
 
 interface StoredLine {
-  readonly at: Date
+  /** When it was said, by a clock that is never set. */
+  readonly said: number
   readonly level: string
   readonly message: string
   readonly fields: string
@@ -77,7 +78,7 @@ export class JobReports implements Logger {
       return
     }
     this.#lines.push({
-      at: new Date(),
+      said: performance.now(),
       level,
       message: storableText(message, mostText),
       fields: storedFields(fields),
@@ -107,12 +108,13 @@ export class JobReports implements Logger {
     this.#lines = []
     if (this.#dropped > 0) {
       const message = `${this.#dropped} lines were not stored: more than ${mostLines} at once`
-      lines.push({ at: new Date(), level: 'warn', message, fields: '{}' })
+      lines.push({ said: performance.now(), level: 'warn', message, fields: '{}' })
       this.#dropped = 0
     }
     if (lines.length === 0) return
     await this.#attempt.write(writeLog, [
-      lines.map((line) => line.at),
+      // By the server's clock, as everything that is stored: that of this process may be wrong.
+      lines.map(({ said }) => performance.now() - said),
       lines.map((line) => line.level),
       lines.map((line) => line.message),
       lines.map((line) => line.fields),

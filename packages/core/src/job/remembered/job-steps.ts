@@ -3,6 +3,8 @@ import { readStepIndex, readStepOutputs } from '../../database/sql/job/job-memor
 import type { ErrorDescription } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Attempt } from '../attempted/attempt.ts'
+import type { StepSummary } from '../defined/job-context.ts'
+import { DoneSteps } from './done-steps.ts'
 
 /** A step or a wait as it is stored. */
 export interface StoredStep {
@@ -43,6 +45,7 @@ export class JobSteps {
   readonly #steps = new Map<string, StoredStep>()
   /** Those whose outputs have not been read, in the order in which they are asked for. */
   #order: StoredStep[] = []
+  #done: DoneSteps | undefined
   readonly #places = new Map<string, number>()
   readonly #ahead = new Map<string, OutputRow>()
   #reading: Promise<void> = Promise.resolve()
@@ -78,6 +81,14 @@ export class JobSteps {
 
   set(step: StoredStep): void {
     this.#steps.set(step.id, step)
+    this.#done?.note(step)
+  }
+
+  /** The steps that have ended well, in the order of their ends; a list that does not change. */
+  get done(): readonly StepSummary[] {
+    // Most jobs never ask.
+    this.#done ??= new DoneSteps(this.#steps.values())
+    return this.#done.list
   }
 
   values(): IterableIterator<StoredStep> {

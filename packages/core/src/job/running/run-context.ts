@@ -66,14 +66,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   }
 
   get steps(): readonly StepSummary[] {
-    return [...this.memory.steps.values()]
-      .filter(({ kind, position, error }) => kind === 'step' && position !== null && error === null)
-      .toSorted((a, b) => (a.position ?? 0) - (b.position ?? 0))
-      .map(({ id, startedAt, completedAt }) => ({
-        id,
-        startedAt,
-        completedAt: completedAt ?? startedAt,
-      }))
+    return this.memory.steps.done
   }
 
   get variables(): JobVariables {

@@ -56,7 +56,7 @@ export async function runStep<T>(
         await memory.end(step, turn)
         throw thrown
       }
-      await memory.failedOnce(step, { tries, until: memory.at(delay) } satisfies Tries)
+      await memory.failedOnce(step, tries, delay)
       await putOff(memory, id, delay)
     }
   }

@@ -14,7 +14,7 @@ import { sendSignal } from '../../database/sql/job/job-memory.ts'
 import type { SchemaStatement } from '../../database/statement.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
-import { rejectUnknownOptions } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireList } from '../../errors/options.ts'
 import { errorCodeOf } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
@@ -102,6 +102,7 @@ export class JobSteering {
     rejectUnknownOptions('jobs.prune', options, ['name', 'olderThan', 'status'])
     const { name, olderThan, status = ['completed', 'cancelled'] } = options
     requireText('jobs.prune', 'name', name)
+    requireList('jobs.prune', 'status', status)
     for (const each of status) requireOneOf('jobs.prune', 'status', each, finishedStatuses)
     const page = 1000
     let deleted = 0

@@ -52,7 +52,7 @@ export interface JobView {
   readonly encodedOutput: boolean
   /** Why `get` could not read the output, whose codec or key this process does not have; null: it could, or did not try. */
   readonly unreadable: string | null
-  /** Of the last attempt that failed. */
+  /** Of the last attempt that failed; null once it has completed: what it failed with before is in its attempts. */
   readonly error: ErrorDescription | null
   /**
    * What it waits for, if it does: `{ for: 'unique key' }` is the end of the job that it was to replace,
@@ -121,7 +121,7 @@ export function jobView(row: Record<string, unknown>): JobView {
     largeOutput,
     encodedOutput,
     unreadable: null,
-    error: value('error'),
+    error: row['status'] === 'completed' ? null : value('error'),
     waiting:
       row['parked'] === 'type'
         ? { for: 'process', type: row['name'], version: row['needs'] }

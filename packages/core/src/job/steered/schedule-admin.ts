@@ -226,7 +226,7 @@ export class ScheduleAdmin {
     if (definition === undefined && row?.source !== 'runtime') throw await this.#unknown(name)
     // One in code that no process has started yet.
     const stored = row ?? ({ name } as ScheduleRow)
-    const now = row?.now ?? new Date()
+    const now = row?.now ?? (await this.#now())
     const job = this.#spawner.prepare(
       definition?.job ?? stored.job,
       inputOfTick(stored, definition, now),
@@ -244,6 +244,11 @@ export class ScheduleAdmin {
 
   async resume(name: string): Promise<void> {
     await this.#set(name, 'active')
+  }
+
+  async #now(): Promise<Date> {
+    const { rows } = await run(this.#database, readClock(this.#schema), [])
+    return new Date(rows[0]?.['now'] as Date)
   }
 
   async #set(name: string, status: 'active' | 'paused'): Promise<void> {

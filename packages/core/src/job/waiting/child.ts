@@ -1,5 +1,5 @@
 import { run, type Executor } from '../../database/executor.ts'
-import { awaitJob, waitsFor } from '../../database/sql/job/awaited-job.ts'
+import { awaitJob, lockJoins, waitsFor } from '../../database/sql/job/awaited-job.ts'
 import { readJobResult, retryJob } from '../../database/sql/job/job-admin.ts'
 import { shown } from '../../errors/checked-text.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
@@ -87,6 +87,8 @@ export class Child<Output> {
   async #join(child: string, executor: Executor): Promise<void> {
     const { job, definition, environment } = this.#attempt
     const { schema } = environment.outbox
+    // Before the look, in a statement of its own: what it waited for is seen.
+    await run(executor, lockJoins(schema), [])
     const { rows } = await run(executor, waitsFor(schema), [child, job.id])
     if (rows[0]?.['waits'] === true) {
       const { name } = this.#job

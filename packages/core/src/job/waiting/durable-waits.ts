@@ -82,10 +82,7 @@ export class DurableWaits implements JobWaits {
         let event = await search.look()
         if (event === undefined && left > 0) {
           // What was looked at and not wanted is not looked at again.
-          if (search.passed) {
-            const until = begun?.until ?? (Number.isFinite(left) ? this.memory.at(left) : null)
-            await this.memory.changeWait(id, 'event', { ...search.quest, until })
-          }
+          if (search.passed) await this.memory.changeWait(id, 'event', search.quest)
           const { key } = options
           await this.memory.branches.wait({
             id,

@@ -35,3 +35,11 @@ WITH RECURSIVE awaited (id) AS (
 )
 SELECT EXISTS (SELECT FROM awaited a WHERE a.id = $2::uuid) AS waits`,
 )
+
+// One job at a time begins to wait for one that it has not spawned: of two that would wait for each other at the same
+// instant, the second sees that the first does. The lock goes with the transaction; no key of a job has its name.
+export const lockJoins: SchemaStatement = statement(
+  'lock_job_joins',
+  (schema) =>
+    `SELECT pg_advisory_xact_lock(hashtextextended('${schema.replaceAll("'", "''")}.joins', 0) | (1::bigint << 63))`,
+)

@@ -69,18 +69,30 @@ RETURNING job`,
 )
 
 // The end of a step is written once: the first that finished it has said what it is. With a position it has ended, with
-// an error it has failed.
+// an error it has failed. It has begun $7 milliseconds before now, by the server's clock as all times that are stored.
 export const writeStep: SchemaStatement = statement(
   'write_job_step',
   (schema) => `
 INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, position, error, completed_at)
-SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz, $8::integer, $9::jsonb,
+SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, clock_timestamp() - $7::float8 * interval '1 ms', $8::integer, $9::jsonb,
   CASE WHEN $8::integer IS NOT NULL THEN clock_timestamp() END ${fenced(schema)}
 ON CONFLICT (job, step) DO UPDATE
 SET output = excluded.output, output_meta = excluded.output_meta, position = excluded.position, error = excluded.error,
   completed_at = excluded.completed_at
 -- The same again: the answer to the first try was lost with its connection.
 WHERE s.position IS NULL OR s.position = excluded.position
+RETURNING job`,
+)
+
+// A step has failed, and is tried again in $7 milliseconds: when that is the server says, as for a wait.
+export const failTry: SchemaStatement = statement(
+  'fail_job_step_try',
+  (schema) => `
+INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, started_at, error)
+SELECT j.id, $3::text, 'step', jsonb_build_object('tries', $4::integer,
+    'until', (extract(epoch FROM clock_timestamp()) * 1000)::float8 + $7::float8),
+  clock_timestamp() - $5::float8 * interval '1 ms', $6::jsonb ${fenced(schema)}
+ON CONFLICT (job, step) DO UPDATE SET output = excluded.output, error = excluded.error WHERE s.position IS NULL
 RETURNING job`,
 )
 
@@ -95,7 +107,18 @@ ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position 
 RETURNING job, output`,
 )
 
-// The same for an event. It asks for those of the types $7 after $8; `pruned` says up to where they are gone already.
+// What a wait that is not over waits for; until when it does stays as the server has said.
+export const changeWait: SchemaStatement = statement(
+  'change_job_wait',
+  (schema) => `
+INSERT INTO ${schema}.job_steps AS s (job, step, kind, output)
+SELECT j.id, $3::text, $4::text, $5::jsonb ${fenced(schema)}
+ON CONFLICT (job, step) DO UPDATE SET output = coalesce(s.output, '{}') || excluded.output, error = NULL
+WHERE s.position IS NULL
+RETURNING job`,
+)
+
+// The same as beginWait for an event. It asks for those of the types $7 after $8; `pruned` says up to where they are gone already.
 export const beginEventWait: SchemaStatement = statement(
   'begin_job_event_wait',
   (schema) => `
@@ -175,13 +198,14 @@ FROM mine m WHERE j.id = m.id
 RETURNING j.id`,
 )
 
+// Each line is so many milliseconds old.
 export const writeLog: SchemaStatement = statement(
   'write_job_log',
   (schema) => `
 WITH mine AS (SELECT j.id, j.token ${fenced(schema)})
 INSERT INTO ${schema}.job_logs (job, token, at, level, message, fields)
-SELECT m.id, m.token, u.at, u.level, u.message, u.fields
-FROM mine m, unnest($3::timestamptz[], $4::text[], $5::text[], $6::jsonb[]) AS u (at, level, message, fields)
+SELECT m.id, m.token, clock_timestamp() - u.age * interval '1 ms', u.level, u.message, u.fields
+FROM mine m, unnest($3::float8[], $4::text[], $5::text[], $6::jsonb[]) AS u (age, level, message, fields)
 RETURNING job`,
 )
 

@@ -9,7 +9,7 @@ export const writeLargeStep: SchemaStatement = statement(
   (schema) => `
 WITH written AS (
   INSERT INTO ${schema}.job_steps AS s (job, step, kind, output, output_meta, started_at, position, error, completed_at)
-  SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz, $8::integer, $9::jsonb,
+  SELECT j.id, $3::text, $4::text, $5::jsonb, $6::jsonb, clock_timestamp() - $7::float8 * interval '1 ms', $8::integer, $9::jsonb,
     CASE WHEN $8::integer IS NOT NULL THEN clock_timestamp() END
   FROM ${schema}.jobs j WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running' FOR KEY SHARE
   ON CONFLICT (job, step) DO UPDATE
