@@ -155,10 +155,14 @@ export type { RelayDifference, RelayVerification, VerifyOptions } from './relay/
 export { defineIntake, type Intake, type IntakeOptions } from './relay/define-intake.ts'
 export { defineRelay, type Relay, type RelayOptions } from './relay/define-relay.ts'
 export {
+  attributesOf,
+  cloudEventFrom,
   headersOf,
   messageFrom,
+  messageIn,
   originOf,
   structuredOf,
+  type CloudEvent,
   type MessageHeaders,
 } from './relay/cloud-event.ts'
 export type { LargePayloadOptions, PayloadObjects } from './relay/large-payloads.ts'

@@ -1,4 +1,12 @@
-import { headersOf, messageFrom, type OutgoingMessage, type RelayedMessage } from 'tidemark'
+import {
+  attributesOf,
+  cloudEventFrom,
+  messageIn,
+  structuredOf,
+  type CloudEvent,
+  type OutgoingMessage,
+  type RelayedMessage,
+} from 'tidemark'
 import type { CommittedRecord } from './client/committed.ts'
 
 /**
@@ -15,9 +23,7 @@ export interface EncodedMessage {
   readonly size: number
 }
 
-const structured = 'application/cloudevents+json; charset=utf-8'
 const positionName = 'tidemark-position'
-const data = ',"data":'
 // The overhead of a record and of each of its headers, at most.
 const recordBytes = 64
 const headerBytes = 10
@@ -28,30 +34,27 @@ export function encodeMessage(
   position: bigint,
   mode: CloudEventMode,
 ): EncodedMessage {
-  // Those of NATS and HTTP are percent-encoded; Kafka's are UTF-8.
-  const texts: [string, string][] = Object.entries(headersOf(message)).map(([name, value]) => [
-    name,
-    decodeURIComponent(value),
-  ])
-  texts.push([positionName, String(position)])
-  if (mode === 'binary') {
-    const value = Buffer.from(message.payload)
-    return sized(
-      value,
-      texts.map(([name, text]) => [name.replace(/^ce-/u, 'ce_'), text]),
-    )
+  const own = String(position)
+  if (mode === 'structured') {
+    const { headers, body } = structuredOf(message, { [positionName]: own })
+    return sized(body, Object.entries(headers))
   }
-  const attributes = Object.fromEntries(
-    texts.map(([name, text]) => [
-      name === 'content-type' ? 'datacontenttype' : attributeOf(name),
-      text,
-    ]),
-  )
-  const value = Buffer.from(`${JSON.stringify(attributes).slice(0, -1)}${data}${message.payload}}`)
-  return sized(value, [['content-type', structured]])
+  // Those of NATS and HTTP are percent-encoded; Kafka's are UTF-8.
+  return sized(message.payload, [
+    ['content-type', 'application/json'],
+    ['ce_specversion', '1.0'],
+    ...attributesOf(message).map(([name, text]) => [ofKafka(name), text] as const),
+    [positionName, own],
+  ])
 }
 
-function sized(value: Buffer, texts: readonly (readonly [string, string])[]): EncodedMessage {
+/** Kafka's binding of CloudEvents has another separator. */
+function ofKafka(name: string): string {
+  return name.replace(/^ce-/u, 'ce_')
+}
+
+function sized(body: string, texts: readonly (readonly [string, string])[]): EncodedMessage {
+  const value = Buffer.from(body)
   const headers = new Map(texts.map(([name, text]) => [Buffer.from(name), Buffer.from(text)]))
   let size = value.length + recordBytes
   for (const [name, text] of headers) size += name.length + text.length + headerBytes
@@ -69,78 +72,23 @@ export interface DecodedMessage {
  *
  * @throws TidemarkError TIDEMARK_RELAY_MESSAGE_INVALID when a relay's message was altered.
  */
-export function decodeMessage({ value, headers }: CommittedRecord): DecodedMessage {
-  const texts = new Map(
-    headers.map(([name, text]) => [String(name ?? '').toLowerCase(), String(text ?? '')]),
-  )
-  const isStructured =
-    texts.get('content-type')?.startsWith('application/cloudevents+json') === true
-  const read = isStructured ? fromStructured(value) : fromBinary(texts, value)
-  if (read === undefined) return { message: undefined, position: undefined }
-  const position = read.headers.get(positionName)
+export function decodeMessage(record: CommittedRecord): DecodedMessage {
+  const event = eventIn(record)
+  if (event === undefined) return { message: undefined, position: undefined }
+  const position = event.get(positionName)
   return {
-    message: messageFrom(new Map(encoded(read.headers)), read.payload),
+    message: messageIn(event),
     position: position !== undefined && /^\d{1,19}$/u.test(position) ? BigInt(position) : undefined,
   }
 }
 
-/** As other bindings have them: percent-encoded. The source is compared as it is. */
-function* encoded(headers: ReadonlyMap<string, string>): Generator<[string, string]> {
-  for (const [name, text] of headers) {
-    yield [name, name === 'ce-source' ? text : encodeURIComponent(text)]
-  }
-}
-
-interface Read {
-  readonly headers: ReadonlyMap<string, string>
-  readonly payload: string
-}
-
-function fromBinary(texts: ReadonlyMap<string, string>, value: Buffer | null): Read | undefined {
+function eventIn({ value, headers }: CommittedRecord): CloudEvent | undefined {
   if (value === null) return undefined
-  const headers = new Map([...texts].map(([name, text]) => [name.replace(/^ce_/u, 'ce-'), text]))
-  return { headers, payload: value.toString() }
-}
-
-function fromStructured(value: Buffer | null): Read | undefined {
-  const text = String(value)
-  let document: Record<string, unknown>
-  try {
-    document = JSON.parse(text) as Record<string, unknown>
-  } catch {
-    return undefined
-  }
-  if (typeof document !== 'object' || document === null) return undefined
-  const { data: payload, ...attributes } = document
-  // As it was written, to the letter, where nobody has written it anew.
-  const head = `${JSON.stringify(attributes).slice(0, -1)}${data}`
-  const headers = new Map<string, string>()
-  for (const [name, attribute] of Object.entries(attributes)) {
-    if (typeof attribute === 'string') headers.set(headerOf(name), attribute)
-  }
-  return {
-    headers,
-    payload: text.startsWith(head) ? text.slice(head.length, -1) : (JSON.stringify(payload) ?? ''),
-  }
-}
-
-const own = [
-  positionName,
-  'tidemark-previous',
-  'tidemark-version',
-  'tidemark-stream-version',
-  'tidemark-correlation-id',
-  'tidemark-causation-id',
-  'tidemark-metadata',
-  'tidemark-meta',
-]
-const headerNames = new Map(own.map((name) => [attributeOf(name), name]))
-
-// CloudEvents allows lower-case letters and digits in the names of attributes.
-function attributeOf(header: string): string {
-  return header.replace(/^ce-/u, '').replaceAll('-', '')
-}
-
-function headerOf(attribute: string): string {
-  return headerNames.get(attribute) ?? `ce-${attribute}`
+  const payload = value.toString()
+  const texts = new Map(
+    headers.map(([name, text]) => [String(name ?? '').toLowerCase(), String(text ?? '')]),
+  )
+  return texts.has('ce_specversion')
+    ? { get: (name) => texts.get(ofKafka(name)), payload }
+    : cloudEventFrom(texts, payload)
 }

@@ -33,6 +33,23 @@ export function storedNumber(value: number, source: string | undefined): number 
   return isWhole(source) && digitsOf(value) !== source ? BigInt(source) : value
 }
 
+/**
+ * Parses JSON that is to be written again with its numbers as they were: what JavaScript's would change is kept as its text,
+ * which `JSON.stringify` writes. Nobody can reckon with it.
+ *
+ * @throws SyntaxError
+ */
+export function parseKeepingNumbers(text: string): unknown {
+  const revive: Reviver = (_, value, { source }) =>
+    typeof value === 'number' && source !== undefined && String(value) !== source
+      ? rawJson(source)
+      : value
+  return JSON.parse(text, revive as Parameters<typeof JSON.parse>[1])
+}
+
+// Node has it; its type definitions do not know it yet.
+const { rawJSON: rawJson } = JSON as unknown as { readonly rawJSON: (text: string) => object }
+
 type NumberOf = (value: number, source: string | undefined) => number | bigint
 
 function parse(text: string, numberOf: NumberOf): unknown {

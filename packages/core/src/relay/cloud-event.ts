@@ -1,3 +1,4 @@
+import { parseKeepingNumbers } from '../database/json-text.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../event/sequence.ts'
 import type { PayloadClaim, RelayedMessage } from './message.ts'
@@ -11,7 +12,16 @@ export interface MessageHeaders {
   readonly [name: string]: string
 }
 
+/** What a CloudEvent says of itself, by the names of headers, and its payload. */
+export interface CloudEvent {
+  readonly get: (name: string) => string | undefined
+  /** JSON. */
+  readonly payload: string
+}
+
 const structuredType = 'application/cloudevents+json'
+// The last attribute of a document in structured mode.
+const data = ',"data":'
 
 /** The headers of a message in binary mode. Values are percent-encoded where they are not printable ASCII. */
 export function headersOf(message: RelayedMessage): MessageHeaders {
@@ -26,12 +36,20 @@ export function headersOf(message: RelayedMessage): MessageHeaders {
 /**
  * A message in structured mode: one JSON document with everything, and a header that says so. An attribute's name has
  * only letters and digits there: `tidemark-previous` is `tidemarkprevious`.
+ *
+ * @param more - what else it says, by the names of headers. Defaults to nothing.
  */
-export function structuredOf(message: RelayedMessage): {
+export function structuredOf(
+  message: RelayedMessage,
+  more: MessageHeaders = {},
+): {
   readonly headers: MessageHeaders
   readonly body: string
 } {
-  const attributes = attributesOf(message).map(([name, value]) => [attributeName(name), value])
+  const attributes = [...attributesOf(message), ...Object.entries(more)].map(([name, value]) => [
+    attributeName(name),
+    value,
+  ])
   const head = JSON.stringify({
     specversion: '1.0',
     ...Object.fromEntries(attributes),
@@ -39,11 +57,12 @@ export function structuredOf(message: RelayedMessage): {
   })
   return {
     headers: { 'content-type': `${structuredType}; charset=utf-8` },
-    body: `${head.slice(0, -1)},"data":${message.payload}}`,
+    body: `${head.slice(0, -1)}${data}${message.payload}}`,
   }
 }
 
-function attributesOf(message: RelayedMessage): readonly (readonly [string, string])[] {
+/** What a message says beside its payload, by the names of headers, as it is. */
+export function attributesOf(message: RelayedMessage): readonly (readonly [string, string])[] {
   const { claim } = message
   const attributes: readonly (readonly [string, string | null | undefined])[] = [
     ['ce-id', message.id],
@@ -74,35 +93,48 @@ function attributeName(header: string): string {
   return header.replace(/^ce-/u, '').replaceAll('-', '')
 }
 
-/** What a message says of itself, by the names of headers, and its payload. */
-interface Opened {
-  readonly get: (name: string) => string | undefined
-  readonly payload: string
+/**
+ * The CloudEvent in a message, in whichever mode it is.
+ *
+ * @param headers - by lower-case name.
+ * @returns undefined when there is none.
+ */
+export function cloudEventFrom(
+  headers: ReadonlyMap<string, string>,
+  body: string,
+): CloudEvent | undefined {
+  if (headers.get('content-type')?.startsWith(structuredType) === true) return fromDocument(body)
+  const get = (name: string): string | undefined => {
+    const value = headers.get(name)
+    return value === undefined ? undefined : decode(value)
+  }
+  return { get, payload: body }
 }
 
-/** @returns undefined when it is no CloudEvent of a relay. */
-function opened(headers: ReadonlyMap<string, string>, body: string): Opened | undefined {
-  if (headers.get('content-type')?.startsWith(structuredType) !== true) {
-    const get = (name: string): string | undefined => {
-      const value = headers.get(name)
-      return value === undefined ? undefined : decode(value)
-    }
-    return { get, payload: body }
-  }
-  let event: unknown
-  try {
-    event = JSON.parse(body)
-  } catch {
-    return undefined
-  }
-  if (typeof event !== 'object' || event === null) return undefined
-  const attributes = event as Readonly<Record<string, unknown>>
+function fromDocument(body: string): CloudEvent | undefined {
+  const event = document(() => JSON.parse(body))
+  if (event === undefined) return undefined
+  const { data: _, ...attributes } = event
+  // As it was written, to the letter. Where somebody has written it anew, with its numbers as they are.
+  const head = `${JSON.stringify(attributes).slice(0, -1)}${data}`
+  const payload = body.startsWith(head)
+    ? body.slice(head.length, -1)
+    : JSON.stringify(document(() => parseKeepingNumbers(body))?.['data'])
   return {
     get: (name) => {
       const value = attributes[attributeName(name)]
       return typeof value === 'string' ? value : undefined
     },
-    payload: JSON.stringify(attributes['data']) ?? '',
+    payload: payload ?? '',
+  }
+}
+
+function document(parse: () => unknown): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const event = parse()
+    return typeof event === 'object' && event !== null ? { ...event } : undefined
+  } catch {
+    return undefined
   }
 }
 
@@ -119,9 +151,12 @@ export function messageFrom(
   headers: ReadonlyMap<string, string>,
   body: string,
 ): RelayedMessage | undefined {
-  const message = opened(headers, body)
-  if (message === undefined) return undefined
-  const { get, payload } = message
+  const event = cloudEventFrom(headers, body)
+  return event === undefined ? undefined : messageIn(event)
+}
+
+/** The message that a CloudEvent is, as {@link messageFrom} does it. */
+export function messageIn({ get, payload }: CloudEvent): RelayedMessage | undefined {
   const source = ofRelay.exec(get('ce-source') ?? '')
   if (source === null) return undefined
   const invalid = (reason: string, cause?: unknown): TidemarkError =>
@@ -184,7 +219,7 @@ export function originOf(
   headers: ReadonlyMap<string, string>,
   body = '',
 ): { readonly install: string; readonly sequence: EventSequence } | undefined {
-  const message = opened(headers, body)
+  const message = cloudEventFrom(headers, body)
   const source = ofRelay.exec(message?.get('ce-source') ?? '')
   const sequence = message?.get('ce-sequence')
   if (source === null || sequence === undefined || !/^\d{1,19}$/u.test(sequence)) return undefined

@@ -15,6 +15,14 @@ const pause: JobSteering = {
   steer: (app, id) => app.jobs.pause(id),
 }
 
+const resume: JobSteering = {
+  verb: 'resume',
+  done: 'resumed',
+  possible: ['paused', 'running'],
+  applies: ({ status, requested }) => status === 'paused' || requested === 'pause',
+  steer: (app, id) => app.jobs.resume(id),
+}
+
 /** `tidemark job pause` */
 export function addJobPause(parent: Command, context: Context): void {
   withJobChoice(
@@ -29,6 +37,22 @@ export function addJobPause(parent: Command, context: Context): void {
       context,
       async ({ options, session, output }, ids) =>
         steerJobs(await session.app(), ids, options, pause, output),
+    ),
+  )
+}
+
+/** `tidemark job resume` */
+export function addJobResume(parent: Command, context: Context): void {
+  withJobChoice(
+    parent
+      .command('resume')
+      .description('Let paused jobs go on, and those that were asked to pause.'),
+    resume.possible,
+  ).action(
+    running<JobChoiceOptions, [readonly string[]]>(
+      context,
+      async ({ options, session, output }, ids) =>
+        steerJobs(await session.app(), ids, options, resume, output),
     ),
   )
 }

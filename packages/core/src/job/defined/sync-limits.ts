@@ -1,6 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { putLimits } from '../../database/sql/job/job-limit.ts'
+import { putLimits } from '../../database/sql/job/job-holds.ts'
 import type { JobRegistry } from './job-registry.ts'
 
 /**

@@ -13,8 +13,7 @@ import {
 import { writeLargeStep } from '../../database/sql/job/job-outputs.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import { shown } from '../../errors/checked-text.ts'
-import { isErrorCode } from '../../errors/codes.ts'
-import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
+import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeTexts, type EncodedValue } from '../../event/encoded/codec.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
@@ -23,6 +22,7 @@ import { Branches, type Turn } from '../attempted/branches.ts'
 import { decodeJobState, encodeJobState, encodeStored } from '../defined/job-codec.ts'
 import { requireKey } from '../defined/stored-key.ts'
 import { JobSteps, type StoredStep } from './job-steps.ts'
+import { rememberedError } from './remembered-error.ts'
 
 /** Which events a job waits for, and the outbox therefore keeps. */
 export interface EventQuest {
@@ -155,7 +155,7 @@ export class JobMemory {
       this.branches.deliveries.ask(step.position)
     }
     if (step.error !== null) {
-      const error = errorOf(step.error)
+      const error = rememberedError(step.error)
       turn.stored = true
       this.branches.failed(step.id, error)
       throw error
@@ -351,23 +351,6 @@ export class JobMemory {
 /** What a codec knows the output of a step by; undefined: what waits have come to is read by the server, too. */
 function partOf({ id, kind }: { readonly id: string; readonly kind: string }): string | undefined {
   return kind === 'step' || kind === 'child' ? `step/${id}` : undefined
-}
-
-/** An error as code that runs again sees it: its name, message, code and cause, and no class of its own. */
-function errorOf(description: ErrorDescription): Error {
-  const { name, message, code, hint, stack, cause, errors } = description
-  const options = cause === undefined ? {} : { cause: errorOf(cause) }
-  if (code !== undefined && isErrorCode(code)) {
-    const bare = message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message
-    return new TidemarkError(code, bare, { ...options, ...(hint === undefined ? {} : { hint }) })
-  }
-  const error =
-    errors === undefined
-      ? new Error(message, options)
-      : new AggregateError(errors.map(errorOf), message, options)
-  error.name = name
-  if (stack !== undefined) error.stack = stack
-  return code === undefined ? error : Object.assign(error, { code })
 }
 
 /** How many milliseconds ago something has begun. What is stored already keeps the time that it has. */

@@ -1,7 +1,7 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { ringForJobs } from '../../database/sql/job/job-admin.ts'
-import { pauseJobs, readPauses, resumeJobs } from '../../database/sql/job/job-pause.ts'
+import { pauseJobs, readPauses, resumeJobs } from '../../database/sql/job/job-holds.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import type { JobRegistry } from '../defined/job-registry.ts'
