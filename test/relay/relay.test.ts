@@ -217,6 +217,65 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
     expect(await held()).toEqual([1n, 2n, 3n, 4n])
   })
 
+  test('one message of somebody else in the middle of what is sent stops the relay', async () => {
+    const signal = AbortSignal.timeout(20_000)
+    const owner = await target().openForWriting(signal)
+    try {
+      await owner.tip()
+      owner.send([outgoing(1n)], 0n)
+      await owner.stored(signal)
+      await onStream(({ js, name }) => js.publish(`${name.toLowerCase()}.x`, '{}'))
+      // The place of the first is taken, and that of the others is as they expect it.
+      owner.send([outgoing(2n), outgoing(3n), outgoing(4n)], 1n)
+      await refusal(owner.stored(signal))
+    } finally {
+      await owner.close()
+    }
+    const successor = await target().openForWriting(signal)
+    try {
+      expect(await successor.tip(1n)).toMatchObject({ position: 4n, broken: 2n })
+      expect(await successor.tip(2n)).not.toHaveProperty('broken')
+      expect(await successor.tip(4n)).not.toHaveProperty('broken')
+    } finally {
+      await successor.close()
+    }
+    await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 3))
+    const last = await target().openForWriting(signal)
+    try {
+      // Nor is one passed over that is missing.
+      expect(await last.tip(0n)).toMatchObject({ broken: 2n })
+      await onStream(({ manager, name }) => manager.streams.deleteMessage(name, 2))
+      expect(await last.tip(0n)).toMatchObject({ position: 4n, broken: 4n })
+    } finally {
+      await last.close()
+    }
+  })
+
+  test('a relay that finds its stream broken says so, and sends nothing more', async () => {
+    const relay = defineRelay('out', { to: target(), events: [noted] })
+    await using app = appOn(database, [relay])
+    await publishNotes(app, 5)
+    const runner = await app.start(quick)
+    await expect.poll(held, { timeout: 20_000 }).toHaveLength(5)
+    await cursorAt(app, 'out')
+    await runner.stop()
+    await publishNotes(app, 3)
+    // As if the first of the three had been refused for somebody else's, and the others not.
+    await onStream(async ({ manager, js, name }) => {
+      await js.publish(`${name.toLowerCase()}.x`, '{}')
+      const message = await manager.streams.getMessage(name, { seq: 5 })
+      if (message === null) throw new Error('the last message is not there')
+      const { subject, data, header } = message
+      header.delete('Nats-Expected-Last-Sequence')
+      header.delete('Nats-Msg-Id')
+      await js.publish(subject, data, { headers: header })
+    })
+    await app.start(quick)
+    await expect
+      .poll(() => errorOf(app, 'out'), { timeout: 20_000 })
+      .toBe('TIDEMARK_RELAY_STREAM_SHARED')
+  })
+
   test('a broker that is away costs lag and nothing else', async () => {
     await using other = await createTestDatabase({ template: effectsTemplate })
     await using a = appOn(database, [defineRelay('out', { to: target(), events: [noted] })])

@@ -5,12 +5,14 @@ import {
   originOf,
   structuredOf,
   TidemarkError,
+  type EventSequence,
   type OutgoingMessage,
   type RelayStream,
   type StreamTip,
 } from 'tidemark'
 import { AckedPublisher } from './acked-publisher.ts'
 import { headerMap } from './header-map.ts'
+import { JetStreamFeed } from './jetstream-feed.ts'
 import { unavailable } from './unavailable.ts'
 
 interface WriterParts {
@@ -23,13 +25,16 @@ interface WriterParts {
   readonly close: () => Promise<void>
 }
 
+// How long the messages since the last look may take to come, in milliseconds.
+const patience = 30_000
 // What a message may have beside its payload, its headers and its subject.
 const protocolBytes = 512
 
 /**
  * Writes to a stream whose only writer a relay is. Each message expects the one before it as the last of the stream
  * (`Nats-Expected-Last-Sequence`): the server refuses a message that would not follow, and with it all that were sent
- * after it.
+ * after it. Of somebody who writes there all the same it can take the place of one message for that message, and store the
+ * next: so what came in since the last look is read.
  */
 export class JetStreamWriter implements RelayStream {
   readonly #parts: WriterParts
@@ -41,7 +46,7 @@ export class JetStreamWriter implements RelayStream {
     this.#publisher = new AckedPublisher(parts.connection, parts.info.config.name)
   }
 
-  async tip(): Promise<StreamTip> {
+  async tip(known?: bigint): Promise<StreamTip> {
     const { manager, info } = this.#parts
     const stream = info.config.name
     try {
@@ -51,13 +56,37 @@ export class JetStreamWriter implements RelayStream {
       if (state.last_seq === 0) return { created, position, last: undefined }
       const message = await manager.streams.getMessage(stream, { seq: state.last_seq })
       if (message === null) return { created, position, last: 'gone' }
-      return {
-        created,
-        position,
-        last: originOf(headerMap(message.header), message.string()) ?? 'foreign',
-      }
+      const last = originOf(headerMap(message.header), message.string()) ?? 'foreign'
+      const broken =
+        known === undefined || created !== info.created || position <= known
+          ? undefined
+          : await this.#brokenAfter(known, position)
+      return { created, position, last, ...(broken === undefined ? {} : { broken }) }
     } catch (error) {
       throw unavailable(stream, error)
+    }
+  }
+
+  /** The first message from there to the tip that is not of a relay, or does not follow the one before it. */
+  async #brokenAfter(known: bigint, tip: bigint): Promise<bigint | undefined> {
+    const { connection, info } = this.#parts
+    const signal = AbortSignal.timeout(patience)
+    const feed = await JetStreamFeed.open({ connection, info, after: known, close: async () => {} })
+    try {
+      let before: EventSequence | undefined
+      for (;;) {
+        const messages = await feed.next(1_000, signal)
+        signal.throwIfAborted()
+        for (const { position, message } of messages) {
+          if (position > tip) return undefined
+          if (message === undefined || message instanceof Error) return position
+          if (before !== undefined && message.previous !== before) return position
+          if (position === tip) return undefined
+          before = message.sequence
+        }
+      }
+    } finally {
+      await feed.close()
     }
   }
 

@@ -42,7 +42,8 @@ export function resume(found: Found): Resumption {
   // Another stream, as its definition says: it is given everything that it lacks.
   const mark = found.mark?.stream === stream ? found.mark : undefined
   if (mark !== undefined && mark.created !== tip.created) throw replaced(found, mark)
-  const { last, position } = tip
+  const { last, position, broken } = tip
+  if (broken !== undefined) throw brokenAt(found, broken)
   if (last === undefined) return { sequence: sequenceZero, position: 0n }
   if (last === 'gone') {
     // Expired or purged after it was stored, as the cursor knows; or the stream was written to since.
@@ -77,6 +78,14 @@ function shared({ relay, stream, tip, install }: Found): TidemarkError {
     'TIDEMARK_RELAY_STREAM_SHARED',
     `${relay}: the last message of the stream ${stream} comes from ${from}, not from this outbox (${install})`,
     { details: { relay, stream, install, position: tip.position } },
+  )
+}
+
+function brokenAt({ relay, stream, install }: Found, position: bigint): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_RELAY_STREAM_SHARED',
+    `${relay}: the message at ${position} of the stream ${stream} does not follow the one before it: somebody else has written there`,
+    { details: { relay, stream, install, position } },
   )
 }
 

@@ -91,7 +91,8 @@ export class RelayHandling implements Handling {
     const { name, target } = this.#relay
     const stream = await target.openForWriting(signal)
     try {
-      const tip = await stream.tip()
+      const mark = this.#mark?.stream === target.stream ? this.#mark : undefined
+      const tip = await stream.tip(mark?.position)
       const install = await readInstall(database, outbox.schema)
       const { lastSequence } = await readHorizon(database, outbox.schema)
       const { sequence, position } = resume({

@@ -46,17 +46,27 @@ export interface StreamTip {
     | 'foreign'
     | 'gone'
     | undefined
+  /**
+   * The first position after those that were asked for at which a message stands that no relay sent, or that does not follow
+   * the one before it. Not there: none does.
+   */
+  readonly broken?: bigint
 }
 
 /** An open stream. */
 export interface RelayStream {
-  /** Looks at what the stream holds last, by asking whoever decides that, not a replica that may be behind. */
-  tip(): Promise<StreamTip>
+  /**
+   * Looks at what the stream holds last, by asking whoever decides that, not a replica that may be behind.
+   *
+   * @param known - the last position that is known to be right. A broker that can take one message after it has refused the
+   * one before looks at those between. Not there: nothing is known, and nothing looked at.
+   */
+  tip(known?: bigint): Promise<StreamTip>
   /**
    * Sends messages, in their order, without waiting for them to be stored.
    *
    * INVARIANT: fail-stop. The first must be stored directly after `position`, each other directly after the one before
-   * it, or not at all: when one is refused, so are all that were sent after it.
+   * it, or not at all: when one is refused, so are all that were sent after it; or else `tip` says that the stream is broken.
    */
   send(messages: readonly OutgoingMessage[], position: bigint): void
   /**
