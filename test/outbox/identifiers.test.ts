@@ -64,7 +64,7 @@ test('no two entities have a stream in common, and no text that Postgres cannot 
       () => app.waitFor(text, 1n as never, { timeout: 100 }),
       () => app.rebuilds.progress(text),
       () => app.rebuilds.cancel(text),
-      () => Array.fromAsync(app.events({ types: [text] })),
+      async () => Array.fromAsync(app.events({ types: [text] })),
     ]) {
       await expect(ask()).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
     }
