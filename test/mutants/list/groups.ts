@@ -6,6 +6,7 @@ import { once } from './once.ts'
 import { order } from './order.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
+import { relays } from './relays.ts'
 import { stores } from './stores.ts'
 import { unreadable } from './unreadable.ts'
 
@@ -21,4 +22,5 @@ export const groups: readonly MutantGroup[] = [
   unreadable,
   jobs,
   stores,
+  relays,
 ]
