@@ -145,3 +145,19 @@ test('a new listener that will handle old events says so before it does', async 
   expect(textOf(logger)).toContain('before?')
   expect(textOf(logger)).not.toContain('fresh is new')
 })
+
+test('a new listener that is stated to handle old events says nothing, unless it looks like a renamed one', async () => {
+  const logger = new LogBook()
+  const stated = (name: string) => recorder(name, { startFrom: 'beginning' })
+  {
+    await using app = appOn(database, [stated('first')], { logger })
+    const { sequence } = await app.publish(noted({ note: 'old' }))
+    await app.start()
+    await app.waitFor('first', sequence)
+  }
+  expect(textOf(logger)).not.toContain('is new')
+  await using app = appOn(database, [stated('second')], { logger })
+  await app.start()
+  expect(textOf(logger)).toContain('second is new')
+  expect(textOf(logger)).toContain('first?')
+})

@@ -19,7 +19,8 @@ import { spawnedBy, spawningHandler, Subscription } from './subscription.ts'
 export interface ListenerOptions extends FailureOptions {
   /**
    * Where a new listener starts: with the first event of the outbox, or with the first that is published after
-   * it is first started. Defaults to `'beginning'`.
+   * it is first started. Defaults to `'beginning'`, with a warning where there are events already, because their side
+   * effects come late.
    */
   readonly startFrom?: 'beginning' | 'now'
   /**
@@ -50,6 +51,7 @@ export class Listener implements Consumer {
   readonly name: string
   readonly aliases: readonly string[]
   readonly startFrom: 'beginning' | 'now'
+  readonly startIsStated: boolean
   readonly batchSize: number
   readonly partitions: number
   readonly failure: FailureHandling
@@ -68,6 +70,7 @@ export class Listener implements Consumer {
     this.#options = options
     this.aliases = Object.freeze([...(options.aliases ?? [])])
     this.startFrom = options.startFrom ?? 'beginning'
+    this.startIsStated = options.startFrom !== undefined
     this.batchSize = options.batchSize ?? 500
     this.partitions = options.partitions ?? 1
     this.failure = failureHandling(name, options)

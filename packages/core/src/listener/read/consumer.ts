@@ -24,6 +24,8 @@ export interface Consumer {
   readonly mode: 'async' | 'inline'
   readonly version: number
   readonly startFrom: 'beginning' | 'now'
+  /** Whether its definition says so, which then need not be asked about. Missing: it does not. */
+  readonly startIsStated?: boolean
   readonly events: readonly EventDefinition[]
   readonly types: ReadonlySet<string>
   /** Among how many partitions its events are divided, by key. */

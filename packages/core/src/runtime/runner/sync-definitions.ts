@@ -136,7 +136,7 @@ async function syncDefinition(
 /** Says of a listener that is new where there are events already that it handles them, before it does. */
 async function announce(
   transaction: OpenTransaction,
-  { name, types }: Consumer,
+  { name, types, startIsStated }: Consumer,
   { logger, outbox: { schema } }: SyncEnvironment,
 ): Promise<void> {
   const last = await readLastSettled(
@@ -154,13 +154,15 @@ async function announce(
     [name, [...types]],
   )
   const idle = rows.map((row) => row['name'] as string)
+  // It says itself that it is meant to, unless it is an old one under a new name.
+  if (startIsStated === true && idle.length === 0) return
   const renamed =
     idle.length === 0
       ? ''
       : ` If it is one that was renamed (${idle.join(', ')}?), stop this process and give it its old name: aliases: ['…'].`
   logger.warn(
     { listener: name, last, idle },
-    `${name} is new and begins with the first event of the outbox: its handlers run for all events of its types up to ${last} too. If they should not, start it with startFrom: 'now'.${renamed}`,
+    `${name} is new and begins with the first event of the outbox: its handlers run for all events of its types up to ${last} too. Say startFrom: 'beginning' if they should, 'now' if not.${renamed}`,
   )
 }
 

@@ -4,7 +4,7 @@ import { sendWelcome } from './send-welcome.ts'
 import { Letter } from './tables.ts'
 
 /** Writes a letter down and spawns the job that sends it, in the transaction that moves the cursor: each once. */
-export const welcome = defineListener('accounts.welcome').on(
+export const welcome = defineListener('accounts.welcome', { startFrom: 'beginning' }).on(
   accountOpened,
   async (event, { db, spawn }) => {
     const { accountId, email } = event.payload
