@@ -8,12 +8,7 @@ import {
   type RelayedMessage,
 } from 'tidemark'
 import type { CommittedRecord } from './client/committed.ts'
-
-/**
- * Where a message has what CloudEvents 1.0 says of it: in headers beside the payload (`'binary'`), or in one JSON
- * document with the payload (`'structured'`).
- */
-export type CloudEventMode = 'binary' | 'structured'
+import type { CloudEventMode } from './kafka-options.ts'
 
 /** A message as Kafka stores it. */
 export interface EncodedMessage {

@@ -5,7 +5,7 @@ import {
   type Relay,
   type RelayOptions,
 } from 'tidemark'
-import type { CloudEventMode } from './cloud-event.ts'
+import type { CloudEventMode } from './kafka-options.ts'
 import type { Kafka } from './kafka.ts'
 
 /** What a relay sends to Kafka. */

@@ -1,5 +1,11 @@
 export { defineIntake, type Intake, type IntakeOptions, type Relay } from 'tidemark'
-export type { CloudEventMode } from './cloud-event.ts'
 export { defineRelay, type KafkaRelayOptions } from './define-relay.ts'
 export { kafka, type Kafka, type KafkaOptions, type KafkaRouting } from './kafka.ts'
-export type { TopicOptions } from './client/topics.ts'
+export type {
+  CloudEventMode,
+  KafkaCompression,
+  KafkaConnect,
+  KafkaCredential,
+  KafkaSasl,
+  TopicOptions,
+} from './kafka-options.ts'

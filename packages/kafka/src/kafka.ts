@@ -1,4 +1,3 @@
-import type { CompressionAlgorithmValue, ConnectionOptions } from '@platformatic/kafka'
 import {
   rejectUnknownOptions,
   TidemarkError,
@@ -18,11 +17,16 @@ import {
   requireAsDefined,
   requirePolicy,
   type TopicConfigs,
-  type TopicOptions,
 } from './client/topics.ts'
 import { TransactionalProducer } from './client/transactional-producer.ts'
-import { encodeMessage, type CloudEventMode } from './cloud-event.ts'
+import { encodeMessage } from './cloud-event.ts'
 import { KafkaFeed } from './kafka-feed.ts'
+import type {
+  CloudEventMode,
+  KafkaCompression,
+  KafkaConnect,
+  TopicOptions,
+} from './kafka-options.ts'
 import { KafkaWriter } from './kafka-writer.ts'
 import { readControlTip } from './tip.ts'
 
@@ -32,8 +36,8 @@ export interface KafkaOptions {
   readonly topic: string
   /** `host:port` of some of the cluster's brokers. Defaults to `['localhost:9092']`. */
   readonly brokers?: readonly string[]
-  /** TLS, SASL and timeouts, as @platformatic/kafka takes them. */
-  readonly connect?: ConnectionOptions
+  /** TLS, SASL and time-outs. */
+  readonly connect?: KafkaConnect
   /** What the brokers call this client in their logs. Defaults to `'tidemark'`. */
   readonly clientId?: string
   /** The topic that says how far the relay is. Defaults to the topic's name and `.tidemark`. */
@@ -43,7 +47,7 @@ export interface KafkaOptions {
   /** How long the brokers let a transaction be open, in milliseconds. Defaults to 60,000. */
   readonly transactionTimeout?: number
   /** How messages are compressed. Defaults to `'none'`. */
-  readonly compression?: CompressionAlgorithmValue
+  readonly compression?: KafkaCompression
   /**
    * How the topic is made when there is none (one partition, the broker's default of replicas, nothing expires); `false`:
    * it and its control topic must be there. Only a relay makes it. Defaults to the defaults.

@@ -1,19 +1,10 @@
 import { setTimeout as after } from 'node:timers/promises'
 import { createTopicsV7, describeConfigsV4 } from '@platformatic/kafka'
 import { TidemarkError } from 'tidemark'
+import type { TopicOptions } from '../kafka-options.ts'
 import { abortable } from './abortable.ts'
 import { answered } from './broker-error.ts'
 import type { Cluster, Topic } from './cluster.ts'
-
-/** How a topic is made when there is none. */
-export interface TopicOptions {
-  /** Defaults to 1. */
-  readonly partitions?: number
-  /** How many brokers keep each message. Defaults to the broker's own default. */
-  readonly replicas?: number
-  /** Settings of the topic by Kafka's names, for instance `{ 'min.insync.replicas': '2' }`. */
-  readonly configs?: Readonly<Record<string, string>>
-}
 
 /** What a broker says of a topic's settings, by their names; undefined when it does not say. */
 export type TopicConfigs = ReadonlyMap<string, string | null> | undefined
