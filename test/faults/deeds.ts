@@ -269,7 +269,7 @@ export const deeds: Readonly<Record<string, Deed>> = {
 }
 
 async function fireAll(app: App, url: string): Promise<void> {
-  await using _ = await app.start({ handleSignals: false, acquireInterval: 20 })
+  await using _ = await app.start({ handleSignals: false, acquireInterval: 20, leaseDuration: 2_000 })
   await expect
     .poll(
       () =>
