@@ -269,7 +269,13 @@ export const deeds: Readonly<Record<string, Deed>> = {
 }
 
 async function fireAll(app: App, url: string): Promise<void> {
-  await using _ = await app.start({ handleSignals: false, acquireInterval: 20, leaseDuration: 2_000 })
+  await using _ = await app.start({
+    handleSignals: false,
+    acquireInterval: 20,
+    leaseDuration: 2_000,
+    // Whoever is dead waits for nothing.
+    drainTimeout: 1_000,
+  })
   await expect
     .poll(
       () =>
