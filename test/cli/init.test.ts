@@ -160,7 +160,7 @@ test('what init writes with node:test and a framework serves accounts, and its t
 
 test('init asks at a terminal for what it was not told, and offers what the project has', async () => {
   await using folder = await ProjectFolder.create({
-    'package.json': '{"dependencies":{"drizzle-orm":"1","fastify":"5"}}',
+    'package.json': '{"dependencies":{"drizzle-orm":"1","fastify":"5","kysely":"1"}}',
   })
   const asked: Question[] = []
   const io = (choose: CliIo['choose']): CliIo => ({
@@ -187,11 +187,22 @@ test('init asks at a terminal for what it was not told, and offers what the proj
   }
   expect(await runCli(['init', '--runner', 'node'], io(answer))).toBe(0)
   expect(asked.map(({ question, initial }) => [question, initial])).toEqual([
-    ['What do you write SQL with?', 'drizzle'],
     ['What serves HTTP?', 'fastify'],
+    ['What do you write SQL with?', 'drizzle'],
   ])
+  // With a runner of one's own it is none of Nest, which is written in one way.
+  expect(asked[0]?.options).not.toContain('nest')
   const written = await readFile(join(folder.path, 'app.ts'), 'utf8')
   expect(written).toContain("from 'drizzle-orm/node-postgres'")
+
+  // Whoever chooses Nest is asked no more.
+  const nest = async (question: Question): Promise<string> => {
+    asked.push(question)
+    return 'nest'
+  }
+  asked.length = 0
+  expect(await runCli(['init', 'shop'], io(nest))).toBe(0)
+  expect(asked.map(({ question }) => question)).toEqual(['What serves HTTP?'])
   expect(await readdir(folder.path)).toContain('server.ts')
 })
 

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { CliError } from '../cli-error.ts'
 import type { CliIo } from '../io.ts'
 
-/** What `tidemark init` can write for. The first of each is what it writes when nobody says otherwise. */
+/** What `tidemark init` can write for, in the order in which it asks. The first of each is what it writes when nobody says otherwise. */
 export const offered = {
-  orm: ['kysely', 'drizzle', 'prisma', 'typeorm', 'knex', 'mikro-orm', 'sequelize', 'pg'],
   framework: ['none', 'fastify', 'hono', 'express', 'nest'],
+  orm: ['kysely', 'drizzle', 'prisma', 'typeorm', 'knex', 'mikro-orm', 'sequelize', 'pg'],
   runner: ['vitest', 'node'],
 } as const
 
@@ -17,24 +17,25 @@ export type Choice = keyof typeof offered
 export type Choices = { readonly [Name in Choice]: (typeof offered)[Name][number] }
 
 const questions: Readonly<Record<Choice, string>> = {
-  orm: 'What do you write SQL with?',
   framework: 'What serves HTTP?',
+  orm: 'What do you write SQL with?',
   runner: 'What runs your tests?',
 }
 
-/** Packages by which a project shows what it has. */
+/** Packages by which a project shows what it has. A later one goes before an earlier one. */
 const signs: Readonly<Record<string, readonly [Choice, string]>> = {
+  // Whoever has Tidemark has it as a peer.
+  kysely: ['orm', 'kysely'],
   'drizzle-orm': ['orm', 'drizzle'],
   '@prisma/client': ['orm', 'prisma'],
   typeorm: ['orm', 'typeorm'],
   knex: ['orm', 'knex'],
   '@mikro-orm/postgresql': ['orm', 'mikro-orm'],
   sequelize: ['orm', 'sequelize'],
-  kysely: ['orm', 'kysely'],
   fastify: ['framework', 'fastify'],
   hono: ['framework', 'hono'],
   express: ['framework', 'express'],
-  // It has express or fastify below it: it goes before them.
+  // It has express or fastify below it.
   '@nestjs/core': ['framework', 'nest'],
   vitest: ['runner', 'vitest'],
 }
@@ -71,13 +72,17 @@ export async function choose(
   const chosen: Partial<Record<Choice, string>> = { ...given }
   for (const name of Object.keys(offered) as Choice[]) {
     if (chosen[name] !== undefined) continue
-    // Its page tells the one way.
+    // A Nest application is written in one way: whoever has chosen that is asked no more, and whoever has chosen something
+    // else is not offered it.
     if (chosen.framework === 'nest') continue
-    const initial = found[name] ?? offered[name][0]
+    const options = offered[name].filter(
+      (option) => option !== 'nest' || (given.orm ?? given.runner) === undefined,
+    )
+    const initial = options.find((option) => option === found[name]) ?? options[0]
     const answer =
-      ask === undefined
+      ask === undefined || initial === undefined
         ? initial
-        : await ask({ question: questions[name], options: offered[name], initial })
+        : await ask({ question: questions[name], options, initial })
     if (answer === undefined) throw new CliError('nothing was written: you gave up')
     chosen[name] = answer
   }
