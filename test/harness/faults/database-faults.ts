@@ -81,6 +81,7 @@ export const databaseFaults: readonly FaultKind[] = [
           () => true,
           () => false,
         )
+        await delay(50)
       }
     },
   },
