@@ -4,6 +4,7 @@ import pg from 'pg'
 import { isTidemarkError, type App, type EventSequence } from 'tidemark'
 import type { FaultKind, Stage } from './faults/stage.ts'
 import { ledgerApp, makeTables, secondApp } from './ledger/application.ts'
+import { settle, wander } from './ledger/jobs.ts'
 import { keepers } from './ledger/listeners.ts'
 import { Publishers } from './ledger/publishers.ts'
 import { effectsAlways, effectsAtRest } from './oracle/effects.ts'
@@ -54,6 +55,7 @@ export interface RoundResult {
 }
 
 const accounts = 20
+const manyOf = { settle, wander }
 const settleBound = 120_000
 // What is begun in a round and takes longer than this, hangs. In milliseconds of a machine that does nothing else.
 const hangs = 90_000
@@ -120,6 +122,7 @@ class Round implements AsyncDisposable {
     const second = secondApp({ url, maxConnections: 4 })
     const deskPool = openPool(url, 8, 'desk')
     const clients = new Set<pg.Client>()
+    let bursts = 0
     const stage: Stage = {
       random: random.fork(),
       server,
@@ -141,6 +144,14 @@ class Round implements AsyncDisposable {
         stage.workers.push(worker)
         await within('a worker to start', pace.left(hangs), worker.started())
         return worker
+      },
+      spawnMany: async (kind, count) => {
+        const burst = (bursts += 1)
+        await app.transaction(async ({ spawn }) => {
+          for (let n = 0; n < count; n++) {
+            await spawn(manyOf[kind], { op: `burst-${burst}-${n}` })
+          }
+        })
       },
       inQuiet: (work) => round.#publishers.inQuiet(work),
       requireProgress: (promise, bound) => round.#requireProgress(promise, bound),

@@ -131,6 +131,11 @@ export const operatorFaults: readonly FaultKind[] = [
     },
   },
   {
+    name: 'many jobs come at once',
+    bound: 30_000,
+    play: ({ random, spawnMany }) => spawnMany('settle', random.whole(20, 80)),
+  },
+  {
     name: 'the outbox of the other install is pruned',
     bound: 30_000,
     play: async ({ second }) => {

@@ -39,6 +39,16 @@ if (values.planted) {
   const found = await findPlanted({ seed: first, minutes, only: values.only })
   process.exit(found.every(({ promise }) => promise !== undefined) ? 0 : 1)
 }
+const nothingDone: RoundResult = {
+  seed: first,
+  events: 0,
+  jobs: 0,
+  operations: { done: 0, undone: 0, lost: 0 },
+  lasted: 0,
+  slowness: { mean: 1, most: 1 },
+  faults: [],
+  violations: [],
+}
 const kinds = faultsNamed(values.only)
 if (kinds.length === 0) throw new Error(`no kind of fault is named like "${values.only}"`)
 
@@ -53,6 +63,16 @@ const server = await startPostgres({
   },
 })
 const rounds: RoundResult[] = []
+// The operator's application runs in this process: what kills it kills an application.
+process.on('uncaughtException', (error) => {
+  const violation = {
+    promise: 'the process of an application lives',
+    evidence: error.stack,
+    after: Math.round(performance.now() - started),
+  }
+  console.log(`VIOLATED: ${violation.promise}: ${error.stack}`)
+  end([...rounds, { ...nothingDone, violations: [violation] }])
+})
 for (let seed = first; performance.now() - started < minutes * 60_000; seed++) {
   const log: string[] = []
   const note = (line: string): void => {
@@ -74,12 +94,16 @@ for (let seed = first; performance.now() - started < minutes * 60_000; seed++) {
     if (values['until-violated']) break
   }
 }
-const report = reportOf(rounds, { seed: first, minutes, version: server.version })
-if (values.report !== undefined) writeReport(values.report, report)
-else console.log(report.markdown)
-// What hangs in a round that broke a promise must not keep the run from ending.
 await server[Symbol.asyncDispose]()
-process.exit(rounds.some(({ violations }) => violations.length > 0) ? 1 : 0)
+end(rounds)
+
+/** Reports, and ends: what hangs in a round that broke a promise must not keep the run from it. */
+function end(all: readonly RoundResult[]): never {
+  const report = reportOf(all, { seed: first, minutes, version: server.version })
+  if (values.report !== undefined) writeReport(values.report, report)
+  else console.log(report.markdown)
+  process.exit(all.some(({ violations }) => violations.length > 0) ? 1 : 0)
+}
 
 /** A round; one that cannot even be begun, or told of, has broken a promise, too. */
 async function play(options: RoundOptions): Promise<RoundResult> {
@@ -91,13 +115,9 @@ async function play(options: RoundOptions): Promise<RoundResult> {
     const evidence = error instanceof Error ? error.stack : String(error)
     options.note(`the round itself failed: ${evidence}`)
     return {
+      ...nothingDone,
       seed: options.seed,
-      events: 0,
-      jobs: 0,
-      operations: { done: 0, undone: 0, lost: 0 },
       lasted,
-      slowness: { mean: 1, most: 1 },
-      faults: [],
       violations: [{ promise: 'a round comes to its end', evidence, after: lasted }],
     }
   }
