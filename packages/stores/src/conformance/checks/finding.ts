@@ -59,12 +59,12 @@ export const findingChecks: Checks<'filters' | 'moved' | 'pages' | 'batches' | '
     await store.create(other, { value: 2, status: before })
     await until('the state expires', async () => (await store.get(key)) === undefined)
     await store.put(key, { value: 3, status: now })
-    const found = async (status: string): Promise<unknown> =>
+    const found = async (status: string): Promise<unknown[]> =>
       (await all(store, { status })).map(({ value }) => value)
     assert.deepEqual(await found(before), [2])
     assert.deepEqual(await found(now), [3])
     await store.update(key, { status: before })
-    assert.deepEqual(((await found(before)) as number[]).toSorted(), [2, 3])
+    assert.deepEqual(new Set(await found(before)), new Set([2, 3]))
     assert.deepEqual(await found(now), [])
   },
 
