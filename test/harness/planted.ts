@@ -124,7 +124,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'a step is written after its effect has committed, not with it',
-    only: 'killed',
+    only: 'answers to commits',
     edits: [
       {
         file: jobTransaction,

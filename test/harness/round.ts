@@ -4,7 +4,7 @@ import pg from 'pg'
 import { isTidemarkError, type App, type EventSequence } from 'tidemark'
 import type { FaultKind, Stage } from './faults/stage.ts'
 import { ledgerApp, makeTables, secondApp } from './ledger/application.ts'
-import { settle, wander } from './ledger/jobs.ts'
+import { settle, story, wander } from './ledger/jobs.ts'
 import { keepers } from './ledger/listeners.ts'
 import { Publishers } from './ledger/publishers.ts'
 import { effectsAlways, effectsAtRest } from './oracle/effects.ts'
@@ -56,7 +56,7 @@ export interface RoundResult {
 }
 
 const accounts = 20
-const manyOf = { settle, wander }
+const manyOf = { settle, story, wander }
 const settleBound = 120_000
 // What is begun in a round and takes longer than this, hangs. In milliseconds of a machine that does nothing else.
 const hangs = 90_000

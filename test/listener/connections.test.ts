@@ -168,3 +168,17 @@ test('a lease that could not be given back is not kept for ever: its listener go
   await app.waitFor(listener, sequence, { timeout: '60s' })
   expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
 })
+
+test('a listener whose cursor is not where its process left it goes on, as after a commit whose answer was lost', async () => {
+  const listener = recorder('ledger')
+  await using app = appOn(database, [listener, tally])
+  await app.start({ acquireInterval: 50, leaseDuration: 1_000, handleSignals: false })
+  const first = await app.publish([noted({ note: 'one' }), noted({ note: 'two' })])
+  await app.waitFor(listener, first.at(-1)?.sequence ?? null, { timeout: '60s' })
+  await database.query(`UPDATE tidemark.cursors SET cursor = cursor - 1 WHERE listener = 'ledger'`)
+  const { sequence } = await app.publish(noted({ note: 'three' }))
+  await app.waitFor(listener, sequence, { timeout: '60s' })
+  expect((await effectsOf(database, 'ledger')).at(-1)).toEqual(
+    (await committedEvents(database)).at(-1),
+  )
+})

@@ -72,8 +72,10 @@ export const serverFaults: readonly FaultKind[] = [
     // Its other connections stay, and so do its leases: it has to find out by itself.
     name: 'answers to commits are lost',
     bound: 30_000,
-    play: async ({ workers, random }) => {
+    play: async ({ workers, random, spawnMany }) => {
       const { wire } = random.one(workers)
+      // What a step has committed must be known to whoever goes on.
+      await spawnMany('story', 15)
       const rounds = random.whole(2, 5)
       for (let n = 0; n < rounds; n++) {
         wire.loseAnswers(random.whole(1, 3))

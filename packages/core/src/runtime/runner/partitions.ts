@@ -305,7 +305,11 @@ export class Partitions {
     const fields = { listener: lease.listener, partition: lease.partition, epoch: lease.epoch }
     try {
       const stopped = await runner.run(drain, kill)
-      if (stopped === 'lost') logger.warn(fields, `${lease.listener} is run by another process now`)
+      if (stopped === 'lost') {
+        logger.warn(fields, `${lease.listener} is run by another process now`)
+        // Or by nobody: a commit whose answer was lost has moved the cursor, and the lease is this process's still.
+        await this.#giveBack(lease, drain)
+      }
       if (stopped === 'stopped' || stopped === 'resized') await this.#giveBack(lease, drain)
     } catch (error) {
       if (!kill.aborted) {
