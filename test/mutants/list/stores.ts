@@ -193,8 +193,8 @@ export const stores: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/job/documented/documents.ts',
-          find: 'this.#away = performance.now() + this.#pause\n      this.#fallBehind(id)',
-          replace: 'this.#away = performance.now() + this.#pause',
+          find: 'this.#late.add(id)\n    this.#ring.resolve()',
+          replace: 'this.#late.delete(id)\n    this.#ring.resolve()',
         },
       ],
       tests: {
