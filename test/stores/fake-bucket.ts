@@ -34,7 +34,7 @@ export class FakeBucket {
       (headers.get('if-none-match') === '*' && there !== undefined) ||
       (match !== null && match.replaceAll('"', '') !== etag)
     if (refused) return new Response('<Code>PreconditionFailed</Code>', { status: 412 })
-    if (method === 'PUT') this.objects.set(name, String(init.body ?? ''))
+    if (method === 'PUT') this.objects.set(name, (init.body as string | undefined) ?? '')
     else if (there === undefined) return new Response('<Code>NoSuchKey</Code>', { status: 404 })
     if (method === 'DELETE') this.objects.delete(name)
     const text = method === 'GET' ? there : ''

@@ -194,8 +194,8 @@ function placesOf(name: string, prefix: string, timeOf: (digits: string) => numb
   }
 }
 
-function toTime(countdown: string): number {
-  return latest - Number(countdown)
+function toTime(digits: string): number {
+  return latest - Number(digits)
 }
 
 /** A key as part of a name: letters, digits, `-`, `_`, `~` and `%`, so that no proxy takes it for a path. */
