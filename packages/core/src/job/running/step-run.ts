@@ -48,8 +48,9 @@ export async function runStep<T>(
       return output
     } catch (thrown) {
       // What could not be stored has failed by itself, and what was interrupted has not failed.
-      const interrupted = attempt.interruption !== undefined || attempt.aborted
-      if (turn.position !== undefined || interrupted) throw thrown
+      if (turn.position !== undefined) throw thrown
+      const interrupted = attempt.interruptionOf(thrown)
+      if (interrupted !== undefined) throw interrupted.error
       const step = { id, kind: 'step', startedAt, error: { thrown } }
       const delay = isQuarantined(thrown) ? undefined : delayOf(name, id, declared, tries, thrown)
       if (delay === undefined) {
