@@ -100,7 +100,8 @@ test.for(['pause', 'stop'])(
     const other = defineJob('other', { input, run: () => {} })
     const reached = new Map<string, PromiseWithResolvers<void>>()
     const attempts = new Map<string, number>()
-    const jobs = Object.entries(codes).map(([name, code]) => {
+    const jobs = Object.entries(codes).map(([what, code]) => {
+      const name = what.replaceAll(/\W/gu, '_')
       const here = Promise.withResolvers<void>()
       reached.set(name, here)
       return defineJob(name, {
@@ -116,7 +117,7 @@ test.for(['pause', 'stop'])(
     })
     await using one = appOn(database, [...jobs, other])
     await using two = appOn(database, [...jobs, other])
-    const runner = await one.start({ handleSignals: false })
+    const runner = await one.start({ handleSignals: false, jobs: { concurrency: 20 } })
     const handles = await Promise.all(jobs.map((job) => one.jobs.spawn(job, null)))
     for (const { promise } of reached.values()) await promise
     if (how === 'stop') await runner.stop()
