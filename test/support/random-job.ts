@@ -183,7 +183,7 @@ class Playing {
 
 const ctxJob = new WeakMap<object, string>()
 
-export async function settled(promise: Promise<unknown>): Promise<Outcome> {
+async function settled(promise: Promise<unknown>): Promise<Outcome> {
   try {
     return { ok: await promise }
   } catch (error) {
