@@ -110,7 +110,7 @@ export class Attempt {
       this.guardListeners(this.#controller.signal)
       if (this.#interruption !== undefined && this.#interruption !== 'drain') {
         this.#controller.abort(this.#error(this.#interruption))
-      }
+      } else if (this.#aborted) this.#controller.abort(this.#endedError())
     }
     return this.#controller.signal
   }
@@ -285,10 +285,14 @@ export class Attempt {
   /** Lets code that was left behind, such as the losers of a race, see that the attempt is over. */
   abort(): void {
     this.#aborted = true
+    this.#controller?.abort(this.#endedError())
+  }
+
+  #endedError(): TidemarkError {
     const { name } = this.definition
     const message = `${name} ${this.job.id}: the attempt is over`
     const details = { name, id: this.job.id, reason: 'over' }
-    this.#controller?.abort(new TidemarkError('TIDEMARK_JOB_INTERRUPTED', message, { details }))
+    return new TidemarkError('TIDEMARK_JOB_INTERRUPTED', message, { details })
   }
 
   /** Nothing that comes later is written. */

@@ -71,6 +71,9 @@ export class Branches {
   #overdue: { readonly left: number; readonly tell: () => void }[] = []
   #quiet: NodeJS.Timeout | undefined
   #looking: NodeJS.Timeout | undefined
+  /** Whether a look is under way, and whether the suspension waits for it. */
+  #inLook = false
+  #postponed = false
   #snooze: Suspension | undefined
   #idle: PromiseWithResolvers<void> | undefined
 
@@ -279,6 +282,9 @@ export class Branches {
 
   #suspend(): void {
     if (this.#busy > 0 || this.#state !== 'open') return
+    // A look may take what it waits for: a signal that is taken wakes nobody any more.
+    this.#postponed = this.#inLook
+    if (this.#postponed) return
     const suspension = this.#snooze ?? this.#suspension()
     this.#state = 'suspended'
     this.#stopWaiting()
@@ -312,6 +318,7 @@ export class Branches {
   }
 
   async #lookOnce(): Promise<void> {
+    this.#inLook = true
     for (const { id, look, end } of this.#waits.values()) {
       try {
         if (this.#state === 'open' && this.#waits.has(id) && (await look?.()) === true) end()
@@ -319,7 +326,9 @@ export class Branches {
         // The server is away, say. It is looked at again, and by others once the attempt is suspended.
       }
     }
+    this.#inLook = false
     this.#looking = undefined
+    if (this.#postponed) this.#suspend()
     if (this.#waits.size > 0 && this.#state === 'open') this.#look()
   }
 }

@@ -131,13 +131,17 @@ ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position 
 RETURNING job, output`,
 )
 
-// Fulfilled by what somebody has said: the oldest that nobody has taken.
+// Fulfilled by what somebody has said: the oldest that nobody has taken. One that this wait has taken already, and whose
+// answer was lost with its connection, is the same again, in its place of then: no second one is taken for it.
 export const takeSignal: SchemaStatement = statement(
   'take_job_signal',
   (schema) => `
-WITH taken AS (
+WITH before AS MATERIALIZED (
+  SELECT s.output AS payload, s.output_meta AS payload_meta, s.position FROM ${schema}.job_steps s
+  WHERE s.job = $1::uuid AND s.step = $3::text AND s.position IS NOT NULL
+), taken AS (
   UPDATE ${schema}.job_signals g SET step = $3::text
-  WHERE g.job = $1::uuid AND g.number = (
+  WHERE NOT EXISTS (SELECT FROM before) AND g.job = $1::uuid AND g.number = (
     SELECT u.number FROM ${schema}.job_signals u WHERE u.job = $1::uuid AND u.name = $4::text AND u.step IS NULL
     ORDER BY u.number LIMIT 1)
     AND EXISTS (SELECT ${fenced(schema)})
@@ -148,7 +152,7 @@ WITH taken AS (
   ON CONFLICT (job, step) DO UPDATE SET output = excluded.output, output_meta = excluded.output_meta,
     position = excluded.position, completed_at = excluded.completed_at
 )
-SELECT payload, payload_meta FROM taken`,
+SELECT payload, payload_meta, $5::integer AS position FROM taken UNION ALL SELECT * FROM before`,
 )
 
 export const sendSignal: SchemaStatement = statement(
