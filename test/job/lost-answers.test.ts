@@ -120,6 +120,7 @@ test('a job whose claim was not heard of is given back, however busy its process
       [unheard.id],
     )
     await untilStatus(database, unheard.id, 'completed')
+    expect(await app.jobs.get(held.id)).toMatchObject({ status: 'running' })
   })
   await untilStatus(database, held.id, 'completed')
 })
@@ -137,7 +138,8 @@ test('a job that SQL spawns is there, also when the one in its way ends at that 
   const again = await database.query<{ id: string | null }>(
     `select tidemark.spawn('any', '2', unique_key => 'k') as id`,
   )
-  await until(database, 'select input::text from tidemark.jobs where id = $1', '2', [
+  const jobs = await database.query('select input from tidemark.jobs where id = $1', [
     again.rows[0]?.id,
   ])
+  expect(jobs.rows).toEqual([{ input: 2 }])
 })

@@ -13,21 +13,32 @@ SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.writin
 FROM (SELECT) AS one LEFT JOIN ${schema}.job_states s ON s.job = $1::uuid`,
 )
 
-// A page of what there is, without the outputs that are not tiny: those are read when they are asked for.
+// A page of what there is, without the outputs that are not tiny: those are read when they are asked for. What is compressed
+// says nothing of how long it is: 5,000 bytes that repeat themselves take 120 of a row.
 export const readStepIndex: SchemaStatement = statement(
   'read_job_step_index',
   (schema) => `
 SELECT t.step, t.kind, t.position, t.error, t.started_at, t.completed_at, coalesce(pg_column_size(t.output), 0) AS size,
-  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output::text END AS output,
-  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output_meta::text END AS meta
-FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step > $2::text
+  CASE WHEN m.whole THEN t.output::text END AS output, CASE WHEN m.whole THEN t.output_meta::text END AS meta
+FROM ${schema}.job_steps t, LATERAL (SELECT t.position IS NULL
+  OR pg_column_size(t.output) <= 200 AND pg_column_compression(t.output) IS NULL AS whole) AS m
+WHERE t.job = $1::uuid AND t.step > $2::text
 ORDER BY t.step LIMIT $3::integer`,
 )
 
+// The outputs of some steps in their order, up to $3 bytes of JSON, and the first in any case.
 export const readStepOutputs: SchemaStatement = statement(
   'read_job_step_outputs',
   (schema) => `
-SELECT t.step, t.output, t.output_meta FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])`,
+WITH texts AS MATERIALIZED (
+  SELECT t.step, t.output::text AS output, t.output_meta::text AS meta
+  FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])
+), lengths AS (
+  SELECT step, output, meta,
+    sum(octet_length(output)) OVER (ORDER BY array_position($2::text[], step)) - octet_length(output) AS before
+  FROM texts
+)
+SELECT step, output, meta FROM lengths WHERE before < $3::bigint`,
 )
 
 // A state of a newer version than the input needs a process that knows it.
