@@ -127,3 +127,24 @@ test('a subscription without a map, and one to an event that has a handler, are 
   // @ts-expect-error the input is not the job's
   defineListener('typed').on(opened).spawn(welcome, map)
 })
+
+test.for(['when', 'input', 'options'] as const)(
+  'a subscription whose function of its %s answers a promise fails the event, and ends nothing else',
+  async (what) => {
+    const wrong = (() => Promise.reject(new Error('asynchronous'))) as never
+    const told = defineEvent('told_late', { payload: z.object({}) })
+    const job = defineJob('late', { input: z.object({}), run: () => {} })
+    const listener = defineListener('late_listener')
+      .on(told)
+      .spawn(job, what === 'input' ? wrong : () => ({}), what === 'input' ? {} : { [what]: wrong })
+    await using app = appOn(database, [told, listener])
+    await app.start()
+    await app.publish(told({}))
+    await until(
+      database,
+      `select (error ->> 'code') from tidemark.cursors where listener = 'late_listener' and error is not null`,
+      'TIDEMARK_CALLBACK_FAILED',
+    )
+    expect(await app.jobs.list({ name: 'late' })).toEqual([])
+  },
+)

@@ -320,6 +320,17 @@ test('a state whose default throws is refused when the job is defined, with what
   )
 })
 
+test('a schema that has no JSON Schema keeps no process from starting', async () => {
+  const odd = defineJob('odd_schema', {
+    input: z.bigint().meta({ examples: [5n] }),
+    state: z.any().default(undefined),
+    run: (job) => job.input,
+  })
+  await using app = appOn(database, [odd])
+  await app.start()
+  expect(await (await app.jobs.spawn(odd, 5n)).result()).toBe(5n)
+})
+
 test('a signal that is first asked for after the attempt has ended is aborted', async () => {
   const seen = Promise.withResolvers<boolean>()
   const ended = Promise.withResolvers<void>()

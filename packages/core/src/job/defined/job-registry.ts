@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import { shown } from '../../errors/checked-text.ts'
+import { messageOf } from '../../errors/describe-error.ts'
 import { closest } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { jsonSchemaOf } from '../../event/schema/json-schema.ts'
@@ -135,6 +136,12 @@ export class JobRegistry {
   }
 }
 
+/** What people and tools are shown. A schema that has none (a default that throws, a bigint among its examples) stops nobody. */
 function jsonOf(schema: z.ZodType | undefined): object | null {
-  return schema === undefined ? null : jsonSchemaOf(schema)
+  if (schema === undefined) return null
+  try {
+    return jsonSchemaOf(schema)
+  } catch (error) {
+    return { $comment: `no JSON Schema can be made of it: ${messageOf(error)}` }
+  }
 }

@@ -1,5 +1,6 @@
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { forget, isThenable } from '../../errors/user-code.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
 import type { Handler } from '../declared/handler-context.ts'
@@ -85,13 +86,28 @@ export function spawningHandler(before: Handler | undefined, rule: SpawnRule): H
   const rules = [...((before && rulesOf.get(before)) ?? []), rule]
   const handler: Handler = async (event: RecordedEvent, { spawn }) => {
     for (const { job, map, when, options } of rules) {
-      if (!when(event)) continue
-      const { id: _, ...given } = typeof options === 'function' ? options(event) : options
-      await spawn(job, map(event), given)
+      if (!atOnce(job, 'when', when(event))) continue
+      const { id: _, ...given } =
+        typeof options === 'function' ? atOnce(job, 'options', options(event)) : options
+      await spawn(job, atOnce(job, 'input', map(event)), given)
     }
   }
   rulesOf.set(handler, rules)
   return handler
+}
+
+/**
+ * What a function of a rule answers. A promise is none of it: a `when` that answers one would always be true.
+ *
+ * @throws TidemarkError TIDEMARK_CALLBACK_FAILED.
+ */
+function atOnce<T>({ name }: Spawnable, what: string, answer: T): T {
+  if (!isThenable(answer)) return answer
+  forget(answer)
+  throw new TidemarkError(
+    'TIDEMARK_CALLBACK_FAILED',
+    `.on(…).spawn(${name}): the function of its ${what} answered a promise, and is to answer at once`,
+  )
 }
 
 /** The jobs that a handler spawns by its rules; undefined when it is a function of the user's. */
