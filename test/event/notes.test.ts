@@ -51,9 +51,9 @@ test.each([
 test.each(['__proto__.x', 'constructor.prototype.x', 'a.__proto__.x'])(
   'notes on what every object inherits are refused: %s',
   (path) => {
-    expect(() =>
-      decodeValue({ a: {} }, { values: { [path]: ['undefined'] }, v: 1 }),
-    ).toThrow(/not allowed/u)
+    expect(() => decodeValue({ a: {} }, { values: { [path]: ['undefined'] }, v: 1 })).toThrow(
+      /not allowed/u,
+    )
     expect('x' in {}).toBe(false)
   },
 )

@@ -116,7 +116,9 @@ export async function cleanSession(client: pg.ClientBase): Promise<void> {
   const answers = (await client.query(
     `${cleaning}; ${settingsOf.get(client) ?? ''}`,
   )) as unknown as readonly pg.QueryResult[]
-  if (answers.some(({ rows: [row] }) => Object.hasOwn((row ?? {}) as object, 'foreign_statements'))) {
+  if (
+    answers.some(({ rows: [row] }) => Object.hasOwn((row ?? {}) as object, 'foreign_statements'))
+  ) {
     throw new Error('its session has prepared statements of somebody else')
   }
 }
