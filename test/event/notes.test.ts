@@ -32,9 +32,9 @@ test('what was noted of any value is done, the first time and again, and nothing
       const second = decodeValue(JSON.parse(json), notes)
       expect(first).toStrictEqual(value)
       expect(second).toStrictEqual(value)
-      if (typeof first === 'object' && first !== null) expect(first).not.toBe(second)
+      expect(typeof first === 'object' && first !== null && first === second).toBe(false)
       // The notes are as they were: others have them too.
-      if (meta !== null) expect(JSON.stringify(notes)).toBe(meta)
+      expect(JSON.stringify(notes)).toBe(meta ?? 'null')
     }),
     { numRuns: Number(process.env['TIDEMARK_RUNS'] ?? 500) },
   )
