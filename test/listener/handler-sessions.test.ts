@@ -176,6 +176,18 @@ const traces: readonly (readonly [string, string, string, string])[] = [
     `select count(*)::text from pg_prepared_statements where name = 'mine'`,
     '0',
   ],
+  [
+    'a prepared statement, made unseen',
+    `do $$ begin execute 'prepare mine as select 1'; end $$`,
+    `select count(*)::text from pg_prepared_statements where name = 'mine'`,
+    '0',
+  ],
+  [
+    'a setting of the application’s own, made unseen',
+    `do $$ begin perform set_config('app.tenant', '7', false); end $$`,
+    `select coalesce(nullif(current_setting('app.tenant', true), ''), 'none')`,
+    'none',
+  ],
   ['LISTEN', `listen somewhere`, `select count(*)::text from pg_listening_channels()`, '0'],
 ]
 

@@ -268,3 +268,61 @@ test('a process that is too old for what its handler reads leaves the event, how
   expect(await notesOf(database, 'reads')).toEqual(['a', 'bad', 'b', 'last'])
   expect(await outcomesOf(newer)).toEqual([])
 })
+
+test('a password that is changed while events wait is no event’s failure', async () => {
+  const role = `rotated_${database.name.slice(-8)}`
+  await database.query(`create role ${role} login superuser password 'first'`)
+  const url = new URL(database.url)
+  url.username = role
+  url.password = 'first'
+  const listener = doing('rotated', async () => {})
+  await using app = appOn({ url: url.href, schema: database.schema }, [listener])
+  await using publisher = appOn(database, [noted])
+  await app.start(quick)
+  const { sequence } = await publisher.publish(noted({ note: 'before' }))
+  await publisher.waitFor('rotated', sequence, { timeout: 20_000 })
+  await database.query(`alter role ${role} password 'second'`)
+  await database.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where usename = '${role}'`,
+  )
+  for (const note of ['a', 'b', 'c']) await publisher.publish(noted({ note }))
+  const last = await publisher.publish(noted({ note: 'last' }))
+  // It has failed to connect for some time when it is let in again.
+  await database.query('select pg_sleep(1)')
+  await database.query(`alter role ${role} password 'first'`)
+  await publisher.waitFor('rotated', last.sequence, { timeout: 40_000 })
+  expect(await notesOf(database, 'rotated')).toEqual(['before', 'a', 'b', 'c', 'last'])
+  expect(await outcomesOf(app)).toEqual([])
+  await app.close()
+  await database.query(`drop role ${role}`)
+})
+
+test.each([
+  ['28P01', 'invalid_password'],
+  ['28000', 'invalid_authorization_specification'],
+  ['3D000', 'invalid_catalog_name'],
+  ['CERT_HAS_EXPIRED', 'a certificate'],
+])('a connection that cannot be made is no event’s failure: %s', async (code) => {
+  const pool = new pg.Pool({ connectionString: database.url, max: 5 })
+  pool.on('error', () => {})
+  let refusing = 0
+  const source = async (): Promise<pg.PoolClient> => {
+    if (refusing-- > 0) throw Object.assign(new Error('refused'), { code })
+    return pool.connect()
+  }
+  const listener = doing('refused', async () => {})
+  {
+    await using app = appOn(database, [listener], { pool: source })
+    await using publisher = appOn(database, [noted])
+    await app.start(quick)
+    const { sequence } = await publisher.publish(noted({ note: 'before' }))
+    await publisher.waitFor('refused', sequence, { timeout: 20_000 })
+    refusing = 12
+    for (const note of ['a', 'b', 'c']) await publisher.publish(noted({ note }))
+    const last = await publisher.publish(noted({ note: 'last' }))
+    await publisher.waitFor('refused', last.sequence, { timeout: 40_000 })
+    expect(await notesOf(database, 'refused')).toEqual(['before', 'a', 'b', 'c', 'last'])
+    expect(await outcomesOf(publisher)).toEqual([])
+  }
+  await pool.end()
+})

@@ -79,7 +79,18 @@ test('everything works whatever a database sets for its sessions', async () => {
     idle_session_timeout: '300ms',
     idle_in_transaction_session_timeout: '1ms',
     lock_timeout: '1ms',
+    client_encoding: 'LATIN1',
+    array_nulls: 'off',
+    'plpgsql.extra_errors': 'all',
+    'plpgsql.variable_conflict': 'use_variable',
+    debug_parallel_query: 'regress',
+    exit_on_error: 'on',
   }
+  // Only where the server has it.
+  const { rows } = await database.query(
+    `select name from pg_settings where name = 'restrict_nonsystem_relation_kind'`,
+  )
+  for (const { name } of rows) settings[String(name)] = 'view'
   for (const [name, value] of Object.entries(settings)) {
     await database.query(`alter database ${database.name} set ${name} = '${value}'`, [])
   }
@@ -181,3 +192,33 @@ test('everything works whatever the application has set as the defaults of its d
     Object.assign(pg.defaults, kept)
   }
 })
+
+test('doctor names a database whose sessions may only read, and publishing says so', async () => {
+  await database.query(`alter database ${database.name} set default_transaction_read_only = on`)
+  await using app = appOn(database, [noted])
+  await expect(app.publish(noted({ note: 'one' }))).rejects.toMatchObject({ code: '25006' })
+  expect(await app.doctor.examine()).toContainEqual(
+    expect.objectContaining({ check: 'settings', code: 'read-only', status: 'failed' }),
+  )
+})
+
+test.for([Object.prototype, Array.prototype, String.prototype])(
+  'what a toJSON on a prototype would rewrite is refused, before anything is sent (%#)',
+  async (prototype) => {
+    await using app = appOn(database, [noted])
+    await app.publish(noted({ note: 'before' }))
+    Object.defineProperty(prototype, 'toJSON', { configurable: true, value: () => 'rewritten' })
+    let refused: unknown
+    try {
+      refused = await app.publish([noted({ note: 'rewritten' })]).catch((error: unknown) => error)
+    } catch (error) {
+      refused = error
+    } finally {
+      Reflect.deleteProperty(prototype, 'toJSON')
+    }
+    expect(refused).toMatchObject({ code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' })
+    await app.publish(noted({ note: 'after' }))
+    const { rows } = await database.query('select payload from tidemark.events order by sequence')
+    expect(rows).toEqual([{ payload: { note: 'before' } }, { payload: { note: 'after' } }])
+  },
+)

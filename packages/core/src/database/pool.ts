@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { toldByServer } from '../errors/origin.ts'
+import { notReached, toldByServer } from '../errors/origin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
@@ -119,8 +119,12 @@ export class Database implements PreparingExecutor {
   }
 
   /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
-  connect(): Promise<pg.PoolClient> {
-    return noted(this.#pool.connect())
+  async connect(): Promise<pg.PoolClient> {
+    try {
+      return await this.#pool.connect()
+    } catch (error) {
+      throw notReached(error)
+    }
   }
 
   query(text: string, values: unknown[] = []): Promise<QueryResult> {

@@ -1,5 +1,5 @@
 import { textField } from './foreign-value.ts'
-import { causesOf, isOwnToWork, ownToWork, toldWithin } from './origin.ts'
+import { causesOf, isNotReached, isOwnToWork, ownToWork, toldWithin } from './origin.ts'
 import { errorCodeOf, isConnectionError, isStalePlan } from './postgres-error.ts'
 import { isTidemarkError } from './tidemark-error.ts'
 
@@ -17,6 +17,8 @@ export type Blame = 'connection' | 'conflict' | 'server' | 'broker' | 'reader' |
 /** What Postgres reports that is the server's trouble, by SQLSTATE or its class, and what that is. */
 export const serverTroubles: Readonly<Record<string, string>> = {
   '53': 'out of disk, memory or connections, or beyond a configured limit',
+  '28': 'it does not let this process in: a password, a role or a rule was changed',
+  '3D000': 'a database that is not there (yet)',
   '58': 'an error of the operating system, for instance of a disk',
   '25006': 'the server is read-only: a standby, or one that is being switched over',
   '55P03': 'a lock was not to be had within lock_timeout',
@@ -54,6 +56,7 @@ export function isConnectionLost(error: unknown): boolean {
   if (isOwnToWork(error)) return false
   return (
     isTidemarkError(error, 'TIDEMARK_NO_CONNECTION') ||
+    isNotReached(toldWithin(error)) ||
     isConnectionError(toldWithin(error) ?? error)
   )
 }
@@ -97,6 +100,7 @@ export function blameOf(error: unknown): Blame {
     return isReason ? (ownBlames.get(ours.code) ?? 'work') : blameOf(ours.cause)
   }
   const failed = toldWithin(error) ?? error
+  if (isNotReached(failed)) return 'connection'
   const code = errorCodeOf(failed)
   if (conflicts.has(code ?? '') || isStalePlan(failed)) return 'conflict'
   if (isServersTrouble(code, failed)) return 'server'

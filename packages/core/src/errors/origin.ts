@@ -6,6 +6,7 @@ import { field } from './foreign-value.ts'
  */
 const told = new WeakSet<object>()
 const own = new WeakSet<object>()
+const unreached = new WeakSet<object>()
 
 // Where ORMs and people keep the error that theirs is about: Drizzle, MikroORM; Sequelize; TypeORM; Objection.
 const wrappings = ['cause', 'parent', 'original', 'driverError', 'nativeError'] as const
@@ -15,6 +16,17 @@ const deepest = 8
 export function toldByServer<E>(error: E): E {
   if (typeof error === 'object' && error !== null) told.add(error)
   return error
+}
+
+/** Notes that no connection could be made, whatever the reason: a password that was changed, a certificate that ran out. */
+export function notReached<E>(error: E): E {
+  if (typeof error === 'object' && error !== null) unreached.add(error)
+  return toldByServer(error)
+}
+
+/** Whether what failed is that no connection could be made. */
+export function isNotReached(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && unreached.has(error)
 }
 
 /** Notes of an error that it is of the work's own making, whatever it looks like. */

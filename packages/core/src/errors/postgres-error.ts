@@ -23,8 +23,9 @@ export function errorCodeOf(error: unknown): string | undefined {
   return code === undefined ? undefined : (prismaCodes.get(code) ?? code)
 }
 
-// admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends
-const serverWentAway = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03'])
+// admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout and friends; the limits on
+// transactions that are idle, or too long
+const serverWentAway = new Set(['57P01', '57P02', '57P03', '57P04', '57P05', '25P03', '25P04'])
 const socketCodes = new Set([
   'ECONNRESET',
   'ECONNREFUSED',
@@ -34,6 +35,15 @@ const socketCodes = new Set([
   'EAI_AGAIN',
   'ENOENT',
   'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'ENETRESET',
+  'ECONNABORTED',
+  'EADDRNOTAVAIL',
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
 ])
 
 /** Whether the connection is gone or could not be made: nothing about the statement itself was wrong. */

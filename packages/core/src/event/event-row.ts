@@ -1,4 +1,5 @@
 import { parseStoredJson } from '../database/json-text.ts'
+import { parseNotes } from './encoded/notes.ts'
 
 /** A row of the outbox as the driver returns it. */
 export interface EventRow {
@@ -18,6 +19,8 @@ export interface EventRow {
   readonly metadata: Record<string, unknown> | null
   /** A text where it came through JSON. */
   readonly recorded_at: Date | string
+  /** Makes a Date of its own for each that asks; without it, `recorded_at` is copied. */
+  recordedAt?(): Date
   /** Called when payload and metadata are not asked for any more. */
   letGo?(): void
 }
@@ -75,7 +78,8 @@ export class TextEventRow implements EventRow {
   }
 
   get payload_meta(): unknown {
-    return parseOrNull(this.#texts[8])
+    const text = this.#texts[8]
+    return text === null || text === undefined ? null : parseNotes(text)
   }
 
   get correlation_id(): string | null {
@@ -99,6 +103,10 @@ export class TextEventRow implements EventRow {
   }
 
   get recorded_at(): Date {
+    return this.recordedAt()
+  }
+
+  recordedAt(): Date {
     // Seconds with six digits: half a microsecond makes up for what binary fractions lack.
     return new Date(Math.floor(Number(this.#texts[14]) * 1000 + 0.0005))
   }

@@ -85,7 +85,7 @@ export class StoredEvent {
       tracestate: row.tracestate,
       metadata,
       // A Date can be changed: each has its own.
-      recordedAt: new Date(row.recorded_at),
+      recordedAt: row.recordedAt?.() ?? new Date(row.recorded_at),
     })
   }
 
@@ -96,8 +96,9 @@ export class StoredEvent {
       const stored = row.metadata
       const metadata = stored === null ? noMetadata : decodeMetadata(ownCopy(row, stored))
       const content = { payload, metadata }
-      const frozen = [freezeDeep(payload), freezeDeep(metadata)]
-      if (frozen.every(Boolean)) {
+      // Both, whatever the first answers.
+      const whole = freezeDeep(payload)
+      if ((stored === null || freezeDeep(metadata)) && whole) {
         this.#shared = content
         row.letGo?.()
       }

@@ -24,7 +24,8 @@ export function altersSession(text: string): boolean {
 const setting = /(?:^|;)(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*(?:reset|set(?!\s+constraints))\b/iu
 const configuring = /\bset_config\s*\(/iu
 
-// In this order: what is reset is reset by who owns the session. Prepared statements stay: they are Tidemark's.
+// In this order: what is reset is reset by who owns the session. Prepared statements of the driver stay: they are
+// Tidemark's. Those of SQL are somebody else's; a function may have made them unseen, and only the server knows them.
 const cleaning = [
   'RESET SESSION AUTHORIZATION',
   'RESET ALL',
@@ -33,6 +34,7 @@ const cleaning = [
   'SELECT pg_advisory_unlock_all()',
   'DISCARD TEMP',
   'DISCARD SEQUENCES',
+  `SELECT true AS foreign_statements FROM pg_prepared_statements WHERE from_sql LIMIT 1`,
 ].join('; ')
 
 // What answers look like, and what a role's or a database's settings would break: a time limit of theirs is for people.
@@ -61,10 +63,15 @@ const settings = {
   tcp_user_timeout: '30000',
 }
 
-// A limit on whole transactions came with Postgres 17: an older server does not know it.
+// A limit on whole transactions came with Postgres 17, one on views with the minor versions of 2024: an older server does
+// not know them.
 const conditional = {
-  transaction_timeout: `SELECT set_config('transaction_timeout', '0', false)
-    WHERE current_setting('transaction_timeout', true) IS NOT NULL`,
+  transaction_timeout: whereKnown('transaction_timeout', '0'),
+  restrict_nonsystem_relation_kind: whereKnown('restrict_nonsystem_relation_kind', ''),
+}
+
+function whereKnown(name: string, value: string): string {
+  return `SELECT set_config('${name}', '${value}', false) WHERE current_setting('${name}', true) IS NOT NULL`
 }
 
 /**
@@ -105,5 +112,13 @@ export function furnishSession(client: pg.ClientBase, text: string): void {
  * @throws when it cannot be done: then the connection is not to be used again.
  */
 export async function cleanSession(client: pg.ClientBase): Promise<void> {
-  await client.query(`${cleaning}; ${settingsOf.get(client) ?? ''}`)
+  // The driver answers several statements with an array, whatever its type says.
+  const answers = (await client.query(
+    `${cleaning}; ${settingsOf.get(client) ?? ''}`,
+  )) as unknown as readonly pg.QueryResult[]
+  if (
+    answers.some(({ rows: [row] }) => Object.hasOwn((row ?? {}) as object, 'foreign_statements'))
+  ) {
+    throw new Error('its session has prepared statements of somebody else')
+  }
 }

@@ -1,6 +1,7 @@
 import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { exactJson } from './exact-json.ts'
+import { appliedNotes } from './notes.ts'
 import { findBadText, findUnstorable, isPlainJson, type Unstorable } from './storable.ts'
 
 /** A value as two jsonb texts: the JSON, and superjson's notes on what JSON cannot say (null when nothing). */
@@ -18,6 +19,7 @@ export interface EncodedValue {
  * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE for what jsonb cannot hold.
  */
 export function encodeValue(what: string, value: unknown): EncodedValue {
+  if (rewritesJson()) throw notStorable(what, { path: '', reason: rewritten })
   if (isPlainJson(value)) return checked(what, value, JSON.stringify(value), null)
   const problem = findUnstorable(value)
   if (problem !== undefined) throw notStorable(what, problem)
@@ -35,9 +37,25 @@ export function encodeValue(what: string, value: unknown): EncodedValue {
   }
 }
 
+// What some libraries add to objects or lists: JSON.stringify would write what it answers.
+const rewritten =
+  'would be written as the toJSON answers that something in this process has added to Object, Array, String, Number or Boolean'
+
+function rewritesJson(): boolean {
+  // What Object.prototype has, all of them have.
+  return (
+    'toJSON' in Array.prototype ||
+    'toJSON' in String.prototype ||
+    'toJSON' in Number.prototype ||
+    'toJSON' in Boolean.prototype
+  )
+}
+
 /** The value that {@link encodeValue} was given. `json` may be changed in place: it is not used again. */
 export function decodeValue(json: unknown, meta: unknown): unknown {
   if (meta === null || meta === undefined) return json
+  const apply = appliedNotes(meta)
+  if (apply !== undefined) return apply(json)
   return exactJson.deserialize({ json, meta } as never, { inPlace: true })
 }
 

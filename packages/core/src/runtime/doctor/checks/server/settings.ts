@@ -6,6 +6,7 @@ interface Settings {
   readonly fsync: string
   readonly synchronous: string
   readonly isolation: string
+  readonly readOnly: boolean
   readonly connections: number
   readonly most: number
 }
@@ -20,6 +21,7 @@ export const settings: Check = {
                 current_setting('synchronous_commit') AS synchronous,
                 -- What sessions begin with; Tidemark's own have set it since.
                 (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_isolation') AS isolation,
+                current_setting('default_transaction_read_only') = 'on' AS "readOnly",
                 (SELECT count(*)::integer FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
                 current_setting('max_connections')::integer AS most`,
       ),
@@ -58,6 +60,16 @@ function judge(found: Settings): readonly Finding[] {
         'synchronous-commit-off',
         'synchronous_commit is off: a crash can lose the last events, though their publishers were told of the commit',
         'Turn it on for this database unless that is acceptable.',
+        found,
+      ),
+    )
+  }
+  if (found.readOnly) {
+    problems.push(
+      failed(
+        'read-only',
+        'default_transaction_read_only is on: nothing can be published, handled or worked on, and workers wait',
+        'Find out who turned it on, and why: some hosts do so when the disk is full. ALTER DATABASE … RESET default_transaction_read_only (or ALTER ROLE, or the server’s configuration) turns it off for new sessions.',
         found,
       ),
     )
