@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact'
-import { useId } from 'preact/hooks'
+import { useEffect, useId, useState } from 'preact/hooks'
 
 /** A named input. */
 export function TextField({
@@ -20,11 +20,16 @@ export function TextField({
   readonly required?: boolean
 }): JSX.Element {
   const id = useId()
+  // What is typed and not yet given: the screen around it is drawn again with each look, and must not take it back.
+  const [typed, setTyped] = useState<string | undefined>(undefined)
+  useEffect(() => setTyped(undefined), [value])
   const attributes = {
     id,
-    value,
+    value: typed ?? value,
     autoComplete: 'off',
     spellcheck: false,
+    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }): void =>
+      setTyped(currentTarget.value),
     onChange: ({ currentTarget }: { currentTarget: HTMLInputElement }): void =>
       onChange(currentTarget.value),
     ...(placeholder === undefined ? {} : { placeholder }),
