@@ -329,31 +329,49 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
 
   test('what is typed stays, and a click counts, while the list comes anew under both', async () => {
     await open('events')
-    /** Publishes something, and waits until the list has it, or would have it. */
     const publish = async (reference: string): Promise<void> => {
-      const listed = page.waitForResponse(async (response) =>
-        response.url().includes('/api/events?') ? (await response.text()).includes(reference) : false,
-      )
       const payload = { accountId: 'acc-9', cents: 1n, reference }
       await app.publish(deposited(payload), { stream: 'account-acc-9' })
-      await listed
-      await page.evaluate('new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))')
+    }
+    /** Waits until the list has something, or would have it. */
+    const listed = async (reference: string): Promise<void> => {
+      await page.waitForResponse(async (response) =>
+        response.url().includes('/api/events?')
+          ? (await response.text()).includes(reference)
+          : false,
+      )
+      await page.evaluate(
+        'new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))',
+      )
     }
     const stream = page.getByLabel('Stream', { exact: true })
     await stream.pressSequentially('account-')
-    await publish('INV-while-typing')
+    await Promise.all([listed('INV-while-typing'), publish('INV-while-typing')])
     expect(await stream.inputValue()).toBe('account-')
     await stream.pressSequentially('acc-9')
     await page.keyboard.press('Tab')
     const links = page.getByRole('row').getByRole('link', { name: 'deposits.received' })
     await expectSoon(async () => (await links.count()) === 1)
-    await links.first().hover()
-    const to = await links.first().getAttribute('href')
-    await page.mouse.down()
+    // A look is under way when the pointer is pressed, and answered before it is released.
+    const asked = Promise.withResolvers<void>()
+    const pressed = Promise.withResolvers<void>()
+    await page.route('**/api/events?*', async (route) => {
+      asked.resolve()
+      await pressed.promise
+      await route.continue()
+    })
+    await asked.promise
     await publish('INV-while-pressing')
+    const to = await links.first().getAttribute('href')
+    await links.first().hover()
+    await page.mouse.down()
+    const come = listed('INV-while-pressing')
+    pressed.resolve()
+    await come
     await page.mouse.up()
     await page.getByRole('heading', { level: 1, name: 'deposits.received' }).waitFor()
     expect(page.url()).toContain(to)
+    await page.unroute('**/api/events?*')
   })
 
   test('dead letters are retried one by one, and given up by group', async () => {
