@@ -140,9 +140,7 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
       expect(await page.evaluate('document.documentElement.dataset.theme')).toBe('light')
       expect(await violationsIn(page)).toEqual([])
       await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
-      await expect
-        .poll(() => page.evaluate('document.documentElement.dataset.theme'))
-        .toBe('dark')
+      await expect.poll(() => page.evaluate('document.documentElement.dataset.theme')).toBe('dark')
       // Nothing but colours is otherwise in the dark.
       expect(await violationsIn(page, ['color-contrast'])).toEqual([])
       await page.setViewportSize({ width: 375, height: 720 })
