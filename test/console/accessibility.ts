@@ -1,8 +1,5 @@
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import axe from 'axe-core'
 import type { Page } from 'playwright-core'
-
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 /** A rule that is broken, and the elements that break it. */
 type Violation = readonly [rule: string, elements: readonly string[]]
@@ -19,7 +16,7 @@ export async function violationsIn(
   page: Page,
   rules?: readonly string[],
 ): Promise<readonly Violation[]> {
-  if (!(await page.evaluate(`'axe' in globalThis`))) await page.evaluate(axe)
+  if (!(await page.evaluate(`'axe' in globalThis`))) await page.evaluate(axe.source)
   const options = {
     resultTypes: ['violations'],
     ...(rules === undefined ? {} : { runOnly: { type: 'rule', values: rules } }),

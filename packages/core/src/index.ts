@@ -308,6 +308,7 @@ export type {
   AuditOutcome,
   AuditSubject,
 } from './runtime/recorded/audit-entry.ts'
+export type { FindingAction, FindingActionName } from './runtime/doctor/finding-action.ts'
 export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'

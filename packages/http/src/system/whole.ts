@@ -1,6 +1,8 @@
 import type { Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
+import { emptyBody } from '../jobs/requests.ts'
+import { requestFor } from './finding-requests.ts'
 import {
   bulkVerbIn,
   doctorQuery,
@@ -56,6 +58,16 @@ export const wholeRoutes: readonly Route[] = [
       const findings = await app.doctor.examine({ publisherAge })
       return examination(findings, await veil())
     },
+  }),
+  route({
+    method: 'post',
+    path: '/repair',
+    id: 'repair',
+    summary: 'Repair what needs no decision: what `tidemark doctor --fix` does',
+    action: 'repair',
+    body: emptyBody as never,
+    answer: 'Repairs',
+    handle: async ({ app }) => ({ repairs: withoutStacks(await app.repair()) }),
   }),
   route({
     method: 'get',
@@ -140,5 +152,9 @@ function examination(findings: readonly Finding[], veil: Veil): object {
 
 /** A finding as a request may see it. */
 export function findingBody(finding: Finding, veil: Veil): object {
-  return { ...finding, details: veil.open ? withoutStacks(finding.details) : null }
+  return {
+    ...finding,
+    details: veil.open ? withoutStacks(finding.details) : null,
+    actions: finding.actions.map((action) => ({ ...action, request: requestFor(action) })),
+  }
 }
