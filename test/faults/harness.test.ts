@@ -31,7 +31,8 @@ test('a ledger under killed and frozen workers and terminated backends breaks no
   expect(result.violations, lines.join('\n')).toEqual([])
   expect(result.events).toBeGreaterThan(0)
   expect(result.faults.length).toBeGreaterThan(0)
-}, 180_000)
+  // Its bounds are counted by how fast the machine is; this one is for what hangs all the same.
+}, 900_000)
 
 const event = `INSERT INTO tidemark.events (type, key, payload) VALUES ('ledger.moved', 'a',
   '{"op": "op-1", "from": "a", "to": "b", "cents": "1", "kind": "plain", "job": "settle"}')`
@@ -51,6 +52,16 @@ const forgeries: readonly (readonly [string, string])[] = [
   [
     'events of a key take effect in the order of their sequences',
     `INSERT INTO effects (listener, sequence, key) VALUES ('keyed', 2, 'a'), ('keyed', 1, 'a')`,
+  ],
+  [
+    'an effect and the cursor that is past its event commit together',
+    `INSERT INTO tidemark.listeners (name, kind) VALUES ('effects', 'listener'); INSERT INTO tidemark.cursors (listener, cursor) VALUES ('effects', 1);
+     INSERT INTO effects (listener, sequence) VALUES ('effects', 2)`,
+  ],
+  [
+    'an attempt at an event is counted',
+    `INSERT INTO tidemark.listeners (name, kind) VALUES ('effects', 'listener');
+     INSERT INTO tidemark.cursors (listener, last_error) VALUES ('effects', '{"message": "it is not healed"}')`,
   ],
   ['no committed event is skipped', event],
   [
@@ -112,10 +123,11 @@ test('the oracle sees each of these broken, and nothing in a ledger that was not
     const client = await database.pool.connect()
     await client.query('BEGIN')
     await client.query(forgery)
-    const found = await runChecks({ query: (text) => client.query(text) }, checks)
+    const its = checks.filter((check) => check.promise === promise)
+    const found = await runChecks({ query: (text) => client.query(text) }, its)
     await client.query('ROLLBACK')
     client.release()
-    if (!found.some((violation) => violation.promise === promise)) blind.push(promise)
+    if (found.length === 0) blind.push(promise)
   }
   expect(blind).toEqual([])
   // A projection that has not begun to follow is at zero, and so is its fold.

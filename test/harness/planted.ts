@@ -28,7 +28,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'the fence does not look at the cursor',
-    only: 'cut on a slow wire',
+    only: 'answers to commits',
     edits: [
       {
         file: cursors,
@@ -169,7 +169,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     breaks: 'a RELEASE that fails is ignored',
-    only: 'deploy',
+    only: 'many jobs',
     edits: [
       {
         file: 'packages/core/src/database/transaction/savepoints.ts',

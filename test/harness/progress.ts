@@ -4,6 +4,7 @@ import { isTidemarkError, type App, type EventSequence } from 'tidemark'
 import { settle } from './ledger/jobs.ts'
 import { keepers } from './ledger/listeners.ts'
 import { followers } from './ledger/projections.ts'
+import { within, type Left, type Pace } from './pace.ts'
 import type { Random } from './random.ts'
 
 /** Whether everything goes on, and how fast. */
@@ -11,17 +12,19 @@ export class Progress {
   readonly #pool: pg.Pool
   readonly #app: App
   readonly #random: Random
+  readonly #pace: Pace
   #probes = 0
 
-  constructor(pool: pg.Pool, app: App, random: Random) {
+  constructor(pool: pg.Pool, app: App, random: Random, pace: Pace) {
+    this.#pace = pace
     this.#pool = pool
     this.#app = app
     this.#random = random
   }
 
   /** Publishes, and waits for all that have not halted by their policy. */
-  async follow(left: () => number): Promise<void> {
-    const sequence = await insist(left, async () => {
+  async follow(left: Left): Promise<void> {
+    const sequence = await insist('an event that is published in SQL', left, async () => {
       const { rows } = await this.#pool.query<{ sequence: string }>(
         `SELECT tidemark.publish('ledger.moved', $1::jsonb, key => 'probe') AS sequence`,
         [JSON.stringify({ ...probe, op: this.#name() })],
@@ -34,6 +37,7 @@ export class Progress {
     let at = ''
     for (const name of [...keepers, ...followers]) {
       await insist(
+        `${name} to handle it`,
         () => left() + grace,
         async () => {
           for (;;) {
@@ -71,9 +75,18 @@ export class Progress {
 
   /** Spawns a job, and waits until it has ended. */
   async runJob(bound: number): Promise<void> {
-    const left = leftOf(bound)
-    const handle = await insist(left, () => this.#app.jobs.spawn(settle, { op: this.#name() }))
-    await insist(left, () => handle.result({ timeout: Math.max(1, left()) }))
+    const left = this.#pace.left(bound)
+    const handle = await insist('a job that is spawned', left, () =>
+      this.#app.jobs.spawn(settle, { op: this.#name() }),
+    )
+    for (;;) {
+      try {
+        await insist('the end of a job', left, () => handle.result({ timeout: 2_000 }))
+        return
+      } catch (error) {
+        if (!isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT') || left() < 0) throw error
+      }
+    }
   }
 
   /** What there is to see when something does not go on. */
@@ -84,7 +97,15 @@ export class Progress {
        FROM tidemark.listeners l JOIN tidemark.cursors c ON c.listener = l.name ORDER BY 1, 3`,
     )
     const { rows: publishers } = await this.#pool.query('SELECT * FROM tidemark.publishers')
-    return { error: String(error), cursors, publishers }
+    const { rows: jobs } = await this.#pool.query(
+      `SELECT name, status, count(*)::integer, min(run_at) AS first, max(attempt) AS attempt FROM tidemark.jobs
+       WHERE status NOT IN ('completed', 'cancelled') GROUP BY 1, 2`,
+    )
+    const { rows: sessions } = await this.#pool.query(
+      `SELECT pid, application_name, state, wait_event, pg_blocking_pids(pid) AS blocked_by, left(query, 120) AS query
+       FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()`,
+    )
+    return { error: String(error), cursors, publishers, jobs, sessions }
   }
 
   /** Decides what was prepared and whose coordinator has lost its connection: it holds the horizon for as long. */
@@ -108,17 +129,11 @@ export class Progress {
 
 const probe = { from: 'probe', to: 'probe', cents: '1', kind: 'plain', job: 'none' }
 
-/** How much of a time is left; less than 0 when it is over. */
-export function leftOf(milliseconds: number): () => number {
-  const end = performance.now() + milliseconds
-  return () => end - performance.now()
-}
-
-/** Tries again until it is done or the time is over. */
-export async function insist<T>(left: () => number, work: () => Promise<T>): Promise<T> {
+/** Tries again until it is done or the time is over. @param what - what it is that is waited for, for the error. */
+export async function insist<T>(what: string, left: Left, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await work()
+      return await within(what, left, work())
     } catch (error) {
       if (left() < 0 || isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT')) throw error
       await delay(50)

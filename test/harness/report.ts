@@ -31,6 +31,8 @@ export function reportOf(rounds: readonly RoundResult[], facts: RunFacts): Repor
       `${sum((round) => round.operations.lost)} without an answer, ${sum((round) => round.faults.length)} faults, ` +
       `**${violations.length} violations**.`,
     '',
+    slownessOf(rounds),
+    '',
     'Milliseconds from the end of a fault until every listener and projection has handled a new event and a new job has ended:',
     '',
     '| fault | times | median | most |',
@@ -57,6 +59,18 @@ export function reportOf(rounds: readonly RoundResult[], facts: RunFacts): Repor
 export function writeReport(path: string, { markdown, json }: Report): void {
   writeFileSync(`${path}.md`, markdown)
   writeFileSync(`${path}.json`, `${JSON.stringify(json, bigints, 2)}\n`)
+}
+
+function slownessOf(rounds: readonly RoundResult[]): string {
+  const total = rounds.reduce((sum, { lasted }) => sum + lasted, 0)
+  const mean =
+    rounds.reduce((sum, { lasted, slowness }) => sum + lasted * slowness.mean, 0) /
+    Math.max(1, total)
+  const most = Math.max(1, ...rounds.map(({ slowness }) => slowness.most))
+  return (
+    `They took ${Math.round(total / 1000)} s. Work took ${mean.toFixed(1)} times as long as on a machine that does nothing ` +
+    `else, at its worst ${most.toFixed(1)} times; bounds are counted accordingly.`
+  )
 }
 
 function recoveriesOf(rounds: readonly RoundResult[]) {

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createTestDatabase, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
-import type { EventSequence } from 'tidemark'
+import { isTidemarkError, type App, type EventSequence } from 'tidemark'
 import type { FaultKind, Stage } from './faults/stage.ts'
 import { ledgerApp, makeTables, secondApp } from './ledger/application.ts'
+import { settle, wander } from './ledger/jobs.ts'
 import { keepers } from './ledger/listeners.ts'
 import { Publishers } from './ledger/publishers.ts'
 import { effectsAlways, effectsAtRest } from './oracle/effects.ts'
@@ -12,7 +13,8 @@ import { leftovers } from './oracle/leftovers.ts'
 import { compareWithBooks, moneyAlways } from './oracle/money.ts'
 import { compareProjections } from './oracle/projections.ts'
 import { runChecks, type Check, type Violation } from './oracle/violation.ts'
-import { insist, leftOf, Progress } from './progress.ts'
+import { Late, Pace, within, type Left, type Slowness } from './pace.ts'
+import { insist, Progress } from './progress.ts'
 import { Random } from './random.ts'
 import { Worker } from './worker-pool.ts'
 
@@ -34,7 +36,7 @@ export interface PlayedFault {
   readonly name: string
   /** Milliseconds from the beginning of the round. */
   readonly at: number
-  /** How long it lasted, and how long it took until everything went on, in milliseconds. */
+  /** How long it lasted, and how long it took until everything went on, in milliseconds of the clock. */
   readonly lasted: number
   readonly recovery: number
 }
@@ -47,12 +49,16 @@ export interface RoundResult {
   readonly operations: { readonly done: number; readonly undone: number; readonly lost: number }
   /** Milliseconds. */
   readonly lasted: number
+  readonly slowness: Slowness
   readonly faults: readonly PlayedFault[]
   readonly violations: readonly (Violation & { readonly after: number })[]
 }
 
 const accounts = 20
+const manyOf = { settle, wander }
 const settleBound = 120_000
+// What is begun in a round and takes longer than this, hangs. In milliseconds of a machine that does nothing else.
+const hangs = 90_000
 const always: readonly Check[] = [...effectsAlways, ...moneyAlways, ...jobsAlways]
 
 /** Plays faults on a ledger in a database of its own, drawn by the seed, and asks the oracle. */
@@ -70,7 +76,9 @@ class Round implements AsyncDisposable {
   readonly #stage: Stage
   readonly #publishers: Publishers
   readonly #progress: Progress
-  readonly #own: AsyncDisposable[]
+  readonly #own: readonly (readonly [string, AsyncDisposable])[]
+  readonly #pace: Pace
+  readonly #over = new AbortController()
   readonly #deskPool: pg.Pool
   readonly #faults: PlayedFault[] = []
   readonly #violations: (Violation & { after: number })[] = []
@@ -81,7 +89,8 @@ class Round implements AsyncDisposable {
     random: Random,
     stage: Stage,
     deskPool: pg.Pool,
-    own: AsyncDisposable[],
+    pace: Pace,
+    own: readonly (readonly [string, AsyncDisposable])[],
   ) {
     this.#options = options
     this.#random = random
@@ -89,16 +98,19 @@ class Round implements AsyncDisposable {
     this.#pool = stage.pool
     this.#deskPool = deskPool
     this.#own = own
+    this.#pace = pace
     const { app, second } = stage
     const desk = { app, second, pool: deskPool, random: random.fork(), accounts }
-    this.#progress = new Progress(stage.pool, app, random.fork())
+    this.#progress = new Progress(stage.pool, app, random.fork(), pace)
     const lag = (): Promise<number> => this.#progress.lag()
     this.#publishers = new Publishers(desk, { count: 6, pause: 25, lag })
+    void this.#decideForTheLost()
   }
 
   static async begin(options: RoundOptions): Promise<Round> {
     const { server, seed, note } = options
     const random = new Random(seed)
+    const pace = new Pace()
     const database = await createTestDatabase({ server, maxConnections: 1 })
     // The test database's own connection would not survive the server.
     await database.pool.end()
@@ -110,6 +122,7 @@ class Round implements AsyncDisposable {
     const second = secondApp({ url, maxConnections: 4 })
     const deskPool = openPool(url, 8, 'desk')
     const clients = new Set<pg.Client>()
+    let bursts = 0
     const stage: Stage = {
       random: random.fork(),
       server,
@@ -127,19 +140,24 @@ class Round implements AsyncDisposable {
           doorbell: safetyPoll !== undefined || random.chance(0.85),
           safetyPoll,
         }
-        const worker = await Worker.start(url, orders, note)
+        const worker = await Worker.start(url, orders, pace, note)
         stage.workers.push(worker)
-        await worker.started()
+        await within('a worker to start', pace.left(hangs), worker.started())
         return worker
+      },
+      spawnMany: async (kind, count) => {
+        const burst = (bursts += 1)
+        await app.transaction(async ({ spawn }) => {
+          for (let n = 0; n < count; n++) {
+            await spawn(manyOf[kind], { op: `burst-${burst}-${n}` })
+          }
+        })
       },
       inQuiet: (work) => round.#publishers.inQuiet(work),
       requireProgress: (promise, bound) => round.#requireProgress(promise, bound),
       violate: (promise, evidence) => round.#violate(promise, evidence),
       connect: async () => {
-        const client = new pg.Client({
-          connectionString: url,
-          application_name: 'tidemark harness',
-        })
+        const client = new pg.Client({ ...patience, ...namedFor(url, 'tidemark harness') })
         client.on('error', () => {})
         clients.add(client)
         await client.connect()
@@ -149,16 +167,15 @@ class Round implements AsyncDisposable {
     await Promise.all(
       Array.from({ length: options.workers ?? random.whole(2, 4) }, () => stage.startWorker()),
     )
-    const round = new Round(options, random, stage, deskPool, [
-      app,
-      second,
-      {
-        [Symbol.asyncDispose]: async () => {
-          await Promise.all([...clients].map((client) => client.end()))
-          await pool.end()
-        },
-      },
-      database,
+    const closing = (close: () => Promise<unknown>): AsyncDisposable => ({
+      [Symbol.asyncDispose]: async () => void (await close()),
+    })
+    const round = new Round(options, random, stage, deskPool, pace, [
+      ['the application', app],
+      ['the other application', second],
+      ['clients', closing(() => Promise.all([...clients].map((client) => client.end())))],
+      ['connections', closing(() => pool.end())],
+      ['the database', database],
     ])
     return round
   }
@@ -176,11 +193,16 @@ class Round implements AsyncDisposable {
       const at = this.#now()
       note(`${at} ms: ${name}`)
       const played = await Promise.allSettled(
-        [...new Set(chosen)].map(({ play }) => play(this.#stage)),
+        [...new Set(chosen)].map((kind) =>
+          within(`the end of the fault "${kind.name}"`, this.#left(hangs), kind.play(this.#stage)),
+        ),
       )
       for (const one of played) {
-        // A fault may strike another one's hand.
-        if (one.status === 'rejected') note(`it failed: ${String(one.reason)}`)
+        if (one.status === 'fulfilled') continue
+        // A fault may strike another one's hand; but none waits for ever.
+        note(`it failed: ${String(one.reason)}`)
+        if (one.reason instanceof Late)
+          await this.#late('what is begun comes to an end', one.reason)
       }
       const lasted = this.#now() - at
       const recovery = await this.#probe(name, Math.max(...chosen.map(({ bound }) => bound)))
@@ -191,7 +213,12 @@ class Round implements AsyncDisposable {
       await this.#check(always)
       await this.#compareProjections()
     }
-    if (this.#violations.length === 0) await this.#comeToRest()
+    if (this.#violations.length > 0) return
+    try {
+      await this.#comeToRest()
+    } catch (error) {
+      await this.#late('a round comes to rest', error)
+    }
   }
 
   async result(): Promise<RoundResult> {
@@ -202,55 +229,87 @@ class Round implements AsyncDisposable {
       ...this.#counts,
       operations: { done: done.size, undone: undone.size, lost },
       lasted: this.#now(),
+      slowness: this.#pace.slowness,
       faults: this.#faults,
       violations: this.#violations,
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#publishers.stop()
-    await Promise.all(this.#stage.workers.map((worker) => worker.end('SIGKILL')))
-    await this.#deskPool.end()
-    await this.#progress.decidePrepared('0 s')
-    for (const own of this.#own) await own[Symbol.asyncDispose]()
+    const parts: readonly (readonly [string, () => PromiseLike<unknown>])[] = [
+      ['publishers', () => this.#publishers.stop()],
+      ['workers', () => Promise.all(this.#stage.workers.map((worker) => worker.end('SIGKILL')))],
+      ["publishers' connections", () => this.#deskPool.end()],
+      ...this.#own.map(([name, own]) => [name, () => own[Symbol.asyncDispose]()] as const),
+    ]
+    for (const [name, end] of parts) {
+      // What does not end is left to itself: the next round has a database of its own.
+      await within(`the end of ${name}`, this.#left(hangs / 3), Promise.resolve(end())).catch(
+        (error: unknown) => this.#options.note(String(error)),
+      )
+    }
+    this.#over.abort()
+    await this.#pace[Symbol.asyncDispose]()
+  }
+
+  /** Decides what was prepared by those who have lost their connection: others wait for it. */
+  async #decideForTheLost(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      // The server may be away: then there is nothing to decide.
+      await this.#progress.decidePrepared('2 s').catch(() => {})
+      await delay(1_000, undefined, { ref: false })
+    }
+  }
+
+  #left(milliseconds: number): Left {
+    return this.#pace.left(milliseconds)
+  }
+
+  async #late(promise: string, error: unknown): Promise<void> {
+    this.#violate(promise, await this.#evidence(error))
+  }
+
+  async #evidence(error: unknown): Promise<unknown> {
+    return within('evidence', this.#left(20_000), this.#progress.evidence(error)).catch(
+      (reason: unknown) => ({ error: String(error), evidence: String(reason) }),
+    )
   }
 
   /** Publishes an event and spawns a job, and waits until everything has gone on with both. Answers how long it took. */
   async #probe(after: string, bound: number): Promise<number> {
     const started = performance.now()
-    const left = leftOf(bound)
+    const left = this.#left(bound)
     try {
-      await insist(left, () => this.#progress.decidePrepared('1 s'))
+      await insist('what is prepared to be decided', left, () =>
+        this.#progress.decidePrepared('1 s'),
+      )
       await this.#progress.follow(left)
       await this.#progress.runJob(bound)
     } catch (error) {
       const promise = `everything goes on within ${bound} ms after: ${after}`
-      this.#violate(promise, await this.#progress.evidence(error))
+      this.#violate(promise, await this.#evidence(error))
     }
     return Math.round(performance.now() - started)
   }
 
   async #requireProgress(promise: string, bound: number): Promise<void> {
     try {
-      await this.#progress.follow(leftOf(bound))
+      await this.#progress.follow(this.#left(bound))
     } catch (error) {
-      this.#violate(promise, { error: String(error), within: bound })
+      this.#violate(promise, { within: bound, found: await this.#evidence(error) })
     }
   }
 
   /** Ends everything in good order, and asks what is left. */
   async #comeToRest(): Promise<void> {
     const { app, second, workers } = this.#stage
-    const left = leftOf(settleBound)
-    await this.#publishers.stop()
+    const left = this.#left(settleBound)
+    await within('publishers to end', this.#left(hangs), this.#publishers.stop())
     await this.#progress.decidePrepared('0 s')
     const last = await this.#probe('the last fault', settleBound)
     this.#options.note(`at rest after ${last} ms`)
     await this.#pool.query('INSERT INTO healed VALUES (now())')
-    for (const listener of ['parking', 'parking-keys']) await app.deadLetters.retry({ listener })
-    for (const { name, status } of await app.listeners.list()) {
-      if (status === 'halted') await app.listeners.resume(name)
-    }
+    await within('operators to heal it', this.#left(hangs), this.#heal())
     const unsettled: readonly (readonly [string, string])[] = [
       ['dead letters are handled', `SELECT FROM tidemark.dead_letters WHERE state <> 'skipped'`],
       [
@@ -279,13 +338,10 @@ class Round implements AsyncDisposable {
     const { rows: ends } = await this.#pool.query<{ sequence: string | null }>(
       'SELECT max(sequence) AS sequence FROM second.events',
     )
-    await second
-      .waitFor('second', BigInt(ends[0]?.sequence ?? 0) as EventSequence, {
-        timeout: Math.max(1_000, left()),
-      })
-      .catch((error: unknown) => {
-        this.#violate('the other install goes on', String(error))
-      })
+    const end = BigInt(ends[0]?.sequence ?? 0) as EventSequence
+    await within('the other install', left, insistOnSecond(second, end, left)).catch(
+      (error: unknown) => this.#violate('the other install goes on', String(error)),
+    )
     for (const worker of workers.splice(0)) {
       if (!(await worker.end('SIGTERM', 60_000)))
         this.#violate('a worker ends when it is asked to', null)
@@ -295,14 +351,25 @@ class Round implements AsyncDisposable {
     for (const one of await compareWithBooks(this.#pool, this.#publishers.books)) {
       this.#violate(one.promise, one.evidence)
     }
-    await app.close()
-    await second.close()
+    await within(
+      'applications to close',
+      this.#left(hangs),
+      Promise.all([app.close(), second.close()]),
+    )
     await this.#check(leftovers)
     const { rows: counts } = await this.#pool.query<{ events: number; jobs: number }>(
       `SELECT (SELECT count(*) FROM tidemark.events)::integer + (SELECT count(*) FROM second.events)::integer AS events,
          (SELECT count(*) FROM tidemark.jobs)::integer AS jobs`,
     )
     this.#counts = counts[0] ?? this.#counts
+  }
+
+  async #heal(): Promise<void> {
+    const { app } = this.#stage
+    for (const listener of ['parking', 'parking-keys']) await app.deadLetters.retry({ listener })
+    for (const { name, status } of await app.listeners.list()) {
+      if (status === 'halted') await app.listeners.resume(name)
+    }
   }
 
   async #check(checks: readonly Check[]): Promise<void> {
@@ -336,8 +403,26 @@ function bigints(_: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value
 }
 
+async function insistOnSecond(second: App, end: EventSequence, left: Left): Promise<void> {
+  for (;;) {
+    try {
+      await second.waitFor('second', end, { timeout: 2_000 })
+      return
+    } catch (error) {
+      if (!isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT') || left() < 0) throw error
+    }
+  }
+}
+
+// Whatever the harness asks of the server has an answer, or fails.
+const patience = { query_timeout: 180_000, connectionTimeoutMillis: 30_000 }
+
+function namedFor(url: string, name: string) {
+  return { connectionString: url, application_name: name }
+}
+
 function openPool(url: string, max: number, name: string): pg.Pool {
-  const pool = new pg.Pool({ connectionString: url, max, application_name: name })
+  const pool = new pg.Pool({ ...namedFor(url, name), ...patience, max })
   pool.on('error', () => {})
   return pool
 }

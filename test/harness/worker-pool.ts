@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { FaultyWire } from './faults/faulty-wire.ts'
+import { Late, within, type Pace } from './pace.ts'
 import type { WorkerNews, WorkerOrders } from './programs/worker.ts'
 
 const program = fileURLToPath(new URL('programs/worker.ts', import.meta.url))
@@ -23,8 +24,15 @@ export class Worker {
   readonly #child: ChildProcess
   readonly #ended: Promise<unknown>
   readonly #clock: string
+  readonly #pace: Pace
 
-  private constructor(wire: FaultyWire, orders: WorkerOrders, note: (line: string) => void) {
+  private constructor(
+    wire: FaultyWire,
+    orders: WorkerOrders,
+    pace: Pace,
+    note: (line: string) => void,
+  ) {
+    this.#pace = pace
     this.wire = wire
     this.release = orders.release
     this.#clock = join(tmpdir(), `tidemark-clock-${process.pid}-${wire.port}`)
@@ -52,10 +60,11 @@ export class Worker {
   static async start(
     url: string,
     orders: Omit<WorkerOrders, 'url'>,
+    pace: Pace,
     note: (line: string) => void,
   ): Promise<Worker> {
     const wire = await FaultyWire.open(url)
-    return new Worker(wire, { ...orders, url: wire.url }, note)
+    return new Worker(wire, { ...orders, url: wire.url }, pace, note)
   }
 
   /** Resolves when it has started, or has ended. */
@@ -84,10 +93,13 @@ export class Worker {
   /** Ends it with a signal. Answers whether it ended by itself within the time. */
   async end(signal: 'SIGTERM' | 'SIGKILL', timeout = 30_000): Promise<boolean> {
     this.#child.kill(signal)
-    const timer = new Promise<'late'>((resolve) => {
-      setTimeout(() => resolve('late'), timeout).unref()
-    })
-    const inTime = (await Promise.race([this.#ended, timer])) !== 'late'
+    const inTime = await within('a worker to end', this.#pace.left(timeout), this.#ended).then(
+      () => true,
+      (error: unknown) => {
+        if (!(error instanceof Late)) throw error
+        return false
+      },
+    )
     if (!inTime) {
       this.#child.kill('SIGKILL')
       await this.#ended

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { effectsTemplate, useFreshDatabase } from '../support/fresh-database.ts'
 import { Gate } from '../support/gate.ts'
-import { Latch } from '../support/jobs.ts'
+import { Latch, until } from '../support/jobs.ts'
 import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
@@ -134,4 +134,37 @@ test('a server that is restarted, and one that crashes, are found again without 
   expect(await effectsOf(own, 'ledger')).toEqual([first.sequence, second.sequence, third.sequence])
   expect(await app.read(tally)).toBe(3)
   expect(runner.partitions).toEqual(['ledger#0', 'tally#0'])
+})
+
+test('a lease that could not be given back is not kept for ever: its listener goes on when the server lets it', async () => {
+  const listener = defineListener('ledger', { retry: { backoff: () => 0 } }).on(
+    noted,
+    async (event, { tx }) => {
+      await recordEffect(tx, 'ledger', event)
+      if (refused) throw new Error('not now')
+    },
+  )
+  let refused = true
+  // The other one runs on, and so does the renewal of leases. As a server does that has no connection to spare: neither the failure can be recorded nor the lease given back,
+  // while the heartbeat, which has a connection, renews what the process holds.
+  await database.query(
+    `CREATE SEQUENCE refusals;
+     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+       IF NEW.owner IS NULL THEN PERFORM nextval('public.refusals'); END IF;
+       RAISE EXCEPTION 'too many clients' USING ERRCODE = '53300';
+     END $$;
+     CREATE TRIGGER refuse BEFORE UPDATE ON tidemark.cursors FOR EACH ROW
+       WHEN (NEW.last_error IS NOT NULL OR (OLD.owner IS NOT NULL AND NEW.owner IS NULL)) EXECUTE FUNCTION refuse()`,
+  )
+  const log = new LogBook()
+  await using app = appOn(database, [listener, tally], { logger: log })
+  await app.start({ acquireInterval: 50, leaseDuration: 1_000, handleSignals: false })
+  const { sequence } = await app.publish(noted({ note: 'one' }))
+  await log.wrote(/ledger was interrupted/)
+  // A sequence remembers also what is rolled back.
+  await until(database, 'SELECT is_called FROM refusals', true)
+  refused = false
+  await database.query('DROP TRIGGER refuse ON tidemark.cursors')
+  await app.waitFor(listener, sequence, { timeout: '60s' })
+  expect(await effectsOf(database, 'ledger')).toEqual(await committedEvents(database))
 })

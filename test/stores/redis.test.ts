@@ -3,7 +3,7 @@ import { exceptions, testStateStore } from '@tidemark/stores/conformance'
 import { RedisBackend, type RedisClient } from '@tidemark/stores/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { redisPrograms, RedisServer } from './redis-server.ts'
 
@@ -84,6 +84,45 @@ for (const program of programs) {
         await operator.replicaof('NO', 'ONE')
         expect(await waiting).toMatchObject({ value: 5, version: 3 })
       } finally {
+        operator.disconnect()
+      }
+    })
+
+    test('a server without memory takes no write, keeps what it has, and lets go of what is deleted', async () => {
+      await using store = subject().open()
+      await using hurried = subject().open({ timeout: 300 })
+      const operator = new Redis(server.url)
+      const full = { code: 'TIDEMARK_STORE_UNAVAILABLE', message: expect.stringContaining('OOM') }
+      try {
+        await store.put('full', { value: 1, status: 'before', ttl: 3_600_000 })
+        await store.put('goes', { value: 1 })
+        await operator.config('SET', 'maxmemory', '1')
+        await expect(hurried.create('new', { value: 1 })).rejects.toMatchObject(full)
+        await expect(hurried.put('full', { value: 2, status: 'after' })).rejects.toMatchObject(full)
+        expect(await store.get('full')).toMatchObject({ value: 1, status: 'before', version: 1 })
+        expect((await store.list({ status: 'before' })).states).toHaveLength(1)
+        expect(await store.delete('goes')).toBe(true)
+        await operator.config('SET', 'maxmemory', '0')
+        const { status, expiresAt } = await store.put('full', { value: 2, status: 'after' })
+        expect([status, expiresAt]).toEqual(['after', null])
+      } finally {
+        await operator.config('SET', 'maxmemory', '0')
+        operator.disconnect()
+      }
+    })
+
+    test('a replica lists, although it must not tidy up what it passes by', async () => {
+      await using forgetful = subject().open({ remember: 0 })
+      const operator = new Redis(server.url)
+      try {
+        await forgetful.create('ended', { value: 1, status: 'replicated', ttl: 1 })
+        await forgetful.create('there', { value: 2, status: 'replicated' })
+        await vi.waitFor(async () => expect(await forgetful.get('ended')).toBeUndefined())
+        await operator.replicaof('127.0.0.1', 1)
+        const { states } = await forgetful.list({ status: 'replicated' })
+        expect(states.map(({ key }) => key)).toEqual(['there'])
+      } finally {
+        await operator.replicaof('NO', 'ONE')
         operator.disconnect()
       }
     })

@@ -81,6 +81,7 @@ export const databaseFaults: readonly FaultKind[] = [
           () => true,
           () => false,
         )
+        await delay(50)
       }
     },
   },
@@ -128,6 +129,11 @@ export const operatorFaults: readonly FaultKind[] = [
     play: async ({ app, random }) => {
       await app.reset({ name: random.one(['total', 'by-account', 'rows', 'entries', 'fees']) })
     },
+  },
+  {
+    name: 'many jobs come at once',
+    bound: 30_000,
+    play: ({ random, spawnMany }) => spawnMany('settle', random.whole(20, 80)),
   },
   {
     name: 'the outbox of the other install is pruned',

@@ -9,11 +9,15 @@ interface Pair {
   readonly flush: (() => void)[]
 }
 
+// What the server says when it has committed.
+const committed = 'COMMIT\0'
+
 /** A wire to the server that can be slow, hold back what is sent, and lose connections so that neither end notices. */
 export class FaultyWire implements AsyncDisposable {
   /** How many milliseconds later everything arrives. */
   latency = 0
   #holds = false
+  #answersToLose = 0
   readonly #target: URL
   readonly #listener: Server
   readonly #pairs = new Set<Pair>()
@@ -53,6 +57,11 @@ export class FaultyWire implements AsyncDisposable {
       pair.server.pause()
     }
     return lost
+  }
+
+  /** Loses the answers to the next commits, and their connections with them: nobody is told that they have committed. */
+  loseAnswers(count: number): void {
+    this.#answersToLose = count
   }
 
   /** Keeps what either end sends, until it is delivered. */
@@ -117,7 +126,14 @@ export class FaultyWire implements AsyncDisposable {
       }
     }
     client.on('data', pass(server))
-    server.on('data', pass(client))
+    const answer = pass(client)
+    server.on('data', (chunk: Buffer) => {
+      if (this.#answersToLose === 0 || !chunk.includes(committed)) return answer(chunk)
+      this.#answersToLose -= 1
+      this.#pairs.delete(pair)
+      client.destroy()
+      server.destroy()
+    })
     const close = (): void => {
       if (pair.dead) return
       this.#pairs.delete(pair)

@@ -69,11 +69,28 @@ export const serverFaults: readonly FaultKind[] = [
     },
   },
   {
+    // Its other connections stay, and so do its leases: it has to find out by itself.
+    name: 'answers to commits are lost',
+    bound: 30_000,
+    play: async ({ workers, random }) => {
+      const { wire } = random.one(workers)
+      const rounds = random.whole(2, 5)
+      for (let n = 0; n < rounds; n++) {
+        wire.loseAnswers(random.whole(1, 3))
+        await delay(random.whole(300, 900))
+      }
+      wire.loseAnswers(0)
+    },
+  },
+  {
     // Whoever has taken its work over is in the middle of it by then.
     name: 'what a worker sends arrives after its lease',
     bound: 30_000,
-    play: async ({ workers, random, leaseDuration }) => {
+    play: async ({ workers, random, leaseDuration, spawnMany }) => {
       const worker = random.one(workers)
+      // So that there is much that ends meanwhile.
+      await spawnMany('wander', 40)
+      await delay(random.whole(100, 500))
       worker.wire.hold()
       await delay(leaseDuration * (1.1 + random.next() * 0.9))
       worker.wire.deliver()

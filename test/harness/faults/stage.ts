@@ -24,6 +24,8 @@ export interface Stage {
   readonly startWorker: (release?: number, safetyPoll?: number) => Promise<Worker>
   /** Lets no publisher publish meanwhile. */
   readonly inQuiet: (work: () => Promise<void>) => Promise<void>
+  /** Spawns so many jobs in one transaction. */
+  readonly spawnMany: (kind: 'settle' | 'wander', count: number) => Promise<void>
   /** Publishes an event, and requires that everything handles it within so many milliseconds. */
   readonly requireProgress: (promise: string, bound: number) => Promise<void>
   /** Notes something that was found and must not be. */

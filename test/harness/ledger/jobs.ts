@@ -13,7 +13,7 @@ export const settle = defineJob('settle', {
   transact: async (job, { tx }) => {
     await note(tx, 'settled', job.id, job.input.op)
     // An error that is swallowed: the attempt is rolled back all the same, and not taken for done.
-    if (Math.random() < 0.02) await tx.query('SELECT 1 / 0', []).catch(() => {})
+    if (Math.random() < 0.03) await tx.query('SELECT 1 / 0', []).catch(() => {})
   },
 })
 
@@ -22,8 +22,8 @@ export const wander = defineJob('wander', {
   input: z.object({ op: z.string() }),
   retry: { attempts: 1_000, backoff: () => 50 },
   run: async (job) => {
-    // Now and then for so long that somebody else is in the middle of it when its lease has been lost.
-    await delay(Math.random() * (Math.random() < 0.15 ? 4_000 : 1_000))
+    // Whoever does it again is in the middle of it when the one whose lease was lost comes to its end.
+    await delay(Math.random() * (job.attempt > 1 ? 4_000 : 1_000))
     return { token: String(job.token) }
   },
 })

@@ -25,6 +25,18 @@ export const effectsAlways: readonly Check[] = [
       WHERE sequence < before`,
   },
   {
+    promise: 'an effect and the cursor that is past its event commit together',
+    finds: `SELECT * FROM (SELECT l.name AS listener, (SELECT max(sequence) FROM effects e WHERE e.listener = l.name) AS effect,
+          (SELECT max(cursor) FROM tidemark.cursors c WHERE c.listener = l.name AND c.generation = l.generation) AS cursor
+        FROM tidemark.listeners l) AS f
+      WHERE effect > cursor`,
+  },
+  {
+    promise: 'an attempt at an event is counted',
+    finds: `SELECT listener, partition, failed_sequence, attempts, last_error FROM tidemark.cursors
+      WHERE last_error::text ~ 'it is not healed|bad luck' AND attempts = 0`,
+  },
+  {
     promise: 'no event commits below a horizon that was read',
     finds: `SELECT horizon, late, late_xid FROM tidemark.horizon_samples WHERE late IS NOT NULL
       UNION ALL SELECT horizon, late, late_xid FROM second.horizon_samples WHERE late IS NOT NULL`,

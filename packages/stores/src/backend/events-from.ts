@@ -10,6 +10,7 @@ export async function eventsFrom(
   signal: AbortSignal,
   begin: (told: (event: StateEvent) => void) => Promise<() => unknown>,
 ): Promise<AsyncIterable<StateEvent>> {
+  if (signal.aborted) return nothing()
   const emitter = new EventEmitter<{ event: [StateEvent] }>()
   const events = on(emitter, 'event', { signal })
   const finish = await begin((event) => emitter.emit('event', event))
@@ -33,4 +34,8 @@ async function* untilAborted(
     signal.removeEventListener('abort', end)
     end()
   }
+}
+
+async function* nothing(): AsyncIterable<StateEvent> {
+  // Ended before it began.
 }

@@ -1,5 +1,8 @@
 import { TidemarkError } from 'tidemark'
 
+const earliest = Date.parse('0001-01-01T00:00:00Z')
+const latest = Date.parse('9999-12-31T00:00:00Z')
+
 /** A place in a list: right after this state. */
 export interface Place {
   readonly createdAt: number
@@ -17,9 +20,7 @@ export function placeOf(text: string): Place {
     const read: unknown = JSON.parse(Buffer.from(text, 'base64url').toString())
     if (Array.isArray(read)) {
       const [createdAt, key] = read as unknown[]
-      if (Number.isSafeInteger(createdAt) && typeof key === 'string') {
-        return { createdAt: createdAt as number, key }
-      }
+      if (isTime(createdAt) && isKey(key)) return { createdAt, key }
     }
   } catch {
     // Not JSON: refused with everything else that is not a place.
@@ -28,6 +29,15 @@ export function placeOf(text: string): Place {
     hint: 'Hand on what the page before has as `next`, unchanged.',
     details: { option: 'after' },
   })
+}
+
+// A place may be anything that somebody has made up: no backend is to meet a time or a key that it cannot say.
+function isTime(time: unknown): time is number {
+  return Number.isInteger(time) && (time as number) >= earliest && (time as number) <= latest
+}
+
+function isKey(key: unknown): key is string {
+  return typeof key === 'string' && key.isWellFormed() && !key.includes('\0') && key.length <= 256
 }
 
 /**

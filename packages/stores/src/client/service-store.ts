@@ -18,7 +18,7 @@ import {
   checkListOptions,
   checkState,
   checkWriteOptions,
-  invalid,
+  requireArray,
   requireKey,
   requireText,
   requireValue,
@@ -121,13 +121,13 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]> {
-    if (keys.length > mostAtOnce) throw invalid('getMany', 'keys', `has more than ${mostAtOnce}`)
+    requireArray('getMany', 'keys', keys, mostAtOnce)
     // The service reads them as it can: they are one after the other in the socket.
     return Promise.all(keys.map((key) => this.get(key)))
   }
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
-    if (writes.length > mostAtOnce) throw invalid('batch', 'writes', `has more than ${mostAtOnce}`)
+    requireArray('batch', 'writes', writes, mostAtOnce)
     return inOrderOfKeys(writes, concurrency, (write) => outcomeOf(this, write))
   }
 
@@ -141,7 +141,7 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
 
   async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {
     rejectUnknownOptions('sync', options, ['filter', 'write', 'remove'])
-    checkFilter('sync', options.filter ?? {})
+    if (options.filter !== undefined) checkFilter('sync', options.filter)
     return compare(this, entries, options)
   }
 
@@ -191,7 +191,6 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
   ): Promise<State<Value>> {
     requireKey(op, key)
     checkState(op, change)
-    rejectUnknownOptions(op, options, ['token', 'ifVersion', 'writeId'])
     checkWriteOptions(op, options)
     const text = changeText(key, change)
     requireFitting(key, text, this.#lineBytes)

@@ -2,6 +2,7 @@ import { describe, test } from 'vitest'
 import { concurrencyChecks } from './checks/concurrency.ts'
 import { findingChecks } from './checks/finding.ts'
 import { outageChecks } from './checks/outages.ts'
+import { refusalChecks } from './checks/refusals.ts'
 import { valueChecks } from './checks/values.ts'
 import { promises, type PromiseName } from './promises.ts'
 import type { ConformanceSubject } from './subject.ts'
@@ -12,7 +13,13 @@ export interface ConformanceOptions {
   readonly without?: Readonly<Partial<Record<PromiseName, string>>>
 }
 
-const checks = { ...concurrencyChecks, ...valueChecks, ...findingChecks, ...outageChecks }
+const checks = {
+  ...concurrencyChecks,
+  ...valueChecks,
+  ...findingChecks,
+  ...refusalChecks,
+  ...outageChecks,
+}
 
 /**
  * Tests with vitest that a store keeps what every store promises. It may hold other states; those of the suite have

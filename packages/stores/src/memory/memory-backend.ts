@@ -10,8 +10,9 @@ import type {
 import { eventsFrom } from '../backend/events-from.ts'
 import { isRepeated, refusal, written, type KeptState } from '../backend/judge.ts'
 import { matches } from '../backend/matches.ts'
-import { inOrder, placeOf, placeText } from '../backend/place.ts'
+import { placeOf, placeText } from '../backend/place.ts'
 import type { StateEvent, WatchOptions } from '../contract/watch.ts'
+import { OrderedPlaces } from './ordered-places.ts'
 
 const mostSwept = 1_000
 
@@ -20,6 +21,8 @@ export class MemoryBackend implements StateBackend {
   readonly name = 'memory'
   readonly mostBytes: number = 16 * 1024 * 1024
   readonly #kept = new Map<string, KeptState>()
+  // Where each state that is kept is in lists, whether or not it is live.
+  readonly #order = new OrderedPlaces()
   readonly #changes = new EventEmitter<{ change: [StateEvent] }>()
 
   constructor() {
@@ -35,7 +38,7 @@ export class MemoryBackend implements StateBackend {
     const refused = refusal(current, write)
     if (refused !== undefined) return refused
     const state = written(current, write, now)
-    this.#kept.set(write.key, state)
+    this.#keep(state)
     const { key, version, live } = state
     this.#changes.emit('change', { is: live ? 'written' : 'deleted', key, version })
     return { is: 'written', state }
@@ -49,14 +52,15 @@ export class MemoryBackend implements StateBackend {
   async list({ filter, limit, after }: ListQuery): Promise<StoredPage> {
     const now = Date.now()
     const place = after === undefined ? undefined : placeOf(after)
-    const found = [...this.#kept.keys()]
-      .map((key) => this.#find(key, now))
-      .filter((state) => state?.live === true && matches(state, filter))
-      .filter((state) => place === undefined || inOrder(place, state as KeptState) < 0)
-      .toSorted((a, b) => inOrder(a as KeptState, b as KeptState)) as KeptState[]
-    const states = found.slice(0, limit)
-    const last = states.at(-1)
-    return { states, next: found.length > limit && last !== undefined ? placeText(last) : null }
+    const states: KeptState[] = []
+    for (const { key } of this.#order.after(place)) {
+      const state = this.#find(key, now)
+      if (state?.live !== true || !matches(state, filter)) continue
+      const last = states.at(-1)
+      if (states.length === limit && last !== undefined) return { states, next: placeText(last) }
+      states.push(state)
+    }
+    return { states, next: null }
   }
 
   async ping(): Promise<void> {}
@@ -66,7 +70,7 @@ export class MemoryBackend implements StateBackend {
     let removed = 0
     for (const { key, forgetAt } of this.#kept.values()) {
       if (forgetAt === null || forgetAt > now) continue
-      this.#kept.delete(key)
+      this.#forget(key)
       removed += 1
       if (removed === mostSwept) break
     }
@@ -85,6 +89,21 @@ export class MemoryBackend implements StateBackend {
   }
 
   async close(): Promise<void> {}
+
+  #keep(state: KeptState): void {
+    const before = this.#kept.get(state.key)
+    if (before?.createdAt !== state.createdAt) {
+      if (before !== undefined) this.#order.remove(before)
+      this.#order.add(state)
+    }
+    this.#kept.set(state.key, state)
+  }
+
+  #forget(key: string): void {
+    const state = this.#kept.get(key)
+    if (state !== undefined) this.#order.remove(state)
+    this.#kept.delete(key)
+  }
 
   /** What is kept under a key, unless its time is over. */
   #find(key: string, now: number): KeptState | undefined {

@@ -2,7 +2,7 @@ import { isTidemarkError } from 'tidemark'
 import type { BatchOutcome, BatchWrite } from '../contract/batch.ts'
 import type { StateStore } from '../contract/state-store.ts'
 import type { WriteOptions } from '../contract/state.ts'
-import { invalid } from './checked.ts'
+import { checkBatchWrite } from './checked.ts'
 
 /** Those of one key in their order, one after the other; those of different keys side by side. */
 export async function inOrderOfKeys<Value>(
@@ -11,7 +11,7 @@ export async function inOrderOfKeys<Value>(
   outcome: (write: BatchWrite<Value>) => Promise<BatchOutcome<Value>>,
 ): Promise<readonly BatchOutcome<Value>[]> {
   const outcomes: BatchOutcome<Value>[] = []
-  const queue = Map.groupBy(writes.entries(), ([, { key }]) => key).values()
+  const queue = Map.groupBy(writes.entries(), ([, write]) => keyOf(write)).values()
   const work = async (): Promise<void> => {
     for (const some of queue) {
       for (const [index, write] of some) outcomes[index] = await outcome(write)
@@ -19,6 +19,11 @@ export async function inOrderOfKeys<Value>(
   }
   await Promise.all(Array.from({ length: concurrency }, work))
   return outcomes
+}
+
+/** What is no write at all has no key; what becomes of it is said with the others. */
+function keyOf(write: unknown): unknown {
+  return (write as { key?: unknown } | null | undefined)?.key
 }
 
 /** Makes one write, and answers what became of it. */
@@ -29,13 +34,14 @@ export async function outcomeOf<Value>(
   },
   write: BatchWrite<Value>,
 ): Promise<BatchOutcome<Value>> {
-  const { key, token, ifVersion, writeId } = write
-  const options = {
-    ...(token === undefined ? {} : { token }),
-    ...(ifVersion === undefined ? {} : { ifVersion }),
-    ...(writeId === undefined ? {} : { writeId }),
-  }
   try {
+    checkBatchWrite(write)
+    const { key, token, ifVersion, writeId } = write
+    const options = {
+      ...(token === undefined ? {} : { token }),
+      ...(ifVersion === undefined ? {} : { ifVersion }),
+      ...(writeId === undefined ? {} : { writeId }),
+    }
     switch (write.op) {
       case 'create':
         return { ok: true, state: await store.create(key, write.state, options) }
@@ -46,8 +52,6 @@ export async function outcomeOf<Value>(
       case 'delete':
         await store.remove(key, options)
         return { ok: true, state: undefined }
-      default:
-        throw invalid('batch', 'op', 'must be create, put, update or delete')
     }
   } catch (error) {
     if (isTidemarkError(error)) return { ok: false, error }

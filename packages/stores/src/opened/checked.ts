@@ -1,4 +1,6 @@
 import { rejectUnknownOptions, TidemarkError } from 'tidemark'
+import type { StateCodec } from '../codec/codec.ts'
+import type { BatchWrite } from '../contract/batch.ts'
 import type {
   FieldValue,
   ListOptions,
@@ -6,6 +8,7 @@ import type {
   StateFilter,
   WriteOptions,
 } from '../contract/state.ts'
+import type { SyncEntry } from '../contract/sync.ts'
 
 const mostToken = 2n ** 63n - 1n
 const mostFields = 20
@@ -44,6 +47,25 @@ export function requireKey(where: string, key: unknown): asserts key is string {
   requireText(where, 'key', key, mostBytes.key)
 }
 
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION unless it is an array of at most so many. */
+export function requireArray(
+  where: string,
+  option: string,
+  list: unknown,
+  most: number,
+): asserts list is readonly unknown[] {
+  if (!Array.isArray(list)) throw invalid(where, option, 'must be an array')
+  if (list.length > most) throw invalid(where, option, `has more than ${most}`)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function requireCodec(where: string, codec: unknown): asserts codec is StateCodec {
+  const { encode, decode, bindsPlace } = (codec ?? {}) as Partial<StateCodec>
+  const codes = typeof encode === 'function' && typeof decode === 'function'
+  if (codes && typeof bindsPlace === 'boolean') return
+  throw invalid(where, 'codec', 'is none: it needs encode, decode and bindsPlace')
+}
+
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function requireWhole(
   where: string,
@@ -56,12 +78,44 @@ export function requireWhole(
   throw invalid(where, option, `must be a whole number from ${least} to ${most}`)
 }
 
+const writeOptions = ['token', 'ifVersion', 'writeId'] as const
+
+function requireToken(where: string, token: unknown): asserts token is bigint {
+  if (typeof token === 'bigint' && token >= 0n && token <= mostToken) return
+  throw invalid(where, 'token', `must be a bigint from 0n to ${mostToken}n`)
+}
+
+/** Of one of many writes: a condition that is misspelt must not be passed over. */
+export function checkBatchWrite(write: BatchWrite): void {
+  const what = { create: 'state', put: 'state', update: 'change', delete: undefined }
+  if (typeof write !== 'object' || write === null) {
+    throw invalid('batch', 'writes', 'has something that is no write')
+  }
+  if (!Object.hasOwn(what, write.op)) {
+    throw invalid('batch', 'op', 'must be create, put, update or delete')
+  }
+  const changed = what[write.op]
+  const known = ['op', 'key', ...writeOptions, ...(changed === undefined ? [] : [changed])]
+  rejectUnknownOptions('batch', write, known)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkSyncEntry(entry: SyncEntry): void {
+  rejectUnknownOptions('sync', entry, ['key', 'version', 'token', 'state'])
+  const { key, version, token, state } = entry
+  requireKey('sync', key)
+  if (version !== undefined) requireWhole('sync', 'version', version, 1, Number.MAX_SAFE_INTEGER)
+  if (token !== undefined) requireToken('sync', token)
+  if (state === undefined) return
+  requireValue('sync', state)
+  checkState('sync', state)
+}
+
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkWriteOptions(where: string, options: WriteOptions): void {
+  rejectUnknownOptions(where, options, writeOptions)
   const { token = 0n, ifVersion = 1, writeId } = options
-  if (typeof token !== 'bigint' || token < 0n || token > mostToken) {
-    throw invalid(where, 'token', `must be a bigint from 0n to ${mostToken}n`)
-  }
+  requireToken(where, token)
   requireWhole(where, 'ifVersion', ifVersion, 1, Number.MAX_SAFE_INTEGER)
   if (writeId !== undefined) requireText(where, 'writeId', writeId, mostBytes.label)
 }

@@ -3,6 +3,7 @@ import type { BatchWrite } from '../contract/batch.ts'
 import type { StateStore } from '../contract/state-store.ts'
 import type { State } from '../contract/state.ts'
 import type { SyncEntry, SyncOptions, SyncReport } from '../contract/sync.ts'
+import { checkSyncEntry, invalid } from './checked.ts'
 
 // How many states are looked at, and written, at once.
 const page = 500
@@ -14,7 +15,14 @@ export async function compare<Value>(
   { filter = {}, write = false, remove = false }: SyncOptions,
 ): Promise<SyncReport> {
   const wanted = new Map<string, SyncEntry<Value>>()
-  for (const entry of entries) wanted.set(entry.key, entry)
+  if (typeof (entries as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function') {
+    throw invalid('sync', 'entries', 'must be iterable')
+  }
+  // All of them before the first is written: what is compared with half of a list finds the other half superfluous.
+  for (const entry of entries) {
+    checkSyncEntry(entry)
+    wanted.set(entry.key, entry)
+  }
   const report = { missing: [] as string[], extra: [] as string[], older: [] as string[] }
   const newer: string[] = []
   const refused: string[] = []

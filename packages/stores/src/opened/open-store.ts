@@ -24,11 +24,14 @@ import {
   checkWriteOptions,
   invalid,
   plainFields,
+  requireArray,
+  requireCodec,
   requireKey,
   requireValue,
   requireWhole,
 } from './checked.ts'
 import { compare } from './compare.ts'
+import { encodedBy } from './encoded.ts'
 import { refused } from './refused.ts'
 
 /** What every store takes, whichever its backend is. */
@@ -71,6 +74,7 @@ export function openStore<Value = unknown>(
 ): StateStore<Value> {
   rejectUnknownOptions('openStore', options, storeOptions)
   const { codec = jsonCodec, timeout = 5_000, remember = 86_400_000 } = options
+  requireCodec('openStore', codec)
   requireWhole('openStore', 'timeout', timeout, 1, 2_147_483_647)
   requireWhole('openStore', 'remember', remember, 0, 366 * 86_400_000)
   return new OpenStore<Value>(backend, codec, timeout, remember)
@@ -91,7 +95,13 @@ class OpenStore<Value> implements StateStore<Value> {
     this.#timeout = timeout
     this.#remember = remember
     const watch = backend.watch?.bind(backend)
-    if (watch !== undefined) this.watch = watch
+    if (watch !== undefined) {
+      this.watch = async (given) => {
+        rejectUnknownOptions('watch', given, ['signal'])
+        if (given.signal instanceof AbortSignal) return watch(given)
+        throw invalid('watch', 'signal', 'must be an AbortSignal')
+      }
+    }
   }
 
   async create(
@@ -141,7 +151,7 @@ class OpenStore<Value> implements StateStore<Value> {
   }
 
   async getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]> {
-    if (keys.length > mostAtOnce) throw invalid('getMany', 'keys', `has more than ${mostAtOnce}`)
+    requireArray('getMany', 'keys', keys, mostAtOnce)
     for (const key of keys) requireKey('getMany', key)
     if (keys.length === 0) return []
     const kept = await this.#ask((signal) => this.#backend.read(keys, signal))
@@ -151,7 +161,7 @@ class OpenStore<Value> implements StateStore<Value> {
   }
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
-    if (writes.length > mostAtOnce) throw invalid('batch', 'writes', `has more than ${mostAtOnce}`)
+    requireArray('batch', 'writes', writes, mostAtOnce)
     return inOrderOfKeys(writes, concurrency, (write) => outcomeOf(this, write))
   }
 
@@ -176,7 +186,7 @@ class OpenStore<Value> implements StateStore<Value> {
 
   async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {
     rejectUnknownOptions('sync', options, ['filter', 'write', 'remove'])
-    checkFilter('sync', options.filter ?? {})
+    if (options.filter !== undefined) checkFilter('sync', options.filter)
     return compare(this, entries, options)
   }
 
@@ -216,7 +226,6 @@ class OpenStore<Value> implements StateStore<Value> {
   ): Promise<StoredState> {
     requireKey(op, key)
     checkState(op, change)
-    rejectUnknownOptions(op, options, ['token', 'ifVersion', 'writeId'])
     checkWriteOptions(op, options)
     const write: Write = {
       op,
@@ -268,7 +277,7 @@ class OpenStore<Value> implements StateStore<Value> {
   }
 
   async #encoded(key: string, value: unknown, version: number): Promise<string> {
-    const body = await this.#codec.encode(value, { key, version })
+    const body = await encodedBy(this.#codec, value, { key, version })
     const bytes = Buffer.byteLength(body)
     const most = this.#backend.mostBytes
     if (bytes <= most) return body
@@ -289,7 +298,8 @@ class OpenStore<Value> implements StateStore<Value> {
       token,
       name,
       status,
-      fields,
+      // A copy: what the caller does to it must not reach what a backend in this process keeps.
+      fields: { ...fields },
       createdAt: new Date(state.createdAt),
       updatedAt: new Date(state.updatedAt),
       expiresAt: expiresAt === null ? null : new Date(expiresAt),

@@ -84,10 +84,11 @@ export class RedisBackend implements StateBackend {
       filter.createdFrom === undefined ? '' : String(filter.createdFrom.getTime()),
       place !== undefined && place.createdAt === latest ? place.key : '',
     ]
-    const indexes = statusesOf(filter)?.map((status) => this.#byStatus + status) ?? [this.#all]
+    const statuses: readonly (string | undefined)[] = statusesOf(filter) ?? [undefined]
     const pages = await Promise.all(
-      indexes.map(async (index) => {
-        const found = await runScript(this.#client, listScript, [index], args)
+      statuses.map(async (status) => {
+        const index = status === undefined ? this.#all : this.#byStatus + status
+        const found = await runScript(this.#client, listScript, [index], [...args, status ?? ''])
         return (found as [string, Values][]).map(
           ([key, values]) => stateOf(key, values, true) as StoredState,
         )

@@ -1,6 +1,6 @@
 import { rejectUnknownOptions } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import { requireText } from '../opened/checked.ts'
+import { invalid, requireText } from '../opened/checked.ts'
 import { openStore, storeOptions, type StoreOptions } from '../opened/open-store.ts'
 import { requireClient, type RedisClient } from './client.ts'
 import { RedisBackend } from './redis-backend.ts'
@@ -32,5 +32,7 @@ export function redisStore<Value = unknown>(options: RedisStoreOptions): StateSt
   const { client, prefix = 'tidemark', ...rest } = options
   requireClient('redisStore', client)
   requireText('redisStore', 'prefix', prefix, 100)
+  // They would end the part of a key that says in which slot of a cluster it is.
+  if (/[{}]/u.test(prefix)) throw invalid('redisStore', 'prefix', 'has a brace in it')
   return openStore<Value>(new RedisBackend(client, prefix), rest)
 }

@@ -97,19 +97,25 @@ else
   elseif ARGV[13] ~= '-' then next.expiresAt = whole(now + tonumber(string.sub(ARGV[13], 2))) end
 end
 
-if current and current.status and current.status ~= next.status then
-  redis.call('ZREM', byStatus .. current.status, key)
-end
-redis.call('DEL', KEYS[1])
-local list, pairs = {}, {}
+local list, pairs, absent = {}, {}, {}
 for i, field in ipairs(fields) do
   list[i] = next[field] or false
   if next[field] then
     pairs[#pairs + 1] = field
     pairs[#pairs + 1] = next[field]
+  else
+    absent[#absent + 1] = field
   end
 end
+-- The first command that changes anything is the one that a server without memory refuses: after another one it takes
+-- all, whatever its limit. An end makes room, and is taken.
+if op == 'delete' then redis.call('DEL', KEYS[1]) end
 redis.call('HSET', KEYS[1], unpack(pairs))
+if #absent > 0 then redis.call('HDEL', KEYS[1], unpack(absent)) end
+redis.call('PERSIST', KEYS[1])
+if current and current.status and current.status ~= next.status then
+  redis.call('ZREM', byStatus .. current.status, key)
+end
 if next.expiresAt then redis.call('PEXPIREAT', KEYS[1], whole(tonumber(next.expiresAt) + remember)) end
 if next.body then
   redis.call('ZADD', KEYS[2], next.createdAt, key)
@@ -134,13 +140,14 @@ return found
 `)
 
 /**
- * Live states of an index, those created last first. What the index has and is not there any more is taken out of it.
+ * Live states of an index, those created last first. What the index has and is not there any more is taken out of it;
+ * so is what is there anew, with another time or status, after the server had removed it by itself.
  *
  * KEYS: the index. ARGV: the beginning of keys of states, how many, the latest and the earliest time ('' for none), and
- * the key before which to begin, of states of the latest time ('' for none).
+ * the key before which to begin, of states of the latest time ('' for none), and the status of the index ('' for all).
  */
 export const listScript: Script = script(`${common}
-local prefix, limit, latest, earliest, after = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
+local prefix, limit, latest, earliest, after, status = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local function less(a, b) -- by bytes, as the index is ordered
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -158,12 +165,14 @@ while #found < limit do
     local key, score = members[i], members[i + 1]
     if after == '' or tonumber(score) < tonumber(latest) or less(key, after) then
       local state, values = kept(prefix .. key)
-      if not state or not state.live then gone[#gone + 1] = key
+      local there = state and state.live and tonumber(state.createdAt) == tonumber(score)
+      if not there or (status ~= '' and state.status ~= status) then gone[#gone + 1] = key
       elseif #found < limit then found[#found + 1] = { key, values } end
     end
   end
 end
-for _, key in ipairs(gone) do redis.call('ZREM', KEYS[1], key) end
+-- A replica refuses it, and lists all the same.
+for _, key in ipairs(gone) do redis.pcall('ZREM', KEYS[1], key) end
 return found
 `)
 

@@ -3,6 +3,7 @@ import { advanceIdle } from '../../database/sql/listener/cursors.ts'
 import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
+import { exponential } from '../../listener/declared/backoff.ts'
 import { recordFailedAttempt } from '../../listener/failed/failure.ts'
 import {
   isDriven,
@@ -51,6 +52,8 @@ const reasons = {
 } as const
 // How long to wait after an attempt to switch that failed with an error, in milliseconds.
 const failedSwitchInterval = 5000
+// How long to wait before a lease is given back once more.
+const patience = exponential(50, '1s')
 // Connections that batches leave to the reader, the heartbeat and publishers.
 const reservedConnections = 3
 
@@ -296,15 +299,14 @@ export class Partitions {
   }
 
   async #run(runner: LeaseRunner, drain: AbortSignal, kill: AbortSignal): Promise<void> {
-    const { database, outbox, logger, signals } = this.#environment
+    const { logger, signals } = this.#environment
     const { lease } = runner
     const ended = signals.started(lease.listener)
     const fields = { listener: lease.listener, partition: lease.partition, epoch: lease.epoch }
     try {
       const stopped = await runner.run(drain, kill)
       if (stopped === 'lost') logger.warn(fields, `${lease.listener} is run by another process now`)
-      if (stopped === 'stopped' || stopped === 'resized')
-        await release(database, outbox.schema, lease)
+      if (stopped === 'stopped' || stopped === 'resized') await this.#giveBack(lease, drain)
     } catch (error) {
       if (!kill.aborted) {
         logger.warn(
@@ -312,11 +314,28 @@ export class Partitions {
           `${lease.listener} was interrupted; it goes on from its cursor`,
         )
       }
-      // With the connection gone the lease cannot be given back either; then it expires.
-      await release(database, outbox.schema, lease).catch(() => {})
+      await this.#giveBack(lease, drain)
     } finally {
       ended()
       this.#running.delete(lease.id)
+    }
+  }
+
+  /**
+   * Gives a lease back, however often that takes. INVARIANT: what is renewed is run: a lease that could not be given back,
+   * because connections are refused, would be renewed with the others, and nobody could ever take it.
+   */
+  async #giveBack(lease: Lease, drain: AbortSignal): Promise<void> {
+    const { database, outbox } = this.#environment
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await release(database, outbox.schema, lease)
+        return
+      } catch {
+        // The session ends: whatever it still holds is given back by the next one, or expires with the process.
+        if (drain.aborted) return
+        await wait(patience(attempt), drain)
+      }
     }
   }
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import type { StateStore } from '../../contract/state-store.ts'
 import type { ListOptions } from '../../contract/state.ts'
 import type { StateEvent } from '../../contract/watch.ts'
-import { refusedWith, unique, type Checks } from './check.ts'
+import { refusedWith, unique, until, type Checks } from './check.ts'
 
-export const findingChecks: Checks<'filters' | 'pages' | 'batches' | 'sync' | 'watch'> = {
+export const findingChecks: Checks<'filters' | 'moved' | 'pages' | 'batches' | 'sync' | 'watch'> = {
   async filters(subject) {
     await using store = subject.open()
     const name = unique('filters')
@@ -48,6 +48,24 @@ export const findingChecks: Checks<'filters' | 'pages' | 'batches' | 'sync' | 'w
     await refusedWith('TIDEMARK_INVALID_OPTION', store.list({ limit: 0 }))
     await refusedWith('TIDEMARK_INVALID_OPTION', store.list({ after: 'nonsense' }))
     await refusedWith('TIDEMARK_INVALID_OPTION', store.list({ createdFrom: new Date(Number.NaN) }))
+  },
+
+  async moved(subject) {
+    // Nothing is remembered: a backend that removes by itself has removed it before anybody has swept.
+    await using store = subject.open({ remember: 0 })
+    const [key, other] = [unique('moved'), unique('stays')] as const
+    const [before, now] = [unique('before'), unique('now')] as const
+    await store.create(key, { value: 1, status: before, ttl: 1 })
+    await store.create(other, { value: 2, status: before })
+    await until('the state expires', async () => (await store.get(key)) === undefined)
+    await store.put(key, { value: 3, status: now })
+    const found = async (status: string): Promise<unknown[]> =>
+      (await all(store, { status })).map(({ value }) => value)
+    assert.deepEqual(await found(before), [2])
+    assert.deepEqual(await found(now), [3])
+    await store.update(key, { status: before })
+    assert.deepEqual(new Set(await found(before)), new Set([2, 3]))
+    assert.deepEqual(await found(now), [])
   },
 
   async pages(subject) {
@@ -185,7 +203,8 @@ export const findingChecks: Checks<'filters' | 'pages' | 'batches' | 'sync' | 'w
 /** Everything that a filter finds, page by page. */
 async function all(store: StateStore, options: ListOptions) {
   const found = []
-  for (let after: string | undefined; ;) {
+  for (let after: string | undefined, turn = 0; ; turn += 1) {
+    assert.ok(turn < 1_000, 'the pages do not end')
     const page = await store.list({
       ...options,
       limit: 2,

@@ -66,7 +66,8 @@ export function messageOf(line: Uint8Array): Message {
 
 /** What names the request, as far as it can: also of one that is refused. */
 export function requestIdOf({ requestId }: Message): RequestId {
-  if (typeof requestId === 'number') return requestId
+  // A larger number would come back as another one.
+  if (Number.isSafeInteger(requestId)) return requestId as number
   return typeof requestId === 'string' && requestId.length <= 256 ? requestId : null
 }
 
@@ -79,7 +80,9 @@ export function requestOf(message: Message): StateRequest {
   const known = op as StateRequest['op']
   rejectUnknownOptions(known, message, taken[known])
   if (requestId !== undefined && requestId !== null && requestIdOf(message) === null) {
-    throw invalidRequest('"requestId" must be a text of at most 256 characters or a number')
+    throw invalidRequest(
+      '"requestId" must be a text of at most 256 characters or a whole number below 2^53',
+    )
   }
   if (!['undefined', 'number', 'string'].includes(typeof timestamp)) {
     throw invalidRequest('"timestamp" must be a text or a number')

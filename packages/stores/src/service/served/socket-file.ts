@@ -81,6 +81,7 @@ async function name(made: string, path: string): Promise<void> {
 /** Held for a few milliseconds by whoever removes a stale socket. */
 async function lock(path: string): Promise<AsyncDisposable> {
   const file = `${path}.lock`
+  const since = performance.now()
   for (;;) {
     try {
       await (await open(file, 'wx', 0o600)).close()
@@ -89,8 +90,9 @@ async function lock(path: string): Promise<AsyncDisposable> {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
     const held = await stat(file).catch(() => undefined)
-    // Its holder has died in the middle.
-    if (held !== undefined && Date.now() - held.mtimeMs > longestLock) {
+    // Its holder has died in the middle, by a clock that may have been set since.
+    const waited = performance.now() - since
+    if (held !== undefined && Math.max(Date.now() - held.mtimeMs, waited) > longestLock) {
       await rm(file, { force: true })
     } else {
       await new Promise((resolve) => setTimeout(resolve, 5))
