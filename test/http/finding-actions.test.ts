@@ -28,7 +28,9 @@ async function offered(client: ApiClient): Promise<ReadonlyMap<string, Offered>>
   const { findings } = (await client.get('/doctor')).body as {
     findings: (Omit<Finding, 'actions'> & { actions: readonly Offered[] })[]
   }
-  return new Map(findings.flatMap(({ code, actions }) => actions.map((one) => [code, one] as const)))
+  return new Map(
+    findings.flatMap(({ code, actions }) => actions.map((one) => [code, one] as const)),
+  )
 }
 
 /** Makes one of each thing that something can be done about at once; nobody runs afterwards. */
