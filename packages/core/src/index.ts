@@ -145,7 +145,7 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
-export type { BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
+export type { BulkPreview, BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
 export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
@@ -222,6 +222,8 @@ export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/decla
 export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
 export type { JobAdmin, SpawnNowOptions } from './job/steered/job-admin.ts'
 export type {
+  FoundJobs,
+  JobSearch,
   JobAttempt,
   JobCount,
   JobLogLine,

@@ -26,6 +26,7 @@ export interface Job {
   readonly queue: string
   readonly status: JobStatus
   readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  readonly retrying: boolean
   readonly requested: 'pause' | 'cancel' | null
   readonly needs: number
   readonly priority: number

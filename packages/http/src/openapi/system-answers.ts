@@ -393,8 +393,18 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
   Processes: z.object({ processes: z.array(process) }),
   Queues: z.object({ queues: z.array(group) }),
   JobTypes: z.object({ types: z.array(group) }),
-  BulkCount: z.object({ jobs: whole }),
+  BulkCount: z.object({
+    jobs: whole,
+    complete: z
+      .boolean()
+      .describe(
+        'Whether these are all. False: they are among those spawned first, and `limit` keeps what is done to them.',
+      ),
+  }),
   JobCounts: z.object({
     counts: z.partialRecord(z.enum([...jobStatuses, 'parked']), whole),
+    retrying: whole.describe(
+      'How many of them have failed and are tried again. Counting stops at 10,000.',
+    ),
   }),
 }

@@ -1,12 +1,12 @@
-import type { Finding } from 'tidemark'
+import type { BulkSelection, Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
 import { emptyBody } from '../jobs/requests.ts'
+import { selectionOf } from '../jobs/selection.ts'
 import { requestFor } from './finding-requests.ts'
 import {
   bulkVerbIn,
   doctorQuery,
-  given,
   historyQuery,
   jobCountQuery,
   type JobCountQuery,
@@ -121,24 +121,26 @@ export const wholeRoutes: readonly Route[] = [
       'How many jobs are in which status, without those that have completed or were cancelled',
     action: 'list',
     answer: 'JobCounts',
-    handle: async ({ app }) => ({ counts: await app.jobs.openCounts() }),
+    handle: async ({ app }) => ({
+      counts: await app.jobs.openCounts(),
+      retrying: await app.jobs.retryingCount(),
+    }),
   }),
   route<JobCountQuery>({
     method: 'get',
     path: '/bulk-counts/{verb}',
     id: 'countBulk',
-    summary: 'To how many of the selected jobs something can be done now: exactly',
+    summary:
+      'To how many of the selected jobs something can be done now: exactly, of all or of the first 50,000 that are looked at',
     action: 'list',
     query: jobCountQuery,
     answer: 'BulkCount',
-    handle: async ({ app, path, query: { since, ...query } }) => ({
-      jobs: await app.jobs.bulk.count(bulkVerbIn(path), {
-        ...given(query),
-        ...(since === undefined ? {} : { since: new Date(since) }),
-        // Nothing is done here, so nothing has to be named.
+    // Nothing is done here, so nothing has to be named.
+    handle: async ({ app, path, query, veil }) =>
+      app.jobs.bulk.preview(bulkVerbIn(path), {
+        ...((await selectionOf(query, veil)) as BulkSelection),
         all: true,
       }),
-    }),
   }),
 ]
 

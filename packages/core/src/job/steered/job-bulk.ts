@@ -9,7 +9,7 @@ import {
   type JobFilter,
   type PausedFilter,
 } from './job-filter.ts'
-import { jobPage } from './job-page.ts'
+import { jobPage, pageOfFew } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** Which jobs are steered: those that match everything that is given. */
@@ -28,6 +28,17 @@ export interface BulkResult {
   readonly asked: number
   /** How many could not: they had gone on meanwhile, or an unfinished job has their unique key. */
   readonly refused: number
+}
+
+/** To how many jobs something can be done, as far as was looked. */
+export interface BulkPreview {
+  /** Exactly so many of those that were looked at. */
+  readonly jobs: number
+  /**
+   * Whether these are all. False: there were more jobs to look at than `examine`, and these are among those spawned first.
+   * The same selection with `limit` set to `jobs` is done to them.
+   */
+  readonly complete: boolean
 }
 
 /** What can be done to many jobs. */
@@ -117,9 +128,8 @@ export class JobBulk {
   async count(verb: BulkVerb, selection: Omit<BulkSelection, 'limit'>): Promise<number> {
     requireOneOf('jobs.bulk.count', 'verb', verb, Object.keys(statusesFor))
     checkBulk('jobs.bulk.count', selection)
-    const { all: _, status: __, name, ...others } = selection
-    // By type and status they are counted already; who of those that run was asked to pause, is not.
-    if (verb !== 'resume' && Object.values(others).every((value) => value === undefined)) {
+    const { name } = selection
+    if (this.#isCounted(verb, selection)) {
       const { rows } = await this.#database.query(
         `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
          WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
@@ -133,6 +143,62 @@ export class JobBulk {
       values,
     )
     return rows[0]?.['jobs'] as number
+  }
+
+  /**
+   * To how many jobs it can be done now, in a bounded time: {@link count}, which does not look at more than so many.
+   *
+   * @param options.examine - the most jobs to look at. Defaults to 50,000.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+   */
+  async preview(
+    verb: BulkVerb,
+    selection: Omit<BulkSelection, 'limit'>,
+    options: { readonly examine?: number } = {},
+  ): Promise<BulkPreview> {
+    rejectUnknownOptions('jobs.bulk.preview', options, ['examine'])
+    const { examine = 50_000 } = options
+    requireWhole('jobs.bulk.preview', 'examine', examine, 1)
+    requireOneOf('jobs.bulk.preview', 'verb', verb, Object.keys(statusesFor))
+    checkBulk('jobs.bulk.preview', selection)
+    if (this.#isCounted(verb, selection)) {
+      return { jobs: await this.count(verb, selection), complete: true }
+    }
+    const { all: _, ...filter } = selection
+    const possible = possibleFor(verb, filter)
+    const { name } = selection
+    const { status } = possible
+    const page = { order: 'oldest first', after: undefined, limit: examine } as const
+    const known = await this.count(verb, { all: true, ...(status && { status }), ...(name && { name }) })
+    if (known <= examine) {
+      const few = pageOfFew(this.#schema, possible, page)
+      const { rows } = await this.#database.query(
+        `SELECT count(*)::float8 AS jobs FROM (${few.text}) AS page`,
+        few.values,
+      )
+      return { jobs: rows[0]?.['jobs'] as number, complete: true }
+    }
+    // Those of an index in the order of ids; what else is asked for is looked up in each.
+    const { uniqueKey, concurrencyKey, parent, queue, retrying } = possible
+    const rare = { uniqueKey, concurrencyKey, parent, queue, ...(retrying === true && { retrying }) }
+    const indexed = Object.fromEntries(
+      Object.entries(rare).filter(([, value]) => value !== undefined),
+    ) as JobFilter
+    const candidates = jobPage(this.#schema, indexed, page)
+    const { values, conditions } = conditionsOf(possible, candidates.values)
+    const { rows } = await this.#database.query(
+      `SELECT count(*)::float8 AS looked, (count(*) FILTER (WHERE ${conditions.join(' AND ')}))::float8 AS jobs
+       FROM (${candidates.text}) AS page JOIN "${this.#schema}".jobs j ON j.id = page.id`,
+      values,
+    )
+    const [{ looked, jobs }] = rows as unknown as [{ looked: number; jobs: number }]
+    return { jobs, complete: looked < examine }
+  }
+
+  /** Whether jobs by type and status, which are counted already, are all that is asked for; who was asked to pause is not. */
+  #isCounted(verb: BulkVerb, selection: BulkSelection): boolean {
+    const { all: _, status: __, name: ___, ...others } = selection
+    return verb !== 'resume' && Object.values(others).every((value) => value === undefined)
   }
 
   async #each(

@@ -26,9 +26,16 @@ const indexed = `(j.status <> 'running' OR j.process IS NULL)`
  */
 export function jobPage(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { uniqueKey, concurrencyKey, parent, queue = 'default' } = filter
-  const isRare = uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
-  const byType = isRare === undefined && (filter.name ?? filter.status) !== undefined
+  const isRare =
+    uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
+  const inOrder = isRare !== undefined || filter.retrying === true
+  const byType = !inOrder && (filter.name ?? filter.status) !== undefined
   return (byType ? pageByType : pageInOrder)(`"${schema}".jobs`, filter, page)
+}
+
+/** The same along the index by type and status, whatever else is asked for: where few jobs are in these statuses. */
+export function pageOfFew(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
+  return pageByType(`"${schema}".jobs`, filter, page)
 }
 
 /** Along an index that the planner finds by the constants of the filter. */
