@@ -61,6 +61,19 @@ export async function publishedPackages(): Promise<Published[]> {
     }))
 }
 
+/** Those that the lock file of this repository has: npm then has them at hand, and what is tried is the same every day. */
+export async function lockedVersions(): Promise<Map<string, string>> {
+  const { packages } = JSON.parse(await readFile(join(root, 'package-lock.json'), 'utf8')) as {
+    packages: Readonly<Record<string, { readonly version: string }>>
+  }
+  const prefix = 'node_modules/'
+  return new Map(
+    Object.entries(packages)
+      .filter(([path]) => path.startsWith(prefix))
+      .map(([path, { version }]) => [path.slice(prefix.length), version]),
+  )
+}
+
 async function succeed(command: string, args: readonly string[], cwd: string): Promise<void> {
   const { code, output } = await run(command, args, cwd)
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} failed:\n${output}`)

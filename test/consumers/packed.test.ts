@@ -5,7 +5,13 @@ import { fileURLToPath } from 'node:url'
 import { createTestDatabase } from '@tidemark/testing'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missing } from '../support/install.ts'
-import { installPacked, publishedPackages, run, type Published } from './packed-packages.ts'
+import {
+  installPacked,
+  lockedVersions,
+  publishedPackages,
+  run,
+  type Published,
+} from './packed-packages.ts'
 
 const here = fileURLToPath(new URL('./', import.meta.url))
 const platform = `${process.platform}-${process.arch}`
@@ -15,6 +21,7 @@ const reason =
     : `the versions of Node are installed for linux-x64 only, and this is ${platform}`
 
 const published = await publishedPackages()
+const versions = await lockedVersions()
 const called = (...names: string[]): Published[] =>
   published.filter(({ name }) => names.includes(name))
 
@@ -48,11 +55,21 @@ describe.skipIf(reason !== undefined)(`packed packages in a fresh folder${reason
   const node = (version: number): string =>
     join(here, `node_modules/node-${version}-${platform}/bin/node`)
 
-  describe.each([5, 7])('TypeScript %i', (version) => {
-    test.each(Object.keys(settings))('compiles with %s, and checks the libraries', async (kind) => {
+  const compiled = [
+    { version: 5, kind: 'nodenext' as const },
+    { version: 7, kind: 'bundler' as const },
+  ]
+  // Each with each with TIDEMARK_RUNS: what an old compiler or a bundler may see otherwise, these two see.
+  if (process.env['TIDEMARK_RUNS'] !== undefined) {
+    compiled.push({ version: 5, kind: 'bundler' }, { version: 7, kind: 'nodenext' })
+  }
+
+  test.each(compiled)(
+    'compiles with TypeScript $version and $kind, and checks the libraries',
+    async ({ version, kind }) => {
       const config = {
         compilerOptions: {
-          ...settings[kind as keyof typeof settings],
+          ...settings[kind],
           target: 'es2022',
           strict: true,
           exactOptionalPropertyTypes: true,
@@ -70,13 +87,13 @@ describe.skipIf(reason !== undefined)(`packed packages in a fresh folder${reason
         output: '',
       })
       await using database = await createTestDatabase({ migrate: false })
-      const compiled = join(`out-${version}-${kind}`, 'consumer.js')
-      expect(await run(node(22), [compiled], folder, { DATABASE_URL: database.url })).toEqual({
+      const program = join(`out-${version}-${kind}`, 'consumer.js')
+      expect(await run(node(22), [program], folder, { DATABASE_URL: database.url })).toEqual({
         code: 0,
         output: told,
       })
-    })
-  })
+    },
+  )
 
   describe.each([22, 24])('Node %i', (version) => {
     test.each(['consumer.mjs', 'consumer.cjs'])('runs %s', async (program) => {
@@ -111,7 +128,9 @@ describe.skipIf(reason !== undefined)(`packed packages in a fresh folder${reason
     beforeAll(async () => {
       const ours = new Set(published.map(({ name }) => name))
       const peers = new Set(published.flatMap((one) => one.optionalPeers))
-      const others = [...peers].filter((name) => !ours.has(name) && !left.has(name))
+      const others = [...peers]
+        .filter((name) => !ours.has(name) && !left.has(name))
+        .map((name) => `${name}@${versions.get(name)}`)
       await installPacked(folder, published, others)
       const lines = entries.map((name, n) => `export * as entry${n} from '${name}'\n`)
       await writeFile(join(folder, 'entries.ts'), lines.join(''))
@@ -121,27 +140,27 @@ describe.skipIf(reason !== undefined)(`packed packages in a fresh folder${reason
       await writeFile(join(folder, 'entries.cjs'), counts('require'))
     }, 240_000)
 
-    test.each([
-      { version: 5, kind: 'nodenext' as const },
-      { version: 7, kind: 'bundler' as const },
-    ])('the types of every entry hold with TypeScript $version and $kind', async (given) => {
-      const { version, kind } = given
-      // Without exactOptionalPropertyTypes: the types of NATS do not hold with it.
-      const compilerOptions = {
-        ...settings[kind],
-        target: 'es2022',
-        strict: true,
-        skipLibCheck: false,
-        noEmit: true,
-        types: ['node'],
-      }
-      const project = `entries-${version}.json`
-      const config = { compilerOptions, include: ['entries.ts'] }
-      await writeFile(join(folder, project), JSON.stringify(config))
-      const compiler = join(here, `node_modules/typescript-${version}/lib/tsc.js`)
-      const answer = await run(process.execPath, [compiler, '-p', project], folder)
-      expect(answer).toEqual({ code: 0, output: '' })
-    })
+    test.each(compiled.slice(0, 2))(
+      'the types of every entry hold with TypeScript $version and $kind',
+      async (given) => {
+        const { version, kind } = given
+        // Without exactOptionalPropertyTypes: the types of NATS do not hold with it.
+        const compilerOptions = {
+          ...settings[kind],
+          target: 'es2022',
+          strict: true,
+          skipLibCheck: false,
+          noEmit: true,
+          types: ['node'],
+        }
+        const project = `entries-${version}.json`
+        const config = { compilerOptions, include: ['entries.ts'] }
+        await writeFile(join(folder, project), JSON.stringify(config))
+        const compiler = join(here, `node_modules/typescript-${version}/lib/tsc.js`)
+        const answer = await run(process.execPath, [compiler, '-p', project], folder)
+        expect(answer).toEqual({ code: 0, output: '' })
+      },
+    )
 
     test.each([22, 24])('every entry can be imported and required by Node %i', async (version) => {
       for (const program of ['entries.mjs', 'entries.cjs']) {

@@ -15,6 +15,7 @@ interface FeedParts {
   readonly info: StreamInfo
   /** The position of the last message that was taken. */
   readonly after: bigint
+  readonly keep: 'all' | 'last'
   readonly close: () => Promise<void>
 }
 
@@ -24,6 +25,7 @@ const window = 2_000
 /** Reads a stream in its order, through an ordered consumer: it has no state in the broker that could be lost. */
 export class JetStreamFeed implements IntakeFeed {
   readonly created: string
+  readonly keep: 'all' | 'last'
   readonly empty: boolean
   readonly #parts: FeedParts
   readonly #messages: ConsumerMessages
@@ -37,6 +39,7 @@ export class JetStreamFeed implements IntakeFeed {
     this.#parts = parts
     this.#messages = messages
     this.created = parts.info.created
+    this.keep = parts.keep
     this.empty = parts.info.state.messages === 0
     void this.#pump()
   }

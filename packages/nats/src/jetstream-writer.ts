@@ -21,6 +21,7 @@ interface WriterParts {
   readonly info: StreamInfo
   /** Messages are CloudEvents in structured mode. */
   readonly structured: boolean
+  readonly keep: 'all' | 'last'
   readonly subjectOf: (message: OutgoingMessage) => string
   readonly close: () => Promise<void>
 }
@@ -69,9 +70,10 @@ export class JetStreamWriter implements RelayStream {
 
   /** The first message from there to the tip that is not of a relay, or does not follow the one before it. */
   async #brokenAfter(known: bigint, tip: bigint): Promise<bigint | undefined> {
-    const { connection, info } = this.#parts
+    const { connection, info, keep } = this.#parts
     const signal = AbortSignal.timeout(patience)
-    const feed = await JetStreamFeed.open({ connection, info, after: known, close: async () => {} })
+    const close = async (): Promise<void> => {}
+    const feed = await JetStreamFeed.open({ connection, info, keep, after: known, close })
     try {
       let before: EventSequence | undefined
       for (;;) {
@@ -80,7 +82,7 @@ export class JetStreamWriter implements RelayStream {
         for (const { position, message } of messages) {
           if (position > tip) return undefined
           if (message === undefined || message instanceof Error) return position
-          if (before !== undefined && message.previous !== before) return position
+          if (before !== undefined && !follows(message.previous, before, keep)) return position
           if (position === tip) return undefined
           before = message.sequence
         }
@@ -123,6 +125,11 @@ export class JetStreamWriter implements RelayStream {
     this.#publisher.close()
     await this.#parts.close()
   }
+}
+
+/** In a stream that keeps the last messages, those between two of them were replaced. */
+function follows(previous: EventSequence, before: EventSequence, keep: 'all' | 'last'): boolean {
+  return keep === 'last' ? previous >= before : previous === before
 }
 
 function tooLarge(message: OutgoingMessage, size: number, limit: number): TidemarkError {

@@ -19,10 +19,11 @@ import {
   type RelayTarget,
 } from 'tidemark'
 import { Connections } from './connections.ts'
+import { requireFit } from './fitness.ts'
 import { JetStreamFeed } from './jetstream-feed.ts'
 import { JetStreamWriter } from './jetstream-writer.ts'
 import { keepSchemas } from './schemas.ts'
-import { checkedSubject } from './subject.ts'
+import { checkedSubject, tokenOf } from './subject.ts'
 import { unavailable } from './unavailable.ts'
 
 /** Where a stream is, and how it is made. */
@@ -44,6 +45,12 @@ export interface JetStreamOptions {
    */
   readonly create?: Partial<StreamConfig> | false
   /**
+   * What stays of each subject: `'all'` messages, or only the `'last'`, for readers that need the present value of
+   * something and no history. A relay and its intakes say the same. With `'last'` an event's subject is by default its type
+   * and its key, and an intake takes what it finds. Defaults to `'all'`.
+   */
+  readonly keep?: 'all' | 'last'
+  /**
    * How a relay writes messages, as CloudEvents 1.0: `'binary'` has the payload as body and the rest in headers,
    * `'structured'` one JSON document with everything. Both are read. Defaults to `'binary'`.
    */
@@ -55,10 +62,24 @@ export interface JetStreamOptions {
   readonly schemas?: string
 }
 
-/** The subject of an event, without the prefix. Defaults to its type. */
+/** The subject of an event, without the prefix. Defaults to its type; where a stream keeps the last of each, to type and key. */
 export type SubjectOf = (event: OutgoingMessage['event']) => string
 
-const optionNames = ['stream', 'connect', 'connection', 'prefix', 'create', 'mode', 'schemas']
+const optionNames = [
+  'stream',
+  'connect',
+  'connection',
+  'prefix',
+  'create',
+  'keep',
+  'mode',
+  'schemas',
+]
+
+const bySubject = {
+  all: ({ type }) => type,
+  last: ({ type, key }) => (key === null ? type : `${type}.${tokenOf(key)}`),
+} satisfies Record<'all' | 'last', SubjectOf>
 
 /**
  * A stream of NATS JetStream, for a relay to write to or for an intake to read from.
@@ -96,7 +117,14 @@ export function jetstream(options: JetStreamOptions): JetStream {
       'jetstream was given both `connect` and `connection`',
     )
   }
-  const { mode, schemas } = options
+  const { keep, mode, schemas } = options
+  if (keep !== undefined && keep !== 'all' && keep !== 'last') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `jetstream: \`keep\` cannot be ${JSON.stringify(keep)}`,
+      { hint: 'It is "all" or "last".' },
+    )
+  }
   if (mode !== undefined && mode !== 'binary' && mode !== 'structured') {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
@@ -119,14 +147,16 @@ export function jetstream(options: JetStreamOptions): JetStream {
 export class JetStream implements RelayTarget, IntakeSource {
   readonly stream: string
   readonly prefix: string
+  readonly slotOf: RelayTarget['slotOf']
   readonly #options: JetStreamOptions
+  readonly #keep: 'all' | 'last'
   readonly #connections: Connections
   readonly #subjectOf: SubjectOf
   readonly #events: readonly EventDefinition<string, unknown>[]
 
   constructor(
     options: JetStreamOptions,
-    subjectOf: SubjectOf = ({ type }) => type,
+    subjectOf: SubjectOf = bySubject[options.keep ?? 'all'],
     events: readonly EventDefinition<string, unknown>[] = [],
   ) {
     this.stream = options.stream
@@ -135,6 +165,8 @@ export class JetStream implements RelayTarget, IntakeSource {
     this.#connections = new Connections(options)
     this.#subjectOf = subjectOf
     this.#events = events
+    this.#keep = options.keep ?? 'all'
+    this.slotOf = this.#keep === 'last' ? (message) => this.#subject(message) : undefined
   }
 
   /** The same stream, for a relay that sends these events. */
@@ -150,14 +182,11 @@ export class JetStream implements RelayTarget, IntakeSource {
       if (schemas !== undefined) await keepSchemas(connection, schemas, this.#events)
       return new JetStreamWriter({
         structured: mode === 'structured',
+        keep: this.#keep,
         connection,
         manager,
         info,
-        subjectOf: ({ event }) =>
-          checkedSubject(
-            `the subject of event ${event.sequence} (${event.type})`,
-            `${this.prefix}.${this.#subjectOf(event)}`,
-          ),
+        subjectOf: (message) => this.#subject(message),
         close: () => this.#connections.release(connection),
       })
     })
@@ -171,6 +200,7 @@ export class JetStream implements RelayTarget, IntakeSource {
       return JetStreamFeed.open({
         connection,
         info,
+        keep: this.#keep,
         after: position,
         close: () => this.#connections.release(connection),
       })
@@ -193,6 +223,12 @@ export class JetStream implements RelayTarget, IntakeSource {
   }
 
   async #make(manager: JetStreamManager): Promise<StreamInfo> {
+    const info = await this.#found(manager)
+    requireFit(info.config, this.#keep)
+    return info
+  }
+
+  async #found(manager: JetStreamManager): Promise<StreamInfo> {
     try {
       return await manager.streams.info(this.stream)
     } catch (error) {
@@ -203,9 +239,17 @@ export class JetStream implements RelayTarget, IntakeSource {
       return manager.streams.add({
         name: this.stream,
         subjects: [`${this.prefix}.>`],
+        ...(this.#keep === 'last' ? { max_msgs_per_subject: 1 } : {}),
         ...create,
       })
     }
+  }
+
+  #subject({ event }: OutgoingMessage): string {
+    return checkedSubject(
+      `the subject of event ${event.sequence} (${event.type})`,
+      `${this.prefix}.${this.#subjectOf(event)}`,
+    )
   }
 
   async #open<T>(

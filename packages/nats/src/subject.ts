@@ -1,5 +1,10 @@
 import { TidemarkError } from 'tidemark'
 
+/** A key as one token of a subject: what a token cannot hold is percent-encoded. */
+export function tokenOf(key: string): string {
+  return encodeURIComponent(key.toWellFormed()).replaceAll('.', '%2E').replaceAll('*', '%2A')
+}
+
 /**
  * Checks what is to be a subject: tokens between dots, none of them empty, without blanks and wildcards.
  *

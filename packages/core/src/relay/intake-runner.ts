@@ -114,7 +114,9 @@ export class IntakeRunner implements LeaseRunner {
       if (message instanceof Error) throw unreadable(this.#intake, position, message)
       const before = taken[message.install] ?? sequenceZero
       if (message.sequence <= before) continue
-      if (message.previous > before) throw gap(this.#intake, position, message, before)
+      if (message.previous > before && feed.keep !== 'last') {
+        throw gap(this.#intake, position, message, before)
+      }
       taken[message.install] = message.sequence
       if (this.#intake.wanted?.has(message.type) === false) continue
       const whole =

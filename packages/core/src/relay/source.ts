@@ -35,6 +35,11 @@ export interface IntakeSource {
 /** An open stream that is read in its order. */
 export interface IntakeFeed {
   readonly created: string
+  /**
+   * `'last'`: of each subject, key or the like the stream keeps only the last message, so it has gaps by intent. Defaults to
+   * `'all'`.
+   */
+  readonly keep?: 'all' | 'last'
   /** The stream held nothing when it was opened. */
   readonly empty?: boolean
   /**

@@ -18,6 +18,13 @@ export interface RelayTarget {
    * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE.
    */
   inspect?(signal: AbortSignal): Promise<StreamTip>
+  /**
+   * Of a stream that keeps only the last message of each subject, key or the like: which one that is. Not there: the stream
+   * keeps every message.
+   *
+   * @throws TidemarkError TIDEMARK_RELAY_MESSAGE_REFUSED.
+   */
+  readonly slotOf?: ((message: OutgoingMessage) => string) | undefined
 }
 
 /** What a stream holds last, without taking it from the relay that writes to it. */

@@ -7,7 +7,8 @@ import { readPage } from '../outbox/read/page.ts'
 import type { Relay } from './define-relay.ts'
 import { readInstall } from './install.ts'
 import { withPayload } from './large-payloads.ts'
-import { messageOf, type RelayedMessage } from './message.ts'
+import { messageOf, type OutgoingMessage, type RelayedMessage } from './message.ts'
+import { Overtaken } from './overtaken.ts'
 import { readLeftOut } from './relay-handling.ts'
 import type { IntakeFeed, IntakeSource, TakenMessage } from './source.ts'
 import { tipOf } from './target.ts'
@@ -60,7 +61,8 @@ const batch = 1_000
 
 /**
  * Compares what the stream of a relay holds with the outbox, message by message, from the first that it still has to the
- * last that it had when the comparison began.
+ * last that it had when the comparison began. Of a stream that keeps only the last message of each subject it is read to
+ * its end, and an event that is not there must have been replaced by a later one that is.
  *
  * @throws TidemarkError TIDEMARK_BROKER_UNAVAILABLE; TIDEMARK_INVALID_OPTION when the stream cannot be read.
  */
@@ -81,12 +83,14 @@ export async function verifyRelay(
   try {
     const install = await readInstall(database, schema)
     const expected = expectedMessages({ database, schema, registry }, relay, install, through)
+    const { slotOf } = relay.target
+    const overtaken = slotOf === undefined ? undefined : new Overtaken(slotOf)
     let messages = 0
     let from = sequenceZero
     let before = sequenceZero
     // What has expired is not missing, and an empty stream is one in which everything has.
     if (feed.empty === true) return { ...base, messages, from, through, difference: null }
-    for await (const taken of messagesUpTo(feed, end, signal)) {
+    for await (const taken of messagesUpTo(feed, overtaken ? undefined : end, signal)) {
       const { message, position } = taken
       const found = typeof message === 'object' && !(message instanceof Error) ? message : undefined
       if (found === undefined || found.install !== install) {
@@ -98,16 +102,24 @@ export async function verifyRelay(
         return { ...base, messages, from, through, difference }
       }
       // What has expired is not missing.
-      const event = await expected.next(messages === 0 ? found.sequence : sequenceZero)
+      const first = messages === 0 ? found.sequence : sequenceZero
+      let event = await expected.next(first, found.sequence)
+      for (; overtaken && event && event.sequence < found.sequence;) {
+        overtaken.lacks(event)
+        event = await expected.next(sequenceZero, found.sequence)
+      }
       const difference = await compareWhole(relay, event, found, position, signal)
       if (difference !== null) return { ...base, messages, from, through, difference }
+      if (event !== undefined) overtaken?.has(event)
       if (messages === 0) from = found.sequence
       before = found.sequence
       messages += 1
       if (messages % batch === 0) onProgress?.(messages)
     }
-    const rest = await expected.next(sequenceZero)
-    return { ...base, messages, from, through, difference: missingAtEnd(rest, before) }
+    let rest = await expected.next(sequenceZero)
+    for (; overtaken && rest; rest = await expected.next(sequenceZero)) overtaken.lacks(rest)
+    const missing = overtaken ? overtaken.firstMissing(through) : rest?.sequence
+    return { ...base, messages, from, through, difference: missingAtEnd(missing, before) }
   } finally {
     await feed.close()
   }
@@ -123,14 +135,14 @@ function readable({ name, target }: Relay): IntakeSource {
 
 async function* messagesUpTo(
   feed: IntakeFeed,
-  end: bigint,
+  end: bigint | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<TakenMessage> {
   for (;;) {
     const messages = await feed.next(batch, signal)
     signal.throwIfAborted()
     for (const message of messages) {
-      if (message.position > end) return
+      if (end !== undefined && message.position > end) return
       yield message
       if (message.position === end || message.last === true) return
     }
@@ -152,28 +164,31 @@ async function readStored(
 }
 
 function missingAtEnd(
-  event: RelayedMessage | undefined,
+  sequence: EventSequence | undefined,
   before: EventSequence,
 ): RelayDifference | null {
-  if (event === undefined) return null
-  const { sequence } = event
-  const what = `event ${sequence} is not after event ${before}, with which the stream ends`
+  if (sequence === undefined) return null
+  const what =
+    sequence > before
+      ? `event ${sequence} is not after event ${before}, with which the stream ends`
+      : `event ${sequence} is not there, and no later one has replaced it`
   return { kind: 'missing', sequence, position: null, what }
 }
 
-/** What the relay has sent, or would send, of the outbox, in its order. */
+/** What the relay has sent, or would send, of the outbox, in its order: up to there, or as far as is asked for. */
 function expectedMessages(
   { database, schema, registry }: Verifying,
   relay: Relay,
   install: string,
-  upTo: EventSequence,
-): { next(atLeast: EventSequence): Promise<RelayedMessage | undefined> } {
+  through: EventSequence,
+): { next(atLeast: EventSequence, upTo?: EventSequence): Promise<OutgoingMessage | undefined> } {
   const types = [...relay.types]
   let after = sequenceZero
   let leftOut: ReadonlySet<EventSequence> | undefined
-  let page: RelayedMessage[] = []
+  let page: OutgoingMessage[] = []
   return {
-    async next(atLeast) {
+    async next(atLeast, asked = through) {
+      const upTo = asked > through ? asked : through
       leftOut ??= await readLeftOut(database, schema, relay.name)
       if (atLeast > after) after = (atLeast - 1n) as EventSequence
       while (page.length === 0 && after < upTo) {

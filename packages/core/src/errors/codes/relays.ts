@@ -29,7 +29,7 @@ export const relayCodes = {
     summary: 'The stream of a relay is set up in a way that loses what it must keep.',
     example: 'the topic orders has cleanup.policy "compact", and needs "delete"',
     remedy:
-      'Change what the message names, or let `tidemark relay setup` make the stream under another name.',
+      'Change what the message names, or let `tidemark relay setup` make the stream under another name. Where the last message of each key is all that readers need, say `keep: "last"`.',
   },
   TIDEMARK_RELAY_TIP_GONE: {
     summary: "The last message of a relay's stream was deleted, and what it was is not known.",
