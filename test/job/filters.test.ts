@@ -38,12 +38,15 @@ async function spawnAll(): Promise<void> {
       ]),
     ),
   )
-  await database.query(`
+  await database.query(
+    `
     with numbered as (select id, row_number() over (partition by name order by id) as n from tidemark.jobs)
     update tidemark.jobs j set status = ($1::text[])[1 + n.n % 7], parked = null, run_at = clock_timestamp(), waiting = null,
       process = case when n.n % 7 = 2 then '00000000-0000-0000-0000-000000000001'::uuid end,
       error = case when n.n % 3 = 0 then '{"name": "Error", "message": "it failed"}'::jsonb end
-    from numbered n where n.id = j.id`, [jobStatuses])
+    from numbered n where n.id = j.id`,
+    [jobStatuses],
+  )
   await database.query('select tidemark.recount_jobs()')
 }
 

@@ -145,7 +145,13 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
-export type { BulkPreview, BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
+export type {
+  BulkPreview,
+  BulkResult,
+  BulkSelection,
+  BulkVerb,
+  JobBulk,
+} from './job/steered/job-bulk.ts'
 export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 

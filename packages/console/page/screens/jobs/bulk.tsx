@@ -59,8 +59,8 @@ async function prepared(
         </p>
         {!complete && (
           <p>
-            There are more: these are among the 50,000 spawned first. Narrow the filter, or do it again
-            for the next ones.
+            There are more: these are among the 50,000 spawned first. Narrow the filter, or do it
+            again for the next ones.
           </p>
         )}
         <p class="quiet">

@@ -49,10 +49,7 @@ export function JobsScreen(): JSX.Element {
   const counts = useData<{
     counts: Readonly<Record<string, number>>
     retrying: number
-  }>(
-    apiUrl(['job-counts']),
-    5_000,
-  )
+  }>(apiUrl(['job-counts']), 5_000)
   const known = types.value?.types ?? []
   const queues = [...new Set(['default', ...known.map(({ queue }) => queue)])].toSorted()
   const filtered = Object.values(filter).some((value) => value !== '')
@@ -69,9 +66,7 @@ export function JobsScreen(): JSX.Element {
           <a
             key={status}
             href={link(['jobs'], { ...filter, status, retrying: '' })}
-            aria-current={
-              filter.status === status && filter.retrying === '' ? 'true' : undefined
-            }
+            aria-current={filter.status === status && filter.retrying === '' ? 'true' : undefined}
           >
             {status === '' ? 'all' : status}
             {counts.value?.counts[status] !== undefined && (

@@ -169,7 +169,11 @@ export class JobBulk {
     const { name } = selection
     const { status } = possible
     const page = { order: 'oldest first', after: undefined, limit: examine } as const
-    const known = await this.count(verb, { all: true, ...(status && { status }), ...(name && { name }) })
+    const known = await this.count(verb, {
+      all: true,
+      ...(status && { status }),
+      ...(name && { name }),
+    })
     if (known <= examine) {
       const few = pageOfFew(this.#schema, possible, page)
       const { rows } = await this.#database.query(
@@ -180,7 +184,13 @@ export class JobBulk {
     }
     // Those of an index in the order of ids; what else is asked for is looked up in each.
     const { uniqueKey, concurrencyKey, parent, queue, retrying } = possible
-    const rare = { uniqueKey, concurrencyKey, parent, queue, ...(retrying === true && { retrying }) }
+    const rare = {
+      uniqueKey,
+      concurrencyKey,
+      parent,
+      queue,
+      ...(retrying === true && { retrying }),
+    }
     const indexed = Object.fromEntries(
       Object.entries(rare).filter(([, value]) => value !== undefined),
     ) as JobFilter

@@ -26,8 +26,7 @@ const indexed = `(j.status <> 'running' OR j.process IS NULL)`
  */
 export function jobPage(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { uniqueKey, concurrencyKey, parent, queue = 'default' } = filter
-  const isRare =
-    uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
+  const isRare = uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
   const inOrder = isRare !== undefined || filter.retrying === true
   const byType = !inOrder && (filter.name ?? filter.status) !== undefined
   return (byType ? pageByType : pageInOrder)(`"${schema}".jobs`, filter, page)
