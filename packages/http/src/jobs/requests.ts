@@ -80,7 +80,7 @@ export interface ListQuery {
   readonly concurrencyKey?: string | undefined
   readonly parent?: string | undefined
   readonly since?: string | undefined
-  readonly retrying?: boolean | undefined
+  readonly retrying?: 'true' | 'false' | undefined
   readonly path?: string | undefined
   readonly equals?: string | undefined
   readonly after?: string | undefined
@@ -111,11 +111,7 @@ export const listQuery: z.ZodType<ListQuery> = z.strictObject({
   concurrencyKey: text.optional(),
   parent: z.uuid().optional().describe('Only jobs that this one spawned.'),
   since: time.optional().describe('Only jobs that were spawned then or later.'),
-  retrying: z
-    .enum(['true', 'false'])
-    .transform((value) => value === 'true')
-    .optional()
-    .describe(retrying),
+  retrying: z.enum(['true', 'false']).optional().describe(retrying),
   path,
   equals,
   after: z.uuid().optional().describe('Only jobs before this one: `next` of the page before.'),
@@ -148,7 +144,8 @@ export const resultQuery: z.ZodType<{ readonly wait?: number | undefined }> = z.
 })
 
 /** Which jobs are steered together. */
-export interface BulkBody extends Omit<ListQuery, 'after'> {
+export interface BulkBody extends Omit<ListQuery, 'after' | 'retrying'> {
+  readonly retrying?: boolean | undefined
   readonly all?: boolean | undefined
 }
 
