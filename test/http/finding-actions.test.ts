@@ -98,7 +98,9 @@ test(
       const answer = await client.send('POST', `/${request.path}`, request.body)
       expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300)
     }
-    const { entries } = (await client.get('/audit')).body as { entries: Record<string, unknown>[] }
+    const { entries } = (await client.get('/audit')).body as {
+      entries: Record<'action' | 'outcome' | 'by', string>[]
+    }
     expect(
       entries.map(({ action, outcome, by }) => `${action} ${outcome} ${by}`).toSorted(),
     ).toEqual([...before.values()].map(({ request }) => `${request.needs} done ada`).toSorted())
