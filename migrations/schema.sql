@@ -1823,26 +1823,33 @@ BEGIN
   PERFORM "tidemark".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  INSERT INTO "tidemark".jobs AS j
-    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
-     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
-    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
-    concurrency_key,
-    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
-  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
-  IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
-    IF answer IS NULL AND EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
-      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
-    ELSIF answer IS NULL THEN
-      SELECT j.id INTO answer FROM "tidemark".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+  -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
+  FOR tries IN 1 .. 10 LOOP
+    INSERT INTO "tidemark".jobs AS j
+      (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+       version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+      CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+      concurrency_key,
+      CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+    ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+    IF answer IS NULL THEN
+      SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+      IF answer IS NULL AND EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
+        RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+      ELSIF answer IS NULL THEN
+        SELECT j.id INTO answer FROM "tidemark".jobs j
+          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+      END IF;
     END IF;
-  END IF;
-  RETURN answer;
+    IF answer IS NOT NULL THEN
+      RETURN answer;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION 'spawn: an unfinished job that is not visible here has the key "%"', unique_key
+    USING ERRCODE = 'serialization_failure', HINT = 'Try the transaction again.';
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.step_status(job_status text, "position" integer, error jsonb)

@@ -106,7 +106,13 @@ describe.skipIf(missing !== null)('a page that stays open', () => {
     /** Waits until both have been told so many times more, and show it: a page that is told faster than it draws is behind. */
     const shown = async (more: number): Promise<void> => {
       const wanted = told + BigInt(more)
-      for (const { page } of open) await page.waitForFunction(tellsAtLeast(wanted))
+      // Not with waitForFunction(): it evaluates texts in the page, whose policy forbids that.
+      for (const { page } of open) {
+        await vi.waitFor(async () => expect(await page.evaluate(tellsAtLeast(wanted))).toBe(true), {
+          timeout: 60_000,
+          interval: 50,
+        })
+      }
     }
     /** Of each page the least of several: garbage comes and goes, and what is kept stays. */
     const weigh = async (): Promise<Weight[]> => {

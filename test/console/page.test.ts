@@ -254,6 +254,20 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     expect(job?.input).toMatchObject({ to: 'everybody' })
   })
 
+  test('what is offered for a finding is done from the overview, and recorded', async () => {
+    await open('')
+    const asked = async (): Promise<number> =>
+      (await app.audit.list({ action: 'retryDeadLetters', via: 'console' })).length
+    const before = await asked()
+    await act('Retry those of ledger.booking', 'Retry those of ledger.booking')
+    expect(await asked()).toBe(before + 1)
+    // They fail again, and are set aside again.
+    await expectSoon(async () => {
+      const letters = await app.deadLetters.list({ listener: 'ledger.booking' })
+      return letters.length === 2 && letters.every(({ state }) => state === 'parked')
+    })
+  })
+
   test('the overview says what is wrong and leads there, and no more when it is mended', async () => {
     await open('')
     const finding = page.getByRole('listitem').filter({ hasText: 'authority.reporting has halted' })

@@ -1,4 +1,13 @@
-import { drain, drainJobs, explore, type Scenario, type TestDatabase } from '@tidemark/testing'
+import {
+  drain,
+  drainJobs,
+  explore,
+  skipBackoff,
+  startPostgres,
+  type Scenario,
+  type TestDatabase,
+} from '@tidemark/testing'
+import pg from 'pg'
 import {
   defineApp,
   defineEvent,
@@ -11,6 +20,9 @@ import {
 } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
+import { bury, work } from '../../packages/testing/src/explore/telling.ts'
+import { realNow } from '../../packages/testing/src/kit/real-time.ts'
+import { atEachStatement, type Deed } from './statement-by-statement.ts'
 
 /**
  * The worker dies, or loses a connection, before and after each statement that it sends. A telling takes half a second
@@ -320,4 +332,63 @@ test.each(Object.entries(scenarios))(
     expect(tried).toBeGreaterThan(0)
   },
   budget + 120_000,
+)
+
+/** What a worker makes of a scenario, as something that is done again when it ended at a statement. */
+function workOf(modules: readonly Module[], { when, invariant }: Scenario): Deed {
+  const onto = async (
+    url: string,
+    what: (database: TestDatabase, watcher: App) => unknown,
+  ): Promise<void> => {
+    const pool = new pg.Pool({ connectionString: url, max: 2 })
+    // Its statements say so.
+    pool.on('error', () => {})
+    try {
+      await using watcher = appWith(modules, url)
+      using _ = skipBackoff(watcher)
+      const query = (text: string, values?: unknown[]) => pool.query(text, values)
+      await what({ schema: 'tidemark', query } as unknown as TestDatabase, watcher)
+    } finally {
+      await pool.end()
+    }
+  }
+  return {
+    modules,
+    before: async (app, url) => {
+      await template.prepare(url)
+      await when(app)
+    },
+    deed: (app, url) =>
+      onto(url, (database, watcher) => work(app, watcher, database, realNow() + 20_000)),
+    after: (app, url) =>
+      onto(url, async (database, watcher) => {
+        await bury(database)
+        await work(app, watcher, database, realNow() + 60_000)
+        await invariant(watcher, database)
+      }),
+  }
+}
+
+test(
+  'the same where the server crashes',
+  async () => {
+    await using server = await startPostgres({ source: 'embedded' })
+    const all = Object.values(scenarios)
+    // A crash takes seconds: one of them, by the seed.
+    const chosen =
+      process.env['CRASH_SECONDS'] === undefined
+        ? all.filter((_, index) => index === seed % all.length)
+        : all
+    for (const [modules, scenario] of chosen) {
+      const { statements, tried } = await atEachStatement(workOf(modules, scenario), {
+        seed,
+        budget,
+        server,
+      })
+      expect(tried).toBeGreaterThan(0)
+      if (process.env['CRASH_SECONDS'] !== undefined)
+        console.log(`${statements} statements, ${tried} crashes of the server, seed ${seed}`)
+    }
+  },
+  budget * 10 + 240_000,
 )

@@ -86,12 +86,17 @@ async function look(
       return { breaks: bug.breaks, promise, seconds: minutes * 60 }
     }
     const { violations, rounds } = JSON.parse(readFileSync(`${report}.json`, 'utf8')) as {
-      readonly violations: readonly { readonly promise: string; readonly after: number }[]
+      readonly violations: readonly {
+        readonly promise: string
+        readonly after: number
+        readonly evidence: unknown
+      }[]
       readonly rounds: readonly {
         readonly lasted: number
         readonly violations: readonly unknown[]
       }[]
     }
+    if (violations[0] !== undefined) console.log(`  ${JSON.stringify(violations[0].evidence)}`)
     const before = rounds
       .filter((round) => round.violations.length === 0)
       .reduce((sum, { lasted }) => sum + lasted, 0)

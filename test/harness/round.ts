@@ -12,6 +12,7 @@ import { jobsAlways, jobsAtRest } from './oracle/jobs.ts'
 import { leftovers } from './oracle/leftovers.ts'
 import { compareWithBooks, moneyAlways } from './oracle/money.ts'
 import { compareProjections } from './oracle/projections.ts'
+import { Tries } from './oracle/tries.ts'
 import { runChecks, type Check, type Violation } from './oracle/violation.ts'
 import { Late, Pace, within, type Left, type Slowness } from './pace.ts'
 import { insist, Progress } from './progress.ts'
@@ -105,6 +106,7 @@ class Round implements AsyncDisposable {
     const lag = (): Promise<number> => this.#progress.lag()
     this.#publishers = new Publishers(desk, { count: 6, pause: 25, lag })
     void this.#decideForTheLost()
+    void this.#watch()
   }
 
   static async begin(options: RoundOptions): Promise<Round> {
@@ -123,6 +125,7 @@ class Round implements AsyncDisposable {
     const deskPool = openPool(url, 8, 'desk')
     const clients = new Set<pg.Client>()
     let bursts = 0
+    const tries = new Tries((promise, evidence) => round.#violate(promise, evidence))
     const stage: Stage = {
       random: random.fork(),
       server,
@@ -140,7 +143,10 @@ class Round implements AsyncDisposable {
           doorbell: safetyPoll !== undefined || random.chance(0.85),
           safetyPoll,
         }
-        const worker = await Worker.start(url, orders, pace, note)
+        const worker = await Worker.start(url, orders, pace, (line) => {
+          note(line)
+          tries.read(line)
+        })
         stage.workers.push(worker)
         await within('a worker to start', pace.left(hangs), worker.started())
         return worker
@@ -210,8 +216,13 @@ class Round implements AsyncDisposable {
       for (const worker of this.#stage.workers) {
         if (worker.hasEnded) this.#violate('a worker does not end by itself', { after: name })
       }
-      await this.#check(always)
-      await this.#compareProjections()
+      try {
+        await this.#check(always)
+        await this.#compareProjections()
+      } catch (error) {
+        // Of a fault that was not waited for any longer, the server may be away.
+        if (this.#violations.length === 0) throw error
+      }
     }
     if (this.#violations.length > 0) return
     try {
@@ -244,7 +255,7 @@ class Round implements AsyncDisposable {
     ]
     for (const [name, end] of parts) {
       // What does not end is left to itself: the next round has a database of its own.
-      await within(`the end of ${name}`, this.#left(hangs / 3), Promise.resolve(end())).catch(
+      await within(`the end of ${name}`, this.#pace.left(hangs / 3), Promise.resolve(end())).catch(
         (error: unknown) => this.#options.note(String(error)),
       )
     }
@@ -261,16 +272,28 @@ class Round implements AsyncDisposable {
     }
   }
 
+  /** What holds at any moment is looked at all the time: a bug that stops everything is seen by what it did before. */
+  async #watch(): Promise<void> {
+    while (!this.#over.signal.aborted && this.#violations.length === 0) {
+      await delay(3_000, undefined, { ref: false })
+      // The server may be away.
+      await this.#check([...effectsAlways, ...jobsAlways]).catch(() => {})
+    }
+  }
+
+  /** A time to wait; when a promise has been broken, nothing is waited for any longer. */
   #left(milliseconds: number): Left {
-    return this.#pace.left(milliseconds)
+    const left = this.#pace.left(milliseconds)
+    return () => (this.#violations.length > 0 ? Number.NEGATIVE_INFINITY : left())
   }
 
   async #late(promise: string, error: unknown): Promise<void> {
+    if (this.#violations.length > 0) return
     this.#violate(promise, await this.#evidence(error))
   }
 
   async #evidence(error: unknown): Promise<unknown> {
-    return within('evidence', this.#left(20_000), this.#progress.evidence(error)).catch(
+    return within('evidence', this.#pace.left(20_000), this.#progress.evidence(error)).catch(
       (reason: unknown) => ({ error: String(error), evidence: String(reason) }),
     )
   }
@@ -286,6 +309,7 @@ class Round implements AsyncDisposable {
       await this.#progress.follow(left)
       await this.#progress.runJob(bound)
     } catch (error) {
+      if (this.#violations.length > 0) return 0
       const promise = `everything goes on within ${bound} ms after: ${after}`
       this.#violate(promise, await this.#evidence(error))
     }
@@ -296,6 +320,7 @@ class Round implements AsyncDisposable {
     try {
       await this.#progress.follow(this.#left(bound))
     } catch (error) {
+      if (this.#violations.length > 0) return
       this.#violate(promise, { within: bound, found: await this.#evidence(error) })
     }
   }

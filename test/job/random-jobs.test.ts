@@ -1,45 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
-import { defineEvent, defineJob, type JobContext } from 'tidemark'
+import { isTidemarkError, type App, type JobHandle, type Runner } from 'tidemark'
 import { expect, test, vi } from 'vitest'
-import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { admits, labelOf, valueOf } from '../support/plan-outcomes.ts'
-import {
-  anythingThrown,
-  nameOf,
-  partsOf,
-  plans,
-  thrown,
-  type Outcome,
-  type Plan,
-} from '../support/plans.ts'
+import { admits } from '../support/plan-outcomes.ts'
+import { partsOf, plans, type Outcome } from '../support/plans.ts'
+import { childJob, randomJob, Story, told } from '../support/random-job.ts'
 import { appOn } from '../support/test-app.ts'
 
-// Jobs at random against what JavaScript says of promises: TIDEMARK_RUNS says how many rounds of how many jobs, SEED
-// which. A round is one database, two processes that take jobs from each other, and connections that end at some write.
+// Jobs at random against what JavaScript says of promises. A seed is five jobs, with connections that end at some of
+// their writes; several seeds go on at once in one database, in two processes that take jobs from each other, one of
+// which is stopped and started anew again and again. TIDEMARK_RUNS says how many seeds, SEED which is the first.
 
-const runs = Number(process.env['TIDEMARK_RUNS'] ?? 2)
-const seed = Number(process.env['SEED'] ?? 20_261_128)
-const jobsOfRound = 25
+const runs = Number(process.env['TIDEMARK_RUNS'] ?? 10)
+const firstSeed = Number(process.env['SEED'] ?? 20_261_128)
+const jobsOfSeed = 5
+const seedsOfDatabase = 40
+const atOnce = 5
+const seedsOfRunner = 4
 const hung = 60_000
 
-vi.setConfig({ testTimeout: 30_000 + runs * 2 * hung })
+vi.setConfig({ testTimeout: 60_000 + seedsOfDatabase * 2 * hung })
 
 const database = useFreshDatabase()
 
-interface RandomJob {
-  readonly plan: Plan
-  /** How often it fails when it has done all. */
-  readonly again: number
-  /** At the beginning of which of its steps, counted over all attempts, it is taken for lost. */
-  readonly lostAt: number
-  /** Which of its names are odd, and how. */
-  readonly odd: number
-}
-
-const round = fc.record({
+const sample = fc.record({
   jobs: fc.array(
     fc.record({
       plan: plans,
@@ -47,214 +33,16 @@ const round = fc.record({
       lostAt: fc.nat(8),
       odd: fc.nat(10),
     }),
-    { minLength: jobsOfRound, maxLength: jobsOfRound },
+    { minLength: jobsOfSeed, maxLength: jobsOfSeed },
   ),
-  /** The writes at which the connection ends, counted over all jobs. */
-  crashes: fc.uniqueArray(fc.nat(600), { maxLength: 30 }),
+  /** The writes at which the connection ends, counted from those of before over all jobs. */
+  crashes: fc.uniqueArray(fc.nat(120), { maxLength: 6 }),
 })
 
-/** What the test sees of one job. */
-class Story {
-  readonly job: RandomJob
-  readonly effects = new Map<number, number>()
-  readonly tries = new Map<number, number>()
-  /** For each race, what it has come to, in each attempt. */
-  readonly races = new Map<number, Set<string>>()
-  begun = 0
-  ends = 0
-
-  constructor(job: RandomJob) {
-    this.job = job
-  }
-
-  count(counts: Map<number, number>, id: number): number {
-    const next = (counts.get(id) ?? 0) + 1
-    counts.set(id, next)
-    return next
-  }
-}
-
-function describe(error: unknown): string {
-  let message = ''
-  try {
-    const text: unknown = (error as { message?: unknown } | null | undefined)?.message
-    if (typeof text === 'string') message = text
-  } catch {
-    return '*'
-  }
-  const [label] = /L\d+\./u.exec(message) ?? []
-  if (label !== undefined) return label
-  if (message.startsWith('All promises were rejected')) return 'all of any'
-  if (/TIDEMARK_PAYLOAD_NOT_STORABLE/u.test(message)) return 'not storable'
-  if (/child job .* was failed/u.test(message)) return '*'
-  if (/TIDEMARK_|Connection terminated|terminating connection|ECONN/u.test(message)) return message
-  return '*'
-}
-
-const told = defineEvent('told', { payload: z.object({}) })
-
-/** Runs a plan as code of a user would. */
-class Playing {
-  readonly #story: Story
-  readonly #ctx: JobContext<unknown>
-  readonly #child: ReturnType<typeof childJob>
-  readonly #disturb: () => Promise<void>
-
-  constructor(
-    story: Story,
-    ctx: JobContext<unknown>,
-    child: ReturnType<typeof childJob>,
-    disturb: () => Promise<void>,
-  ) {
-    this.#story = story
-    this.#ctx = ctx
-    this.#child = child
-    this.#disturb = disturb
-  }
-
-  async play(plan: Plan): Promise<unknown> {
-    const ctx = this.#ctx
-    const name = nameOf(plan, this.#story.job.odd)
-    switch (plan.do) {
-      case 'throw':
-        throw thrownBy(plan)
-      case 'step that throws':
-        return ctx.step(name, async () => {
-          await this.#disturb()
-          throw thrownBy(plan)
-        })
-      case 'unstorable':
-        return ctx.step(name, () => {
-          this.#story.count(this.#story.effects, plan.id)
-          return () => 'a function'
-        })
-      case 'step':
-        return this.#step(name, plan)
-      case 'transaction':
-        return ctx.transaction(
-          async ({ tx }) => {
-            await this.#disturb()
-            await tx.query(`insert into effects (listener, sequence) values ($1, $2)`, [
-              String(ctxJob.get(ctx)),
-              plan.id,
-            ])
-            return valueOf(plan)
-          },
-          { step: name },
-        )
-      case 'child':
-      case 'child that fails':
-        return ctx.child(name, this.#child, { plan })
-      case 'sleep':
-        await ctx.sleep(name, plan.for)
-        return plan.id
-      case 'event':
-        await ctx.waitForEvent(name, told, { timeout: plan.for })
-        return plan.id
-      case 'signal':
-        await ctx.waitForSignal(name, 'told', { timeout: plan.for })
-        return plan.id
-      default:
-        return this.#branch(plan.id, plan.do, plan.plans)
-    }
-  }
-
-  #step(
-    name: string,
-    plan: Extract<Plan, { do: 'step' | 'transaction' | 'child' }>,
-  ): Promise<unknown> {
-    return this.#ctx.step(
-      name,
-      async () => {
-        await this.#disturb()
-        if (this.#story.count(this.#story.tries, plan.id) <= plan.fails) throw new Error('not yet')
-        this.#story.count(this.#story.effects, plan.id)
-        return valueOf(plan)
-      },
-      { retry: { attempts: plan.fails + 1, backoff: (attempt) => (attempt % 2) * 60 } },
-    )
-  }
-
-  async #branch(id: number, what: string, parts: readonly Plan[]): Promise<unknown> {
-    const begin = (): Promise<unknown>[] => parts.map((part) => this.play(part))
-    const [first, ...others] = parts as readonly [Plan, ...Plan[]]
-    switch (what) {
-      case 'all':
-        return Promise.all(begin())
-      case 'map':
-        return this.#ctx.map(parts, (part) => this.play(part), { concurrency: 2 })
-      case 'race': {
-        const won = await Promise.race(
-          begin().map(async (branch, index) => ({ index, outcome: await settled(branch) })),
-        )
-        // What an attempt is told that was cut off decides nothing.
-        if (this.#ctx.signal.aborted) return 'cut off'
-        const before = this.#story.races.get(id) ?? new Set()
-        this.#story.races.set(id, before.add(`${won.index}`))
-        if ('error' in won.outcome) throw new Error(won.outcome.error)
-        return won.outcome.ok
-      }
-      case 'any':
-        return Promise.any(begin())
-      case 'allSettled':
-        return Promise.all(begin().map(settled))
-      case 'catch':
-        try {
-          return await this.play(first)
-        } catch {
-          return this.#sequence(others)
-        }
-      case 'finally':
-        try {
-          return await this.play(first)
-        } finally {
-          await this.#sequence(others)
-        }
-      default:
-        return this.#sequence(parts)
-    }
-  }
-
-  async #sequence(parts: readonly Plan[]): Promise<unknown> {
-    let last: unknown
-    for (const part of parts) last = await this.play(part)
-    return last
-  }
-}
-
-const ctxJob = new WeakMap<object, string>()
-
-async function settled(promise: Promise<unknown>): Promise<Outcome> {
-  try {
-    return { ok: await promise }
-  } catch (error) {
-    return { error: describe(error) }
-  }
-}
-
-function thrownBy(plan: Plan): unknown {
-  const value = 'value' in plan ? plan.value : 0
-  // Every third is something that nobody has thought of.
-  if (value % 3 === 2) return anythingThrown(value)
-  return thrown[value % thrown.length]?.(labelOf(plan))
-}
-
-function childJob() {
-  return defineJob('child', {
-    input: z.object({ plan: z.custom<Plan>() }),
-    retry: { attempts: 1 },
-    run: ({ input: { plan } }) => {
-      if (plan.do === 'child that fails') throw thrownBy(plan)
-      return valueOf(plan)
-    },
-  })
-}
-
 /** Lets the connection of the write end whose turn it is: what it wrote is gone. */
-async function letWritesFail(crashes: readonly number[]): Promise<void> {
+async function letWritesFail(): Promise<void> {
   await database.query('create sequence writes minvalue 0')
   await database.query('create table crash_at (n bigint primary key)')
-  await database.query('insert into crash_at select unnest($1::bigint[])', [crashes])
   await database.query(`create function crash() returns trigger language plpgsql as $$
     declare n_ bigint := nextval('public.writes');
     begin
@@ -277,112 +65,177 @@ async function letWritesFail(crashes: readonly number[]): Promise<void> {
   }
 }
 
-/** Plays a round; answers what went otherwise than it must. */
-async function play({
-  jobs,
-  crashes,
-}: {
-  jobs: RandomJob[]
-  crashes: number[]
-}): Promise<string[]> {
+/** What went otherwise with a job than it must. */
+async function complaintsOf(id: string, story: Story, outcome: Outcome): Promise<string[]> {
   const complaints: string[] = []
-  const stories = new Map<string, Story>()
-  const child = childJob()
-  const random = defineJob('random', {
-    input: z.object({ n: z.number() }),
-    retry: { attempts: 40, backoff: () => 5, retryable: (error) => !(error instanceof EvalError) },
-    run: async (job, ctx) => {
-      const story = stories.get(String(job.input.n))
-      if (story === undefined) throw new EvalError('no story')
-      ctxJob.set(ctx, job.id)
-      const disturb = async (): Promise<void> => {
-        if (story.begun++ !== story.job.lostAt) return
-        // Whose connection ends with this very write has not failed: it is what the test does to the job, not its code.
-        const away = `update tidemark.jobs set process = '00000000-0000-7000-8000-000000000000'
-          where id = $1 and status = 'running'`
-        while (!(await database.query(away, [job.id]).then(Boolean, () => false)));
-        // Long enough, mostly, to be taken meanwhile.
-        await delay(150)
-      }
-      const outcome = await settled(new Playing(story, ctx, child, disturb).play(story.job.plan))
-      if (story.ends++ < story.job.again) throw new Error('again')
-      return outcome
-    },
-  })
-  const modules = [random, child, told]
-  const options = { handleSignals: false, leaseDuration: 1_000 }
-  await using one = appOn(database, modules)
-  await using two = appOn(database, modules)
-  const runners = [await one.start(options), await two.start(options)]
-  await letWritesFail(crashes)
-  const handles = []
-  for (const [n, job] of jobs.entries()) {
-    stories.set(String(n), new Story(job))
-    handles.push(await one.jobs.spawn(random, { n }))
-  }
-  await Promise.all(
-    handles.slice(0, 10).map(async ({ id }, n) => {
-      await delay(n * 20)
-      // One that has ended is not told anything.
-      await one.jobs.signal(id, 'told').catch(() => {})
-      await one.publish(told({}))
-    }),
+  const { plan, again } = story.job
+  const what = JSON.stringify({ plan, outcome, again, id }, (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
   )
-  const ended = handles.map(async (handle, n) => {
-    const story = stories.get(String(n)) as Story
-    try {
-      const outcome = (await handle.result({ timeout: hung })) as Outcome
-      return { id: handle.id, outcome, story }
-    } catch (cause) {
-      // What there is of it is gone with the test.
-      const { id } = handle
-      const steps = await one.jobs.steps(id)
-      const history = { job: await one.jobs.get(id), attempts: await one.jobs.attempts(id), steps }
-      const shown = inspect(
-        { ...history, plan: story.job.plan },
-        { depth: 12, maxStringLength: 200 },
-      )
-      throw new Error(`${id} does not end: ${shown}`, { cause })
-    }
-  })
-  for (const { id, outcome, story } of await Promise.all(ended)) {
-    const { plan, again } = story.job
-    const what = JSON.stringify({ plan, outcome, again, id }, (_, value: unknown) =>
-      typeof value === 'bigint' ? String(value) : value,
-    )
-    if (!admits(plan, outcome)) complaints.push(`no way to this outcome: ${what}`)
-    const { rows } = await database.query<{ id: number; n: number }>(
-      'select sequence::int as id, count(*)::int as n from effects where listener = $1 group by 1',
-      [id],
-    )
-    const committed = new Map(rows.map((row) => [row.id, row.n]))
-    // Also for want of time: a busy machine may miss a short lease.
-    const { rows: lost } = await database.query<{ n: number }>(
-      `select count(*)::int as n from tidemark.job_attempts where job = $1 and outcome = 'lost'`,
-      [id],
-    )
-    for (const part of partsOf(plan)) {
-      if ((committed.get(part.id) ?? 0) > 1) complaints.push(`${part.id} committed twice: ${what}`)
-      // A step whose end could not be stored is run again: once for each time that its job was taken for lost. A connection that ends repeats nothing.
-      const most = 1 + (lost[0]?.n ?? 0)
-      if ((story.effects.get(part.id) ?? 0) > most) complaints.push(`${part.id} repeated: ${what}`)
-    }
-    // What has failed is run again after such a failure, and may come to something else.
-    if (again > 0) continue
-    for (const [race, winners] of story.races) {
-      if (winners.size > 1) complaints.push(`race ${race} was decided again: ${what}`)
-    }
+  if (!admits(plan, outcome)) complaints.push(`no way to this outcome: ${what}`)
+  const { rows } = await database.query<{ id: number; n: number }>(
+    'select sequence::int as id, count(*)::int as n from effects where listener = $1 group by 1',
+    [id],
+  )
+  const committed = new Map(rows.map((row) => [row.id, row.n]))
+  // Cut off by a deploy, or lost; also for want of time: a busy machine may miss a short lease.
+  const { rows: lost } = await database.query<{ n: number }>(
+    `select count(*)::int as n from tidemark.job_attempts where job = $1 and outcome in ('lost', 'released')`,
+    [id],
+  )
+  for (const part of partsOf(plan)) {
+    if ((committed.get(part.id) ?? 0) > 1) complaints.push(`${part.id} committed twice: ${what}`)
+    // A step whose end could not be stored is run again: once for each time that its job was taken away. A connection that ends repeats nothing.
+    const most = 1 + (lost[0]?.n ?? 0)
+    if ((story.effects.get(part.id) ?? 0) > most) complaints.push(`${part.id} repeated: ${what}`)
   }
-  const stopped = Promise.all(runners.map((runner) => runner.stop()))
-  const late = Symbol('late')
-  const end: unknown = await Promise.race([stopped, delay(hung, late, { ref: false })])
-  if (end === late) complaints.push('stop() does not end')
+  // What has failed is run again after such a failure, and may come to something else.
+  if (again > 0) return complaints
+  for (const [race, winners] of story.races) {
+    if (winners.size > 1) complaints.push(`race ${race} was decided again: ${what}`)
+  }
   return complaints
 }
 
-test.for(fc.sample(round, { numRuns: runs, seed }).map((sample, n) => [n, sample] as const))(
-  'jobs at random come to what their code says, round %i',
-  async ([, sample]) => {
-    expect(await play(sample)).toEqual([])
+/** What there is of a job that does not end: it is gone with the test. */
+async function history(app: App, id: string, story: Story, error: unknown): Promise<string> {
+  const steps = await app.jobs.steps(id)
+  const attempts = await app.jobs.attempts(id)
+  const { rows } = await database.query('select * from tidemark.jobs where id = $1', [id])
+  const { rows: now } = await database.query(
+    'select now(), array(select id from tidemark.processes)',
+  )
+  const shown = { error, row: rows[0], now: now[0], attempts, steps, plan: story.job.plan }
+  return `${id} does not end: ${inspect(shown, { depth: 12, maxStringLength: 200 })}`
+}
+
+/** Some seeds in one database, several at once. */
+class Round {
+  readonly complaints: string[] = []
+  readonly #stories = new Map<string, Story>()
+  readonly #child = childJob()
+  readonly #random = randomJob(database, this.#stories, this.#child)
+  readonly #app = this.#newApp()
+  #deploys = Promise.resolve()
+
+  async run(seeds: readonly number[]): Promise<readonly string[]> {
+    await using app = this.#app
+    const runner = await app.start(this.#options(hung))
+    let other = await this.#deploy()
+    await letWritesFail()
+    const left = [...seeds]
+    let ended = 0
+    const playSome = async (): Promise<void> => {
+      for (let seed = left.shift(); seed !== undefined; seed = left.shift()) {
+        this.complaints.push(...(await this.#play(seed)))
+        ended += 1
+        if (ended % seedsOfRunner > 0) continue
+        const before = this.#deploys
+        const deploy = async (): Promise<void> => {
+          await before
+          await other.stop()
+          other = await this.#deploy(ended)
+        }
+        this.#deploys = deploy()
+      }
+    }
+    await Promise.all(Array.from({ length: atOnce }, playSome))
+    await this.#deploys
+    await Promise.all([this.#stop(runner), other.stop()])
+    return this.complaints
+  }
+
+  /** One process more, which is impatient sometimes. */
+  async #deploy(n = 0): Promise<{ stop: () => Promise<void> }> {
+    const app = this.#newApp()
+    const runner = await app.start(this.#options([hung, 0, 50, 300][n % 4] ?? hung))
+    return {
+      stop: async () => {
+        await this.#stop(runner)
+        await app.close()
+      },
+    }
+  }
+
+  async #stop(runner: Runner): Promise<void> {
+    const late = Symbol('late')
+    const end: unknown = await Promise.race([runner.stop(), delay(hung, late, { ref: false })])
+    if (end === late) this.complaints.push('stop() does not end')
+  }
+
+  /** Spawns the jobs of a seed, tells some of them things, and judges how they end. */
+  async #play(seed: number): Promise<readonly string[]> {
+    const app = this.#app
+    const [drawn] = fc.sample(sample, { numRuns: 1, seed })
+    if (drawn === undefined) return ['no sample']
+    await database.query(
+      `insert into crash_at select distinct w.last_value + c from writes w, unnest($1::bigint[]) c
+       on conflict do nothing`,
+      [drawn.crashes],
+    )
+    const playing = drawn.jobs.map(async (job, index) => {
+      const n = `${seed}/${index}`
+      const story = new Story(job)
+      this.#stories.set(n, story)
+      const handle = await app.jobs.spawn(this.#random, { n })
+      const telling = this.#tell(handle.id, index)
+      try {
+        const outcome = await this.#outcomeOf(handle)
+        return await complaintsOf(handle.id, story, outcome)
+      } catch (error) {
+        return [await history(app, handle.id, story, error)]
+      } finally {
+        await telling
+      }
+    })
+    const complaints = await Promise.all(playing)
+    return complaints.flat().map((complaint) => `SEED=${seed}: ${complaint}`)
+  }
+
+  /** What a job comes to. One that gets on is not hung, however slow the machine is. */
+  async #outcomeOf(handle: JobHandle<unknown>): Promise<Outcome> {
+    for (let before = ''; ;) {
+      try {
+        return (await handle.result({ timeout: hung })) as Outcome
+      } catch (error) {
+        const { rows } = await database.query<{ got: string }>(
+          `select token || ' ' || (select count(*) from tidemark.job_steps where job = id) as got
+           from tidemark.jobs where id = $1`,
+          [handle.id],
+        )
+        const got = rows[0]?.got ?? ''
+        if (!isTidemarkError(error, 'TIDEMARK_WAIT_TIMEOUT') || got === before) throw error
+        before = got
+      }
+    }
+  }
+
+  async #tell(id: string, index: number): Promise<void> {
+    if (index > 1) return
+    await delay(index * 20)
+    // One that has ended is not told anything.
+    await this.#app.jobs.signal(id, 'told').catch(() => {})
+    await this.#app.publish(told({}))
+  }
+
+  #newApp(): App {
+    return appOn(database, [this.#random, this.#child, told])
+  }
+
+  #options(drainTimeout: number) {
+    return { handleSignals: false, leaseDuration: 1_000, drainTimeout }
+  }
+}
+
+const rounds = Array.from({ length: Math.ceil(runs / seedsOfDatabase) }, (_, round) => {
+  const first = firstSeed + round * seedsOfDatabase
+  const count = Math.min(seedsOfDatabase, runs - round * seedsOfDatabase)
+  return Array.from({ length: count }, (__, n) => first + n)
+})
+
+test.for(rounds.map((seeds) => [seeds[0], seeds] as const))(
+  'jobs at random come to what their code says, from SEED=%i',
+  async ([, seeds]) => {
+    expect(await new Round().run(seeds)).toEqual([])
   },
 )

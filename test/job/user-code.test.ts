@@ -307,3 +307,31 @@ test('code that is left behind goes no further, and its errors end nothing', asy
   expect(await (await app.jobs.spawn(next, {})).result()).toBe('next')
   expect(seen.toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((index) => `${index} begins`))
 })
+
+test('a state whose default throws is refused when the job is defined, with what to do', () => {
+  const state = z.number().default(() => {
+    throw new Error('no default')
+  })
+  expect(() => defineJob('stateless', { input, state, run: () => {} })).toThrow(
+    expect.objectContaining({
+      code: 'TIDEMARK_INVALID_OPTION',
+      cause: expect.objectContaining({ message: 'no default' }),
+    }),
+  )
+})
+
+test('a signal that is first asked for after the attempt has ended is aborted', async () => {
+  const seen = Promise.withResolvers<boolean>()
+  const ended = Promise.withResolvers<void>()
+  const leaving = defineJob('leaving', {
+    input,
+    run: (_, ctx) => {
+      void ended.promise.then(() => seen.resolve(ctx.signal.aborted))
+    },
+  })
+  await using app = appOn(database, [leaving])
+  await app.start()
+  await (await app.jobs.spawn(leaving, {})).result()
+  ended.resolve()
+  expect(await seen.promise).toBe(true)
+})

@@ -1,4 +1,4 @@
-import { openStore, type StateBackend, type StateStore } from '@tidemark/stores'
+import { openStore, type State, type StateBackend, type StateStore } from '@tidemark/stores'
 import { MemoryBackend, memoryStore } from '@tidemark/stores/memory'
 import { mirrorJobs, type JobMirror, type MirroredJob } from '@tidemark/stores/mirror'
 import { RedisBackend } from '@tidemark/stores/redis'
@@ -139,11 +139,12 @@ test('sync gives back what a store has lost, takes away what is gone, and knows 
   await runner.stop()
   const fenced = (await store.get(done.id))?.token
   await store.delete(done.id, { token: fenced as bigint })
-  const before = (await store.get(waiting.id))?.value as MirroredJob
+  const before = (await store.get(waiting.id)) as State<MirroredJob>
   await store.update(
     waiting.id,
-    { value: { ...before, jobStatus: 'running' }, status: 'running' },
-    { token: fenced as bigint },
+    { value: { ...before.value, jobStatus: 'running' }, status: 'running' },
+    // Its own: the other one may have completed before this one was spawned.
+    { token: before.token },
   )
   await database.query('delete from tidemark.jobs where id = $1', [gone.id])
 

@@ -168,6 +168,15 @@ const contexts = (ctx: JobContext<unknown>): Readonly<Record<string, Entry>> => 
   'ctx.step': (options) => ctx.step(newId(), done, options),
   'ctx.step retry': (retry) => ctx.step(newId(), done, { retry }),
   'ctx.spawn': (options) => ctx.spawn(job, 'a', options),
+  'ctx.checkpoint': (options) => ctx.checkpoint(1, options),
+  'ctx.transaction': (options) => ctx.transaction(async () => 1, options),
+  'ctx.map': (options) => ctx.map([1], done, options),
+  'ctx.all': (options) => ctx.all([async () => 1], options),
+  'ctx.step work': (work) => ctx.step(newId(), work),
+  'ctx.transaction work': (work) => ctx.transaction(work),
+  'ctx.map items': (items) => ctx.map(items, done),
+  'ctx.map work': (work) => ctx.map([1], work),
+  'ctx.all branches': (branches) => ctx.all(branches),
 })
 
 /** Options of entries that take others as well, and so do not say which they are. */

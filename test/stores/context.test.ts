@@ -257,11 +257,17 @@ test('webhooks and files are added while the job runs, and references lead to wh
         '{{variables.__proto__}}',
         '{{secrets}}',
         '{{input..order}}',
+        '{{steps["\\q"].output}}',
+        "{{steps['fetch'].output}}",
+        '{{ }}',
       ]) {
         await expect(document.resolve({ bad })).rejects.toMatchObject({
           code: 'TIDEMARK_UNKNOWN_REFERENCE',
         })
       }
+      // None of these is a reference, and each is read once.
+      const others = [`{{${' '.repeat(50_000)}`, '{{'.repeat(50_000), `{{${'a.'.repeat(50_000)}`]
+      expect(await document.resolve(others)).toEqual(others)
       const chunks: Uint8Array[] = []
       for await (const chunk of await files.read('exports/rates.csv')) chunks.push(chunk)
       expect(Buffer.concat(chunks).toString()).toContain('EUR')

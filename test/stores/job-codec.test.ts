@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { keyRing, messagePack, pipeline } from '@tidemark/stores/codecs'
+import { memoryContexts } from '@tidemark/stores/context'
 import { defineJob, isTidemarkError, type App, type JobsOptions, type OutputStore } from 'tidemark'
 import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
@@ -231,4 +232,41 @@ test('rewrite brings plain rows under a key, then under another, then back, whil
   expect(await rewritten({ codec: pipeline({ keys: onlyB }), write: false })).toBe(first)
   expect(await rowsText()).toContain('4242')
   expect(await goOn(paused, {})).toEqual(expected)
+})
+
+test('a document for other tools has everything but the values that a codec has written, and those as texts', async () => {
+  const contextStore = memoryContexts()
+  const paid = defineJob('paid', {
+    input: z.object({ amount: z.number() }),
+    run: async (_, ctx) => {
+      await ctx.variables.set('card', secret)
+      await ctx.step('charge', () => ({ card: secret }))
+      return secret
+    },
+  })
+  await using running = appOn(database, [paid], {
+    contextStore,
+    jobs: { codec: pipeline({ keys: onlyA }) },
+  })
+  await using _ = await running.start({ maintenanceInterval: 100 })
+  const handle = await running.jobs.spawn(paid, { amount: 7 })
+  const { id } = handle
+  expect(await handle.result()).toBe(secret)
+  const at = `jobs/${id}/executions/${id}/context.json`
+  await vi.waitFor(() =>
+    expect(String(contextStore.objects.get(at))).toContain('"completed",\n  "t'),
+  )
+  const text = String(contextStore.objects.get(at))
+  expect(text).not.toContain(secret)
+  const codedNotes = { values: [['custom', 'tidemark.coded']] }
+  const document = JSON.parse(text) as Record<string, unknown>
+  expect(document).toMatchObject({
+    name: 'paid',
+    status: 'completed',
+    input: { amount: 7 },
+    outputMeta: codedNotes,
+    steps: { charge: { status: 'completed', outputMeta: codedNotes } },
+  })
+  // Whoever loads it sees what other tools see; the job itself, and who asks for its result, read the values.
+  expect(await running.jobs.document(id).load()).toEqual(document)
 })

@@ -133,7 +133,7 @@ export const operatorFaults: readonly FaultKind[] = [
   {
     name: 'many jobs come at once',
     bound: 30_000,
-    play: ({ random, spawnMany }) => spawnMany('settle', random.whole(20, 80)),
+    play: ({ random, spawnMany }) => spawnMany('settle', random.whole(100, 300)),
   },
   {
     name: 'the outbox of the other install is pruned',

@@ -158,5 +158,80 @@ export const stores: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'what a service that is away has not taken is dropped',
+      edits: [
+        {
+          file: 'packages/stores/src/client/sender.ts',
+          find: 'this.#held.failed(held)\n      this.#rest(error)',
+          replace: 'this.#held.givenUp(held)\n      this.#rest(error)',
+        },
+      ],
+      tests: {
+        'test/state-service/client.test.ts': [
+          'without a service nothing is lost, and nobody waits; it is written when the service comes',
+        ],
+      },
+    },
+    {
+      breaks: 'a line that makes no sense is an error of the service',
+      edits: [
+        {
+          file: 'packages/stores/src/service/served/connection.ts',
+          find: 'if (request === undefined) return errorLine(id, problem)',
+          replace: 'if (request === undefined) throw problem',
+        },
+      ],
+      tests: {
+        'test/state-service/fuzz.test.ts': [
+          'none of ${messages} messages ends the service, and each that is answered is answered in JSON',
+        ],
+      },
+    },
+    {
+      breaks: 'a document that could not be stored is forgotten',
+      edits: [
+        {
+          file: 'packages/core/src/job/documented/documents.ts',
+          find: 'this.#late.add(id)\n    this.#ring.resolve()',
+          replace: 'this.#late.delete(id)\n    this.#ring.resolve()',
+        },
+      ],
+      tests: {
+        'test/stores/context.test.ts': [
+          'a store that is away costs no step, and has everything soon after it is back',
+        ],
+      },
+    },
+    {
+      breaks: 'values of jobs are stored as they are, although there is a codec',
+      edits: [
+        {
+          file: jobValues,
+          find: 'if (codec === undefined || !this.#write) return value',
+          replace: 'if (codec === undefined || this.#write) return value',
+        },
+      ],
+      tests: {
+        [jobCodec]: [
+          'states, variables and outputs are encrypted in the tables, and come back exactly in another attempt',
+        ],
+      },
+    },
+    {
+      breaks: 'a value whose key is lost is no value',
+      edits: [
+        {
+          file: jobValues,
+          find: 'throw unreadable(of, messageOf(cause), cause)',
+          replace: 'return cause === null ? messageOf(cause) : undefined',
+        },
+      ],
+      tests: {
+        [jobCodec]: [
+          'without the codec or its key a job is shown all the same, says why, and fails with the key by name',
+        ],
+      },
+    },
   ],
 }

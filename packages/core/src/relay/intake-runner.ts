@@ -13,8 +13,10 @@ import type { OutgoingEvent } from '../outbox/published/outgoing-event.ts'
 import { publishingTransaction } from '../outbox/published/publishing-transaction.ts'
 import { wait } from '../outbox/woken/wait.ts'
 import type { Intake } from './define-intake.ts'
+import { readInstall } from './install.ts'
 import { withPayload } from './large-payloads.ts'
 import type { RelayedMessage } from './message.ts'
+import { hopsOf, readReturned } from './returned.ts'
 import type { IntakeFeed, TakenMessage } from './source.ts'
 
 /** What is stored beside the cursor: how far the stream was taken, and of each outbox its last event. */
@@ -35,6 +37,9 @@ export class IntakeRunner implements LeaseRunner {
   readonly #intake: Intake
   readonly #environment: RunnerEnvironment
   #mark: IntakeMark
+  /** Of this outbox; read when something comes. */
+  #install: string | undefined
+  #toldOfReturned = false
   /** The last event that was appended: where the cursor moves with the next batch. */
   #appended: EventSequence
 
@@ -109,6 +114,7 @@ export class IntakeRunner implements LeaseRunner {
     const { lease } = this
     const taken = { ...this.#mark.taken }
     const events: OutgoingEvent[] = []
+    const returned = await this.#returned(messages)
     for (const { position, message } of messages) {
       if (message === undefined) continue
       if (message instanceof Error) throw unreadable(this.#intake, position, message)
@@ -118,7 +124,7 @@ export class IntakeRunner implements LeaseRunner {
         throw gap(this.#intake, position, message, before)
       }
       taken[message.install] = message.sequence
-      if (this.#intake.wanted?.has(message.type) === false) continue
+      if (returned.has(message) || this.#intake.wanted?.has(message.type) === false) continue
       const whole =
         message.claim === undefined
           ? message
@@ -157,6 +163,25 @@ export class IntakeRunner implements LeaseRunner {
       release()
     }
   }
+
+  /** Events of this outbox that come back from others: they are here. */
+  async #returned(messages: readonly TakenMessage[]): Promise<ReadonlySet<RelayedMessage>> {
+    const { database, outbox, logger } = this.#environment
+    this.#install ??= await readInstall(database, outbox.schema)
+    const read = messages.flatMap(({ message }) =>
+      message === undefined || message instanceof Error ? [] : [message],
+    )
+    const returned = await readReturned(database, outbox.schema, this.#install, read)
+    if (returned.size > 0 && !this.#toldOfReturned) {
+      this.#toldOfReturned = true
+      const { name, source } = this.#intake
+      logger.info(
+        { listener: name, stream: source.stream },
+        `${name}: events that this application has published come back; they are passed over`,
+      )
+    }
+    return returned
+  }
 }
 
 /** How long an object store may take. */
@@ -166,6 +191,7 @@ function patience(kill: AbortSignal): AbortSignal {
 
 function eventOf(message: RelayedMessage, intake: Intake, position: bigint): OutgoingEvent {
   const { install, sequence, stream, streamVersion, recordedAt } = message
+  const via = hopsOf(message).slice(0, -1)
   const origin = {
     install,
     sequence: String(sequence),
@@ -174,6 +200,8 @@ function eventOf(message: RelayedMessage, intake: Intake, position: bigint): Out
     recordedAt: recordedAt.toISOString(),
     intake: intake.name,
     position: String(position),
+    // The outboxes that it came through before.
+    ...(via.length === 0 ? {} : { via }),
   }
   const metadata = message.metadata === null ? {} : (JSON.parse(message.metadata) as object)
   return {

@@ -34,8 +34,14 @@ export function isRepeated(current: StoredState, write: Write): boolean {
 export function written(current: StoredState | undefined, write: Write, now: number): KeptState {
   const { key, writeId, token, op } = write
   const before = current?.live === true ? current : undefined
-  // A clock that was set back must not make it younger than it was.
-  const updatedAt = Math.max(now, current?.updatedAt ?? 0)
+  // A clock that was set back must not make it younger than it was. And what begins anew begins later than what was there
+  // before: whoever tidies up after that one, by its time, must not meet this one.
+  const begins = before === undefined && op !== 'delete'
+  const updatedAt = Math.max(
+    now,
+    current?.updatedAt ?? 0,
+    begins ? (current?.createdAt ?? 0) + 1 : 0,
+  )
   const common = {
     key,
     writeId,

@@ -18,7 +18,7 @@ export const promises = {
   pages: 'Pages hold each state once, while others come and go',
   batches: 'Each write of a batch holds or not by itself',
   sync: 'sync finds and mends what is missing, older and extra',
-  own: 'What a caller does to an answer, or to what it gave, does nothing to the store',
+  own: 'What a caller does to an answer does nothing to the store',
   refusals: 'What no store could mean is refused, and misspelt conditions with it',
   large: 'A value that is too large is refused with its size',
   sweep: 'sweep leaves what lives and what is remembered',

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { KeptState } from '../backend/judge.ts'
+import { keptUnder } from '../backend/kept.ts'
 import type { Attribute, Item } from './table-client.ts'
 
 // Lists without a status go through all of them: enough that no part of the index is hot, few enough to be asked.
@@ -17,12 +18,21 @@ function shardOf(store: string, key: string): string {
 
 /** Under which status a store finds its states in the first index: a table may hold several stores. */
 export function statusOf(store: string, status: string): string {
-  return store === '' ? status : `${store} ${status}`
+  return named(store, status)
 }
 
 /** The primary key of a state. */
 export function idOf(store: string, key: string): string {
-  return store === '' ? key : `${store} ${key}`
+  return named(store, key)
+}
+
+/** What comes before the first blank is the name of the store: '' where that has none and there is a blank. */
+function named(store: string, text: string): string {
+  return store === '' && !text.includes(' ') ? text : `${store} ${text}`
+}
+
+function unnamed(store: string, text: string): string {
+  return text.startsWith(`${store} `) ? text.slice(store.length + 1) : text
 }
 
 export function itemOf(store: string, state: KeptState): Item {
@@ -67,17 +77,18 @@ export function stateOf(store: string, item: Item, now: number): KeptState | und
   const expiresAt = number('endsAt')
   const body = text('body')
   const status = text('status')
-  const prefix = store === '' ? 0 : store.length + 1
   const token = item['token']
   return {
-    key: (text('jobId') ?? '').slice(prefix),
+    key: unnamed(store, text('jobId') ?? ''),
     body,
     version: number('version') ?? 0,
     token: BigInt(token !== undefined && 'N' in token ? token.N : 0),
     writeId: text('writeId') ?? '',
     name: text('name'),
-    status: status === null ? null : status.slice(prefix),
-    fields: JSON.parse(text('fields') ?? '{}') as KeptState['fields'],
+    status: status === null ? null : unnamed(store, status),
+    fields: keptUnder('dynamodb', unnamed(store, text('jobId') ?? ''), () =>
+      JSON.parse(text('fields') ?? '{}'),
+    ) as KeptState['fields'],
     createdAt: number('createdAt') ?? 0,
     updatedAt: number('updatedAt') ?? 0,
     expiresAt,

@@ -35,6 +35,9 @@ const passing = new Set([
   'InternalServerError',
   'ServiceUnavailable',
   'TransactionInProgressException',
+  // Of others who write the same item in a transaction, or in another region.
+  'TransactionConflictException',
+  'ReplicatedWriteConflictException',
 ])
 
 /** The few operations of DynamoDB that a store needs, on one table. */

@@ -4,8 +4,10 @@ import type { StateBackend } from '../backend/backend.ts'
 /** What is asked. */
 export type Asked = Pick<StateBackend, 'name' | 'isTransient'>
 
-// Between the first repetition and the operation itself, in milliseconds; each further one waits twice as long.
+// Between the first repetition and the operation itself, in milliseconds. Each further one waits twice as long, up to the
+// longest: what was away for ten seconds must not be waited for for twenty.
 const firstPause = 20
+const longestPause = 500
 
 /**
  * Asks a backend, and asks again when it says that it may go better another time, until the time is over. Repeating is
@@ -47,7 +49,7 @@ async function askUntil<T>(
   ask: (signal: AbortSignal) => Promise<T>,
   onFailure: (error: unknown) => void,
 ): Promise<T> {
-  for (let pause = firstPause; ; pause *= 2) {
+  for (let pause = firstPause; ; pause = Math.min(pause * 2, longestPause)) {
     try {
       return await ask(signal)
     } catch (error) {

@@ -7,6 +7,7 @@ import type {
   WriteOutcome,
 } from '../backend/backend.ts'
 import { eventsFrom } from '../backend/events-from.ts'
+import { keptUnder } from '../backend/kept.ts'
 import { matches, statusesOf } from '../backend/matches.ts'
 import { inOrder, placeOf, placeText } from '../backend/place.ts'
 import type { StateEvent, WatchOptions } from '../contract/watch.ts'
@@ -159,11 +160,11 @@ function stateOf(key: string, values: Values, live: boolean): StoredState | unde
     key,
     body: body ?? null,
     version: Number(version),
-    token: BigInt(token ?? 0),
+    token: keptUnder('redis', key, () => BigInt(token ?? 0)),
     writeId: writeId ?? '',
     name: name ?? null,
     status: status ?? null,
-    fields: JSON.parse(fields ?? '{}') as StoredState['fields'],
+    fields: keptUnder('redis', key, () => JSON.parse(fields ?? '{}') as StoredState['fields']),
     createdAt: Number(createdAt),
     updatedAt: Number(updatedAt),
     expiresAt: expiresAt === null || expiresAt === undefined ? null : Number(expiresAt),

@@ -7,6 +7,7 @@ import type {
   WriteOutcome,
 } from '../backend/backend.ts'
 import { isRepeated, refusal, written, type KeptState } from '../backend/judge.ts'
+import { keptUnder } from '../backend/kept.ts'
 import { matches } from '../backend/matches.ts'
 import { placeOf, placeText, type Place } from '../backend/place.ts'
 import type { StateFilter } from '../contract/state.ts'
@@ -41,7 +42,7 @@ export class S3Backend implements StateBackend {
     for (;;) {
       const object = await this.#bucket.get(this.#nameOf(write.key), signal)
       const now = Date.now()
-      const current = object === undefined ? undefined : keptOf(object.text, now)
+      const current = object === undefined ? undefined : keptOf(write.key, object.text, now)
       if (current !== undefined && isRepeated(current, write))
         return { is: 'written', state: current }
       const refused = refusal(current, write)
@@ -75,14 +76,18 @@ export class S3Backend implements StateBackend {
     const before = filter.createdBefore?.getTime()
     // Every marker of that time sorts before this one.
     const earlier = before === undefined ? '' : `${this.#created}${countdown(before - 1)}`
-    const { names, more } = await this.#bucket.names(
-      this.#created,
-      begin > earlier ? begin : earlier,
-      // Where few of them may be wanted, a request for many costs little more than one for a few.
-      isSelective(filter) ? Math.max(limit, leastExamined) : limit,
-      signal,
-    )
-    const places = names.map((name) => this.#placeOf(name))
+    // Where few of them may be wanted, a request for many costs little more than one for a few.
+    const most = isSelective(filter) ? Math.max(limit, leastExamined) : limit
+    let at = begin > earlier ? begin : earlier
+    let more = true
+    let places: Place[] = []
+    // Names that somebody else has put there are passed by, however many they are.
+    while (places.length === 0 && more) {
+      const page = await this.#bucket.names(this.#created, at, most, signal)
+      places = page.names.flatMap((name) => placesOf(name, this.#created, toTime))
+      more = page.more && page.names.length > 0
+      at = page.names.at(-1) ?? at
+    }
     const from = filter.createdFrom?.getTime() ?? -Infinity
     const wanted = places.filter(({ createdAt }) => createdAt >= from)
     const found = await inTurns(wanted, async ({ key, createdAt }) => {
@@ -102,13 +107,14 @@ export class S3Backend implements StateBackend {
 
   async sweep(signal: AbortSignal): Promise<number> {
     const { names } = await this.#bucket.names(this.#ending, '', mostSwept, signal)
-    const due = names.filter(
-      (name) => Number(name.slice(this.#ending.length).split('/')[0]) <= Date.now(),
+    const due = names.flatMap((name) =>
+      placesOf(name, this.#ending, Number)
+        .filter(({ createdAt: forgetAt }) => forgetAt <= Date.now())
+        .map(({ key }) => ({ name, key })),
     )
-    await inTurns(due, async (name) => {
-      const key = decoded(name.split('/').at(-1) as string)
+    await inTurns(due, async ({ name, key }) => {
       const object = await this.#bucket.get(this.#nameOf(key), signal)
-      const kept = object === undefined ? undefined : (JSON.parse(object.text) as KeptState)
+      const kept = object === undefined ? undefined : textOf(key, object.text)
       if (object !== undefined && kept !== undefined && (kept.forgetAt ?? Infinity) <= Date.now()) {
         await this.#bucket.remove(this.#markerOf(kept), signal)
         await this.#bucket.removeIf(this.#nameOf(key), object.etag, `${this.#prefix}probe`, signal)
@@ -147,14 +153,9 @@ export class S3Backend implements StateBackend {
     return `${this.#ending}${String(forgetAt).padStart(15, '0')}/${encoded(key)}`
   }
 
-  #placeOf(marker: string): Place {
-    const [time = '', key = ''] = marker.slice(this.#created.length).split('/')
-    return { createdAt: latest - Number(time), key: decoded(key) }
-  }
-
   async #find(key: string, signal: AbortSignal): Promise<KeptState | undefined> {
     const object = await this.#bucket.get(this.#nameOf(key), signal)
-    return object === undefined ? undefined : keptOf(object.text, Date.now())
+    return object === undefined ? undefined : keptOf(key, object.text, Date.now())
   }
 
   async #unmark(state: Place, signal: AbortSignal): Promise<void> {
@@ -167,11 +168,34 @@ export class S3Backend implements StateBackend {
 }
 
 /** What an object says, unless its time is over. */
-function keptOf(text: string, now: number): KeptState | undefined {
-  const kept = JSON.parse(text) as Omit<KeptState, 'token' | 'live'> & { token: string }
+function keptOf(key: string, text: string, now: number): KeptState | undefined {
+  const kept = textOf(key, text)
   if (kept.forgetAt !== null && kept.forgetAt <= now) return undefined
   const live = kept.body !== null && (kept.expiresAt ?? Infinity) > now
-  return { ...kept, token: BigInt(kept.token), live }
+  return { ...kept, live }
+}
+
+function textOf(key: string, text: string): Omit<KeptState, 'live'> {
+  return keptUnder('s3', key, () => {
+    const kept = JSON.parse(text) as Omit<KeptState, 'token' | 'live'> & { token: string }
+    if (kept.key !== key) throw new Error('it has another key')
+    return { ...kept, token: BigInt(kept.token) }
+  })
+}
+
+/** The place that a name of a marker says; none for a name that somebody else has put there. */
+function placesOf(name: string, prefix: string, timeOf: (digits: string) => number): Place[] {
+  const [digits = '', part = '', ...more] = name.slice(prefix.length).split('/')
+  if (!/^\d{15}$/u.test(digits) || part === '' || more.length > 0) return []
+  try {
+    return [{ createdAt: timeOf(digits), key: decodeURIComponent(part) }]
+  } catch {
+    return []
+  }
+}
+
+function toTime(digits: string): number {
+  return latest - Number(digits)
 }
 
 /** A key as part of a name: letters, digits, `-`, `_`, `~` and `%`, so that no proxy takes it for a path. */
@@ -180,10 +204,6 @@ function encoded(key: string): string {
     /[!'()*.]/gu,
     (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
   )
-}
-
-function decoded(part: string): string {
-  return decodeURIComponent(part)
 }
 
 function isSelective({

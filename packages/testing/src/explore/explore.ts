@@ -1,7 +1,9 @@
 import type { App } from 'tidemark'
-import { rejectUnknownOptions, TestingError } from '../testing-error.ts'
+import { realNow, requireRealTimers } from '../kit/real-time.ts'
+import { TestingError } from '../testing-error.ts'
 import { byPromise, faultKinds, type ExploredFault } from './boundary.ts'
 import { Draw } from './draw.ts'
+import { checkOptions, checkScenario } from './given.ts'
 import type { Scenario } from './scenario.ts'
 import { tell } from './telling.ts'
 
@@ -28,14 +30,14 @@ export interface Exploration {
   readonly complete: boolean
 }
 
-const knownOptions = { seed: true, budget: true, patience: true, schedule: true } as const
-
 /**
  * Runs handlers, jobs and projections of an application while their process dies, or loses a connection, before and
  * after each statement that they send: first one fault at a time, then several. Each schedule has a database of its own.
  * The application's own connection is not used.
  *
  * @returns what was tried.
+ * @throws TestingError TIDEMARK_TESTING_UNSUPPORTED for a scenario or options that are none, where timers are faked, for a
+ * schedule whose statements are not sent, and for a scenario after which workers send nothing.
  * @throws TestingError TIDEMARK_TESTING_INVARIANT with the shortest schedule under which the scenario's invariant does
  * not hold, or under which workers do not come to rest.
  *
@@ -67,7 +69,9 @@ export async function explore(
   scenario: Scenario,
   options: ExploreOptions = {},
 ): Promise<Exploration> {
-  rejectUnknownOptions('explore', options, knownOptions)
+  checkScenario(scenario)
+  checkOptions(options)
+  requireRealTimers('explore')
   const { seed = 1, budget = 30_000, patience = 20_000, schedule } = options
   let tried = 0
   const holds = async (faults: readonly ExploredFault[]): Promise<unknown> => {
@@ -76,8 +80,10 @@ export async function explore(
     return error
   }
   if (schedule !== undefined) {
-    const error = await holds(schedule)
+    tried += 1
+    const { error, struck } = await tell(app, scenario, schedule, patience)
     if (error !== undefined) throw broken(schedule, error, seed)
+    if (!struck) throw missed(schedule)
     return { seed, tried, statements: 0, complete: false }
   }
 
@@ -89,20 +95,21 @@ export async function explore(
       ? []
       : Array.from({ length: Math.min(times, 3) }, (_, n) => ({ statement, nth: n + 1 })),
   )
+  if (points.length === 0) throw nothingToStrike()
   const draw = new Draw(seed)
-  const deadline = Date.now() + budget
+  const deadline = realNow() + budget
   const singles = draw
     .shuffled(
       faultKinds.flatMap((kind) => points.map((point): ExploredFault => ({ kind, ...point }))),
     )
     .toSorted(byPromise)
   for (const fault of singles) {
-    if (tried > 0 && Date.now() > deadline) break
+    if (tried > 0 && realNow() > deadline) break
     const error = await holds([fault])
     if (error !== undefined) throw broken([fault], error, seed)
   }
   const complete = tried >= singles.length
-  while (complete && singles.length > 0 && Date.now() < deadline) {
+  while (complete && realNow() < deadline) {
     const faults = draw.shuffled(singles).slice(0, draw.whole(2, 4))
     const error = await holds(faults)
     if (error !== undefined) {
@@ -129,6 +136,23 @@ async function shorten(
   return shortest
 }
 
+function missed(schedule: readonly ExploredFault[]): TestingError {
+  const lines = schedule.map(({ kind, statement, nth }) => `  - ${kind} ${statement} (${nth})`)
+  return new TestingError(
+    'TIDEMARK_TESTING_UNSUPPORTED',
+    ['not every fault of the schedule has struck', ...lines].join('\n'),
+    'The scenario or the library has changed since it was found: workers no longer send these statements. Explore without a schedule.',
+  )
+}
+
+function nothingToStrike(): TestingError {
+  return new TestingError(
+    'TIDEMARK_TESTING_UNSUPPORTED',
+    'workers send nothing that comes of the scenario: there is nowhere a fault could strike',
+    '`when` must publish an event that a listener or projection of the application handles, or spawn a job of it, and await that. What it does itself is never struck.',
+  )
+}
+
 function broken(faults: readonly ExploredFault[], error: unknown, seed: number): TestingError {
   const reason = error instanceof Error ? error.message : String(error)
   const lines = faults.map(({ kind, statement, nth }, index) => {
@@ -138,7 +162,7 @@ function broken(faults: readonly ExploredFault[], error: unknown, seed: number):
   })
   const message =
     faults.length === 0
-      ? [`the invariant does not hold without any fault: ${reason}`]
+      ? [`the scenario fails without any fault: ${reason}`]
       : [
           `the invariant does not hold when`,
           ...lines,

@@ -2,7 +2,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { defineApp, silentLogger, type App, type AppOptions } from 'tidemark'
 import { createTestDatabase, type TestDatabase } from '../database/test-database.ts'
 import { waitForRest } from '../kit/drain-jobs.ts'
+import { inTime, realNow } from '../kit/real-time.ts'
 import { skipBackoff } from '../kit/skip-backoff.ts'
+import { TestingError } from '../testing-error.ts'
 import type { ExploredFault } from './boundary.ts'
 import type { Scenario } from './scenario.ts'
 import { Plan, Wire } from './wire.ts'
@@ -17,6 +19,9 @@ export interface Told {
   readonly error: unknown
 }
 
+/** A database, as far as it is asked. */
+type Asked = Pick<TestDatabase, 'schema' | 'query'>
+
 const mostLives = 20
 
 /** Tells a scenario in a database of its own; `when` may be left out, to see what workers do when nothing happens. */
@@ -30,14 +35,16 @@ export async function tell(
     schema: app.schema,
     ...(template !== undefined && { template }),
   })
-  await before?.()
+  const part = (name: keyof Scenario, done: unknown): Promise<unknown> =>
+    inTime(patience, Promise.resolve(done), () => neverEnded(name, patience))
+  await part('before', before?.())
   const plan = new Plan(faults)
   await using watcher = appAt(app, database.url)
   using _ = skipBackoff(watcher)
   try {
-    await when?.(watcher)
+    await part('when', when?.(watcher))
     await live(watcher, database, plan, patience)
-    await invariant?.(watcher, database)
+    await part('invariant', invariant?.(watcher, database))
     return { seen: plan.seen, struck: plan.left === 0, error: undefined }
   } catch (error) {
     return { seen: plan.seen, struck: plan.left === 0, error: error ?? new Error('it failed') }
@@ -51,7 +58,7 @@ async function live(
   plan: Plan,
   patience: number,
 ): Promise<void> {
-  const deadline = Date.now() + patience
+  const deadline = realNow() + patience
   for (let life = 1; life <= mostLives; life++) {
     await using wire = await Wire.open(database.url, plan)
     const worker = appAt(watcher, wire.url)
@@ -60,21 +67,23 @@ async function live(
       if (end === 'rest') return
     } catch (error) {
       // A process that cannot start because its connection was cut is started again by whoever supervises it.
-      if (life === mostLives || Date.now() > deadline || !isLost(error)) throw error
+      if (life === mostLives || realNow() > deadline || !isLost(error)) throw error
     } finally {
       wire.die()
-      await worker.close().catch(() => {
+      await inTime(patience, worker.close(), () => new Error('it does not close')).catch(() => {
         // It is dead, and cannot say goodbye.
       })
     }
     await bury(database)
   }
+  throw new Error(`it did not come to rest in ${mostLives} lives of a worker`)
 }
 
-async function work(
+/** Runs a worker until nothing is left to do now. @param watcher - an application whose connections are not cut. */
+export async function work(
   worker: App,
   watcher: App,
-  database: TestDatabase,
+  database: Asked,
   deadline: number,
 ): Promise<'rest'> {
   await worker.start({
@@ -97,8 +106,16 @@ async function work(
   }
 }
 
+function neverEnded(part: keyof Scenario, patience: number): TestingError {
+  return new TestingError(
+    'TIDEMARK_TESTING_INVARIANT',
+    `the scenario's \`${part}\` did not end within ${patience} ms`,
+    'Await only what comes about by itself: workers begin when `when` has ended. For what takes longer there is the option `patience`.',
+  )
+}
+
 /** Lets the time pass after which a dead process is known to be dead. */
-async function bury(database: TestDatabase): Promise<void> {
+export async function bury(database: Asked): Promise<void> {
   const { schema } = database
   await database.query(
     `UPDATE "${schema}".processes SET heartbeat_at = heartbeat_at - interval '1 day'`,

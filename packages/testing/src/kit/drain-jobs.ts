@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { App } from 'tidemark'
 import { TestingError } from '../testing-error.ts'
+import { realNow, requireRealTimers } from './real-time.ts'
 import { waitForIdle, type IdleOptions } from './wait-for-idle.ts'
 
 const pollInterval = 10
@@ -24,26 +25,27 @@ const pollInterval = 10
  */
 export async function drainJobs(app: App, options: IdleOptions = {}): Promise<void> {
   const { timeout = 30_000 } = options
+  requireRealTimers('drainJobs')
   await using _ = await app.start({ handleSignals: false, acquireInterval: 20 })
-  await waitForRest(app, Date.now() + timeout)
+  await waitForRest(app, realNow() + timeout)
 }
 
-/** Waits until processes that run have nothing left to do now. @param deadline - as `Date.now()` says it. */
+/** Waits until processes that run have nothing left to do now. @param deadline - as `realNow()` says it. */
 export async function waitForRest(app: App, deadline: number): Promise<void> {
-  const started = Date.now()
+  const started = realNow()
   for (;;) {
-    await waitForIdle(app, { timeout: Math.max(1, deadline - Date.now()) })
+    await waitForIdle(app, { timeout: Math.max(1, deadline - realNow()) })
     const left = await unfinished(app)
     if (left.length === 0) {
       // A job may have published between the two looks.
-      await waitForIdle(app, { timeout: Math.max(1, deadline - Date.now()) })
+      await waitForIdle(app, { timeout: Math.max(1, deadline - realNow()) })
       if ((await unfinished(app)).length === 0) return
     }
-    if (Date.now() > deadline) {
+    if (realNow() > deadline) {
       throw new TestingError(
         'TIDEMARK_TESTING_NOT_IDLE',
         [
-          `there are jobs left after ${Date.now() - started} ms`,
+          `there are jobs left after ${Math.round(realNow() - started)} ms`,
           ...left.map((one) => `  - ${one}`),
         ].join('\n'),
         'A job that never ends needs a shorter timeout; one whose type nobody runs, its module.',

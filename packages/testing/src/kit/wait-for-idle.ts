@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { toEventSequence, type App, type EventSequence } from 'tidemark'
 import { TestingError } from '../testing-error.ts'
+import { realNow } from './real-time.ts'
 
 /** How to wait for everything. */
 export interface IdleOptions {
@@ -31,7 +32,7 @@ export async function waitForIdle(
   app: App,
   { timeout = 30_000 }: IdleOptions = {},
 ): Promise<EventSequence> {
-  const deadline = Date.now() + timeout
+  const deadline = realNow() + timeout
   for (;;) {
     const work = await look(app)
     const halted = work.busy.filter((one) => one.halted)
@@ -50,7 +51,7 @@ export async function waitForIdle(
       )
     }
     if (work.busy.length === 0) return work.last
-    if (Date.now() > deadline) {
+    if (realNow() > deadline) {
       throw notIdle(
         `there is work left after ${timeout} ms`,
         work.busy.map(describe),

@@ -1372,7 +1372,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'a82bdf7d53a8f56c74966d3f4caf336d7da63f648b6226cbaeefde63d3d1b74a',
+    checksum: '9dd1bb0a03c62e8373291b85e2a55b7de6b40222f8caa6bdcc1c7fc05fb3b2a6',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1428,26 +1428,33 @@ BEGIN
   PERFORM :"schema".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  INSERT INTO :"schema".jobs AS j
-    (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
-     version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-  VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
-    CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
-    concurrency_key,
-    CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-    triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
-  ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
-  IF answer IS NULL THEN
-    SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
-    IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
-      RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
-    ELSIF answer IS NULL THEN
-      SELECT j.id INTO answer FROM :"schema".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+  -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
+  FOR tries IN 1 .. 10 LOOP
+    INSERT INTO :"schema".jobs AS j
+      (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
+       version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
+    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+      CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
+      concurrency_key,
+      CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+    ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
+    IF answer IS NULL THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
+      IF answer IS NULL AND EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+        RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
+      ELSIF answer IS NULL THEN
+        SELECT j.id INTO answer FROM :"schema".jobs j
+          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
+            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+      END IF;
     END IF;
-  END IF;
-  RETURN answer;
+    IF answer IS NOT NULL THEN
+      RETURN answer;
+    END IF;
+  END LOOP;
+  RAISE EXCEPTION 'spawn: an unfinished job that is not visible here has the key "%"', unique_key
+    USING ERRCODE = 'serialization_failure', HINT = 'Try the transaction again.';
 END $$;
 
 -- Lets successors go on when no other unfinished job has their key. What another transaction has put in their place

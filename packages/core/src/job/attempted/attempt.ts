@@ -22,7 +22,13 @@ import type { ClaimedJob } from '../claimed/claimed-job.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { notStorable } from '../defined/job-codec.ts'
 import type { JobEnvironment } from './environment.ts'
-import { cutsOff, interruptionError, type Interruption } from './interruption.ts'
+import {
+  comesOf,
+  cutsOff,
+  interruptionError,
+  saysInterrupted,
+  type Interruption,
+} from './interruption.ts'
 
 /** One claim of one job: the right to write for it, until it has ended or somebody else has it. */
 export class Attempt {
@@ -41,6 +47,7 @@ export class Attempt {
   #interruption: Interruption | undefined
   #over = false
   #aborted = false
+  #toldOfCancel = false
   #completed = false
   #commit: PromiseWithResolvers<void> | undefined
   #seemsLost = false
@@ -103,7 +110,7 @@ export class Attempt {
       this.guardListeners(this.#controller.signal)
       if (this.#interruption !== undefined && this.#interruption !== 'drain') {
         this.#controller.abort(this.#error(this.#interruption))
-      }
+      } else if (this.#aborted) this.#controller.abort(this.#endedError())
     }
     return this.#controller.signal
   }
@@ -211,6 +218,36 @@ export class Attempt {
     if (this.#interruption !== undefined) throw this.#error(this.#interruption)
   }
 
+  /**
+   * What ends the attempt instead of an error that its code would take for the failure of a step or a wait; undefined:
+   * the error is its code's affair. Whoever was asked to pause or to go on elsewhere has not failed. One that is
+   * cancelled is told: it is not gone on with, and may clean up.
+   */
+  stopOf(error: unknown): Error | undefined {
+    const interruption = this.#interruption
+    if (interruption === 'cancel') {
+      this.#toldOfCancel ||= saysInterrupted(error) || comesOf(this.signal.reason, error)
+    }
+    if (interruption !== 'drain' && interruption !== 'pause') return undefined
+    return saysInterrupted(error) ? this.#error(interruption) : undefined
+  }
+
+  /** Whether a step or a wait of its code did not come to its end because the job is to be cancelled. */
+  get toldOfCancel(): boolean {
+    return this.#toldOfCancel
+  }
+
+  /**
+   * What a step that threw is to throw because it was interrupted; undefined: it has failed by itself. A drain aborts
+   * nothing, so only the error that says so comes of it.
+   */
+  interruptionOf(error: unknown): { readonly error: unknown } | undefined {
+    const interruption = this.#interruption
+    if (interruption === undefined) return this.#aborted ? { error } : undefined
+    if (interruption === 'pause') return { error: this.#error(interruption) }
+    return interruption === 'drain' && !saysInterrupted(error) ? undefined : { error }
+  }
+
   /** @throws TidemarkError TIDEMARK_WAIT_IN_STEP inside of a step: a job that goes on later could not go on there. */
   requireOutside(id: string): void {
     const step = currentCause.getStore()?.step
@@ -248,10 +285,14 @@ export class Attempt {
   /** Lets code that was left behind, such as the losers of a race, see that the attempt is over. */
   abort(): void {
     this.#aborted = true
+    this.#controller?.abort(this.#endedError())
+  }
+
+  #endedError(): TidemarkError {
     const { name } = this.definition
     const message = `${name} ${this.job.id}: the attempt is over`
     const details = { name, id: this.job.id, reason: 'over' }
-    this.#controller?.abort(new TidemarkError('TIDEMARK_JOB_INTERRUPTED', message, { details }))
+    return new TidemarkError('TIDEMARK_JOB_INTERRUPTED', message, { details })
   }
 
   /** Nothing that comes later is written. */

@@ -71,14 +71,22 @@ export class Branches {
   #overdue: { readonly left: number; readonly tell: () => void }[] = []
   #quiet: NodeJS.Timeout | undefined
   #looking: NodeJS.Timeout | undefined
+  /** Whether a look is under way, and whether the suspension waits for it. */
+  #inLook = false
+  #postponed = false
   #snooze: Suspension | undefined
   #idle: PromiseWithResolvers<void> | undefined
 
   readonly #late: () => Error | undefined
+  readonly #stop: (error: unknown) => Error | undefined
 
-  /** @param late - what code is told that goes on after the attempt was cut off. */
-  constructor(late: () => Error | undefined) {
+  /**
+   * @param late - what code is told that goes on after the attempt was cut off.
+   * @param stop - what ends the attempt instead of an error that its code would take for a failure.
+   */
+  constructor(late: () => Error | undefined, stop: (error: unknown) => Error | undefined) {
     this.#late = late
+    this.#stop = stop
     // Nobody listens any more when the attempt has ended otherwise.
     this.#ended.promise.catch(() => {})
   }
@@ -113,8 +121,8 @@ export class Branches {
   /**
    * Hands out the answer of some work of ours, in its turn.
    *
-   * INVARIANT: that the database was away is not told to the code, which would take it for the end of a step or a wait
-   * and go another way than the next attempt does: it fails the attempt.
+   * INVARIANT: neither that the database was away nor that the attempt is to stop is told to the code, which would take it
+   * for the end of a step or a wait and go another way than the next attempt does: it ends the attempt.
    */
   give<T>(work: (turn: Turn) => Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
@@ -139,9 +147,13 @@ export class Branches {
     begun(work, turn).then(
       (value) => tell(() => resolve(value)),
       (error: unknown) => {
+        const stop = turn.stored === true ? undefined : this.#stop(error)
+        if (stop !== undefined) this.#breakOff(turn, stop)
         // What looks like it may be the work's own: a service that refuses connections has nothing to do with ours.
-        if (turn.stored !== true && isConnectionLost(error)) this.#breakOff(turn, error)
-        else tell(() => reject(error))
+        else if (turn.stored !== true && isConnectionLost(error)) {
+          this.brokenOff = true
+          this.#breakOff(turn, error)
+        } else tell(() => reject(error))
       },
     )
     return promise
@@ -173,11 +185,10 @@ export class Branches {
     this.#ended.reject(error)
   }
 
-  /** Ends the attempt with an error that its code does not see, and that is tried again. */
+  /** Ends the attempt with an error that its code does not see. */
   #breakOff({ position }: Turn, error: unknown): void {
     if (position !== undefined) this.deliveries.giveBack(position)
     if (this.#state === 'open') this.#state = 'closed'
-    this.brokenOff = true
     this.#ended.reject(error)
     this.#leave()
   }
@@ -271,6 +282,9 @@ export class Branches {
 
   #suspend(): void {
     if (this.#busy > 0 || this.#state !== 'open') return
+    // A look may take what it waits for: a signal that is taken wakes nobody any more.
+    this.#postponed = this.#inLook
+    if (this.#postponed) return
     const suspension = this.#snooze ?? this.#suspension()
     this.#state = 'suspended'
     this.#stopWaiting()
@@ -304,6 +318,7 @@ export class Branches {
   }
 
   async #lookOnce(): Promise<void> {
+    this.#inLook = true
     for (const { id, look, end } of this.#waits.values()) {
       try {
         if (this.#state === 'open' && this.#waits.has(id) && (await look?.()) === true) end()
@@ -311,7 +326,9 @@ export class Branches {
         // The server is away, say. It is looked at again, and by others once the attempt is suspended.
       }
     }
+    this.#inLook = false
     this.#looking = undefined
+    if (this.#postponed) this.#suspend()
     if (this.#waits.size > 0 && this.#state === 'open') this.#look()
   }
 }

@@ -1,5 +1,7 @@
 import { messageOf } from '../../errors/describe-error.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { field } from '../../errors/foreign-value.ts'
+import { causesOf } from '../../errors/origin.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 
 /**
  * Why an attempt is to stop:
@@ -23,6 +25,18 @@ const cuts: ReadonlySet<Interruption> = new Set(['shutdown', 'timeout', 'lost', 
 /** Whether the attempt is cut off rather than asked. */
 export function cutsOff(interruption: Interruption): boolean {
   return cuts.has(interruption)
+}
+
+/** Whether an error says that an attempt was asked to stop, in whatever wrapping. */
+export function saysInterrupted(error: unknown): boolean {
+  return causesOf(error).some((cause) => isTidemarkError(cause, 'TIDEMARK_JOB_INTERRUPTED'))
+}
+
+/** Whether an error says that an interruption came through: the reason itself, or what an aborted call makes of it. */
+export function comesOf(reason: unknown, error: unknown): boolean {
+  return (
+    error === reason || field(error, 'name') === 'AbortError' || field(error, 'cause') === reason
+  )
 }
 
 /**

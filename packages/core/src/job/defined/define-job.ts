@@ -344,13 +344,18 @@ function requireSchemas(
       `For instance \`${option}: z.object({ id: z.uuid() })\`.`,
     )
   }
-  if (state === undefined || (state as z.ZodType).safeParse(undefined).success) return
-  throw invalid(
-    `${where}: the \`state\` does not say what there is at first`,
-    'Give it a default: `z.object({ page: z.number() }).default({ page: 0 })`.',
-  )
+  if (state === undefined) return
+  const hint = 'Give it a default: `z.object({ page: z.number() }).default({ page: 0 })`.'
+  try {
+    if ((state as z.ZodType).safeParse(undefined).success) return
+  } catch (cause) {
+    // A default is a function of the application's.
+    throw invalid(`${where}: the default of the \`state\` throws`, hint, cause)
+  }
+  throw invalid(`${where}: the \`state\` does not say what there is at first`, hint)
 }
 
-function invalid(message: string, hint: string): TidemarkError {
-  return new TidemarkError('TIDEMARK_INVALID_OPTION', message, { hint })
+function invalid(message: string, hint: string, cause?: unknown): TidemarkError {
+  const because = cause === undefined ? {} : { cause }
+  return new TidemarkError('TIDEMARK_INVALID_OPTION', message, { hint, ...because })
 }

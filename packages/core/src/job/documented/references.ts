@@ -13,8 +13,9 @@ export interface Found {
   readonly used: number
 }
 
-// A backslash before it leaves it as it is.
-const reference = /(\\?)\{\{\s*([^{}]+?)\s*\}\}/gu
+// A backslash before it leaves it as it is. Blanks are taken off afterwards: a pattern that tries where they end takes
+// minutes for a text of ten thousand of them, and texts come from whoever calls.
+const reference = /(\\?)\{\{([^{}]+)\}\}/gu
 const part = /^(?:([^.[\]"]+)|\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\])/u
 
 /**
@@ -48,17 +49,21 @@ async function resolveText(text: string, source: ReferenceSource): Promise<unkno
   const [only] = matches
   if (only === undefined) return text
   if (matches.length === 1 && only[0] === text && only[1] === '') {
-    return valueOf(only[2] as string, source)
+    return valueOf(nameIn(only), source)
   }
   let result = ''
   let end = 0
   for (const match of matches) {
-    const [whole, escape, path] = match
+    const [whole, escape] = match
     result += text.slice(end, match.index)
     end = match.index + whole.length
-    result += escape === '' ? shown(await valueOf(path as string, source)) : whole.slice(1)
+    result += escape === '' ? shown(await valueOf(nameIn(match), source)) : whole.slice(1)
   }
   return result + text.slice(end)
+}
+
+function nameIn([, , written = '']: RegExpExecArray): string {
+  return written.trim()
 }
 
 async function valueOf(written: string, source: ReferenceSource): Promise<unknown> {
@@ -86,17 +91,30 @@ function parsed(written: string): string[] | undefined {
     const match = part.exec(rest)
     if (match === null) return undefined
     const [whole, word, quoted, index] = match
-    path.push(word ?? index ?? (JSON.parse(`"${quoted ?? ''}"`) as string))
+    const name = word ?? index ?? unquoted(quoted ?? '')
+    if (name === undefined) return undefined
+    path.push(name)
     rest = rest.slice(whole.length)
   }
   return path.length === 0 ? undefined : path
+}
+
+/** A name as JSON has it between quotation marks; undefined: it has not. */
+function unquoted(quoted: string): string | undefined {
+  try {
+    return JSON.parse(`"${quoted}"`) as string
+  } catch {
+    return undefined
+  }
 }
 
 function shown(value: unknown): string {
   if (typeof value === 'string') return value
   if (typeof value === 'bigint') return String(value)
   if (value instanceof Date) return value.toISOString()
-  return JSON.stringify(value) ?? ''
+  const exact = (_: string, inner: unknown): unknown =>
+    typeof inner === 'bigint' ? String(inner) : inner
+  return JSON.stringify(value, exact) ?? ''
 }
 
 function isPlain(value: unknown): value is Record<string, unknown> {

@@ -82,7 +82,10 @@ export class JobMemory {
   /** What goes on in the attempt. Made when it is first asked for: code that ends at once begins nothing. */
   get branches(): Branches {
     if (this.#branches === undefined) {
-      this.#branches = new Branches(() => this.#attempt.lateError)
+      this.#branches = new Branches(
+        () => this.#attempt.lateError,
+        (error) => this.#attempt.stopOf(error),
+      )
       if (this.#closed) void this.#branches.close()
     }
     return this.#branches

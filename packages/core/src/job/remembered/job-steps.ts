@@ -29,10 +29,23 @@ export interface OutputRow {
   readonly meta: unknown
 }
 
+/** The same as JSON. */
+interface Texts {
+  readonly step: string
+  readonly output: string
+  readonly meta: string | null
+}
+
+/** Outputs of the steps from a place in their order. */
+interface Page {
+  readonly place: number
+  readonly rows: readonly Texts[]
+}
+
 const pageSize = 5_000
-// What is read ahead: the outputs of the steps that come next, up to so many bytes in their rows.
+// What is read ahead: the outputs of the steps that come next, up to so many bytes of JSON.
 const mostAhead = 100
-const mostBytes = 256_000
+const mostBytes = 200_000
 /** The most steps that one job may have; a longer one goes on as a new one. */
 const mostSteps = 100_000
 
@@ -47,7 +60,9 @@ export class JobSteps {
   #order: StoredStep[] = []
   #done: DoneSteps | undefined
   readonly #places = new Map<string, number>()
-  readonly #ahead = new Map<string, OutputRow>()
+  readonly #ahead = new Map<string, Texts>()
+  /** The page after the last one; undefined: none is being read. */
+  #coming: Promise<Page | undefined> | undefined
   #reading: Promise<void> = Promise.resolve()
 
   constructor(attempt: Attempt) {
@@ -109,9 +124,7 @@ export class JobSteps {
   /** What the row of a step that has ended has as its output. */
   async output(step: StoredStep): Promise<OutputRow> {
     const { id, text, meta } = step
-    if (text !== null) {
-      return { output: JSON.parse(text), meta: meta === null ? null : JSON.parse(meta) }
-    }
+    if (text !== null) return rowOf({ output: text, meta })
     if (step.size === 0) return { output: null, meta: null }
     // One at a time: what the first has read ahead is what the second wants.
     const reading = this.#reading.then(() => this.#read(id))
@@ -124,7 +137,9 @@ export class JobSteps {
   }
 
   async #read(id: string): Promise<OutputRow> {
-    if (!this.#ahead.has(id)) await this.#readAhead(this.#places.get(id) ?? 0)
+    const place = this.#places.get(id) ?? 0
+    if (!this.#ahead.has(id)) this.#takeIn(await this.#coming)
+    if (!this.#ahead.has(id)) this.#takeIn(await this.#page(place))
     const row = this.#ahead.get(id)
     this.#ahead.delete(id)
     // It was there when the attempt began, and goes only with the job.
@@ -132,28 +147,33 @@ export class JobSteps {
       const { definition, job } = this.#attempt
       throw new TidemarkError('TIDEMARK_JOB_LOST', `${definition.name} ${job.id} is gone`)
     }
-    return row
+    return rowOf(row)
   }
 
-  async #readAhead(place: number): Promise<void> {
-    const { environment, job } = this.#attempt
-    const ids: string[] = []
-    let bytes = 0
-    for (const { id, size } of this.#order.slice(place, place + mostAhead)) {
-      if (ids.length > 0 && bytes + size > mostBytes) break
-      ids.push(id)
-      bytes += size
-    }
+  /** Takes in a page, and has the next one read while the code comes by those. */
+  #takeIn(page: Page | undefined): void {
+    this.#coming = undefined
+    if (page === undefined) return
     // What was read ahead and not asked for is read again if it ever is.
     if (this.#ahead.size > mostAhead) this.#ahead.clear()
-    const { rows } = await run(environment.database, readStepOutputs(environment.outbox.schema), [
-      job.id,
-      ids,
-    ])
-    for (const { step, output, output_meta: meta } of rows) {
-      this.#ahead.set(step as string, { output, meta })
-    }
+    for (const row of page.rows) this.#ahead.set(row.step, row)
+    const end = page.place + page.rows.length
+    if (page.rows.length === 0 || end >= this.#order.length) return
+    // Whoever wants it and does not get it reads it anew, and is told what is wrong.
+    this.#coming = this.#page(end).catch(() => undefined)
   }
+
+  async #page(place: number): Promise<Page> {
+    const { environment, job } = this.#attempt
+    const { database, outbox } = environment
+    const ids = this.#order.slice(place, place + mostAhead).map(({ id }) => id)
+    const { rows } = await run(database, readStepOutputs(outbox.schema), [job.id, ids, mostBytes])
+    return { place, rows: rows as unknown as readonly Texts[] }
+  }
+}
+
+function rowOf({ output, meta }: Pick<Texts, 'output' | 'meta'>): OutputRow {
+  return { output: JSON.parse(output), meta: meta === null ? null : JSON.parse(meta) }
 }
 
 function stepOf(row: Record<string, unknown>): StoredStep {

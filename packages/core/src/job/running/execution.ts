@@ -3,18 +3,19 @@ import { beginDocument as beginDocumentRow } from '../../database/sql/job/job-do
 import { readJobContext } from '../../database/sql/job/job-memory.ts'
 import { after, type Timer } from '../../database/timer.ts'
 import { isConnectionLost } from '../../errors/blame.ts'
-import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { isThenable } from '../../errors/user-code.ts'
 import { currentCause, type Cause } from '../../outbox/published/cause.ts'
 import { beginAttempt } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { Branches, EarlyEnd } from '../attempted/branches.ts'
+import { comesOf, saysInterrupted } from '../attempted/interruption.ts'
 import { decodeContext, decodeInput, encodeOutput } from '../defined/job-codec.ts'
 import type { Job } from '../defined/job-context.ts'
 import type { Documents } from '../documented/documents.ts'
 import { JobMemory } from '../remembered/job-memory.ts'
 import type { Outcome } from '../settled/settlement.ts'
-import { comesOf, failedOrRetried, isQuarantined } from '../settled/verdict.ts'
+import { failedOrRetried, isQuarantined } from '../settled/verdict.ts'
 import { watchForLife } from './lively.ts'
 import { RunContext } from './run-context.ts'
 
@@ -57,6 +58,8 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
     if (isThenable(output) || memory.unfinished || context.hasReports) limit()
     const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
+    // What its losers are told later decides nothing.
+    const cancelled = attempt.toldOfCancel
     if (memory.unfinished) await leaveBehind(attempt, memory.branches)
     // What shows up from now on was left behind: it must not be told an error that nobody waits for.
     else memory.close()
@@ -66,6 +69,8 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
       suspended = value.end.kind === 'suspended'
       return value.end
     }
+    // Its code has made of it what it could; what it answers is not what the job has come to.
+    if (cancelled) return { kind: 'cancelled' }
     const encoded = encodeOutput(attempt.definition, value)
     const placed = attempt.environment.outputs.place(attempt, encoded, 'output')
     if (isThenable(placed)) limit()
@@ -272,7 +277,7 @@ function interrupted(interruption: 'pause' | 'cancel' | 'drain'): Outcome {
 }
 
 function isInterruption(attempt: Attempt, error: unknown): boolean {
-  if (isTidemarkError(error, 'TIDEMARK_JOB_INTERRUPTED')) return true
+  if (saysInterrupted(error)) return true
   if (attempt.interruption === 'drain') return false
   // What an aborted fetch, timer or query throws: the reason itself, or an error that says so.
   return comesOf(attempt.signal.reason, error)

@@ -1,3 +1,5 @@
+import { shown } from '../../errors/checked-text.ts'
+import { rejectUnknownOptions, requireFunction } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** How many branches go on at once. */
@@ -15,15 +17,18 @@ export interface FanOutOptions {
 export async function fanOut<Item, Result>(
   items: Iterable<Item>,
   work: (item: Item, index: number) => Promise<Result> | Result,
-  { concurrency = 10 }: FanOutOptions = {},
+  options: FanOutOptions = {},
 ): Promise<Result[]> {
+  requireFunction('a fan-out', 'work', work)
+  rejectUnknownOptions('a fan-out', options, ['concurrency'])
+  const { concurrency = 10 } = options
   if (!Number.isInteger(concurrency) || concurrency < 1) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
       `the concurrency of a fan-out must be a whole number from 1, not ${String(concurrency)}`,
     )
   }
-  const list = [...items]
+  const list = listOf(items)
   const results = Array.from<Result>({ length: list.length })
   let next = 0
   let failed = false
@@ -41,4 +46,17 @@ export async function fanOut<Item, Result>(
   }
   await Promise.all(Array.from({ length: Math.min(concurrency, list.length) }, lane))
   return results
+}
+
+function listOf<Item>(items: Iterable<Item>): readonly Item[] {
+  const given: unknown = items
+  if (
+    typeof (given as Partial<Iterable<Item>> | null | undefined)?.[Symbol.iterator] === 'function'
+  ) {
+    return [...items]
+  }
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `a fan-out is over something that can be iterated, and ${shown(items)} cannot`,
+  )
 }

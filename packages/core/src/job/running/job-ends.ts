@@ -44,6 +44,11 @@ export class JobEnds {
     return this.#completions.unsettled
   }
 
+  /** Whether the completion of a job has not been written yet. */
+  completes(id: string): boolean {
+    return this.#completions.has(id)
+  }
+
   /** Whether everything has been written. */
   get idle(): boolean {
     return this.#settling.size === 0 && this.#completions.unsettled === 0

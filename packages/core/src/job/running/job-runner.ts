@@ -303,10 +303,10 @@ export class JobRunner {
     this.#ended.resolve()
   }
 
-  /** Whether the job is in this process, or may be: completions that are under way are not told apart. */
+  /** Whether the job is in this process. */
   #isKnown(id: string): boolean {
     return (
-      this.#ends.unsettled > 0 ||
+      this.#ends.completes(id) ||
       this.#attempts.has(id) ||
       this.#suspects.next?.id === id ||
       this.#queues.some((queue) => queue.claimed.includes(id))

@@ -45,13 +45,14 @@ async function wake(attempt: Attempt): Promise<void> {
     { job: job.id, name: definition.name, patience },
     `${definition.name} was suspended while its code was waiting for something of its own`,
   )
-  try {
-    for (let tries = 0; tries < mostTries; tries++) {
+  for (let tries = 0; tries < mostTries; tries++) {
+    try {
       const { rowCount } = await run(database, wakeLively(outbox.schema), [...fence, patience])
       if (rowCount !== 0) return
-      await sleep(pause, undefined, { ref: false })
+    } catch (error) {
+      // The server is away, say; its other waits may be long.
+      logger.debug({ err: error, job: job.id }, 'a job that was suspended too early was not woken')
     }
-  } catch (error) {
-    logger.debug({ err: error, job: job.id }, 'a job that was suspended too early was not woken')
+    await sleep(pause, undefined, { ref: false })
   }
 }

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { continueJob } from '../../database/sql/job/job-memory.ts'
+import { rejectUnknownOptions, requireFunction } from '../../errors/options.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
 import type { Spawn, SpawnedJob, SpawnOptions } from '../../listener/declared/spawning.ts'
@@ -89,6 +90,8 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     options: { readonly tx?: JobTransaction } = {},
   ): Promise<void> =>
     this.memory.branches.give(() => {
+      const where = `a checkpoint of ${this.attempt.definition.name}`
+      rejectUnknownOptions(where, options, ['tx'])
       const { tx } = options
       const executor = tx === undefined ? undefined : executorOfJobTransaction(tx)
       return this.memory.saveState(state, executor)
@@ -109,7 +112,10 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   ): Promise<Results> =>
     fanOut(
       branches,
-      (branch) => branch(),
+      (branch) => {
+        requireFunction('ctx.all', 'branch', branch)
+        return branch()
+      },
       options,
     ) as Promise<unknown> as Promise<Results>) as JobContext<unknown>['all']
 
@@ -133,8 +139,11 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     options: { readonly step?: string } = {},
   ): Promise<T> =>
     this.memory.branches.give(async (turn) => {
-      const { step: id } = options
       const { attempt, memory } = this
+      const where = `a transaction of ${attempt.definition.name}`
+      requireFunction(where, 'work', work)
+      rejectUnknownOptions(where, options, ['step'])
+      const { step: id } = options
       if (id === undefined) {
         memory.branches.goesOn()
         return runJobTransaction(attempt, memory, work)

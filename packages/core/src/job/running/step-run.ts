@@ -1,5 +1,6 @@
 import { after } from '../../database/timer.ts'
 import { shown } from '../../errors/checked-text.ts'
+import { requireFunction } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
@@ -34,6 +35,7 @@ export async function runStep<T>(
   const stored = memory.take(id, 'step')
   if (stored?.position != null) return (await memory.replay(stored, turn)) as T
   const { name } = attempt.definition
+  requireFunction(`the step ${shown(id)} of ${name}`, 'work', work)
   const declared = declaredStep(`the step ${shown(id)} of ${name}`, options)
   const startedAt = stored?.startedAt ?? new Date()
   const begun = triesOf(stored)
@@ -48,8 +50,9 @@ export async function runStep<T>(
       return output
     } catch (thrown) {
       // What could not be stored has failed by itself, and what was interrupted has not failed.
-      const interrupted = attempt.interruption !== undefined || attempt.aborted
-      if (turn.position !== undefined || interrupted) throw thrown
+      if (turn.position !== undefined) throw thrown
+      const interrupted = attempt.interruptionOf(thrown)
+      if (interrupted !== undefined) throw interrupted.error
       const step = { id, kind: 'step', startedAt, error: { thrown } }
       const delay = isQuarantined(thrown) ? undefined : delayOf(name, id, declared, tries, thrown)
       if (delay === undefined) {

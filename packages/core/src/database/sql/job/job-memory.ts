@@ -13,21 +13,32 @@ SELECT s.version, s.state, s.state_meta, s.variables, s.variables_meta, s.writin
 FROM (SELECT) AS one LEFT JOIN ${schema}.job_states s ON s.job = $1::uuid`,
 )
 
-// A page of what there is, without the outputs that are not tiny: those are read when they are asked for.
+// A page of what there is, without the outputs that are not tiny: those are read when they are asked for. What is compressed
+// says nothing of how long it is: 5,000 bytes that repeat themselves take 120 of a row.
 export const readStepIndex: SchemaStatement = statement(
   'read_job_step_index',
   (schema) => `
 SELECT t.step, t.kind, t.position, t.error, t.started_at, t.completed_at, coalesce(pg_column_size(t.output), 0) AS size,
-  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output::text END AS output,
-  CASE WHEN pg_column_size(t.output) <= 200 OR t.position IS NULL THEN t.output_meta::text END AS meta
-FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step > $2::text
+  CASE WHEN m.whole THEN t.output::text END AS output, CASE WHEN m.whole THEN t.output_meta::text END AS meta
+FROM ${schema}.job_steps t, LATERAL (SELECT t.position IS NULL
+  OR pg_column_size(t.output) <= 200 AND pg_column_compression(t.output) IS NULL AS whole) AS m
+WHERE t.job = $1::uuid AND t.step > $2::text
 ORDER BY t.step LIMIT $3::integer`,
 )
 
+// The outputs of some steps in their order, up to $3 bytes of JSON, and the first in any case.
 export const readStepOutputs: SchemaStatement = statement(
   'read_job_step_outputs',
   (schema) => `
-SELECT t.step, t.output, t.output_meta FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])`,
+WITH texts AS MATERIALIZED (
+  SELECT t.step, t.output::text AS output, t.output_meta::text AS meta
+  FROM ${schema}.job_steps t WHERE t.job = $1::uuid AND t.step = ANY ($2::text[])
+), lengths AS (
+  SELECT step, output, meta,
+    sum(octet_length(output)) OVER (ORDER BY array_position($2::text[], step)) - octet_length(output) AS before
+  FROM texts
+)
+SELECT step, output, meta FROM lengths WHERE before < $3::bigint`,
 )
 
 // A state of a newer version than the input needs a process that knows it.
@@ -131,13 +142,17 @@ ON CONFLICT (job, step) DO UPDATE SET output = excluded.output WHERE s.position 
 RETURNING job, output`,
 )
 
-// Fulfilled by what somebody has said: the oldest that nobody has taken.
+// Fulfilled by what somebody has said: the oldest that nobody has taken. One that this wait has taken already, and whose
+// answer was lost with its connection, is the same again, in its place of then: no second one is taken for it.
 export const takeSignal: SchemaStatement = statement(
   'take_job_signal',
   (schema) => `
-WITH taken AS (
+WITH before AS MATERIALIZED (
+  SELECT s.output AS payload, s.output_meta AS payload_meta, s.position FROM ${schema}.job_steps s
+  WHERE s.job = $1::uuid AND s.step = $3::text AND s.position IS NOT NULL
+), taken AS (
   UPDATE ${schema}.job_signals g SET step = $3::text
-  WHERE g.job = $1::uuid AND g.number = (
+  WHERE NOT EXISTS (SELECT FROM before) AND g.job = $1::uuid AND g.number = (
     SELECT u.number FROM ${schema}.job_signals u WHERE u.job = $1::uuid AND u.name = $4::text AND u.step IS NULL
     ORDER BY u.number LIMIT 1)
     AND EXISTS (SELECT ${fenced(schema)})
@@ -148,7 +163,7 @@ WITH taken AS (
   ON CONFLICT (job, step) DO UPDATE SET output = excluded.output, output_meta = excluded.output_meta,
     position = excluded.position, completed_at = excluded.completed_at
 )
-SELECT payload, payload_meta FROM taken`,
+SELECT payload, payload_meta, $5::integer AS position FROM taken UNION ALL SELECT * FROM before`,
 )
 
 export const sendSignal: SchemaStatement = statement(
