@@ -128,11 +128,12 @@ describe.skipIf(missing !== null)('a page that stays open', () => {
     await shown(130)
     const [clean, leaky] = await weigh()
     const from = told
-    await shown(Number(process.env['TIDEMARK_TICKS'] ?? 120))
+    await shown(Number(process.env['TIDEMARK_TICKS'] ?? 400))
     const [cleanAfter, leakyAfter] = await weigh()
     if (!clean || !leaky || !cleanAfter || !leakyAfter) throw new Error('there are two pages')
     const ticks = Number(told - from)
-    // The other page keeps what it is told, some hundred bytes each time. This one keeps less by far, with what garbage is left.
+    // The other page keeps what it is told, some hundred bytes each time. This one keeps less by far, with what garbage is left:
+    // there are so many ticks because a table of the engine's, of 76 kB, comes or goes now and then.
     const kept = leakyAfter.bytes - leaky.bytes
     expect(kept).toBeGreaterThan(50 * ticks)
     expect(cleanAfter.bytes - clean.bytes).toBeLessThan(0.6 * kept)
