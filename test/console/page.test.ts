@@ -28,7 +28,9 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     const starting = startBrowser()
     runner = await app.start()
     await play(app)
-    served = await ServedConsole.start(createConsole(app, { basePath: '/ops', title: 'Bank' }))
+    served = await ServedConsole.start(
+      createConsole(app, { basePath: '/ops', title: 'Bank', overviewInterval: 200 }),
+    )
     browser = await starting
     context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
     page = await context.newPage()
@@ -71,6 +73,11 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     await heading.waitFor()
     await page.locator('.skeleton').first().waitFor({ state: 'detached' })
     return heading
+  }
+
+  /** The page hears of the system's theme, and follows. */
+  async function expectTheme(theme: string): Promise<void> {
+    await expect.poll(() => page.evaluate('document.documentElement.dataset.theme')).toBe(theme)
   }
 
   async function press(name: string): Promise<void> {
@@ -137,10 +144,10 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
       const heading = await open(typeof place === 'string' ? place : await place())
       expect((await heading.textContent())?.trim()).toBe(says)
       expect(await page.getByRole('alert').count()).toBe(0)
-      expect(await page.evaluate('document.documentElement.dataset.theme')).toBe('light')
+      await expectTheme('light')
       expect(await violationsIn(page)).toEqual([])
       await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
-      await expect.poll(() => page.evaluate('document.documentElement.dataset.theme')).toBe('dark')
+      await expectTheme('dark')
       // Nothing but colours is otherwise in the dark.
       expect(await violationsIn(page, ['color-contrast'])).toEqual([])
       await page.setViewportSize({ width: 375, height: 720 })

@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact'
-import { useEffect, useId, useState } from 'preact/hooks'
+import { useId, useRef } from 'preact/hooks'
 
 /** A named input. */
 export function TextField({
@@ -21,15 +21,16 @@ export function TextField({
 }): JSX.Element {
   const id = useId()
   // What is typed and not yet given: the screen around it is drawn again with each look, and must not take it back.
-  const [typed, setTyped] = useState<string | undefined>(undefined)
-  useEffect(() => setTyped(undefined), [value])
+  const typed = useRef<{ readonly over: string; readonly text: string } | undefined>(undefined)
+  if (typed.current?.over !== value) typed.current = undefined
   const attributes = {
     id,
-    value: typed ?? value,
+    value: typed.current?.text ?? value,
     autoComplete: 'off',
     spellcheck: false,
-    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }): void =>
-      setTyped(currentTarget.value),
+    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }): void => {
+      typed.current = { over: value, text: currentTarget.value }
+    },
     onChange: ({ currentTarget }: { currentTarget: HTMLInputElement }): void =>
       onChange(currentTarget.value),
     ...(placeholder === undefined ? {} : { placeholder }),
