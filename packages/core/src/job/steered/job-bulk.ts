@@ -9,7 +9,7 @@ import {
   type JobFilter,
   type PausedFilter,
 } from './job-filter.ts'
-import { jobPage, pageOfFew } from './job-page.ts'
+import { jobPage, rowOf } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** Which jobs are steered: those that match everything that is given. */
@@ -130,12 +130,7 @@ export class JobBulk {
     checkBulk('jobs.bulk.count', selection)
     const { name } = selection
     if (this.#isCounted(verb, selection)) {
-      const { rows } = await this.#database.query(
-        `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
-         WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
-        [statusesOf(possibleFor(verb, selection)), name ?? null],
-      )
-      return rows[0]?.['jobs'] as number
+      return this.#counted(statusesOf(possibleFor(verb, selection)) ?? [], name)
     }
     const { values, conditions } = conditionsOf(possibleFor(verb, selection))
     const { rows } = await this.#database.query(
@@ -167,42 +162,40 @@ export class JobBulk {
     const { all: _, ...filter } = selection
     const possible = possibleFor(verb, filter)
     const { name } = selection
-    const { status } = possible
+    const status = statusesOf(possible)
     const page = { order: 'oldest first', after: undefined, limit: examine } as const
-    const known = await this.count(verb, {
-      all: true,
-      ...(status && { status }),
-      ...(name && { name }),
-    })
-    if (known <= examine) {
-      const few = pageOfFew(this.#schema, possible, page)
-      const { rows } = await this.#database.query(
-        `SELECT count(*)::float8 AS jobs FROM (${few.text}) AS page`,
-        few.values,
-      )
-      return { jobs: rows[0]?.['jobs'] as number, complete: true }
-    }
-    // Those of an index in the order of ids; what else is asked for is looked up in each.
+    const kept = { ...(status && { status }), ...(name && { name }) }
+    const known = await this.#counted(status ?? [], name)
+    // Where few jobs are in these statuses, those; else those of an index in the order of ids. What else is asked for is
+    // looked up in each: as a condition here it would have the server go along its index once for each type and status.
     const { uniqueKey, concurrencyKey, parent, queue, retrying } = possible
     const rare = {
-      uniqueKey,
-      concurrencyKey,
-      parent,
-      queue,
+      ...(uniqueKey !== undefined && { uniqueKey }),
+      ...(concurrencyKey !== undefined && { concurrencyKey }),
+      ...(parent !== undefined && { parent }),
+      ...(queue !== undefined && { queue }),
       ...(retrying === true && { retrying }),
     }
-    const indexed = Object.fromEntries(
-      Object.entries(rare).filter(([, value]) => value !== undefined),
-    ) as JobFilter
-    const candidates = jobPage(this.#schema, indexed, page)
+    const few = known < examine
+    const candidates = jobPage(this.#schema, few ? kept : rare, page)
     const { values, conditions } = conditionsOf(possible, candidates.values)
     const { rows } = await this.#database.query(
       `SELECT count(*)::float8 AS looked, (count(*) FILTER (WHERE ${conditions.join(' AND ')}))::float8 AS jobs
-       FROM (${candidates.text}) AS page JOIN "${this.#schema}".jobs j ON j.id = page.id`,
+       FROM (${candidates.text}) AS page CROSS JOIN LATERAL (${rowOf(this.#schema)}) AS j`,
       values,
     )
     const [{ looked, jobs }] = rows as unknown as [{ looked: number; jobs: number }]
     return { jobs, complete: looked < examine }
+  }
+
+  /** How many jobs of a type, or of all, are in these statuses: they are counted when they change. */
+  async #counted(statuses: readonly JobStatus[], name: string | undefined): Promise<number> {
+    const { rows } = await this.#database.query(
+      `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
+       WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
+      [statuses, name ?? null],
+    )
+    return rows[0]?.['jobs'] as number
   }
 
   /** Whether jobs by type and status, which are counted already, are all that is asked for; who was asked to pause is not. */

@@ -11,7 +11,7 @@ import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { OutputOf, Outputs } from '../outputs/outputs.ts'
 import { checkSelection, conditionsOf, isRetrying, type JobFilter } from './job-filter.ts'
 import { requireJobId, unknownJob } from './job-handle.ts'
-import { jobPage } from './job-page.ts'
+import { jobPage, rowOf } from './job-page.ts'
 import { jobColumns, jobView, type JobStatus, type JobView, type StepView } from './job-view.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
@@ -148,7 +148,7 @@ export class JobReading {
     const most = values.push(limit + 1)
     const { rows } = await this.#database.query(
       `WITH page AS MATERIALIZED (${page.text}), found AS (
-         SELECT ${jobColumns} FROM page JOIN "${this.#schema}".jobs j ON j.id = page.id
+         SELECT ${jobColumns} FROM page CROSS JOIN LATERAL (${rowOf(this.#schema)}) AS j
          LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
          WHERE ${conditions.join(' AND ')} ORDER BY j.id DESC LIMIT $${most}::bigint
        )
