@@ -88,7 +88,10 @@ export function conditionsOf(
     values.push(value)
     conditions.push(condition.replace('?', `$${values.length}`))
   }
-  add('j.status = ANY (?)', statusesOf(filter))
+  const trouble = troubleOf(filter)
+  if (trouble === undefined) add('j.status = ANY (?)', statusesOf(filter))
+  // The index that has nothing else is found by the constant.
+  else conditions.push(`j.status = '${trouble}'`)
   for (const option of texts) add(conditionsOn[option], filter[option])
   if (filter.queue !== undefined && filter.queue !== 'default')
     conditions.push(`j.queue <> 'default'`)
@@ -105,6 +108,14 @@ export function conditionsOf(
     else conditions.push(`j.input #>> ${at} = $${values.push(equals)}::text`)
   }
   return { values, conditions }
+}
+
+const troubles = ['failed', 'paused', 'cancelled'] as const
+
+/** The one status that a filter asks for, if it is one with an index of its own in the order of ids. */
+export function troubleOf(filter: JobFilter): JobStatus | undefined {
+  const [first, ...more] = statusesOf(filter) ?? []
+  return more.length === 0 ? troubles.find((status) => status === first) : undefined
 }
 
 /** The statuses that a filter asks for; undefined: any. */

@@ -1,4 +1,10 @@
-import { conditionsOf, statusesOf, type JobFilter, type PausedFilter } from './job-filter.ts'
+import {
+  conditionsOf,
+  statusesOf,
+  troubleOf,
+  type JobFilter,
+  type PausedFilter,
+} from './job-filter.ts'
 import { jobStatuses } from './job-view.ts'
 
 /** Which of the jobs that match a filter. */
@@ -27,7 +33,8 @@ const indexed = `(j.status <> 'running' OR j.process IS NULL)`
 export function jobPage(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { uniqueKey, concurrencyKey, parent, queue = 'default' } = filter
   const isRare = uniqueKey ?? concurrencyKey ?? parent ?? (queue === 'default' ? undefined : queue)
-  const inOrder = isRare !== undefined || filter.retrying === true
+  const inTrouble = filter.name === undefined && troubleOf(filter) !== undefined
+  const inOrder = isRare !== undefined || filter.retrying === true || inTrouble
   const byType = !inOrder && (filter.name ?? filter.status) !== undefined
   return (byType ? pageByType : pageInOrder)(`"${schema}".jobs`, filter, page)
 }
