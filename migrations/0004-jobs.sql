@@ -154,6 +154,10 @@ CREATE INDEX jobs_quarantined ON :"schema".jobs (name, (error ->> 'code')) WHERE
   AND error ->> 'code' IN ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
 
+-- Those that have failed and are tried again. A job that does not fail is never in it.
+CREATE INDEX jobs_retrying ON :"schema".jobs (id)
+  WHERE error IS NOT NULL AND status IN ('scheduled', 'queued', 'running');
+
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
 -- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres
 -- 18 skipped along the types to find running jobs, and completing jobs took seven times as long.

@@ -425,6 +425,7 @@ CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key,
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_quarantined ON tidemark.jobs USING btree (name, ((error ->> 'code'::text))) WHERE ((status = 'failed'::text) AND ((error ->> 'code'::text) = ANY (ARRAY['TIDEMARK_INVALID_INPUT'::text, 'TIDEMARK_INVALID_STATE'::text, 'TIDEMARK_INVALID_OUTPUT'::text, 'TIDEMARK_JOB_KILLS'::text])));
+CREATE INDEX jobs_retrying ON tidemark.jobs USING btree (id) WHERE ((error IS NOT NULL) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text])));
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
 CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
 CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);

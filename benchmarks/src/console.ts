@@ -154,12 +154,21 @@ async function screensOf(database: TestDatabase): Promise<readonly Screen[]> {
     '?uniqueKey=none',
     `?since=${day}`,
     `?since=${day}&status=failed`,
+    '?retrying=true',
+    '?retrying=true&name=job_7',
+    '?path=order&equals=o-77',
+    '?path=nothing.there&status=failed',
   ]
   const counts = [
     'cancel?status=queued',
     'retry?status=failed',
     'retry?name=job_7',
     'cancel?queue=mails',
+    'retry?queue=mails',
+    'delete?queue=mails',
+    'cancel?retrying=true',
+    'retry?path=order&equals=o-77',
+    `delete?since=${day}&path=order`,
   ]
   return [
     ['overview', '/overview'],

@@ -1,12 +1,12 @@
-import { AxeBuilder } from '@axe-core/playwright'
 import { createConsole } from '@tidemark/console'
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import type { Browser, BrowserContext, Locator, Page } from 'playwright-core'
 import type { App, JobStatus, Runner } from 'tidemark'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { appOn } from '../support/test-app.ts'
+import { violationsIn } from './accessibility.ts'
 import { browserMissing, ServedConsole, startBrowser } from './browser.ts'
-import { isPlayed, play, world } from './world.ts'
+import { deposited, isPlayed, play, world } from './world.ts'
 
 const missing = browserMissing()
 if (missing !== null) console.log(`the console's page is not tested: ${missing}`)
@@ -28,7 +28,9 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     const starting = startBrowser()
     runner = await app.start()
     await play(app)
-    served = await ServedConsole.start(createConsole(app, { basePath: '/ops', title: 'Bank' }))
+    served = await ServedConsole.start(
+      createConsole(app, { basePath: '/ops', title: 'Bank', overviewInterval: 200 }),
+    )
     browser = await starting
     context = await browser.newContext({ viewport: { width: 1280, height: 900 } })
     page = await context.newPage()
@@ -71,6 +73,11 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     await heading.waitFor()
     await page.locator('.skeleton').first().waitFor({ state: 'detached' })
     return heading
+  }
+
+  /** The page hears of the system's theme, and follows. */
+  async function expectTheme(theme: string): Promise<void> {
+    await expect.poll(() => page.evaluate('document.documentElement.dataset.theme')).toBe(theme)
   }
 
   async function press(name: string): Promise<void> {
@@ -131,34 +138,23 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
   ]
 
   test.each(screens)(
-    'the screen at %s has its data, and axe finds nothing in either theme',
+    'the screen at %s has its data, fits a phone, and axe finds nothing in either theme',
     async (place, says) => {
-      const at = typeof place === 'string' ? place : await place()
-      for (const colorScheme of ['light', 'dark'] as const) {
-        await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-        const heading = await open(at)
-        expect((await heading.textContent())?.trim()).toBe(says)
-        expect(await page.evaluate('document.documentElement.dataset.theme')).toBe(colorScheme)
-        expect(await page.getByRole('alert').count()).toBe(0)
-        const axe = new AxeBuilder({ page })
-        // Nothing but colours is otherwise in the dark.
-        if (colorScheme === 'dark') axe.withRules(['color-contrast'])
-        const { violations } = await axe.analyze()
-        expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([])
-      }
+      await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' })
+      const heading = await open(typeof place === 'string' ? place : await place())
+      expect((await heading.textContent())?.trim()).toBe(says)
+      expect(await page.getByRole('alert').count()).toBe(0)
+      await expectTheme('light')
+      expect(await violationsIn(page)).toEqual([])
+      await page.emulateMedia({ colorScheme: 'dark', reducedMotion: 'reduce' })
+      await expectTheme('dark')
+      // Nothing but colours is otherwise in the dark.
+      expect(await violationsIn(page, ['color-contrast'])).toEqual([])
+      await page.setViewportSize({ width: 375, height: 720 })
+      expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBe(0)
+      await page.setViewportSize({ width: 1280, height: 900 })
     },
   )
-
-  test('on a phone nothing is wider than the screen', async () => {
-    await page.setViewportSize({ width: 375, height: 720 })
-    for (const [place] of screens) {
-      const at = typeof place === 'string' ? place : await place()
-      await open(at)
-      const wider = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-      expect([at, wider]).toEqual([at, 0])
-    }
-    await page.setViewportSize({ width: 1280, height: 900 })
-  })
 
   test('what people brought is shown as text', async () => {
     await open('jobs?name=send_letter&status=completed')
@@ -265,6 +261,20 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     expect(job?.input).toMatchObject({ to: 'everybody' })
   })
 
+  test('what is offered for a finding is done from the overview, and recorded', async () => {
+    await open('')
+    const asked = async (): Promise<number> =>
+      (await app.audit.list({ action: 'retryDeadLetters', via: 'console' })).length
+    const before = await asked()
+    await act('Retry those of ledger.booking', 'Retry those of ledger.booking')
+    expect(await asked()).toBe(before + 1)
+    // They fail again, and are set aside again.
+    await expectSoon(async () => {
+      const letters = await app.deadLetters.list({ listener: 'ledger.booking' })
+      return letters.length === 2 && letters.every(({ state }) => state === 'parked')
+    })
+  })
+
   test('the overview says what is wrong and leads there, and no more when it is mended', async () => {
     await open('')
     const finding = page.getByRole('listitem').filter({ hasText: 'authority.reporting has halted' })
@@ -334,6 +344,53 @@ describe.skipIf(missing !== null)('the page in a browser', () => {
     const tree = page.getByRole('listitem').filter({ hasText: 'send_letter' })
     await tree.getByRole('link', { name: 'send_letter' }).click()
     await page.getByRole('heading', { level: 1, name: /send_letter/u }).waitFor()
+  })
+
+  test('what is typed stays, and a click counts, while the list comes anew under both', async () => {
+    await open('events')
+    const publish = async (reference: string): Promise<void> => {
+      const payload = { accountId: 'acc-9', cents: 1n, reference }
+      await app.publish(deposited(payload), { stream: 'account-acc-9' })
+    }
+    /** Waits until the list has something, or would have it. */
+    const listed = async (reference: string): Promise<void> => {
+      await page.waitForResponse(async (response) =>
+        response.url().includes('/api/events?')
+          ? (await response.text()).includes(reference)
+          : false,
+      )
+      await page.evaluate(
+        'new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))',
+      )
+    }
+    const stream = page.getByLabel('Stream', { exact: true })
+    await stream.pressSequentially('account-')
+    await Promise.all([listed('INV-while-typing'), publish('INV-while-typing')])
+    expect(await stream.inputValue()).toBe('account-')
+    await stream.pressSequentially('acc-9')
+    await page.keyboard.press('Tab')
+    const links = page.getByRole('row').getByRole('link', { name: 'deposits.received' })
+    await expectSoon(async () => (await links.count()) === 1)
+    // A look is under way when the pointer is pressed, and answered before it is released.
+    const asked = Promise.withResolvers<void>()
+    const pressed = Promise.withResolvers<void>()
+    await page.route('**/api/events?*', async (route) => {
+      asked.resolve()
+      await pressed.promise
+      await route.continue()
+    })
+    await asked.promise
+    await publish('INV-while-pressing')
+    const to = await links.first().getAttribute('href')
+    await links.first().hover()
+    await page.mouse.down()
+    const come = listed('INV-while-pressing')
+    pressed.resolve()
+    await come
+    await page.mouse.up()
+    await page.getByRole('heading', { level: 1, name: 'deposits.received' }).waitFor()
+    expect(page.url()).toContain(to)
+    await page.unroute('**/api/events?*')
   })
 
   test('dead letters are retried one by one, and given up by group', async () => {

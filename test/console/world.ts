@@ -12,6 +12,7 @@ import { z } from 'zod'
 const accountOpened = defineEvent('accounts.opened', {
   payload: z.object({ accountId: z.string(), owner: z.string(), email: z.string() }),
 })
+
 export const deposited = defineEvent('deposits.received', {
   payload: z.object({ accountId: z.string(), cents: z.bigint(), reference: z.string() }),
 })

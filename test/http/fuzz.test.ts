@@ -178,7 +178,7 @@ test('whatever a request holds, the answer is what was asked for or a problem th
       { numRuns: runs },
     )
     // It is not refused before it gets anywhere.
-    expect(reached.size).toBeGreaterThan(10)
+    expect(reached.size).toBeGreaterThan(5)
   } finally {
     await app.close()
   }

@@ -145,7 +145,13 @@ export type {
 } from './listener/declared/spawning.ts'
 export { priorities, type PriorityName } from './job/declared/priority.ts'
 export type { JobPause, JobPauses, PauseOptions } from './job/steered/job-pauses.ts'
-export type { BulkResult, BulkSelection, BulkVerb, JobBulk } from './job/steered/job-bulk.ts'
+export type {
+  BulkPreview,
+  BulkResult,
+  BulkSelection,
+  BulkVerb,
+  JobBulk,
+} from './job/steered/job-bulk.ts'
 export type { JobGroup, StoredLimit } from './job/steered/queue-admin.ts'
 export type { JobFilter } from './job/steered/job-filter.ts'
 
@@ -222,6 +228,8 @@ export type { DeclaredLimit, JobLimit, QueueLimit, RateLimit } from './job/decla
 export { defineJob, type JobDefinition, type JobOptions } from './job/defined/define-job.ts'
 export type { JobAdmin, SpawnNowOptions } from './job/steered/job-admin.ts'
 export type {
+  FoundJobs,
+  JobSearch,
   JobAttempt,
   JobCount,
   JobLogLine,
@@ -308,6 +316,7 @@ export type {
   AuditOutcome,
   AuditSubject,
 } from './runtime/recorded/audit-entry.ts'
+export type { FindingAction, FindingActionName } from './runtime/doctor/finding-action.ts'
 export type { Finding, FindingSubject } from './runtime/doctor/finding.ts'
 export type { AppOptions } from './runtime/app/app-options.ts'
 export { defineApp, type App } from './runtime/app/app.ts'

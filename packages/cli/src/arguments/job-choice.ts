@@ -15,6 +15,9 @@ export interface JobChoiceOptions {
   readonly parent?: string
   readonly since?: Date
   readonly status?: readonly JobStatus[]
+  readonly retrying?: boolean
+  readonly path?: string
+  readonly equals?: string
   readonly all?: boolean
   readonly limit: number
   readonly yes?: boolean
@@ -45,12 +48,32 @@ export function withJobChoice(command: Command, possible: readonly JobStatus[]):
     .option('--parent <id>', 'those that this job spawned', uuidArgument)
     .option('--since <time>', 'those spawned then or later', timeArgument)
     .addOption(new Option('--status <status...>', 'those in this status').choices([...possible]))
+    .option('--retrying', 'those that have failed and are tried again')
+    .option('--path <path>', 'those whose input has something there, as in customer.id')
+    .option('--equals <text>', 'with --path: those that have this text there')
     .option('--all', 'all that it can be done to')
     .option('--limit <count>', 'the most, the newest first', countArgument, 1000)
     .option('--yes', 'do it, where jobs are not named by their ids')
 }
 
-const choices = ['name', 'queue', 'uniqueKey', 'concurrencyKey', 'parent', 'since'] as const
+const choices = [
+  'name',
+  'queue',
+  'uniqueKey',
+  'concurrencyKey',
+  'parent',
+  'since',
+  'retrying',
+] as const
+
+/** What the input of jobs has to hold. */
+export function inputOf({ path, equals }: Pick<JobChoiceOptions, 'path' | 'equals'>): {
+  readonly input?: { readonly path: readonly string[]; readonly equals?: string }
+} {
+  if (path === undefined && equals !== undefined) throw usageError('--equals needs a --path')
+  if (path === undefined) return {}
+  return { input: { path: path.split('.'), ...(equals === undefined ? {} : { equals }) } }
+}
 
 function collectIds(text: string, before: readonly string[] | undefined): readonly string[] {
   return [...(before ?? []), uuidArgument(text)]
@@ -101,7 +124,8 @@ async function chosenJobs(
 ): Promise<readonly JobView[]> {
   const { status, limit, all } = options
   const given = choices.filter((choice) => options[choice] !== undefined)
-  if (given.length === 0 && status === undefined && all !== true) {
+  const input = inputOf(options)
+  if (given.length === 0 && status === undefined && options.path === undefined && all !== true) {
     throw usageError(
       'which jobs? Give ids, or --name, --queue, --status or another choice, or --all',
       '`tidemark job list` shows what there is.',
@@ -110,6 +134,7 @@ async function chosenJobs(
   return app.jobs.list({
     limit,
     status: status ?? possible,
+    ...input,
     ...Object.fromEntries(given.map((choice) => [choice, options[choice]])),
   })
 }

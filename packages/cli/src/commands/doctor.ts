@@ -69,9 +69,15 @@ function reportText(output: Output, found: readonly Finding[]): string {
   const mark = { ok: green('ok     '), warning: yellow('warning'), failed: red('failed ') }
   const width = Math.max(...found.map(({ check }) => check.length))
   return found
-    .flatMap(({ check, status, summary, remedy }) => [
+    .flatMap(({ check, status, summary, remedy, actions }) => [
       `${mark[status]}  ${check.padEnd(width)}  ${summary}`,
-      ...(remedy === null ? [] : [`${' '.repeat(width + 11)}${dim(remedy)}`]),
+      ...[
+        ...(remedy === null ? [] : [remedy]),
+        // What is safe to do at once, where the remedy does not name it already.
+        ...actions
+          .filter(({ command }) => remedy?.includes(`tidemark ${command}\``) !== true)
+          .map(({ command }) => `At once: \`tidemark ${cell(command)}\`.`),
+      ].map((line) => `${' '.repeat(width + 11)}${dim(line)}`),
     ])
     .join('\n')
 }

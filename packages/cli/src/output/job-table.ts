@@ -38,11 +38,13 @@ export function statusText({
   parked,
   requested,
   waiting,
-}: Pick<JobView, 'status' | 'parked' | 'requested' | 'waiting'>): string {
+  retrying,
+}: Pick<JobView, 'status' | 'parked' | 'requested' | 'waiting' | 'retrying'>): string {
   if (requested !== null) return `${status} (asked to ${requested})`
   if (parked === 'type') return `${status} (no process knows it in the version that it needs)`
   if (parked === 'limit') return `${status} (behind the limit of its type)`
   if (parked !== null) return `${status} (behind its key)`
+  if (retrying) return `${status} (retrying)`
   return waiting === null ? status : `${status} (waits)`
 }
 

@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { apiUrl, Problem } from './client.ts'
+import { whenReleased } from './pressed.ts'
 import type { Overview } from './types.ts'
 
 /** How things stand, as the server tells it about once a second; undefined before it has. */
@@ -45,10 +46,8 @@ function connect(): void {
   source = new EventSource(apiUrl(['overview', 'stream']))
   source.addEventListener('overview', ({ data }: MessageEvent<string>) => {
     pause = firstPause
-    overview.value = JSON.parse(data) as Overview
-    silence.value = undefined
     connection.value = 'live'
-    beat()
+    void show(JSON.parse(data) as Overview)
   })
   source.addEventListener('problem', ({ data }: MessageEvent<string>) => {
     const problem = JSON.parse(data) as Record<string, unknown>
@@ -61,6 +60,13 @@ function connect(): void {
     // The browser connects again by itself, but where it was refused.
     if (source?.readyState === EventSource.CLOSED) retry()
   })
+}
+
+async function show(told: Overview): Promise<void> {
+  await whenReleased()
+  overview.value = told
+  silence.value = undefined
+  beat()
 }
 
 function retry(): void {

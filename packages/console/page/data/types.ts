@@ -26,6 +26,7 @@ export interface Job {
   readonly queue: string
   readonly status: JobStatus
   readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  readonly retrying: boolean
   readonly requested: 'pause' | 'cancel' | null
   readonly needs: number
   readonly priority: number
@@ -247,7 +248,7 @@ export interface DeadLetter {
   readonly eventId: string
   readonly key: string | null
   readonly holdsKey: boolean
-  readonly state: 'parked' | 'behind' | 'retry' | 'skipped'
+  readonly state: 'parked' | 'waiting' | 'retry' | 'skipped'
   readonly attempts: number
   readonly error: ErrorView | null
   readonly createdAt: string
@@ -275,6 +276,21 @@ export interface Finding {
   readonly summary: string
   readonly remedy: string | null
   readonly subject: { readonly kind: string; readonly name: string } | null
+  readonly actions: readonly FindingAction[]
+}
+
+/** What can be done about a finding at once. */
+export interface FindingAction {
+  readonly title: string
+  readonly effect: string
+  readonly count: number | null
+  readonly command: string
+  readonly request: {
+    readonly needs: string
+    readonly method: 'POST'
+    readonly path: string
+    readonly body: unknown
+  }
 }
 
 export interface Publisher {

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { Problem, read } from './client.ts'
 import { onBeat } from './live.ts'
+import { whenReleased } from './pressed.ts'
 
 /** What is known of something that is looked at again and again. */
 export interface Data<T> {
@@ -41,6 +42,7 @@ export function useData<T>(url: string | null, every: number | null = 2_000): Da
       let pause = every ?? Infinity
       try {
         const value = await read<T>(url, gone.signal)
+        await whenReleased()
         if (!gone.signal.aborted) setState({ url, value })
       } catch (error) {
         if (gone.signal.aborted) return

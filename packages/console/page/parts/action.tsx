@@ -31,12 +31,15 @@ function ask(action: Action): void {
 export function ActionButton({
   needs,
   text,
+  about,
   action,
   kind = '',
 }: {
   /** What the API calls it. */
   readonly needs: string
   readonly text: string
+  /** What it is called where its text alone does not say it: beside others of the same text. Begins with the text. */
+  readonly about?: string
   readonly action: () => Action | Promise<Action>
   readonly kind?: string
 }): JSX.Element {
@@ -53,6 +56,7 @@ export function ActionButton({
       type="button"
       class={`button ${kind}`}
       disabled={reason !== undefined}
+      aria-label={about}
       title={reason}
       onClick={() => void begin()}
     >

@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact'
-import { useId } from 'preact/hooks'
+import { useId, useRef } from 'preact/hooks'
 
 /** A named input. */
 export function TextField({
@@ -20,11 +20,17 @@ export function TextField({
   readonly required?: boolean
 }): JSX.Element {
   const id = useId()
+  // What is typed and not yet given: the screen around it is drawn again with each look, and must not take it back.
+  const typed = useRef<{ readonly over: string; readonly text: string } | undefined>(undefined)
+  if (typed.current?.over !== value) typed.current = undefined
   const attributes = {
     id,
-    value,
+    value: typed.current?.text ?? value,
     autoComplete: 'off',
     spellcheck: false,
+    onInput: ({ currentTarget }: { currentTarget: HTMLInputElement }): void => {
+      typed.current = { over: value, text: currentTarget.value }
+    },
     onChange: ({ currentTarget }: { currentTarget: HTMLInputElement }): void =>
       onChange(currentTarget.value),
     ...(placeholder === undefined ? {} : { placeholder }),

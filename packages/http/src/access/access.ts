@@ -78,6 +78,7 @@ export type SystemAction =
   | 'cancelRebuild'
   | 'retryDeadLetters'
   | 'discardDeadLetters'
+  | 'repair'
 
 /** What a request wants to do. */
 export type ApiAction = JobAction | SystemAction
@@ -129,6 +130,7 @@ const steering = [
   'cancelRebuild',
   'retryDeadLetters',
   'discardDeadLetters',
+  'repair',
 ] as const satisfies readonly ApiAction[]
 
 /** All actions, in the order of reading. */

@@ -6,6 +6,7 @@ import { checked } from '../answers/json-body.ts'
 import { jsonResponse } from '../answers/json.ts'
 import type { ProgressStreams } from './progress-streams.ts'
 import { logQuery, listQuery, resultQuery } from './requests.ts'
+import { selectionOf } from './selection.ts'
 
 /** What the routes that change nothing work with. */
 interface Looking {
@@ -28,18 +29,11 @@ export function addLooking(routes: Hono<ApiEnv>, { app, gate, streams, document 
   routes.get('/types', gate.may('types'), async () => jsonResponse({ types: await typesOf(app) }))
 
   routes.get('/jobs', gate.may('list'), async ({ req, var: { veil } }) => {
-    const { since, limit = defaultLimit, ...query } = checked('the query', listQuery, req.query())
-    const selection: JobSelection = {
-      ...present(query),
-      ...(since === undefined ? {} : { since: new Date(since) }),
-      // One more says whether there is another page.
-      limit: limit + 1,
-    }
-    const found = await jobs.list(selection)
-    const page = found.slice(0, limit)
-    const next = found.length > limit ? (page.at(-1)?.id ?? null) : null
+    const query = checked('the query', listQuery, req.query())
+    const selection = (await selectionOf(query, veil)) as JobSelection
+    const found = await jobs.search({ limit: defaultLimit, ...selection })
     const seen = await veil()
-    return jsonResponse({ jobs: page.map((job) => jobBody(job, seen)), next })
+    return jsonResponse({ jobs: found.jobs.map((job) => jobBody(job, seen)), next: found.next })
   })
 
   routes.get('/jobs/:id', read, async ({ var: { job, veil } }) => {
@@ -130,11 +124,4 @@ function jobBody(job: JobView, veil: Veil): object {
     progress: payload(job.progress),
     error: veil.error(job.error),
   }
-}
-
-/** Without what is undefined, which stands for "not given". */
-function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, inner]) => inner !== undefined),
-  ) as never
 }

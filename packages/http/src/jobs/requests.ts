@@ -80,9 +80,22 @@ export interface ListQuery {
   readonly concurrencyKey?: string | undefined
   readonly parent?: string | undefined
   readonly since?: string | undefined
+  readonly retrying?: 'true' | 'false' | undefined
+  readonly path?: string | undefined
+  readonly equals?: string | undefined
   readonly after?: string | undefined
   readonly limit?: number | undefined
 }
+
+const path = text
+  .optional()
+  .describe('Only jobs whose input has something there: `customer.id`, `lines.0.sku`.')
+const equals = z
+  .string()
+  .max(1000)
+  .optional()
+  .describe('With `path`: only those that have this text there; `true` and `12` are texts, too.')
+const retrying = 'Whether they have failed and are tried again.'
 
 export const listQuery: z.ZodType<ListQuery> = z.strictObject({
   status: z
@@ -98,6 +111,9 @@ export const listQuery: z.ZodType<ListQuery> = z.strictObject({
   concurrencyKey: text.optional(),
   parent: z.uuid().optional().describe('Only jobs that this one spawned.'),
   since: time.optional().describe('Only jobs that were spawned then or later.'),
+  retrying: z.enum(['true', 'false']).optional().describe(retrying),
+  path,
+  equals,
   after: z.uuid().optional().describe('Only jobs before this one: `next` of the page before.'),
   limit: limit.optional().describe('The most. Defaults to 100.'),
 })
@@ -128,7 +144,8 @@ export const resultQuery: z.ZodType<{ readonly wait?: number | undefined }> = z.
 })
 
 /** Which jobs are steered together. */
-export interface BulkBody extends Omit<ListQuery, 'after'> {
+export interface BulkBody extends Omit<ListQuery, 'after' | 'retrying'> {
+  readonly retrying?: boolean | undefined
   readonly all?: boolean | undefined
 }
 
@@ -140,6 +157,9 @@ export const bulkBody: z.ZodType<BulkBody> = z.strictObject({
   concurrencyKey: text.optional(),
   parent: z.uuid().optional().describe('Only jobs that this one spawned.'),
   since: time.optional().describe('Only jobs that were spawned then or later.'),
+  retrying: z.boolean().optional().describe(retrying),
+  path,
+  equals,
   all: z.boolean().optional().describe('Says that all are meant, where nothing else is given.'),
   limit: z.int().min(1).max(100_000).optional().describe('The most. Defaults to no limit.'),
 })

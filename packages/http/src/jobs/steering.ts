@@ -23,6 +23,7 @@ import {
   spawnBody,
   type SpawnBody,
 } from './requests.ts'
+import { selectionOf } from './selection.ts'
 
 /** What the routes that change something work with. */
 export interface Steering {
@@ -85,11 +86,15 @@ export function addSteering(
     verb: BulkVerb,
     work: (selection: BulkSelection, request: Request) => Promise<BulkResult>,
   ): void => {
-    routes.post(`/bulk/${verb}`, gate.may(`${verb}Many`), limited, async ({ req }) => {
-      const { since, ...body } = await readBody(req, bulkBody)
-      const selection = { ...body, ...(since === undefined ? {} : { since: new Date(since) }) }
-      return jsonResponse(await work(selection as BulkSelection, req.raw))
-    })
+    routes.post(
+      `/bulk/${verb}`,
+      gate.may(`${verb}Many`),
+      limited,
+      async ({ req, var: { veil } }) => {
+        const selection = await selectionOf(await readBody(req, bulkBody), veil)
+        return jsonResponse(await work(selection as BulkSelection, req.raw))
+      },
+    )
   }
   many('cancel', (selection) => jobs.bulk.cancel(selection))
   many('pause', (selection) => jobs.bulk.pause(selection))

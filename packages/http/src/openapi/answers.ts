@@ -53,6 +53,7 @@ const job = z.object({
     .describe(
       'The characters of an output that is kept apart because it is large: a page of jobs has it without.',
     ),
+  retrying: z.boolean().describe('Whether it has failed and is tried again.'),
   encodedOutput: z
     .boolean()
     .describe(

@@ -111,6 +111,24 @@ const finding = z.object({
   remedy: z.string().nullable(),
   subject: z.object({ kind: z.string(), name: z.string() }).nullable(),
   details: json,
+  actions: z
+    .array(
+      z.object({
+        action: z.string(),
+        title: z.string(),
+        effect: z.string(),
+        name: z.string().nullable(),
+        count: whole.nullable().describe('To how many, where that can be counted.'),
+        command: z.string().describe('The same with the command line.'),
+        request: z.object({
+          needs: z.enum(apiActions as readonly [string, ...string[]]),
+          method: z.literal('POST'),
+          path: z.string().describe('Below the base path.'),
+          body: json,
+        }),
+      }),
+    )
+    .describe('What can be done about it at once, and loses nothing.'),
 })
 
 const group = z.object({
@@ -308,6 +326,11 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
     ),
   }),
   Decided: z.object({ events: whole.describe('About how many dead letters it was decided.') }),
+  Repairs: z.object({
+    repairs: z.array(
+      z.object({ name: z.string(), found: z.array(z.string()), done: z.boolean(), error }),
+    ),
+  }),
   Examination: z.object({ ok: z.boolean(), findings: z.array(finding) }),
   Outbox: z.object({
     lastSequence: sequence,
@@ -370,8 +393,18 @@ export const systemAnswers: Readonly<Record<string, z.ZodType>> = {
   Processes: z.object({ processes: z.array(process) }),
   Queues: z.object({ queues: z.array(group) }),
   JobTypes: z.object({ types: z.array(group) }),
-  BulkCount: z.object({ jobs: whole }),
+  BulkCount: z.object({
+    jobs: whole,
+    complete: z
+      .boolean()
+      .describe(
+        'Whether these are all. False: they are among those spawned first, and `limit` keeps what is done to them.',
+      ),
+  }),
   JobCounts: z.object({
     counts: z.partialRecord(z.enum([...jobStatuses, 'parked']), whole),
+    retrying: whole.describe(
+      'How many of them have failed and are tried again. Counting stops at 10,000.',
+    ),
   }),
 }

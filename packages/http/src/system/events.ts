@@ -16,6 +16,8 @@ import {
 import { route, type Route } from './route.ts'
 
 // In a list, and alone: what a person reads, and what a browser can show.
+// A person waits for it: of 8 kB each, in a sample of a large outbox.
+const sampledPages = 1_024
 const listedBytes = 4_096
 const wholeBytes = 262_144
 
@@ -47,7 +49,7 @@ export const eventRoutes: readonly Route[] = [
       'The types and versions of events that are stored, and whether this application reads them',
     action: 'events',
     answer: 'EventTypes',
-    handle: ({ app }) => app.storedTypes(),
+    handle: ({ app }) => app.storedTypes({ pages: sampledPages }),
   }),
   route({
     method: 'get',

@@ -1,10 +1,12 @@
-import type { Finding } from 'tidemark'
+import type { BulkSelection, Finding } from 'tidemark'
 import type { Veil } from '../access/veil.ts'
 import { withoutStacks } from '../answers/json.ts'
+import { emptyBody } from '../jobs/requests.ts'
+import { selectionOf } from '../jobs/selection.ts'
+import { requestFor } from './finding-requests.ts'
 import {
   bulkVerbIn,
   doctorQuery,
-  given,
   historyQuery,
   jobCountQuery,
   type JobCountQuery,
@@ -58,6 +60,16 @@ export const wholeRoutes: readonly Route[] = [
     },
   }),
   route({
+    method: 'post',
+    path: '/repair',
+    id: 'repair',
+    summary: 'Repair what needs no decision: what `tidemark doctor --fix` does',
+    action: 'repair',
+    body: emptyBody as never,
+    answer: 'Repairs',
+    handle: async ({ app }) => ({ repairs: withoutStacks(await app.repair()) }),
+  }),
+  route({
     method: 'get',
     path: '/outbox',
     id: 'getOutbox',
@@ -109,24 +121,26 @@ export const wholeRoutes: readonly Route[] = [
       'How many jobs are in which status, without those that have completed or were cancelled',
     action: 'list',
     answer: 'JobCounts',
-    handle: async ({ app }) => ({ counts: await app.jobs.openCounts() }),
+    handle: async ({ app }) => ({
+      counts: await app.jobs.openCounts(),
+      retrying: await app.jobs.retryingCount(),
+    }),
   }),
   route<JobCountQuery>({
     method: 'get',
     path: '/bulk-counts/{verb}',
     id: 'countBulk',
-    summary: 'To how many of the selected jobs something can be done now: exactly',
+    summary:
+      'To how many of the selected jobs something can be done now: exactly, of all or of the first 50,000 that are looked at',
     action: 'list',
     query: jobCountQuery,
     answer: 'BulkCount',
-    handle: async ({ app, path, query: { since, ...query } }) => ({
-      jobs: await app.jobs.bulk.count(bulkVerbIn(path), {
-        ...given(query),
-        ...(since === undefined ? {} : { since: new Date(since) }),
-        // Nothing is done here, so nothing has to be named.
+    // Nothing is done here, so nothing has to be named.
+    handle: async ({ app, path, query, veil }) =>
+      app.jobs.bulk.preview(bulkVerbIn(path), {
+        ...((await selectionOf(query, veil)) as BulkSelection),
         all: true,
       }),
-    }),
   }),
 ]
 
@@ -140,5 +154,9 @@ function examination(findings: readonly Finding[], veil: Veil): object {
 
 /** A finding as a request may see it. */
 export function findingBody(finding: Finding, veil: Veil): object {
-  return { ...finding, details: veil.open ? withoutStacks(finding.details) : null }
+  return {
+    ...finding,
+    details: veil.open ? withoutStacks(finding.details) : null,
+    actions: finding.actions.map((action) => ({ ...action, request: requestFor(action) })),
+  }
 }

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import { jobStatuses, type JobStatus } from 'tidemark'
 import { countArgument, timeArgument, uuidArgument } from '../../arguments/arguments.ts'
+import { inputOf } from '../../arguments/job-choice.ts'
 import { running, type Context } from '../../command-run.ts'
 import { jobColumns } from '../../output/job-table.ts'
 
@@ -12,6 +13,9 @@ interface Options {
   readonly concurrencyKey?: string
   readonly parent?: string
   readonly since?: Date
+  readonly retrying?: boolean
+  readonly path?: string
+  readonly equals?: string
   readonly after?: string
   readonly limit: number
 }
@@ -30,6 +34,9 @@ export function addJobList(parent: Command, context: Context): void {
     .option('--concurrency-key <key>', 'only those with this concurrency key')
     .option('--parent <id>', 'only those that this job spawned', uuidArgument)
     .option('--since <time>', 'only those spawned then or later', timeArgument)
+    .option('--retrying', 'only those that have failed and are tried again')
+    .option('--path <path>', 'only those whose input has something there, as in customer.id')
+    .option('--equals <text>', 'with --path: only those that have this text there')
     .option('--after <id>', 'only those before this job: the last one of a page', uuidArgument)
     .option('--limit <count>', 'the most jobs', countArgument, 50)
     .action(
@@ -45,6 +52,8 @@ export function addJobList(parent: Command, context: Context): void {
           ...(concurrencyKey === undefined ? {} : { concurrencyKey }),
           ...(by === undefined ? {} : { parent: by }),
           ...(since === undefined ? {} : { since }),
+          ...(options.retrying === undefined ? {} : { retrying: true }),
+          ...inputOf(options),
           ...(options.after === undefined ? {} : { after: options.after }),
         })
         output.list(jobs, jobColumns(output), 'There are no such jobs.')

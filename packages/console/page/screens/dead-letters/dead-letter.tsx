@@ -37,7 +37,7 @@ export function DeadLetterScreen({ path }: ScreenProps): JSX.Element {
             <DeadLetterActions
               selection={{ listener: found.listener, sequence: found.sequence }}
               what="is"
-              letters={found.state === 'parked' || found.state === 'behind' ? 1 : 0}
+              letters={found.state === 'parked' || found.state === 'waiting' ? 1 : 0}
             />
           </PageHead>
           {found.error !== null && <ErrorNotice error={found.error} />}

@@ -14,7 +14,7 @@ export interface Selection {
 
 /** How many of a group wait for a decision. */
 export function openIn(states: DeadLetterGroup['states']): number {
-  return (states.parked ?? 0) + (states.behind ?? 0)
+  return (states.parked ?? 0) + (states.waiting ?? 0)
 }
 
 // What one request may decide about: enough, and an end.

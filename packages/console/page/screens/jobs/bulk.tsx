@@ -44,7 +44,9 @@ async function prepared(
   filter: Filter,
 ): Promise<Action> {
   const given = Object.entries(filter).filter(([, value]) => value !== '')
-  const { jobs } = await read<{ jobs: number }>(apiUrl(['bulk-counts', verb], filter))
+  const { jobs, complete } = await read<{ jobs: number; complete: boolean }>(
+    apiUrl(['bulk-counts', verb], filter),
+  )
   const which = given.map(([name, value]) => `${name} ${value}`).join(', ')
   return {
     title: `${text} ${plural(jobs, 'job')}`,
@@ -55,6 +57,12 @@ async function prepared(
           Of the {of} jobs {which === '' ? 'of all types' : `with ${which}`},{' '}
           <strong>exactly {plural(jobs, 'job')}</strong> {done}.
         </p>
+        {!complete && (
+          <p>
+            There are more: these are among the 50,000 spawned first. Narrow the filter, or do it
+            again for the next ones.
+          </p>
+        )}
         <p class="quiet">
           {verb === 'delete'
             ? 'Those that change meanwhile are left, and so are those whose parent may still ask for their result.'
@@ -62,9 +70,11 @@ async function prepared(
         </p>
       </>
     ),
-    ...cliOf(verb, given),
+    ...(complete ? cliOf(verb, given) : {}),
     run: async () => {
-      const body = given.length === 0 ? { all: true } : bodyOf(given)
+      if (jobs === 0) return 'There is no such job.'
+      const chosen = given.length === 0 ? { all: true } : bodyOf(given)
+      const body = complete ? chosen : { ...chosen, limit: jobs }
       const { done: number, asked, refused } = await send<Bulk>('POST', ['bulk', verb], body)
       return [
         `${plural(number, 'job')} ${done}.`,
@@ -77,13 +87,22 @@ async function prepared(
 
 function bodyOf(given: readonly (readonly [string, string])[]): object {
   return Object.fromEntries(
-    given.map(([name, value]) => [name, name === 'status' ? value.split(',') : value]),
+    given.map(([name, value]) => [
+      name,
+      name === 'status' ? value.split(',') : name === 'retrying' ? value === 'true' : value,
+    ]),
   )
 }
 
-/** The command for the filters that it has, too. */
+const flags: Readonly<Record<string, string>> = {
+  uniqueKey: 'unique-key',
+  concurrencyKey: 'concurrency-key',
+}
+
+/** The same on the command line. */
 function cliOf(verb: Verb, given: readonly (readonly [string, string])[]): Pick<Action, 'cli'> {
-  if (given.some(([name]) => !['status', 'name', 'queue'].includes(name))) return {}
-  const flags = given.map(([name, value]) => `--${name} ${quoted(value)}`)
-  return { cli: `npx tidemark job ${verb} ${flags.length === 0 ? '--all' : flags.join(' ')}` }
+  const words = given.map(([name, value]) =>
+    name === 'retrying' ? '--retrying' : `--${flags[name] ?? name} ${quoted(value)}`,
+  )
+  return { cli: `npx tidemark job ${verb} ${words.length === 0 ? '--all' : words.join(' ')}` }
 }

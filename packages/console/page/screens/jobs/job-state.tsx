@@ -13,14 +13,19 @@ function stateOf(job: Job): {
     return { state: requested === 'pause' ? 'pausing' : 'cancelling', tone: 'warn' }
   }
   if (status === 'running') {
-    return attempt > 1
-      ? { state: `running, attempt ${attempt}`, tone: 'busy' }
+    return job.retrying
+      ? {
+          state: `retrying, attempt ${attempt}`,
+          tone: 'warn',
+          ...(error && { why: error.message }),
+        }
       : { state: 'running', tone: 'busy' }
   }
   if (status === 'scheduled' || status === 'queued') {
     const what = waiting?.['for']
     if (typeof what === 'string') return { state: `waits for ${what}`, tone: 'rest' }
-    if (error !== null) return { state: 'retrying', tone: 'warn', why: error.message }
+    if (job.retrying)
+      return { state: 'retrying', tone: 'warn', ...(error && { why: error.message }) }
     if (parked === 'key') return { state: 'waits for its key', tone: 'rest' }
     if (parked === 'limit') return { state: 'waits for a limit', tone: 'rest' }
     if (parked === 'type') return { state: 'no process runs it', tone: 'warn' }

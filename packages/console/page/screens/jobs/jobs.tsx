@@ -18,6 +18,8 @@ interface JobPage {
 }
 
 const pageSize = 50
+// Where the server stops counting.
+const mostRetrying = 10_000
 const ages = [
   ['15 min', 900],
   ['hour', 3_600],
@@ -37,14 +39,17 @@ export function JobsScreen(): JSX.Element {
     concurrencyKey: given('concurrencyKey'),
     parent: given('parent'),
     since: given('since'),
+    retrying: given('retrying'),
+    path: given('path'),
+    equals: given('path') === '' ? '' : given('equals'),
   }
   const key = JSON.stringify(filter)
   const page = useData<JobPage>(apiUrl(['jobs'], { ...filter, limit: pageSize }))
   const types = useData<{ types: readonly JobType[] }>(apiUrl(['types']), 15_000)
-  const counts = useData<{ counts: Readonly<Record<string, number>> }>(
-    apiUrl(['job-counts']),
-    5_000,
-  )
+  const counts = useData<{
+    counts: Readonly<Record<string, number>>
+    retrying: number
+  }>(apiUrl(['job-counts']), 5_000)
   const known = types.value?.types ?? []
   const queues = [...new Set(['default', ...known.map(({ queue }) => queue)])].toSorted()
   const filtered = Object.values(filter).some((value) => value !== '')
@@ -60,8 +65,8 @@ export function JobsScreen(): JSX.Element {
         {['', ...jobStatuses].map((status) => (
           <a
             key={status}
-            href={link(['jobs'], { ...filter, status })}
-            aria-current={filter.status === status ? 'true' : undefined}
+            href={link(['jobs'], { ...filter, status, retrying: '' })}
+            aria-current={filter.status === status && filter.retrying === '' ? 'true' : undefined}
           >
             {status === '' ? 'all' : status}
             {counts.value?.counts[status] !== undefined && (
@@ -69,6 +74,19 @@ export function JobsScreen(): JSX.Element {
             )}
           </a>
         ))}
+        <a
+          href={link(['jobs'], { ...filter, status: '', retrying: 'true' })}
+          aria-current={filter.retrying === 'true' ? 'true' : undefined}
+          title="Failed, and tried again: scheduled, queued or running"
+        >
+          retrying
+          {counts.value !== undefined && (
+            <span class="count">
+              {count(counts.value.retrying)}
+              {counts.value.retrying >= mostRetrying ? '+' : ''}
+            </span>
+          )}
+        </a>
       </nav>
       <div class="filters">
         <NameFilter
@@ -94,6 +112,19 @@ export function JobsScreen(): JSX.Element {
           onChange={(concurrencyKey) => change({ concurrencyKey })}
         />
         <Since value={filter.since} />
+        <TextField
+          label="Input has"
+          value={filter.path}
+          placeholder="customer.id"
+          onChange={(path) => change({ path })}
+        />
+        {filter.path !== '' && (
+          <TextField
+            label="with the value"
+            value={filter.equals}
+            onChange={(equals) => change({ equals })}
+          />
+        )}
         {filtered && (
           <a class="button plain" href={link(['jobs'])}>
             Clear filters
@@ -103,7 +134,7 @@ export function JobsScreen(): JSX.Element {
       <Card title="Newest first" flush>
         <Loaded data={page}>
           {({ jobs, next }) =>
-            jobs.length === 0 ? (
+            jobs.length === 0 && next === null ? (
               <Nothing filtered={filtered} />
             ) : (
               <Pages key={key} first={jobs} next={next} filter={filter} />

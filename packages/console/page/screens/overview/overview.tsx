@@ -1,13 +1,13 @@
 import type { JSX } from 'preact'
 import { overview, silence } from '../../data/live.ts'
-import type { Finding, Overview, Publisher } from '../../data/types.ts'
-import { Badge } from '../../parts/badge.tsx'
+import type { Overview, Publisher } from '../../data/types.ts'
 import { LoadError } from '../../parts/error.tsx'
 import { Card, PageHead } from '../../parts/page.tsx'
 import { Table } from '../../parts/table.tsx'
-import { count, cut, Name, plural, WithCode } from '../../parts/text.tsx'
+import { count, cut, Name } from '../../parts/text.tsx'
 import { link } from '../../route.ts'
 import { duration } from '../../time.ts'
+import { Health } from './findings.tsx'
 import { Flow } from './flow.tsx'
 import { HistoryCard } from './history.tsx'
 
@@ -120,75 +120,6 @@ function Tile({
       </a>
     </li>
   )
-}
-
-function Health({ findings }: { readonly findings: readonly Finding[] }): JSX.Element {
-  const wrong = findings.toSorted(
-    (a, b) => Number(a.status === 'warning') - Number(b.status === 'warning'),
-  )
-  return (
-    <Card
-      title={
-        wrong.length === 0 ? 'Nothing is wrong' : `${plural(wrong.length, 'thing')} to look at`
-      }
-      aside={<span class="quiet">as tidemark doctor sees it</span>}
-      flush
-    >
-      <ul class="findings">
-        {wrong.map((finding) => (
-          <li
-            key={`${finding.check} ${finding.code} ${finding.subject?.name ?? ''} ${finding.summary}`}
-          >
-            <Badge state={finding.status} />
-            <div>
-              <strong>
-                <bdi>{cut(finding.summary, 600)}</bdi>
-              </strong>
-              {finding.remedy !== null && (
-                <p class="quiet">
-                  <WithCode text={cut(finding.remedy, 800)} />
-                </p>
-              )}
-            </div>
-            <Where finding={finding} />
-          </li>
-        ))}
-        {wrong.length === 0 && (
-          <li class="fine">
-            <Badge state="ok" />
-            <span class="quiet">
-              <code>tidemark doctor</code> also counts what takes long to count.
-            </span>
-          </li>
-        )}
-      </ul>
-    </Card>
-  )
-}
-
-/** Where something can be done about it. */
-function Where({ finding: { subject, check } }: { readonly finding: Finding }): JSX.Element | null {
-  const to = placeOf(subject, check)
-  return to === undefined ? null : (
-    <a class="button" href={to}>
-      Show
-    </a>
-  )
-}
-
-function placeOf(subject: Finding['subject'], check: string): string | undefined {
-  if (check === 'dead-letters') {
-    return link(['dead-letters'], subject === null ? {} : { listener: subject.name })
-  }
-  if (subject === null) return check === 'jobs' ? link(['jobs']) : undefined
-  const { kind, name } = subject
-  if (['listener', 'projection', 'relay', 'intake'].includes(kind)) return link(['listeners', name])
-  if (kind === 'queue') return link(['jobs'], { queue: name })
-  if (kind === 'job type' || kind === 'type') return link(['queues', name])
-  if (kind === 'job') return link(['jobs', name])
-  if (kind === 'schedule') return link(['schedules', name])
-  if (kind === 'process') return link(['processes'])
-  return undefined
 }
 
 function Publishers({ publishers }: { readonly publishers: readonly Publisher[] }): JSX.Element {

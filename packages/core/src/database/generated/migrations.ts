@@ -720,7 +720,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '795f66dcacaf5b030a28f07d5e2ddf1ccffa6a230f24f906ab4b5e0d60d5f60d',
+    checksum: '84c6d9e258e7b0769d798e587b2ccc54ac2e1e204d4146aaa92760b7eb87b8a6',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -876,6 +876,10 @@ CREATE UNIQUE INDEX jobs_successors ON :"schema".jobs (unique_key, name)
 CREATE INDEX jobs_quarantined ON :"schema".jobs (name, (error ->> 'code')) WHERE status = 'failed'
   AND error ->> 'code' IN ('TIDEMARK_INVALID_INPUT', 'TIDEMARK_INVALID_STATE', 'TIDEMARK_INVALID_OUTPUT', 'TIDEMARK_JOB_KILLS');
 CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('failed', 'paused', 'cancelled');
+
+-- Those that have failed and are tried again. A job that does not fail is never in it.
+CREATE INDEX jobs_retrying ON :"schema".jobs (id)
+  WHERE error IS NOT NULL AND status IN ('scheduled', 'queued', 'running');
 
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
 -- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres

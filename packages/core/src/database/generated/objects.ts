@@ -506,6 +506,10 @@ export const schemaObjects: {
     ],
     [
       "jobs",
+      "jobs_retrying"
+    ],
+    [
+      "jobs",
       "jobs_running"
     ],
     [

@@ -29,6 +29,8 @@ import {
   type JobCount,
   type JobLogLine,
   type JobLogPage,
+  type FoundJobs,
+  type JobSearch,
   type JobSelection,
   type JobType,
 } from './job-reading.ts'
@@ -200,6 +202,28 @@ export class JobAdmin {
   /** A page of jobs, newest first. */
   list(selection: JobSelection = {}): Promise<JobView[]> {
     return this.#reading.list(selection)
+  }
+
+  /**
+   * A page of jobs, newest first, also by what their input holds: one call looks at a bounded number of them, because no
+   * index has that.
+   *
+   * @example
+   * ```ts
+   * import { defineApp } from 'tidemark'
+   *
+   * await using app = defineApp({ modules: [] })
+   * const { jobs, next } = await app.jobs.search({ input: { path: ['customer', 'id'], equals: 'c-1' } })
+   * console.log(jobs.length, next === null ? 'that is all' : 'look further with after: next')
+   * ```
+   */
+  search(selection: JobSearch = {}): Promise<FoundJobs> {
+    return this.#reading.search(selection)
+  }
+
+  /** How many jobs have failed and are tried again: counting stops at ten thousand. */
+  retryingCount(): Promise<number> {
+    return this.#reading.retryingCount()
   }
 
   /** How many jobs are in which status, by name. */

@@ -9,7 +9,7 @@ import {
   type JobFilter,
   type PausedFilter,
 } from './job-filter.ts'
-import { jobPage } from './job-page.ts'
+import { jobPage, rowOf } from './job-page.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** Which jobs are steered: those that match everything that is given. */
@@ -28,6 +28,17 @@ export interface BulkResult {
   readonly asked: number
   /** How many could not: they had gone on meanwhile, or an unfinished job has their unique key. */
   readonly refused: number
+}
+
+/** To how many jobs something can be done, as far as was looked. */
+export interface BulkPreview {
+  /** Exactly so many of those that were looked at. */
+  readonly jobs: number
+  /**
+   * Whether these are all. False: there were more jobs to look at than `examine`, and these are among those spawned first.
+   * The same selection with `limit` set to `jobs` is done to them.
+   */
+  readonly complete: boolean
 }
 
 /** What can be done to many jobs. */
@@ -117,15 +128,9 @@ export class JobBulk {
   async count(verb: BulkVerb, selection: Omit<BulkSelection, 'limit'>): Promise<number> {
     requireOneOf('jobs.bulk.count', 'verb', verb, Object.keys(statusesFor))
     checkBulk('jobs.bulk.count', selection)
-    const { all: _, status: __, name, ...others } = selection
-    // By type and status they are counted already; who of those that run was asked to pause, is not.
-    if (verb !== 'resume' && Object.values(others).every((value) => value === undefined)) {
-      const { rows } = await this.#database.query(
-        `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
-         WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
-        [statusesOf(possibleFor(verb, selection)), name ?? null],
-      )
-      return rows[0]?.['jobs'] as number
+    const { name } = selection
+    if (this.#isCounted(verb, selection)) {
+      return this.#counted(statusesOf(possibleFor(verb, selection)) ?? [], name)
     }
     const { values, conditions } = conditionsOf(possibleFor(verb, selection))
     const { rows } = await this.#database.query(
@@ -133,6 +138,70 @@ export class JobBulk {
       values,
     )
     return rows[0]?.['jobs'] as number
+  }
+
+  /**
+   * To how many jobs it can be done now, in a bounded time: {@link count}, which does not look at more than so many.
+   *
+   * @param options.examine - the most jobs to look at. Defaults to 50,000.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
+   */
+  async preview(
+    verb: BulkVerb,
+    selection: Omit<BulkSelection, 'limit'>,
+    options: { readonly examine?: number } = {},
+  ): Promise<BulkPreview> {
+    rejectUnknownOptions('jobs.bulk.preview', options, ['examine'])
+    const { examine = 50_000 } = options
+    requireWhole('jobs.bulk.preview', 'examine', examine, 1)
+    requireOneOf('jobs.bulk.preview', 'verb', verb, Object.keys(statusesFor))
+    checkBulk('jobs.bulk.preview', selection)
+    if (this.#isCounted(verb, selection)) {
+      return { jobs: await this.count(verb, selection), complete: true }
+    }
+    const { all: _, ...filter } = selection
+    const possible = possibleFor(verb, filter)
+    const { name } = selection
+    const status = statusesOf(possible)
+    const page = { order: 'oldest first', after: undefined, limit: examine } as const
+    const kept = { ...(status && { status }), ...(name && { name }) }
+    const known = await this.#counted(status ?? [], name)
+    // Where few jobs are in these statuses, those; else those of an index in the order of ids. What else is asked for is
+    // looked up in each: as a condition here it would have the server go along its index once for each type and status.
+    const { uniqueKey, concurrencyKey, parent, queue, retrying } = possible
+    const rare = {
+      ...(uniqueKey !== undefined && { uniqueKey }),
+      ...(concurrencyKey !== undefined && { concurrencyKey }),
+      ...(parent !== undefined && { parent }),
+      ...(queue !== undefined && { queue }),
+      ...(retrying === true && { retrying }),
+    }
+    const few = known < examine
+    const candidates = jobPage(this.#schema, few ? kept : rare, page)
+    const { values, conditions } = conditionsOf(possible, candidates.values)
+    const { rows } = await this.#database.query(
+      `SELECT count(*)::float8 AS looked, (count(*) FILTER (WHERE ${conditions.join(' AND ')}))::float8 AS jobs
+       FROM (${candidates.text}) AS page CROSS JOIN LATERAL (${rowOf(this.#schema)}) AS j`,
+      values,
+    )
+    const [{ looked, jobs }] = rows as unknown as [{ looked: number; jobs: number }]
+    return { jobs, complete: looked < examine }
+  }
+
+  /** How many jobs of a type, or of all, are in these statuses: they are counted when they change. */
+  async #counted(statuses: readonly JobStatus[], name: string | undefined): Promise<number> {
+    const { rows } = await this.#database.query(
+      `SELECT coalesce(sum(c.jobs), 0)::float8 AS jobs FROM "${this.#schema}".counted_jobs() c
+       WHERE c.status = ANY ($1::text[]) AND ($2::text IS NULL OR c.name = $2::text)`,
+      [statuses, name ?? null],
+    )
+    return rows[0]?.['jobs'] as number
+  }
+
+  /** Whether jobs by type and status, which are counted already, are all that is asked for; who was asked to pause is not. */
+  #isCounted(verb: BulkVerb, selection: BulkSelection): boolean {
+    const { all: _, status: __, name: ___, ...others } = selection
+    return verb !== 'resume' && Object.values(others).every((value) => value === undefined)
   }
 
   async #each(

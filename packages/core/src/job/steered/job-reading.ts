@@ -9,9 +9,9 @@ import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { isCoded } from '../coded/job-values.ts'
 import type { PublishedJobType } from '../defined/job-registry.ts'
 import type { OutputOf, Outputs } from '../outputs/outputs.ts'
-import { checkSelection, type JobFilter } from './job-filter.ts'
+import { checkSelection, conditionsOf, isRetrying, type JobFilter } from './job-filter.ts'
 import { requireJobId, unknownJob } from './job-handle.ts'
-import { jobPage } from './job-page.ts'
+import { jobPage, rowOf } from './job-page.ts'
 import { jobColumns, jobView, type JobStatus, type JobView, type StepView } from './job-view.ts'
 
 /** Which jobs to list: all that match everything that is given, newest first. */
@@ -20,6 +20,19 @@ export interface JobSelection extends JobFilter {
   readonly after?: string
   /** The most. Defaults to 100. */
   readonly limit?: number
+}
+
+/** Which jobs to look for, and how far. */
+export interface JobSearch extends JobSelection {
+  /** With `input`: the most jobs to look at. Defaults to 20,000. */
+  readonly examine?: number
+}
+
+/** What a search has found. */
+export interface FoundJobs {
+  readonly jobs: readonly JobView[]
+  /** What to give as `after` to look further; null: that was all. */
+  readonly next: string | null
 }
 
 /** How many jobs of one name are in one status. */
@@ -67,6 +80,9 @@ export interface JobType extends PublishedJobType {
   readonly processes: number
 }
 
+// Where counting those that are tried again stops: somebody looks at it every few seconds.
+const mostRetrying = 10_000
+
 /** What is seen of an output. */
 type Seen = Pick<StepView, 'output' | 'unreadable'>
 
@@ -112,6 +128,48 @@ export class JobReading {
       page.values,
     )
     return rows.map(jobView)
+  }
+
+  async search(selection: JobSearch = {}): Promise<FoundJobs> {
+    const { examine = 20_000, ...listed } = selection
+    checkSelection('jobs.search', listed)
+    requireWhole('jobs.search', 'examine', examine, 1)
+    const { limit = 100, after, input, ...filter } = listed
+    requireWhole('jobs.search', 'limit', limit, 1)
+    if (after !== undefined) requireUuid('jobs.search', 'after', after)
+    if (input === undefined) {
+      // One more says whether there is another page.
+      const found = await this.list({ ...listed, limit: limit + 1 })
+      const jobs = found.slice(0, limit)
+      return { jobs, next: found.length > limit ? (jobs.at(-1)?.id ?? null) : null }
+    }
+    const page = jobPage(this.#schema, filter, { order: 'newest first', after, limit: examine })
+    const { conditions, values } = conditionsOf({ input }, page.values)
+    const most = values.push(limit + 1)
+    const { rows } = await this.#database.query(
+      `WITH page AS MATERIALIZED (${page.text}), found AS (
+         SELECT ${jobColumns} FROM page CROSS JOIN LATERAL (${rowOf(this.#schema)}) AS j
+         LEFT JOIN "${this.#schema}".job_states s ON s.job = j.id
+         WHERE ${conditions.join(' AND ')} ORDER BY j.id DESC LIMIT $${most}::bigint
+       )
+       SELECT looked.*, found.* FROM (
+         SELECT count(*)::integer AS looked, (SELECT p.id FROM page p ORDER BY p.id LIMIT 1) AS last FROM page) AS looked
+       LEFT JOIN found ON true ORDER BY found.id DESC`,
+      values,
+    )
+    const found = rows.filter((row) => row['id'] !== null).map(jobView)
+    const jobs = found.slice(0, limit)
+    if (found.length > limit) return { jobs, next: jobs.at(-1)?.id ?? null }
+    const { looked, last } = rows[0] as unknown as { looked: number; last: string | null }
+    return { jobs, next: looked === examine ? last : null }
+  }
+
+  async retryingCount(): Promise<number> {
+    const { rows } = await this.#database.query(
+      `SELECT count(*)::integer AS jobs FROM (
+         SELECT FROM "${this.#schema}".jobs j WHERE ${isRetrying} LIMIT ${mostRetrying}) AS r`,
+    )
+    return rows[0]?.['jobs'] as number
   }
 
   async counts(): Promise<JobCount[]> {

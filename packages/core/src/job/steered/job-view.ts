@@ -32,6 +32,8 @@ export interface JobView {
    * `new`: its key has not been looked at yet.
    */
   readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  /** Whether it has failed and is tried again: it waits for its next attempt, or is at it. */
+  readonly retrying: boolean
   /** What was asked of it while it runs. */
   readonly requested: 'pause' | 'cancel' | null
   /** The least version of its definition that can go on with it. */
@@ -109,6 +111,10 @@ export function jobView(row: Record<string, unknown>): JobView {
     queue: value('queue'),
     status: value('status'),
     parked: value('parked'),
+    retrying:
+      row['error'] !== null &&
+      (row['status'] === 'running' ||
+        (['scheduled', 'queued'].includes(row['status'] as string) && row['waiting'] === null)),
     requested: value('requested'),
     needs: value('needs'),
     priority: value('priority'),

@@ -1,3 +1,5 @@
+import { actionsFor, type FindingAction } from './finding-action.ts'
+
 /** What one check found. */
 export interface Finding {
   /** The part that was looked at. */
@@ -13,6 +15,8 @@ export interface Finding {
   readonly subject: FindingSubject | null
   /** The facts behind the summary, for programs. */
   readonly details: unknown
+  /** What can be done about it at once, and loses nothing. */
+  readonly actions: readonly FindingAction[]
 }
 
 /** What a finding is about. */
@@ -53,6 +57,7 @@ export function findings(check: string): FindingMaker {
       remedy,
       subject: subject ?? null,
       details,
+      actions: actionsFor(code, subject, details),
     })
   return {
     ok: (summary, details = null) => ({
@@ -63,6 +68,7 @@ export function findings(check: string): FindingMaker {
       remedy: null,
       subject: null,
       details,
+      actions: [],
     }),
     warning: problem('warning'),
     failed: problem('failed'),
