@@ -140,11 +140,11 @@ test.for(['when', 'input', 'options'] as const)(
     await using app = appOn(database, [told, listener])
     await app.start()
     await app.publish(told({}))
-    await until(
-      database,
-      `select (error ->> 'code') from tidemark.cursors where listener = 'late_listener' and error is not null`,
-      'TIDEMARK_CALLBACK_FAILED',
-    )
+    await expect
+      .poll(async () => (await app.listeners.get('late_listener')).partitions[0]?.lastError, {
+        timeout: 30_000,
+      })
+      .toMatchObject({ code: 'TIDEMARK_CALLBACK_FAILED' })
     expect(await app.jobs.list({ name: 'late' })).toEqual([])
   },
 )

@@ -62,7 +62,7 @@ export const relays: MutantGroup = {
     {
       breaks: 'an intake passes over what is missing',
       edits: [
-        { file: intake, find: 'if (message.previous > before)', replace: 'if (before < 0n)' },
+        { file: intake, find: 'if (message.previous > before && ', replace: 'if (before < 0n && ' },
       ],
       tests: { [relay]: ['a message that is missing from the stream stops the intake'] },
     },
