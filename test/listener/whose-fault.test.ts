@@ -2,6 +2,7 @@ import pg from 'pg'
 import {
   defineEntity,
   defineEvent,
+  defineJob,
   defineListener,
   defineProjection,
   type App,
@@ -111,6 +112,27 @@ test('what another server says is the event’s failure', async () => {
   await app.waitFor('asks', last, { timeout: 30_000 })
   await elsewhere.end()
   expect(await outcomesOf(app)).toEqual(['asks 2'])
+})
+
+test('a statement with another number of parameters than it has is whose it is', async () => {
+  const few: Deed = ({ tx }) => tx.query('select $1::text, $2::text', ['one'])
+  const many: Deed = ({ tx }) => tx.query('select 1', ['one'])
+  const job = defineJob('few', {
+    input: z.object({}),
+    retry: { attempts: 2, backoff: () => 1 },
+    run: async (_, ctx) => {
+      await ctx.transaction(({ tx }) => tx.query('select $1::text, $2::text', ['one']))
+    },
+  })
+  await using app = appOn(database, [doing('few', few), doing('many', many), job])
+  const last = await publishNotes(app)
+  const spawned = await app.jobs.spawn(job, {})
+  await app.start(quick)
+  await app.waitFor(['few', 'many'], last, { timeout: 30_000 })
+  expect(await outcomesOf(app)).toEqual(['few 2', 'many 2'])
+  await expect(spawned.result({ timeout: '30s' })).rejects.toMatchObject({
+    code: 'TIDEMARK_JOB_FAILED',
+  })
 })
 
 test('what comes of a session that the handler has altered is its own failure', async () => {

@@ -51,7 +51,11 @@ export class NatsServer implements AsyncDisposable {
       log += chunk.toString()
       if (log.includes('Server is ready')) ready.resolve()
     })
-    child.once('exit', () => ready.reject(new Error(`nats-server ended: ${log}`)))
+    child.once('exit', () => {
+      ready.reject(new Error(`nats-server ended: ${log}`))
+      // Nobody has ended it.
+      if (this.#child === child) console.error(`nats-server ended by itself:\n${log.slice(-4_000)}`)
+    })
     await ready.promise
   }
 

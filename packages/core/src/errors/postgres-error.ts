@@ -49,6 +49,10 @@ const socketCodes = new Set([
 /** Whether the connection is gone or could not be made: nothing about the statement itself was wrong. */
 export function isConnectionError(error: unknown): boolean {
   const code = errorCodeOf(error)
+  // A statement was given more or fewer parameters than it has: the server calls that a breach of the protocol.
+  if (code === '08P01' && textField(driverErrorOf(error), 'routine') === 'exec_bind_message') {
+    return false
+  }
   if (code !== undefined)
     return (
       code.startsWith('08') || serverWentAway.has(code) || socketCodes.has(code) || code === '53300'

@@ -85,12 +85,13 @@ export async function verifyRelay(
     const expected = expectedMessages({ database, schema, registry }, relay, install, through)
     const { slotOf } = relay.target
     const overtaken = slotOf === undefined ? undefined : new Overtaken(slotOf)
+    const further = async (): Promise<bigint> => (await tipOf(relay.target, signal)).position
     let messages = 0
     let from = sequenceZero
     let before = sequenceZero
     // What has expired is not missing, and an empty stream is one in which everything has.
     if (feed.empty === true) return { ...base, messages, from, through, difference: null }
-    for await (const taken of messagesUpTo(feed, overtaken ? undefined : end, signal)) {
+    for await (const taken of messagesUpTo(feed, end, signal, overtaken && further)) {
       const { message, position } = taken
       const found = typeof message === 'object' && !(message instanceof Error) ? message : undefined
       if (found === undefined || found.install !== install) {
@@ -133,18 +134,27 @@ function readable({ name, target }: Relay): IntakeSource {
   )
 }
 
+/**
+ * The messages of a stream up to a position, or, where it is asked how far the stream goes by then, until it goes no further:
+ * the message that was last can have been replaced by a later one.
+ */
 async function* messagesUpTo(
   feed: IntakeFeed,
-  end: bigint | undefined,
+  end: bigint,
   signal: AbortSignal,
+  further?: () => Promise<bigint>,
 ): AsyncGenerator<TakenMessage> {
-  for (;;) {
+  for (let upTo = end; ;) {
     const messages = await feed.next(batch, signal)
     signal.throwIfAborted()
     for (const message of messages) {
-      if (end !== undefined && message.position > end) return
+      const { position, last } = message
+      if (further === undefined && position > upTo) return
       yield message
-      if (message.position === end || message.last === true) return
+      if (position < upTo && last !== true) continue
+      const known = upTo
+      upTo = (await further?.()) ?? known
+      if (position >= upTo || upTo === known) return
     }
   }
 }

@@ -29,8 +29,8 @@ export interface OutputRow {
   readonly meta: unknown
 }
 
-/** The same as JSON. */
-interface Texts {
+/** The same as JSON: a row of `readStepOutputs`. */
+export interface OutputTexts {
   readonly step: string
   readonly output: string
   readonly meta: string | null
@@ -39,7 +39,7 @@ interface Texts {
 /** Outputs of the steps from a place in their order. */
 interface Page {
   readonly place: number
-  readonly rows: readonly Texts[]
+  readonly rows: readonly OutputTexts[]
 }
 
 const pageSize = 5_000
@@ -60,7 +60,7 @@ export class JobSteps {
   #order: StoredStep[] = []
   #done: DoneSteps | undefined
   readonly #places = new Map<string, number>()
-  readonly #ahead = new Map<string, Texts>()
+  readonly #ahead = new Map<string, OutputTexts>()
   /** The page after the last one; undefined: none is being read. */
   #coming: Promise<Page | undefined> | undefined
   #reading: Promise<void> = Promise.resolve()
@@ -168,11 +168,11 @@ export class JobSteps {
     const { database, outbox } = environment
     const ids = this.#order.slice(place, place + mostAhead).map(({ id }) => id)
     const { rows } = await run(database, readStepOutputs(outbox.schema), [job.id, ids, mostBytes])
-    return { place, rows: rows as unknown as readonly Texts[] }
+    return { place, rows: rows as unknown as readonly OutputTexts[] }
   }
 }
 
-function rowOf({ output, meta }: Pick<Texts, 'output' | 'meta'>): OutputRow {
+export function rowOf({ output, meta }: Pick<OutputTexts, 'output' | 'meta'>): OutputRow {
   return { output: JSON.parse(output), meta: meta === null ? null : JSON.parse(meta) }
 }
 

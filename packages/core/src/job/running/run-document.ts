@@ -9,6 +9,7 @@ import type { JobDocument, NewFile, WebhookData } from '../defined/job-document.
 import { fileOf, webhookRow } from '../documented/job-file.ts'
 import { resolveReferences, type Found } from '../documented/references.ts'
 import type { JobMemory } from '../remembered/job-memory.ts'
+import { rowOf, type OutputTexts } from '../remembered/job-steps.ts'
 import { documentsOf } from './run-files.ts'
 
 /** The document of one attempt. */
@@ -144,10 +145,11 @@ export class RunDocument implements JobDocument {
   async #outputOf(id: string): Promise<unknown> {
     if (!this.hasStepOutput(id)) return undefined
     const { database, outbox, outputs } = this.#attempt.environment
-    const { rows } = await run(database, readStepOutputs(outbox.schema), [this.#job.id, [id]])
-    const [row] = rows
+    // One is read however long it is.
+    const { rows } = await run(database, readStepOutputs(outbox.schema), [this.#job.id, [id], 1])
+    const [row] = rows as unknown as readonly OutputTexts[]
     if (row === undefined) return undefined
-    const columns = { output: row['output'], meta: row['output_meta'], part: `step/${id}` }
+    const columns = { ...rowOf(row), part: `step/${id}` }
     return outputs.read(database, this.#job.id, columns, this.#attempt.cutSignal)
   }
 }
