@@ -54,7 +54,7 @@ async function main(): Promise<void> {
   const restoreSignals = abortOnSignals(abort)
   const view = openView(process.stdout)
   try {
-    print(await run(options, view, abort))
+    await run(options, view, print, abort)
   } catch (error) {
     // Once it is aborted, whatever else fails only fails because of that.
     const reason: unknown = abort.signal.aborted ? abort.signal.reason : error

@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { startPostgres } from '@tidemark/testing'
 import { migrateUp } from 'tidemark'
 import { listeners, openApp } from './app.ts'
 import { checkFigures, type Finding } from './check.ts'
+import { openConsole } from './console.ts'
 import { crash, untilAllRun, whoRunsWhat } from './crash.ts'
 import { Crew } from './crew.ts'
 import { createTables } from './database.ts'
@@ -31,10 +33,16 @@ const publishers = 4
 /**
  * Runs the whole example. What it started is gone when it ends, in whatever way that is.
  *
+ * @param tell is given what came of it; with the console open the run goes on after that, until it is aborted.
  * @param abort ends the run when it is aborted, and is aborted when something fails in the background.
  * @throws whatever went wrong; after an abort, whatever that led to.
  */
-export async function run(options: Options, view: View, abort: AbortController): Promise<Report> {
+export async function run(
+  options: Options,
+  view: View,
+  tell: (report: Report) => void,
+  abort: AbortController,
+): Promise<void> {
   const { signal } = abort
   const file = await openFlights(options)
   view.note(`${say(file.count)} flights in ${file.name}`)
@@ -46,6 +54,8 @@ export async function run(options: Options, view: View, abort: AbortController):
   await using app = openApp(connectionString)
   await createTables(app)
   view.note(`Postgres ${server.version} runs, the tables are there`)
+  await using console = options.console ? await openConsole(app) : undefined
+  if (console !== undefined) view.note(`the console is open; this link works once: ${console.link}`)
   signal.throwIfAborted()
 
   await using crew = new Crew(connectionString, {
@@ -79,11 +89,15 @@ export async function run(options: Options, view: View, abort: AbortController):
   view.end()
 
   const findings = await checkFigures(app, await computeExpected(file.read()))
-  return {
+  tell({
     file: file.name,
     flights: file.count,
     rollbacks: progress.rollbacks,
     seconds,
     findings,
-  }
+  })
+  if (console === undefined) return
+  view.note('the workers and the console go on until Ctrl-C')
+  if (!signal.aborted) await once(signal, 'abort')
+  signal.throwIfAborted()
 }

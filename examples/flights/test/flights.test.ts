@@ -63,6 +63,23 @@ test.for(['SIGINT', 'SIGTERM', 'SIGKILL'] as const)(
   },
 )
 
+test('with --console it says where to look, and stays after the check until it is told to end', async () => {
+  await using example = new Example('--limit', '2000', '--fast', '--console')
+  await example.says('this link works once: http')
+  const link = /http:\/\/127\.0\.0\.1:\d+\S+/.exec(example.output)?.[0] as string
+  const first = await fetch(link, { redirect: 'manual' })
+  const cookie = first.headers.get('set-cookie')?.split(';')[0] ?? ''
+  const overview = await fetch(new URL('api/overview', link), { headers: { cookie } })
+  expect(overview.status).toBe(200)
+  expect((await fetch(link, { redirect: 'manual' })).headers.get('set-cookie')).toBeNull()
+
+  await example.says('the workers and the console go on until Ctrl-C')
+  expect(example.output).toContain('Check passed')
+  expect((await fetch(new URL('api/listeners', link), { headers: { cookie } })).status).toBe(200)
+  example.signal('SIGINT')
+  expect(await example.end()).toEqual({ code: null, signal: 'SIGINT' })
+})
+
 test('an option that it does not know ends it with the usage', async () => {
   await using example = new Example('--fats')
 
