@@ -13,6 +13,7 @@ import {
 } from 'tidemark'
 import { expect, vi } from 'vitest'
 import { z } from 'zod'
+import { ShownFindings } from '../console/shown-findings.ts'
 import { appOn } from '../support/test-app.ts'
 import { Sdk } from '../telemetry/sdk.ts'
 import { ApiClient } from './client.ts'
@@ -97,7 +98,10 @@ export async function examined(viewer: App): Promise<readonly Finding[]> {
   )
 }
 
-/** Plants all of them, waits until each is seen by doctor, overview and metric, mends all, and waits until none is. */
+/**
+ * Plants all of them, waits until each is seen by doctor, overview, metric and whoever has the console open in a browser, mends
+ * all, and waits until none is.
+ */
 export async function checkFaults(
   database: TestDatabase,
   viewer: App,
@@ -107,6 +111,7 @@ export async function checkFaults(
   // Whoever shows the metric is a worker like any other.
   await using observer = appOn(database, [noted])
   await using _ = await observer.start({ handleSignals: false, jobs: false })
+  await using page = await ShownFindings.open(viewer)
   const api = new ApiClient(createApi(viewer, { overviewInterval: 20 }))
   const shown = async (): Promise<readonly Finding[]> =>
     (await api.get('/overview')).body['findings'] as readonly Finding[]
@@ -142,11 +147,25 @@ export async function checkFaults(
       async () => expect(await sdk.valueOf('tidemark.findings', given), name).toBeGreaterThan(0),
       hung,
     )
+    if (page === undefined) continue
+    // Code is told apart from other words there.
+    const remedy = finding?.remedy?.replaceAll('`', '').slice(0, 60) ?? name
+    await vi.waitFor(
+      async () =>
+        expect(
+          (await page.texts()).filter((text) => cause.test(text) && text.includes(remedy)),
+          `${name} in the browser`,
+        ).not.toEqual([]),
+      hung,
+    )
   }
 
   for (const { mend } of faults) await mend()
   await vi.waitFor(async () => expect(here(await examined(viewer))).toEqual([]), hung)
   await soon((found) => expect(here(found)).toEqual([]))
+  const left = async (): Promise<readonly string[]> =>
+    ((await page?.texts()) ?? []).filter((text) => faults.some(({ cause }) => cause.test(text)))
+  await vi.waitFor(async () => expect(await left()).toEqual([]), hung)
   for (const code of codes) {
     const given = { 'tidemark.finding': code }
     await vi.waitFor(
