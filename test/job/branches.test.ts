@@ -388,6 +388,54 @@ test('a job goes on as a new one, with another input and nothing of what it has 
   expect((await app.jobs.steps(handle.id)).length).toBe(1)
 })
 
+test('what is under way beside a job that begins anew ends first, and is no step of the new one', async () => {
+  const begun: number[] = []
+  const underWay = new Set<number>()
+  let beside = false
+  const turning = defineJob('turning', {
+    input: z.number(),
+    run: async (job, ctx) => {
+      const both = Promise.all([
+        ctx.step('slow', async () => {
+          beside ||= underWay.size > 0
+          begun.push(job.input)
+          underWay.add(job.input)
+          await delay(200)
+          underWay.delete(job.input)
+          return job.input
+        }),
+        ctx.transaction(async ({ tx }) => void (await tx.query('select pg_sleep(0.2)')), {
+          step: 'posted',
+        }),
+      ])
+      await ctx.step('quick', () => {})
+      if (job.input < 2) await ctx.continueAsNew(job.input + 1)
+      return (await both)[0]
+    },
+  })
+  await using app = appOn(database, [turning])
+  await app.start()
+  expect(await (await app.jobs.spawn(turning, 0)).result()).toBe(2)
+  expect({ begun, beside }).toEqual({ begun: [0, 1, 2], beside: false })
+})
+
+test('a job that is to begin anew twice does it once, and one that catches a refusal goes on', async () => {
+  const turning = defineJob('turning', {
+    input: z.number(),
+    run: async (job, ctx) => {
+      const code = await ctx
+        .continueAsNew('no number')
+        .catch((error: { code?: string }) => error.code)
+      if (job.input === 0) await Promise.all([ctx.continueAsNew(1), ctx.continueAsNew(2)])
+      return [job.input, code]
+    },
+  })
+  await using app = appOn(database, [turning])
+  await app.start()
+  const handle = await app.jobs.spawn(turning, 0)
+  expect(await handle.result()).toEqual([1, 'TIDEMARK_INVALID_INPUT'])
+})
+
 test('a parent that is tried again has its failed child run again, and may fail with it instead', async () => {
   let broken = true
   const child = defineJob('child', {

@@ -55,10 +55,34 @@ test.for(Object.keys(waitsForItself))(
     const outcome = await outcomeOf((ctx) =>
       ctx.transaction(async (tx) => {
         await ctx.checkpoint(1, { tx })
-        await ctx.transaction(async () => waitsForItself[what]?.(ctx))
+        await waitsForItself[what]?.(ctx)
       }),
     )
     expect(outcome).toBe('TIDEMARK_INVALID_EXECUTOR')
+  },
+)
+
+const child = defineJob('inner', { input, run: () => 1 })
+
+const begins: Readonly<Record<string, (ctx: Context) => Promise<unknown>>> = {
+  'another transaction': (ctx) => ctx.transaction(async () => {}),
+  'a step in a transaction': (ctx) => ctx.transaction(async () => {}, { step: 'inner' }),
+  'a spawn of its own': (ctx) => ctx.spawn(child, {}),
+  'a child': (ctx) => ctx.child('inner', child, {}),
+}
+
+test.for(Object.keys(begins))(
+  '%s inside of a transaction is refused, before it waits for a second connection',
+  async (what) => {
+    let runs = 0
+    const outcome = await outcomeOf((ctx) => {
+      runs += 1
+      return ctx.transaction(async () => begins[what]?.(ctx))
+    }, 3)
+    expect({ outcome, runs }).toEqual({ outcome: 'TIDEMARK_NESTED_TRANSACTION', runs: 1 })
+    expect(await outcomeOf((ctx) => ctx.transaction(async (tx) => tx.spawn('early', {})))).toEqual(
+      expect.objectContaining({ outcome: 'spawned' }),
+    )
   },
 )
 

@@ -308,6 +308,36 @@ test('code that is left behind goes no further, and its errors end nothing', asy
   expect(seen.toSorted()).toEqual([0, 1, 2, 3, 4, 5].map((index) => `${index} begins`))
 })
 
+test('nothing of the context that nobody awaits ends the process when it rejects', async () => {
+  const told = Promise.withResolvers<void>()
+  const forgetful = defineJob('forgetful', {
+    input,
+    timeout: '20s',
+    run: async (_, ctx) => {
+      const fails = (): Promise<never> => Promise.reject(new Error('forgotten'))
+      void ctx.map([1], fails)
+      void ctx.map(null as never, fails)
+      void ctx.all([fails])
+      void ctx.step('fails', fails)
+      void ctx.continueAsNew(5 as never)
+      void ctx.snooze(Number.NaN)
+      const aborted = new Promise((resolve) => {
+        ctx.signal.addEventListener('abort', resolve)
+      })
+      told.resolve()
+      await aborted
+      void ctx.checkInterrupt()
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    },
+  })
+  await using app = appOn(database, [forgetful])
+  await app.start()
+  const handle = await app.jobs.spawn(forgetful, {})
+  await told.promise
+  await app.jobs.cancel(handle.id)
+  await handle.result()
+})
+
 test('a state whose default throws is refused when the job is defined, with what to do', () => {
   const state = z.number().default(() => {
     throw new Error('no default')

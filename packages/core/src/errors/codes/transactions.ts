@@ -28,10 +28,10 @@ export const transactionCodes = {
   },
   TIDEMARK_NESTED_TRANSACTION: {
     summary:
-      'A `db` was to begin a transaction that cannot be a savepoint, or to end one that is not its own.',
+      'A `db` was to begin a transaction that cannot be a savepoint, or to end one that is not its own; or a job was to begin one inside of another.',
     example: 'this `db` is bound to a running transaction, which is not its own to commit',
     remedy:
-      'A transaction begun on the `db` of a handler is a savepoint, without an isolation level of its own. On the `db` of the application use `tidemark.transaction`.',
+      'A transaction begun on the `db` of a handler is a savepoint, without an isolation level of its own. On the `db` of the application use `tidemark.transaction`. In `ctx.transaction` of a job use what it gives you (`tx.spawn`), and savepoints.',
   },
   TIDEMARK_INVALID_EXECUTOR: {
     summary:

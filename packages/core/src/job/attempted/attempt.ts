@@ -263,11 +263,34 @@ export class Attempt {
   requireOutermost(what: string): void {
     const step = currentCause.getStore()?.step
     const within = step === undefined ? 'a transaction' : `the step ${shown(step)}`
-    for (const transaction of Guard.around()) {
-      if (this.#transactions.has(transaction))
-        this.#refuseWithin(`${what} ends the attempt`, within)
+    if (step !== undefined || this.#isInTransaction()) {
+      this.#refuseWithin(`${what} ends the attempt`, within)
     }
-    if (step !== undefined) this.#refuseWithin(`${what} ends the attempt`, within)
+  }
+
+  /**
+   * A transaction within another one would hold one connection and wait for a second, as its neighbours do.
+   *
+   * @throws TidemarkError TIDEMARK_NESTED_TRANSACTION.
+   */
+  requireNoTransaction(what: string): void {
+    if (!this.#isInTransaction()) return
+    const { name } = this.definition
+    throw new TidemarkError(
+      'TIDEMARK_NESTED_TRANSACTION',
+      `${name}: ${what} inside of \`ctx.transaction\` would begin a second transaction, which commits without the first`,
+      {
+        hint: 'Inside of it use what it gives you: `tx.spawn`, `tx.publish`, `tx.tx`; for a part that may fail, a savepoint. Do the rest before it or after it.',
+        details: { job: name },
+      },
+    )
+  }
+
+  #isInTransaction(): boolean {
+    for (const transaction of Guard.around()) {
+      if (this.#transactions.has(transaction)) return true
+    }
+    return false
   }
 
   #refuseWithin(what: string, within: string): never {

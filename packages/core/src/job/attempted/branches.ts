@@ -34,7 +34,8 @@ interface Pending extends OpenWait {
 /** How an attempt ends although its code does not. */
 export type EarlyEnd =
   | { readonly kind: 'suspended'; readonly suspension: Suspension }
-  | { readonly kind: 'continued' }
+  /** `begin` stores that the job begins anew; to be called when nothing is under way any more. */
+  | { readonly kind: 'continued'; readonly begin: () => Promise<unknown> }
 
 // How often an attempt that goes on looks whether one of its waits is over.
 const lookInterval = 200
@@ -193,10 +194,14 @@ export class Branches {
     this.#leave()
   }
 
-  /** Ends the attempt: its job has been written already. */
-  end(end: EarlyEnd): void {
-    this.#state = 'closed'
-    this.#ended.resolve(end)
+  /** Ends the attempt: nothing begins any more, and nothing is told to its code. */
+  end(end: EarlyEnd): Promise<never> {
+    if (this.#state === 'open') {
+      this.#state = 'closed'
+      this.#ended.resolve(end)
+    } else if (this.#state === 'suspended') this.onLively()
+    const late = this.#late()
+    return late === undefined ? new Promise<never>(() => {}) : Promise.reject(late)
   }
 
   /** Suspends the attempt as soon as nothing is under way in it. */

@@ -67,7 +67,7 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     if (attempt.completed) return { kind: 'committed' }
     if (Early.is(value)) {
       suspended = value.end.kind === 'suspended'
-      return value.end
+      return await outcomeOfEarly(attempt, memory.branches, value.end)
     }
     // Its code has made of it what it could; what it answers is not what the job has come to.
     if (cancelled) return { kind: 'cancelled' }
@@ -93,6 +93,25 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     // Whether its code is quiet, its own signal must not decide.
     if (!suspended) attempt.abort()
   }
+}
+
+/** How an attempt ends that has ended before its code. */
+async function outcomeOfEarly(
+  attempt: Attempt,
+  branches: Branches,
+  end: EarlyEnd,
+): Promise<Outcome> {
+  if (end.kind === 'suspended') return end
+  // What goes on beside it would go on beside the next attempt, and leave it what it has come to.
+  await letEnd(attempt, branches)
+  const { documents } = attempt.environment
+  try {
+    await (documents === undefined ? end.begin() : documents.continued(attempt.job, end.begin))
+  } catch (error) {
+    branches.brokenOff ||= isConnectionLost(error)
+    throw error
+  }
+  return { kind: 'continued' }
 }
 
 /** Where contexts are kept, the job's is in the store before it runs: other tools see that it has begun. */

@@ -104,35 +104,33 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   ): Promise<T> =>
     this.memory.branches.give((turn) => runStep(this.attempt, this.memory, id, work, options, turn))
 
-  readonly map: JobContext<unknown>['map'] = fanOut
+  readonly map: JobContext<unknown>['map'] = (...given) => quiet(fanOut(...given))
 
   readonly all = (<Results extends readonly unknown[]>(
     branches: { readonly [Index in keyof Results]: () => Promise<Results[Index]> },
     options?: FanOutOptions,
   ): Promise<Results> =>
-    fanOut(
-      branches,
-      (branch) => {
-        requireFunction('ctx.all', 'branch', branch)
-        return branch()
-      },
-      options,
-    ) as Promise<unknown> as Promise<Results>) as JobContext<unknown>['all']
+    quiet(
+      fanOut(
+        branches,
+        (branch) => {
+          requireFunction('ctx.all', 'branch', branch)
+          return branch()
+        },
+        options,
+      ) as Promise<unknown> as Promise<Results>,
+    )) as JobContext<unknown>['all']
 
   readonly dataDir = (): Promise<string> => {
     const { database, outbox, dataDir } = this.attempt.environment
-    return new DataDirs(database, outbox.schema, dataDir).of(this.attempt.job.id)
+    return quiet(new DataDirs(database, outbox.schema, dataDir).of(this.attempt.job.id))
   }
 
   readonly progress = (progress: JobProgress): void => {
     this.#report().progress(progress)
   }
 
-  readonly checkInterrupt = async (): Promise<void> => {
-    await this.#goOn()
-    await setImmediate()
-    await this.#goOn()
-  }
+  readonly checkInterrupt = (): Promise<void> => quiet(this.#checkInterrupt())
 
   readonly transaction = <T>(
     work: (tx: JobTransaction) => Promise<T>,
@@ -143,6 +141,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       const where = `a transaction of ${attempt.definition.name}`
       requireFunction(where, 'work', work)
       rejectUnknownOptions(where, options, ['step'])
+      attempt.requireNoTransaction('another one')
       const { step: id } = options
       if (id === undefined) {
         memory.branches.goesOn()
@@ -163,6 +162,7 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   ): Promise<SpawnedJob> =>
     this.memory.branches.give(async () => {
       const { attempt, memory } = this
+      attempt.requireNoTransaction('ctx.spawn')
       const { spawner } = attempt.environment
       // As it is now: the transaction has yet to begin, and the caller may go on with the object meanwhile.
       const outgoing = spawner.prepare(job, input, options, jobOrigin(attempt))
@@ -172,27 +172,9 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
       )
     })) as Spawn
 
-  readonly snooze = (delay: Duration): Promise<never> => {
-    const snoozed = this.#snooze(delay)
-    snoozed.catch(() => {
-      // Whoever awaits it late, or not at all, does not end the process.
-    })
-    return snoozed
-  }
+  readonly snooze = (delay: Duration): Promise<never> => quiet(this.#snooze(delay))
 
-  readonly continueAsNew = (input: unknown): Promise<never> =>
-    this.memory.branches.give<never>(async () => {
-      this.attempt.requireOutermost('ctx.continueAsNew')
-      this.attempt.throwIfInterrupted()
-      const { definition } = this.attempt
-      const { json, meta } = encodeInput(definition, input).encoded
-      const { documents } = this.attempt.environment
-      const begin = (): Promise<unknown> =>
-        this.attempt.write(continueJob, [json, meta, definition.version])
-      await (documents === undefined ? begin() : documents.continued(this.attempt.job, begin))
-      this.memory.branches.end({ kind: 'continued' })
-      return new Promise<never>(() => {})
-    })
+  readonly continueAsNew = (input: unknown): Promise<never> => quiet(this.#continueAsNew(input))
 
   /** Whether the job has said anything about itself. */
   get hasReports(): boolean {
@@ -202,6 +184,12 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
   /** Writes what the job has said about itself. */
   async flush(): Promise<void> {
     await this.#reports?.flush()
+  }
+
+  async #checkInterrupt(): Promise<void> {
+    await this.#goOn()
+    await setImmediate()
+    await this.#goOn()
   }
 
   /** @throws TidemarkError what interrupts the attempt. Code that an attempt has left behind goes no further. */
@@ -216,6 +204,15 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
     return this.memory.branches.snooze(suspension)
   }
 
+  async #continueAsNew(input: unknown): Promise<never> {
+    this.attempt.requireOutermost('ctx.continueAsNew')
+    const { definition } = this.attempt
+    const { json, meta } = encodeInput(definition, input).encoded
+    const begin = (): Promise<unknown> =>
+      this.attempt.write(continueJob, [json, meta, definition.version])
+    return this.memory.branches.end({ kind: 'continued', begin })
+  }
+
   #report(): JobReports {
     this.#reports ??= new JobReports(this.attempt, this.memory)
     return this.#reports
@@ -224,4 +221,10 @@ export class RunContext extends DurableWaits implements JobContext<unknown> {
 
 function* copiesOf(variables: ReadonlyMap<string, unknown>): Generator<[string, unknown]> {
   for (const [name, value] of variables) yield [name, copyOf(`the variable ${name}`, value)]
+}
+
+/** Whoever awaits it late, or not at all, does not end the process. */
+function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
 }

@@ -186,6 +186,7 @@ export class DurableWaits implements JobWaits {
       'child',
       async (stored, turn) => {
         checkChild(id, job)
+        this.attempt.requireNoTransaction('ctx.child')
         return child.run(input, options, stored, turn)
       },
       (output) => child.outputOf(output),
