@@ -139,7 +139,7 @@ CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
 CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+CREATE INDEX jobs_limited ON :"schema".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;

@@ -110,6 +110,60 @@ END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
 
+-- The queues besides `known` in which jobs of these types wait to be claimed: a job may be put into another queue than
+-- that of its type, and whoever knows the type takes it. What is behind a hundred jobs of other types is found when those
+-- have gone.
+CREATE FUNCTION :"schema".queues_of(names text[], known text[]) RETURNS SETOF text LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    one := least(
+      (SELECT j.queue FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue > one
+       ORDER BY j.queue LIMIT 1),
+      (SELECT j.queue FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+       ORDER BY j.queue LIMIT 1));
+    EXIT WHEN one IS NULL;
+    IF one <> ALL (known) AND (
+      EXISTS (
+        SELECT FROM (
+          SELECT j.name FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue = one
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100) AS f
+        WHERE f.name = ANY (names))
+      OR EXISTS (
+        SELECT FROM unnest(names) AS n (name), LATERAL (
+          SELECT FROM :"schema".jobs j
+          WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = n.name LIMIT 1) AS f))
+    THEN
+      RETURN NEXT one;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Whether jobs of a type, with one key of its rate, wait for its limit in any queue, besides the chosen ones.
+CREATE FUNCTION :"schema".waits_for_limit(name text, rate_key text, chosen uuid[]) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    SELECT j.queue INTO one FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+      ORDER BY j.queue LIMIT 1;
+    IF NOT FOUND THEN RETURN false; END IF;
+    IF EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = waits_for_limit.name
+        AND coalesce(j.rate_key, '') = waits_for_limit.rate_key AND NOT (j.id = ANY (chosen)))
+    THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+END $$;
+
 -- Claims where limits are declared.
 --
 -- INVARIANT: locks are taken in one order: keys (admit_jobs), the queue's limit, the types' limits by name. Counts are
@@ -153,6 +207,9 @@ BEGIN
     SELECT l.* FROM :"schema".job_limits l
     WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+      AND EXISTS (
+        SELECT FROM :"schema".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;
@@ -208,9 +265,7 @@ BEGIN
       PERFORM :"schema".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
     END IF;
     UPDATE :"schema".job_rates r SET ready_at = CASE
-        WHEN NOT EXISTS (
-          SELECT FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
-            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN NOT :"schema".waits_for_limit(bucket.name, bucket.key, chosen) THEN NULL
         WHEN :"schema".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
         ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
       WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;

@@ -421,7 +421,7 @@ CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), ((
 CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
-CREATE INDEX jobs_limited ON tidemark.jobs USING btree (name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_limited ON tidemark.jobs USING btree (queue, name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_quarantined ON tidemark.jobs USING btree (name, ((error ->> 'code'::text))) WHERE ((status = 'failed'::text) AND ((error ->> 'code'::text) = ANY (ARRAY['TIDEMARK_INVALID_INPUT'::text, 'TIDEMARK_INVALID_STATE'::text, 'TIDEMARK_INVALID_OUTPUT'::text, 'TIDEMARK_JOB_KILLS'::text])));
@@ -987,6 +987,9 @@ BEGIN
     SELECT l.* FROM "tidemark".job_limits l
     WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+      AND EXISTS (
+        SELECT FROM "tidemark".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;
@@ -1042,9 +1045,7 @@ BEGIN
       PERFORM "tidemark".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
     END IF;
     UPDATE "tidemark".job_rates r SET ready_at = CASE
-        WHEN NOT EXISTS (
-          SELECT FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
-            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN NOT "tidemark".waits_for_limit(bucket.name, bucket.key, chosen) THEN NULL
         WHEN "tidemark".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
         ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
       WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;
@@ -1682,6 +1683,42 @@ BEGIN
   RETURN NULL;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.queues_of(names text[], known text[])
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    one := least(
+      (SELECT j.queue FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue > one
+       ORDER BY j.queue LIMIT 1),
+      (SELECT j.queue FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+       ORDER BY j.queue LIMIT 1));
+    EXIT WHEN one IS NULL;
+    IF one <> ALL (known) AND (
+      EXISTS (
+        SELECT FROM (
+          SELECT j.name FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue = one
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100) AS f
+        WHERE f.name = ANY (names))
+      OR EXISTS (
+        SELECT FROM unnest(names) AS n (name), LATERAL (
+          SELECT FROM "tidemark".jobs j
+          WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = n.name LIMIT 1) AS f))
+    THEN
+      RETURN NEXT one;
+    END IF;
+  END LOOP;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.rate_room(since timestamp with time zone[], starts integer[], rate integer, period double precision, at timestamp with time zone)
  RETURNS integer
  LANGUAGE sql
@@ -1902,6 +1939,33 @@ CREATE OR REPLACE FUNCTION "tidemark".lock_namespace() RETURNS integer LANGUAGE 
   $ddl$, namespace);
 END $function$;
 REVOKE EXECUTE ON FUNCTION tidemark.use_lock_namespace(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION tidemark.waits_for_limit(name text, rate_key text, chosen uuid[])
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    SELECT j.queue INTO one FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+      ORDER BY j.queue LIMIT 1;
+    IF NOT FOUND THEN RETURN false; END IF;
+    IF EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = waits_for_limit.name
+        AND coalesce(j.rate_key, '') = waits_for_limit.rate_key AND NOT (j.id = ANY (chosen)))
+    THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.wake_jobs(horizon bigint, most integer DEFAULT 20000)
  RETURNS bigint

@@ -2,9 +2,9 @@
 -- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
--- migrated by 4 jobs 84c6d9e258e7b0769d798e587b2ccc54ac2e1e204d4146aaa92760b7eb87b8a6
+-- migrated by 4 jobs cfc77748434d45109737fbbb0ea5956ed81349509da86345ce7cc90bb291b1ab
 -- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
--- migrated by 6 job-work 9dd1bb0a03c62e8373291b85e2a55b7de6b40222f8caa6bdcc1c7fc05fb3b2a6
+-- migrated by 6 job-work e78d5c49ef4e6cff1e4d08d2db47ba4791fa422e777f28e0c417e0e86caa6101
 -- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
@@ -863,7 +863,7 @@ CREATE INDEX jobs_admitted ON "tidemark".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
 CREATE INDEX jobs_admitted_limited ON "tidemark".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_limited ON "tidemark".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+CREATE INDEX jobs_limited ON "tidemark".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE status = 'running' AND limited;
@@ -1183,7 +1183,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '84c6d9e258e7b0769d798e587b2ccc54ac2e1e204d4146aaa92760b7eb87b8a6');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'cfc77748434d45109737fbbb0ea5956ed81349509da86345ce7cc90bb291b1ab');
 
 -- 5 job-turns
 -- breaking: no
@@ -1480,6 +1480,60 @@ END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
 
+-- The queues besides `known` in which jobs of these types wait to be claimed: a job may be put into another queue than
+-- that of its type, and whoever knows the type takes it. What is behind a hundred jobs of other types is found when those
+-- have gone.
+CREATE FUNCTION "tidemark".queues_of(names text[], known text[]) RETURNS SETOF text LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    one := least(
+      (SELECT j.queue FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue > one
+       ORDER BY j.queue LIMIT 1),
+      (SELECT j.queue FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+       ORDER BY j.queue LIMIT 1));
+    EXIT WHEN one IS NULL;
+    IF one <> ALL (known) AND (
+      EXISTS (
+        SELECT FROM (
+          SELECT j.name FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue = one
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100) AS f
+        WHERE f.name = ANY (names))
+      OR EXISTS (
+        SELECT FROM unnest(names) AS n (name), LATERAL (
+          SELECT FROM "tidemark".jobs j
+          WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = n.name LIMIT 1) AS f))
+    THEN
+      RETURN NEXT one;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Whether jobs of a type, with one key of its rate, wait for its limit in any queue, besides the chosen ones.
+CREATE FUNCTION "tidemark".waits_for_limit(name text, rate_key text, chosen uuid[]) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    SELECT j.queue INTO one FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+      ORDER BY j.queue LIMIT 1;
+    IF NOT FOUND THEN RETURN false; END IF;
+    IF EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = waits_for_limit.name
+        AND coalesce(j.rate_key, '') = waits_for_limit.rate_key AND NOT (j.id = ANY (chosen)))
+    THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+END $$;
+
 -- Claims where limits are declared.
 --
 -- INVARIANT: locks are taken in one order: keys (admit_jobs), the queue's limit, the types' limits by name. Counts are
@@ -1523,6 +1577,9 @@ BEGIN
     SELECT l.* FROM "tidemark".job_limits l
     WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM "tidemark".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+      AND EXISTS (
+        SELECT FROM "tidemark".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;
@@ -1578,9 +1635,7 @@ BEGIN
       PERFORM "tidemark".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
     END IF;
     UPDATE "tidemark".job_rates r SET ready_at = CASE
-        WHEN NOT EXISTS (
-          SELECT FROM "tidemark".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
-            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN NOT "tidemark".waits_for_limit(bucket.name, bucket.key, chosen) THEN NULL
         WHEN "tidemark".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
         ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
       WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;
@@ -2014,7 +2069,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '9dd1bb0a03c62e8373291b85e2a55b7de6b40222f8caa6bdcc1c7fc05fb3b2a6');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'e78d5c49ef4e6cff1e4d08d2db47ba4791fa422e777f28e0c417e0e86caa6101');
 
 -- 7 job-story
 -- breaking: no
@@ -2523,28 +2578,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('e8d81da4-bc1f-4ee7-a225-1ea146b68023', 'true', '2026-11-29 04:29:23.523+00');
+('93c29b04-5f0d-461e-bffe-3a98497af33c', 'true', '2026-11-29 07:46:55.62759+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 04:29:23.524593+00', '789', '1', 'a47ce626-e235-4c58-9dff-1e71150c74bd', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 04:29:23.554422+00', '795', '2', 'cb6977cc-5d72-44cd-913c-1711f3e47632', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 04:29:23.583793+00', '802', '3', '5e154a43-8f3e-41d3-a324-88f2140d07c5', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 04:29:23.593125+00', '808', NULL, 'bff9411e-5298-4ef7-8da8-4ebdefa7f76a', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 04:29:23.601133+00', '814', NULL, 'f50502de-4d50-4c75-9758-5fb697920f18', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 04:29:23.60734+00', '820', NULL, '3abb05e9-2bfa-4efe-8c50-96627b4435cb', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 04:29:23.658649+00', '840', NULL, '332a2d4a-aa62-434c-9a05-668671c46be2', '1', 'job.failed', NULL, '01a22590-9b24-7000-94bb-975d2e6613ae', E'{"job": "01a22590-9b24-7000-94bb-975d2e6613ae", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "e8d81da4-bc1f-4ee7-a225-1ea146b68023", "createdAt": "2026-11-29T04:29:23.622122+00:00", "triggeredBy": "system"}', NULL, '01a22590-9b24-7000-94bb-975d2e6613ae', '01a22590-9b24-7000-94bb-975d2e6613ae', NULL, NULL, NULL);
+('1', '2026-11-29 07:46:55.651622+00', '791', '1', '8357e447-a479-46f8-9bd4-61cecbfdd6dd', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 07:46:55.679515+00', '798', '2', '6962cfad-ddfe-4016-bf75-92c4a284dadf', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 07:46:55.697541+00', '806', '3', '739f099a-c0bf-480d-a9fc-a1e805135d37', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 07:46:55.705353+00', '808', NULL, '75e485d4-e5b6-4088-9633-cf7a19ae0a67', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 07:46:55.716002+00', '814', NULL, '6b70577c-4511-4e55-a224-93d5b82b1933', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 07:46:55.729402+00', '820', NULL, '321cdce6-99b2-4b91-9f58-59dbcdd41168', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 07:46:55.767495+00', '838', NULL, '15e57050-8f91-462a-850f-b54b9d2f9387', '1', 'job.failed', NULL, '01a22645-7487-7000-a107-a451875728ed', E'{"job": "01a22645-7487-7000-a107-a451875728ed", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "93c29b04-5f0d-461e-bffe-3a98497af33c", "createdAt": "2026-11-29T07:46:55.752494+00:00", "triggeredBy": "system"}', NULL, '01a22645-7487-7000-a107-a451875728ed', '01a22645-7487-7000-a107-a451875728ed', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 04:29:23.59231+00');
+('order b', '4', '2026-11-29 07:46:55.704324+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('ac79297b-d1b0-4ce2-b749-7e88793e77af', 'true');
+('80b498ec-3a1d-4166-b53d-e5f3ab692e15', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2569,49 +2624,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 04:29:24.541071+00');
+('true', '2026-11-29 07:46:56.656057+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('e8d81da4-bc1f-4ee7-a225-1ea146b68023', 'true');
+('93c29b04-5f0d-461e-bffe-3a98497af33c', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '853:853:', '2026-11-29 04:29:25.436655+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '854:854:', '2026-11-29 07:46:57.553172+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b1f-7000-b22f-93b1b1cd7955', '2026-11-29 04:29:23.616654+00', '2026-11-29 04:29:23.616589+00', '2026-11-29 04:29:23.649067+00', '2026-11-29 04:29:23.657908+00', '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "2d3c2b84-22e7-4316-b03d-932906eafb62", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a22590-9b24-7000-94bb-975d2e6613ae', '2026-11-29 04:29:23.622122+00', '2026-11-29 04:29:23.622051+00', '2026-11-29 04:29:23.64928+00', '2026-11-29 04:29:23.657154+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a22590-9b28-7000-b88a-c91a66b01d33', '2026-11-29 04:29:23.62561+00', 'infinity', '2026-11-29 04:29:23.649295+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a22590-9b2f-7000-8967-ee5796279aaa', '2026-11-29 04:29:23.633302+00', '2026-11-29 04:29:23.633207+00', '2026-11-29 04:29:23.649304+00', NULL, '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22590-9b52-7000-ba12-30e4a9d69ce1', '2026-11-29 04:29:23.667027+00', '2026-11-29 04:29:23.666955+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22590-9b55-7000-849b-ec4f93223fdf', '2026-11-29 04:29:23.670154+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22590-9b56-7000-92c3-3747bb22d49b', '2026-11-29 04:29:23.67139+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('504ed304-aa73-439f-8991-5c3038c17ea2', '2026-11-29 04:29:23.677594+00', '2026-11-29 04:29:23.675163+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22645-747a-7000-8812-43677b37235b', '2026-11-29 07:46:55.739753+00', '2026-11-29 07:46:55.739666+00', '2026-11-29 07:46:55.75114+00', '2026-11-29 07:46:55.75917+00', '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "dcb88111-303b-436e-a796-d3fa22cc1879", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22645-7487-7000-a107-a451875728ed', '2026-11-29 07:46:55.752494+00', '2026-11-29 07:46:55.752412+00', '2026-11-29 07:46:55.761412+00', '2026-11-29 07:46:55.765872+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22645-7492-7000-baae-f11d67313c6e', '2026-11-29 07:46:55.765295+00', 'infinity', '2026-11-29 07:46:55.771389+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22645-7496-7000-acc5-3a39290beab8', '2026-11-29 07:46:55.766658+00', '2026-11-29 07:46:55.766591+00', '2026-11-29 07:46:55.771559+00', NULL, '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22645-74a5-7000-adef-cd55c0d2f5c3', '2026-11-29 07:46:55.782329+00', '2026-11-29 07:46:55.782258+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22645-74a8-7000-a581-2e7a16532997', '2026-11-29 07:46:55.786958+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22645-74ab-7000-9b1e-0ad2978fcdc2', '2026-11-29 07:46:55.788051+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('1b71b83f-9528-4860-bde3-bae5be449094', '2026-11-29 07:46:55.79595+00', '2026-11-29 07:46:55.793204+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 04:29:23.439542+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 04:29:23.443035+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 04:29:23.627368+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 04:29:23.452607+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 04:29:23.455063+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 04:29:23.460297+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:46:55.54845+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:46:55.552169+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:46:55.742972+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:46:55.563866+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 07:46:55.567056+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:46:55.573038+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('e8d81da4-bc1f-4ee7-a225-1ea146b68023', 'host', '15180', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 04:29:23.469773+00', '2026-11-29 04:29:23.469773+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 40691008, "loopDelay": 0, "clockAhead": null, "loopDelayMax": 0, "residentBytes": 157810688}');
+('93c29b04-5f0d-461e-bffe-3a98497af33c', 'host', '26993', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 07:46:55.58543+00', '2026-11-29 07:46:55.58543+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 38866888, "loopDelay": 0, "clockAhead": null, "loopDelayMax": 0, "residentBytes": 160284672}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'ac60e69e-18c2-4fd2-9736-c7c5b37836bf', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 04:29:23.517951+00');
+('yearly', 'ee162fc2-6ced-4851-b4c8-3b3bd496ca54', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 07:46:55.620163+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2626,49 +2681,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', '2026-11-29 04:29:25.621323+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 04:29:23.68081+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 04:29:23.610254+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 04:29:23.627274+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 04:29:23.627274+00'),
-('letters', '1', '0', '7', '0', '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', '2026-11-29 04:29:25.640655+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 04:29:23.680816+00'),
-('orders', '1', '0', '7', '0', '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', '2026-11-29 04:29:25.633044+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 04:29:23.680814+00'),
-('turnover', '1', '0', '7', '0', '1', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', '2026-11-29 04:29:25.613634+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 04:29:23.680794+00');
+('by-order', '1', '0', '7', '0', '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', '2026-11-29 07:46:57.74695+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:46:55.791978+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 07:46:55.734703+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 07:46:55.742846+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 07:46:55.742846+00'),
+('letters', '1', '0', '7', '0', '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', '2026-11-29 07:46:57.762485+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:46:55.791986+00'),
+('orders', '1', '0', '7', '0', '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', '2026-11-29 07:46:57.746995+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:46:55.791983+00'),
+('turnover', '1', '0', '7', '0', '1', '93c29b04-5f0d-461e-bffe-3a98497af33c', '2026-11-29 07:46:57.746503+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 07:46:55.791957+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'f50502de-4d50-4c75-9758-5fb697920f18', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 04:29:23.638113+00', '2026-11-29 04:29:23.638113+00');
+('letters', '1', '5', 'shop.placed', '6b70577c-4511-4e55-a224-93d5b82b1933', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 07:46:55.748755+00', '2026-11-29 07:46:55.748755+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b24-7000-94bb-975d2e6613ae', '1', '1', 'failed', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', 'system', '2026-11-29 04:29:23.64928+00', '2026-11-29 04:29:23.657503+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a22590-9b28-7000-b88a-c91a66b01d33', '1', '1', 'suspended', 'e8d81da4-bc1f-4ee7-a225-1ea146b68023', 'system', '2026-11-29 04:29:23.649295+00', '2026-11-29 04:29:23.702972+00', NULL);
+('01a22645-7487-7000-a107-a451875728ed', '1', '1', 'failed', '93c29b04-5f0d-461e-bffe-3a98497af33c', 'system', '2026-11-29 07:46:55.761412+00', '2026-11-29 07:46:55.766296+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22645-7492-7000-baae-f11d67313c6e', '1', '1', 'suspended', '93c29b04-5f0d-461e-bffe-3a98497af33c', 'system', '2026-11-29 07:46:55.771389+00', '2026-11-29 07:46:55.820439+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a22590-9b2f-7000-8967-ee5796279aaa', '1', '2026-11-29 04:29:23.66769+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22645-7496-7000-acc5-3a39290beab8', '1', '2026-11-29 07:46:55.783156+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b1f-7000-b22f-93b1b1cd7955', '2d3c2b84-22e7-4316-b03d-932906eafb62', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22645-747a-7000-8812-43677b37235b', 'dcb88111-303b-436e-a796-d3fa22cc1879', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b2f-7000-8967-ee5796279aaa', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 04:29:23.65679+00', NULL, '2026-11-29 04:29:23.663743+00');
+('01a22645-7496-7000-acc5-3a39290beab8', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 07:46:55.776662+00', NULL, '2026-11-29 07:46:55.780762+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b28-7000-b88a-c91a66b01d33', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 04:29:23.654081+00', '2026-11-29 04:29:23.656082+00'),
-('01a22590-9b28-7000-b88a-c91a66b01d33', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 04:29:23.66586+00', NULL);
+('01a22645-7492-7000-baae-f11d67313c6e', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 07:46:55.774014+00', '2026-11-29 07:46:55.776014+00'),
+('01a22645-7492-7000-baae-f11d67313c6e', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 07:46:55.782906+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a22590-9b28-7000-b88a-c91a66b01d33', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '852');
+('01a22645-7492-7000-baae-f11d67313c6e', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '853');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -720,7 +720,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: '84c6d9e258e7b0769d798e587b2ccc54ac2e1e204d4146aaa92760b7eb87b8a6',
+    checksum: 'cfc77748434d45109737fbbb0ea5956ed81349509da86345ce7cc90bb291b1ab',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -862,7 +862,7 @@ CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
 CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
   WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_limited ON :"schema".jobs (name, (coalesce(rate_key, '')), priority, run_at, id)
+CREATE INDEX jobs_limited ON :"schema".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
   WHERE status = 'queued' AND parked = 'limit';
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
@@ -1372,7 +1372,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '9dd1bb0a03c62e8373291b85e2a55b7de6b40222f8caa6bdcc1c7fc05fb3b2a6',
+    checksum: 'e78d5c49ef4e6cff1e4d08d2db47ba4791fa422e777f28e0c417e0e86caa6101',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1485,6 +1485,60 @@ END $$;
 
 -- Claiming ----------------------------------------------------------------------------------------
 
+-- The queues besides \`known\` in which jobs of these types wait to be claimed: a job may be put into another queue than
+-- that of its type, and whoever knows the type takes it. What is behind a hundred jobs of other types is found when those
+-- have gone.
+CREATE FUNCTION :"schema".queues_of(names text[], known text[]) RETURNS SETOF text LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    one := least(
+      (SELECT j.queue FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue > one
+       ORDER BY j.queue LIMIT 1),
+      (SELECT j.queue FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+       ORDER BY j.queue LIMIT 1));
+    EXIT WHEN one IS NULL;
+    IF one <> ALL (known) AND (
+      EXISTS (
+        SELECT FROM (
+          SELECT j.name FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked IS NULL AND j.queue = one
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100) AS f
+        WHERE f.name = ANY (names))
+      OR EXISTS (
+        SELECT FROM unnest(names) AS n (name), LATERAL (
+          SELECT FROM :"schema".jobs j
+          WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = n.name LIMIT 1) AS f))
+    THEN
+      RETURN NEXT one;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Whether jobs of a type, with one key of its rate, wait for its limit in any queue, besides the chosen ones.
+CREATE FUNCTION :"schema".waits_for_limit(name text, rate_key text, chosen uuid[]) RETURNS boolean
+LANGUAGE plpgsql STABLE
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  one text := '';
+BEGIN
+  LOOP
+    SELECT j.queue INTO one FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue > one
+      ORDER BY j.queue LIMIT 1;
+    IF NOT FOUND THEN RETURN false; END IF;
+    IF EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.status = 'queued' AND j.parked = 'limit' AND j.queue = one AND j.name = waits_for_limit.name
+        AND coalesce(j.rate_key, '') = waits_for_limit.rate_key AND NOT (j.id = ANY (chosen)))
+    THEN
+      RETURN true;
+    END IF;
+  END LOOP;
+END $$;
+
 -- Claims where limits are declared.
 --
 -- INVARIANT: locks are taken in one order: keys (admit_jobs), the queue's limit, the types' limits by name. Counts are
@@ -1528,6 +1582,9 @@ BEGIN
     SELECT l.* FROM :"schema".job_limits l
     WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+      AND EXISTS (
+        SELECT FROM :"schema".jobs q
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;
@@ -1583,9 +1640,7 @@ BEGIN
       PERFORM :"schema".note_starts('type', bucket.name, bucket.key, n, type_limit.period, at);
     END IF;
     UPDATE :"schema".job_rates r SET ready_at = CASE
-        WHEN NOT EXISTS (
-          SELECT FROM :"schema".jobs j WHERE j.status = 'queued' AND j.parked = 'limit' AND j.name = bucket.name
-            AND coalesce(j.rate_key, '') = bucket.key AND NOT (j.id = ANY (chosen))) THEN NULL
+        WHEN NOT :"schema".waits_for_limit(bucket.name, bucket.key, chosen) THEN NULL
         WHEN :"schema".rate_room(r.since, r.starts, type_limit.rate, type_limit.period, at) > 0 THEN at
         ELSE r.since[1] + type_limit.period * 1.05 * interval '1 ms' END
       WHERE r.kind = 'type' AND r.name = bucket.name AND r.key = bucket.key;

@@ -17,8 +17,6 @@ const mostInBatch = 50
  */
 export class JobQueue {
   readonly name: string
-  /** The names of its jobs. */
-  readonly names: readonly string[]
   readonly concurrency: number
   #waiting: ClaimedJob[] = []
   #next = 0
@@ -26,9 +24,8 @@ export class JobQueue {
   #average: number | undefined
   #batchSize = 1
 
-  constructor(name: string, names: readonly string[], concurrency: number) {
+  constructor(name: string, concurrency: number) {
     this.name = name
-    this.names = names
     this.concurrency = concurrency
   }
 

@@ -71,14 +71,9 @@ export class JobRegistry {
     return this.#definitions.size
   }
 
-  /** The queues, each with the names of the jobs in it, former names included. */
-  get queues(): ReadonlyMap<string, readonly string[]> {
-    const queues = new Map<string, string[]>()
-    for (const { queue, name, aliases } of this.#definitions) {
-      const names = queues.get(queue) ?? []
-      queues.set(queue, [...names, name, ...aliases])
-    }
-    return queues
+  /** The names of the queues that its definitions name. */
+  get queues(): ReadonlySet<string> {
+    return new Set([...[...this.#definitions].map(({ queue }) => queue), ...this.#queues.keys()])
   }
 
   /** The versions of the definitions of some names. */

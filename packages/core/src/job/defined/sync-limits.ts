@@ -15,7 +15,7 @@ export async function syncLimits(
   const types = [...registry].map(({ name, version, limit }) => {
     return { kind: 'type', name, version, limit }
   })
-  const queues = [...registry.queues.keys()].map((name) => {
+  const queues = [...registry.queues].map((name) => {
     return { kind: 'queue', name, version: 1, limit: registry.queueLimit(name) }
   })
   // In one order, as everybody who locks several.

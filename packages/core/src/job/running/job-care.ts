@@ -5,6 +5,7 @@ import {
   forgetWaits,
   jobsOfProcess,
   parkUnknown,
+  queuesOf,
   releaseJobs,
   rescueJobs,
   sweepJobDoorbells,
@@ -19,6 +20,7 @@ import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { wait } from '../../outbox/woken/wait.ts'
 import { countRescued } from '../../telemetry/job-span.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
+import type { JobQueues } from '../claimed/job-queues.ts'
 
 // A claim that was committed so long ago and is not known here had its answer lost.
 const orphanAge = 5_000
@@ -26,19 +28,23 @@ const orphanAge = 5_000
 /** Looks after the jobs of all processes: those that wait for something, those whose process has died, unknown types. */
 export class JobCare {
   readonly #environment: JobEnvironment
+  readonly #queues: JobQueues
   readonly #isKnown: (id: string) => boolean
   readonly #onClaimable: () => void
 
   /**
+   * @param queues - those that this process takes jobs from.
    * @param isKnown - whether this process has the job, runs it, or is about to write how it ended.
    * @param onClaimable - called when there may be more to claim than before.
    */
   constructor(
     environment: JobEnvironment,
+    queues: JobQueues,
     isKnown: (id: string) => boolean,
     onClaimable: () => void,
   ) {
     this.#environment = environment
+    this.#queues = queues
     this.#isKnown = isKnown
     this.#onClaimable = onClaimable
   }
@@ -58,6 +64,7 @@ export class JobCare {
         await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
         await run(this.#environment.database, foldJobCounts(this.#environment.outbox.schema), [])
         await this.#releaseOrphans()
+        await this.#findQueues()
         rescued = performance.now()
       }
       if (performance.now() - parked >= leaseDuration / 2) {
@@ -95,6 +102,14 @@ export class JobCare {
       orphans.map((row) => row['token']),
     ])
     this.#onClaimable()
+  }
+
+  /** Finds jobs of the types of this process in other queues than those that its definitions name. */
+  async #findQueues(): Promise<void> {
+    const { database, outbox, spawner } = this.#environment
+    const values = [spawner.registry.names, this.#queues.own, this.#queues.most]
+    const { rows } = await run(database, queuesOf(outbox.schema), values)
+    if (this.#queues.review(rows.map((row) => row['name'] as string))) this.#onClaimable()
   }
 
   /** Lets go on what was to replace a job that had begun, and that has ended by now. */

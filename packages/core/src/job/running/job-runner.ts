@@ -11,7 +11,8 @@ import type { Attempt } from '../attempted/attempt.ts'
 import { Attempts } from '../attempted/attempts.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import type { ClaimedJob } from '../claimed/claimed-job.ts'
-import { JobQueue } from '../claimed/job-queue.ts'
+import type { JobQueue } from '../claimed/job-queue.ts'
+import { JobQueues, type QueueConcurrency } from '../claimed/job-queues.ts'
 import { Suspects } from '../claimed/suspects.ts'
 import { WakeUp } from '../claimed/wake-up.ts'
 import type { JobRetention } from '../declared/retention.ts'
@@ -25,7 +26,7 @@ import { executeBatch, sharesTransaction } from './transactional-batch.ts'
 /** How a process runs jobs. */
 export interface JobRunnerOptions {
   /** How many jobs run side by side in this process, in each queue or by queue. Defaults to 10. */
-  readonly concurrency?: number | Readonly<Record<string, number>>
+  readonly concurrency?: QueueConcurrency
   /** How many connections the transactions of jobs may take, besides the application's pool. Defaults to 10. */
   readonly connections?: number
   /** How long a stop waits for jobs under way before it gives them back, in milliseconds. Defaults to 30000. */
@@ -48,7 +49,9 @@ type Ended = Iterable<readonly [Attempt, Outcome]>
 /** Runs the jobs of an application in one process. */
 export class JobRunner {
   readonly #environment: JobEnvironment
-  readonly #queues: readonly JobQueue[]
+  readonly #queues: JobQueues
+  readonly #names: readonly string[]
+  readonly #versions: readonly number[]
   readonly #attempts: Attempts
   readonly #suspects = new Suspects()
   readonly #care: JobCare
@@ -68,16 +71,12 @@ export class JobRunner {
     this.#environment = environment
     this.#hears = hears
     this.#drainTimeout = options.drainTimeout ?? 30_000
-    const { concurrency = 10, connections = 10 } = options
+    const { concurrency, connections = 10 } = options
     this.#connections = connections
-    this.#queues = [...spawner.registry.queues].map(
-      ([name, names]) =>
-        new JobQueue(
-          name,
-          names,
-          typeof concurrency === 'number' ? concurrency : (concurrency[name] ?? 10),
-        ),
-    )
+    const { registry } = spawner
+    this.#names = registry.names
+    this.#versions = registry.versionsOf(registry.names)
+    this.#queues = new JobQueues(registry.queues, concurrency)
     this.#attempts = new Attempts(environment)
     this.#wake = new WakeUp(database, outbox.schema, process)
     this.#ends = new JobEnds(environment, this.#attempts, this.#impatience.signal, () => {
@@ -86,6 +85,7 @@ export class JobRunner {
     })
     this.#care = new JobCare(
       environment,
+      this.#queues,
       (id) => this.#isKnown(id),
       () => this.#wake.ring(),
     )
@@ -93,7 +93,7 @@ export class JobRunner {
 
   /** How many jobs run in this process now. */
   get running(): number {
-    return this.#queues.reduce((sum, queue) => sum + queue.running, 0)
+    return [...this.#queues].reduce((sum, queue) => sum + queue.running, 0)
   }
 
   /** To be called when a notification has come, or the connection that hears them. */
@@ -168,7 +168,7 @@ export class JobRunner {
   }
 
   async #claimAll(): Promise<{ wanted: number; found: number }> {
-    const { database, outbox, process, spawner } = this.#environment
+    const { database, outbox, process } = this.#environment
     let wanted = 0
     let found = 0
     for (const queue of this.#queues) {
@@ -177,8 +177,7 @@ export class JobRunner {
       const want = Math.min(queue.wanted(this.#ends.unsettled), this.#suspects.most)
       if (want === 0) continue
       wanted += want
-      const versions = spawner.registry.versionsOf(queue.names)
-      const values = [process, queue.name, queue.names, want, versions]
+      const values = [process, queue.name, this.#names, want, this.#versions]
       const claim = isObserved() ? claimObservedJobs : claimJobs
       const { rows } = await run(database, claim(outbox.schema), values)
       found += rows.length
@@ -309,13 +308,13 @@ export class JobRunner {
       this.#ends.completes(id) ||
       this.#attempts.has(id) ||
       this.#suspects.next?.id === id ||
-      this.#queues.some((queue) => queue.claimed.includes(id))
+      [...this.#queues].some((queue) => queue.claimed.includes(id))
     )
   }
 
   /** Gives back what has not begun, and `more`; a suspect only when the process stops. */
   async #releaseWaiting(more: readonly ClaimedJob[] = []): Promise<void> {
-    const jobs = [...this.#queues.flatMap((queue) => queue.takeAll()), ...more]
+    const jobs = [...[...this.#queues].flatMap((queue) => queue.takeAll()), ...more]
     if (this.#draining) jobs.push(...this.#suspects.take())
     if (jobs.length === 0) return
     const { database, outbox } = this.#environment

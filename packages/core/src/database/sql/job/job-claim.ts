@@ -19,6 +19,13 @@ CROSS JOIN LATERAL (
   SELECT j.traceparent, j.tracestate, j.run_at FROM ${schema}.jobs j WHERE j.id = c.id OFFSET 0) AS t`,
 )
 
+// Other queues than $2 that hold something of the types $1, at most $3 of them: whichever, so that none is left out.
+export const queuesOf: SchemaStatement = statement(
+  'queues_of_types',
+  (schema) =>
+    `SELECT q AS name FROM ${schema}.queues_of($1::text[], $2::text[]) AS q ORDER BY random() LIMIT $3::integer`,
+)
+
 export const nextJobDue: SchemaStatement = statement(
   'next_job_due',
   (schema) => `SELECT ${schema}.next_job_due() AS due`,
