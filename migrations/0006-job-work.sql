@@ -209,7 +209,8 @@ BEGIN
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
       AND EXISTS (
         SELECT FROM :"schema".jobs q
-        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name
+        OFFSET 0)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;

@@ -1372,7 +1372,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'e78d5c49ef4e6cff1e4d08d2db47ba4791fa422e777f28e0c417e0e86caa6101',
+    checksum: 'bf3ffa9b8d7f7de78a8d6fa6e282abefb7f31f3f9a31a83f6ba61b9da6846142',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1584,7 +1584,8 @@ BEGIN
       AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
       AND EXISTS (
         SELECT FROM :"schema".jobs q
-        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name)
+        WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name
+        OFFSET 0)
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;
