@@ -206,11 +206,13 @@ BEGIN
   FOR type_limit IN
     SELECT l.* FROM :"schema".job_limits l
     WHERE l.kind = 'type' AND l.name = ANY (names) AND l.name <> ALL (paused)
-      AND EXISTS (SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
-      AND EXISTS (
+      -- In this order: mostly nothing is ready. OFFSET keeps the planner from walking along all that wait.
+      AND CASE WHEN EXISTS (
+        SELECT FROM :"schema".job_rates r WHERE r.kind = 'type' AND r.name = l.name AND r.ready_at <= statement_timestamp())
+      THEN EXISTS (
         SELECT FROM :"schema".jobs q
         WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = l.name
-        OFFSET 0)
+        OFFSET 0) END
     ORDER BY l.name FOR UPDATE
   LOOP
     type_room := room;

@@ -204,13 +204,14 @@ test('claiming costs the same in front of 20,000 jobs that wait for a rate, and 
   await until(database, `select count(*)::int from tidemark.jobs where parked = 'limit'`, 21_999)
   for (const table of ['jobs', 'job_rates']) await database.query(`vacuum tidemark.${table}`)
   const client = await database.connect()
-  await client.query(claim)
+  // Until its plans are those that it keeps: planning looks at blocks, too.
+  for (let n = 0; n < 6; n++) await client.query(claim)
   const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: Record<string, number> }] }>(
     `explain (analyze, buffers, format json) ${claim}`,
   )
   await client.end()
   const plan = rows[0]?.['QUERY PLAN'][0].Plan
-  expect((plan?.['Shared Hit Blocks'] ?? 0) + (plan?.['Shared Read Blocks'] ?? 0)).toBeLessThan(80)
+  expect((plan?.['Shared Hit Blocks'] ?? 0) + (plan?.['Shared Read Blocks'] ?? 0)).toBeLessThan(60)
 })
 
 const program = fileURLToPath(new URL('../support/programs/job-worker.ts', import.meta.url))
