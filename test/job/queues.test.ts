@@ -2,7 +2,7 @@ import { defineJob, defineQueue } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { Latch, until, untilStatus } from '../support/jobs.ts'
+import { Latch, until } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'
 
 // Whatever queue a job is in: a process that knows its type takes it.
@@ -56,7 +56,7 @@ test('a queue among the modules limits what is put into it, though no type names
   // Looked at by a claim that found room for itself.
   await app.jobs.spawn(waiting, 3)
   await until(database, `select count(*)::integer from tidemark.jobs where status = 'running'`, 2)
-  await untilStatus(database, second.id, 'queued')
+  expect((await app.jobs.get(second.id)).status).toBe('queued')
   met.open()
   await Promise.all([first.result(), second.result()])
 })
