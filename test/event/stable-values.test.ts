@@ -1,8 +1,16 @@
 import { isDeepStrictEqual } from 'node:util'
-import { defineEntity, defineEvent, defineJob, defineListener, defineProjection } from 'tidemark'
+import {
+  defineEntity,
+  defineEvent,
+  defineJob,
+  defineListener,
+  defineProjection,
+  toEventSequence,
+} from 'tidemark'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
+import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -155,6 +163,7 @@ test('codecs encode when an event is written and decode when it is read', async 
 })
 
 describe('a schema that does not read back what it wrote is refused when it is first used', () => {
+  let caught = 0
   const unstable: readonly (readonly [string, z.ZodType, unknown, string])[] = [
     [
       'a transform',
@@ -216,6 +225,31 @@ describe('a schema that does not read back what it wrote is refused when it is f
       ]),
       { x: { a: 1, b: 2 }, y: 'kept' },
       'y',
+    ],
+    [
+      'a default that its schema does not take',
+      z.object({ name: z.string().min(5).default('') }),
+      {},
+      'name',
+    ],
+    [
+      'a default that its schema leaves something out of',
+      z.object({
+        a: z.union([z.object({ b: z.number() }), z.null()]).default({ b: 1, c: 2 } as never),
+      }),
+      {},
+      'a.c',
+    ],
+    [
+      'a catch that answers something else each time',
+      z.object({
+        n: z
+          .number()
+          .min(1000)
+          .catch(() => (caught += 1)),
+      }),
+      { n: 5 },
+      'n',
     ],
     ['behind lazy', z.lazy(() => z.object({ n: z.number().transform((n) => -n) })), { n: 1 }, 'n'],
     ['an asynchronous check', z.object({ n: z.number().refine(async () => true) }), { n: 1 }, ''],
@@ -324,6 +358,66 @@ test('a state that its schema refuses, or that would not come back, is never sto
   expect(await app.read(invalid)).toEqual({ n: 1 })
   await app.waitFor(withCodec, sequence)
   expect(await app.read(withCodec)).toMatchObject({ n: 2n, at: expect.any(Date) as Date })
+})
+
+test('a state is in memory what it is when it is read again', async () => {
+  const added = defineEvent('values.added', { payload: z.object({ n: z.number() }) })
+  interface Counted {
+    readonly n: number
+    readonly seen?: number
+  }
+  const state = z.object({ n: z.number() })
+  // What the schema does not know a reducer cannot go by, whether its state was in memory or not.
+  const count = (before: Counted): Counted => {
+    return { n: before.n + 1 + (before.seen ?? 0), seen: 100 }
+  }
+  const options = { version: 1, state, initial: (): Counted => ({ n: 0 }) }
+  const counted = defineProjection('counted', options).on(added, count)
+  const keyed = defineProjection('keyed', { ...options, keyed: true }).on(added, count, {
+    key: () => 'k',
+  })
+  // What the schema makes something else of would be the one in memory and the other when it is read.
+  const changing = { name: z.string().trim() }
+  const named = defineProjection('named', {
+    version: 1,
+    state: z.object(changing),
+    initial: () => ({ name: '' }),
+    retry: { attempts: 1 },
+  }).on(added, ({ name }) => ({ name: `${name} x` }))
+  const entity = defineEntity('named', {
+    snapshotEvery: 1,
+    state: z.object(changing),
+    initial: () => ({ name: '' }),
+  }).on(added, ({ name }) => ({ name: `${name} x` }))
+  const job = defineJob('named_job', {
+    input: z.object({}),
+    state: z.object(changing).default({ name: '' }),
+    run: async (_, ctx) => {
+      await ctx.checkpoint({ name: ' x' })
+    },
+    retry: { attempts: 1 },
+  })
+  await using app = appOn(database, [counted, keyed, named, job], { logger: new LogBook() })
+  await app.start()
+  for (let n = 0; n < 3; n++) {
+    const { sequence } = await app.publish(added({ n }))
+    await app.waitFor([counted, keyed], sequence)
+  }
+  expect(await app.read(counted)).toEqual({ n: 3 })
+  expect(await app.read(keyed, 'k')).toEqual({ n: 3 })
+  await expect(app.waitFor(named, toEventSequence(1), { timeout: '30s' })).rejects.toMatchObject({
+    code: 'TIDEMARK_LISTENER_HALTED',
+    details: { lastError: { code: 'TIDEMARK_UNSTABLE_SCHEMA' } },
+  })
+  for (let n = 0; n < 3; n++) await app.decide(entity, 'e', () => added({ n }))
+  expect(await app.load(entity, 'e')).toMatchObject({ state: { name: ' x x x' }, eventsRead: 3 })
+  const spawned = await app.jobs.spawn(job, {})
+  await expect(spawned.result({ timeout: '30s' })).rejects.toMatchObject({
+    code: 'TIDEMARK_JOB_FAILED',
+  })
+  expect(await app.jobs.get(spawned.id)).toMatchObject({
+    error: { code: 'TIDEMARK_UNSTABLE_SCHEMA' },
+  })
 })
 
 test('inputs, outputs and states of jobs are encoded and decoded by their codecs', async () => {

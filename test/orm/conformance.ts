@@ -129,7 +129,7 @@ export async function conforms(
       })
       expect(await stored()).toEqual({ notes: 1, events: 5, jobs: 2 })
       const { rows } = await database.query(
-        `select xmin from notes union select xmin from tidemark.events union select xmin from tidemark.jobs`,
+        `select xmin from notes union select xid::xid from tidemark.events union select xmin from tidemark.jobs`,
       )
       expect(rows).toHaveLength(1)
       const read: unknown[] = []

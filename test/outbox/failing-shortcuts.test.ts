@@ -1,11 +1,12 @@
 import { createTestDatabase, startPostgres } from '@tidemark/testing'
 import pg from 'pg'
-import { defineEntity, defineEvent } from 'tidemark'
+import { defineEntity, defineEvent, defineListener } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { noted } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'
+import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -35,6 +36,35 @@ test('a snapshot that the server refuses does not fail the command', async () =>
   await using app = appOn(database, [counted], { logger: new LogBook() })
   for (let n = 0; n < 5; n++) await app.decide(counter, 'a', () => counted({}))
   expect((await app.load(counter, 'a')).state).toBe(5)
+})
+
+test('a snapshot is kept in a transaction of the caller’s, of a handler’s and of transaction(), too', async () => {
+  const counter = defineEntity('counter', { initial: () => 0, snapshotEvery: 2 }).on(
+    counted,
+    (n) => n + 1,
+  )
+  const deciding = defineListener('deciding', { retry: { attempts: 1 } }).on(
+    noted,
+    async (_, { tx }) => {
+      await app.decide(counter, 'handler', () => counted({}), { tx })
+    },
+  )
+  await using app = appOn(database, [counted, deciding])
+  await app.start()
+  await using publisher = await SqlPublisher.open(database)
+  for (let n = 0; n < 5; n++) {
+    await publisher.begin()
+    await app.decide(counter, 'client', () => counted({}), { tx: publisher.client })
+    await publisher.commit()
+    await app.transaction(async (tx) => {
+      await app.decide(counter, 'transaction', () => counted({}), { tx })
+    })
+    const { sequence } = await app.publish(noted({ note: `${n}` }))
+    await app.waitFor(deciding, sequence)
+  }
+  for (const id of ['client', 'transaction', 'handler']) {
+    expect(await app.load(counter, id)).toMatchObject({ state: 5, eventsRead: 1 })
+  }
 })
 
 test('a snapshot holds what was loaded, whatever the command does to the state', async () => {

@@ -205,15 +205,16 @@ test.each(habits)(
   },
 )
 
-test('decide in a transaction of the caller conflicts once, and leaves the transaction usable', async () => {
-  await using app = appOn(database, [noted, counted])
+test('decide in a transaction of the caller conflicts once, keeps nothing, and leaves the transaction usable', async () => {
+  await using app = appOn(database, [noted, counted, send])
   await onClient(async (client) => {
     await client.query('begin')
     const deciding = app.decide(
       counter,
       'c',
-      async () => {
+      async (_, tx) => {
         await app.decide(counter, 'c', () => counted({ by: 1n }))
+        await tx.spawn(send, { at: new Date(0) })
         return counted({ by: 1n })
       },
       { tx: client },
@@ -221,6 +222,7 @@ test('decide in a transaction of the caller conflicts once, and leaves the trans
     await expect(deciding).rejects.toMatchObject({ code: 'TIDEMARK_STREAM_CONFLICT' })
     await app.decide(counter, 'c', () => counted({ by: 5n }), { tx: client })
     await client.query('commit')
+    expect(await app.jobs.list()).toEqual([])
     await expect(
       app.decide(counter, 'c', () => undefined, { tx: client, attempts: 2 }),
     ).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })

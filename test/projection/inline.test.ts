@@ -1,4 +1,4 @@
-import { defineProjection } from 'tidemark'
+import { defineListener, defineProjection } from 'tidemark'
 import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -73,6 +73,66 @@ test('an inline projection that throws refuses the publisher, and nothing is kep
   expect(await committedEvents(database)).toHaveLength(1)
   expect((await app.read(sequences)).seen).toHaveLength(1)
   expect(await effectsOf(database, 'rows')).toHaveLength(1)
+})
+
+test('an inline projection that fails leaves a transaction of the caller’s as if nothing had been published', async () => {
+  const limited = defineProjection('limited', {
+    version: 1,
+    mode: 'inline',
+    tables: ['limits'],
+  }).on(noted, async ({ payload: { note } }, { tx }) => {
+    await tx.query('insert into limits values ($1)', [note])
+    if (note === 'thrown') throw new Error('the projection refuses')
+  })
+  await database.query(`create table limits (note text check (note <> 'refused'))`)
+  const handled: string[] = []
+  const careless = defineListener('careless').on(noted, async ({ payload: { note } }, { tx }) => {
+    if (note !== 'first') return
+    for (const bad of ['thrown', 'refused']) {
+      await app.publish(noted({ note: bad }), { tx }).catch(() => handled.push(bad))
+    }
+  })
+  await using app = appOn(database, [sequences, limited, careless])
+  await using publisher = await SqlPublisher.open(database)
+  await publisher.begin()
+  const { client } = publisher
+  await expect(app.publish(noted({ note: 'thrown' }), { tx: client })).rejects.toThrow(
+    'the projection refuses',
+  )
+  await expect(
+    app.publish([noted({ note: 'good' }), noted({ note: 'refused' })], { tx: client }),
+  ).rejects.toMatchObject({ code: '23514' })
+  const first = await app.publish(noted({ note: 'first' }), { tx: client })
+  await publisher.commit()
+  await app.start()
+  await app.waitFor(careless, first.sequence)
+  expect(handled).toEqual(['thrown', 'refused'])
+  expect(await committedEvents(database)).toEqual([first.sequence])
+  expect(await app.read(sequences)).toEqual({ seen: [first.sequence] })
+  expect((await database.query('select note from limits')).rows).toEqual([{ note: 'first' }])
+})
+
+test('what is published at once in one transaction of the caller’s is folded one after the other', async () => {
+  await using app = appOn(database, [sequences, rows])
+  await using publisher = await SqlPublisher.open(database)
+  await publisher.begin()
+  const { client: tx } = publisher
+  const notes = ['one', 'two', 'bad', 'three', 'four']
+  const settled = await Promise.allSettled(
+    notes.map((note) => app.publish(noted({ note }), { tx })),
+  )
+  await publisher.commit()
+  expect(settled.map(({ status }) => status === 'fulfilled')).toEqual([
+    true,
+    true,
+    false,
+    true,
+    true,
+  ])
+  const committed = await committedEvents(database)
+  expect(committed).toHaveLength(4)
+  expect((await app.read(sequences)).seen).toEqual(committed)
+  expect(await effectsOf(database, 'rows')).toEqual(committed)
 })
 
 test('inline projections see the events of concurrent publishers in the order of their sequences', async () => {

@@ -29,7 +29,7 @@ export type ForeignTransaction = TransactionExecutor | KyselyTransactionLike
  */
 export async function foreignExecutor(foreign: ForeignTransaction): Promise<PreparingExecutor> {
   if (isOwn(foreign)) return foreign
-  const executor = new ForeignExecutor(executorOf(foreign), ormOf(foreign))
+  const executor = executorFor(foreign)
   if (!knowsItsTransaction(foreign)) await executor.requireTransaction()
   return executor
 }
@@ -38,6 +38,20 @@ export async function foreignExecutor(foreign: ForeignTransaction): Promise<Prep
 function isOwn(foreign: ForeignTransaction): foreign is PreparingExecutor & TransactionExecutor {
   const { run, fetch, ask } = (foreign ?? {}) as Partial<PreparingExecutor>
   return [run, fetch, ask].every((method) => typeof method === 'function')
+}
+
+const executors = new WeakMap<object, ForeignExecutor>()
+
+/** INVARIANT: one for each transaction, however often it is given: what is done in it in parts takes turns. */
+function executorFor(foreign: ForeignTransaction): ForeignExecutor {
+  const executor = executorOf(foreign)
+  const orm = ormOf(foreign)
+  const transaction = orm ?? foreign
+  const known = executors.get(transaction)
+  if (known !== undefined) return known
+  const made = new ForeignExecutor(executor, orm)
+  executors.set(transaction, made)
+  return made
 }
 
 function executorOf(foreign: ForeignTransaction): Executor {

@@ -49,6 +49,21 @@ export function writeBySchema(
   return { value, encoded }
 }
 
+/**
+ * The same for a value that its program goes on with: what a schema makes something else of would be one thing in memory,
+ * and another when it is read again. What the schema does not know is taken away.
+ */
+export function keepBySchema(
+  what: string,
+  schema: z.ZodType,
+  given: unknown,
+  refuse: Refusal,
+): WrittenValue {
+  const written = writeBySchema(what, schema, given, refuse)
+  if (shapeOf(schema) === 'open') requireSame(what, given, written.value)
+  return written
+}
+
 /** As {@link writeBySchema}, but answers TIDEMARK_PAYLOAD_NOT_STORABLE instead of throwing it. */
 export function checkBySchema(
   what: string,

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { z } from 'zod'
 import {
   checksOf,
@@ -29,6 +30,7 @@ export function shapeOf(schema: z.ZodType): SchemaShape {
     if (definition === undefined || checksOf(definition).some(mayChange)) open = true
     if (definition === undefined) return
     if (definition.type === 'union') open ||= mayChooseAnother(definition)
+    if (definition.type === 'default') open ||= !isAccepted(definition)
     if (definition.type !== 'pipe') open ||= !fixedTypes.has(definition.type)
     else if (typeof definition['reverseTransform'] === 'function') codec = true
     else open = true
@@ -42,7 +44,7 @@ const fixedTypes = new Set(
   [
     'string number bigint boolean date int null undefined void nan any unknown never literal enum template_literal',
     'object array tuple record map set union intersection lazy',
-    'optional nullable nonoptional default prefault catch readonly',
+    'optional nullable nonoptional default prefault readonly',
   ].flatMap((line) => line.split(' ')),
 )
 
@@ -51,6 +53,24 @@ const leaves = new Set(
     ' ',
   ),
 )
+
+/** Whether a default is what its schema takes, and leaves as it is: it is stored, and read by that. */
+function isAccepted(definition: SchemaDefinition): boolean {
+  try {
+    const { defaultValue, innerType } = definition as unknown as DefaultDefinition
+    const read = innerType.safeParse(defaultValue)
+    return read.success && isDeepStrictEqual(read.data, defaultValue)
+  } catch {
+    // A function of the application's, which may answer the next time.
+    return false
+  }
+}
+
+interface DefaultDefinition {
+  /** A function is called each time that it is read. */
+  readonly defaultValue: unknown
+  readonly innerType: z.ZodType
+}
 
 /** What one choice makes of a value another may take, and make something else of. */
 function mayChooseAnother({ options, discriminator }: SchemaDefinition): boolean {

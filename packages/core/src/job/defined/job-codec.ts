@@ -3,7 +3,12 @@ import { messageOf } from '../../errors/describe-error.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
 import { decodeValue, encodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
-import { readBySchema, writeBySchema, type WrittenValue } from '../../event/schema/schema-codec.ts'
+import {
+  keepBySchema,
+  readBySchema,
+  writeBySchema,
+  type WrittenValue,
+} from '../../event/schema/schema-codec.ts'
 import { shapeOf } from '../../event/schema/schema-shape.ts'
 import type { JobDefinition } from './define-job.ts'
 
@@ -129,7 +134,7 @@ export function decodeContext(
 export function encodeJobState({ name, schemas }: JobDefinition, state: unknown): EncodedValue {
   const what = `the state of ${name}`
   if (schemas.state === undefined) throw invalid('TIDEMARK_INVALID_STATE', what, name, undefined)
-  return written('TIDEMARK_INVALID_STATE', what, name, schemas.state, state).encoded
+  return written('TIDEMARK_INVALID_STATE', what, name, schemas.state, state, keepBySchema).encoded
 }
 
 /**
@@ -215,9 +220,10 @@ function written(
   name: string,
   schema: z.ZodType,
   value: unknown,
+  write: typeof writeBySchema = writeBySchema,
 ): WrittenValue {
   try {
-    return writeBySchema(what, schema, value, (error) => invalid(code, what, name, error))
+    return write(what, schema, value, (error) => invalid(code, what, name, error))
   } catch (cause) {
     if (isTidemarkError(cause)) throw cause
     throw notStorable(what, '', cause, 'it cannot be encoded')

@@ -1,11 +1,12 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import { inPart } from '../../database/foreign/part.ts'
 import { readSnapshot, writeSnapshot } from '../../database/sql/outbox/streams.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
 import { decodeTexts, encodeValue } from '../../event/encoded/codec.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
 import { EventRegistry } from '../../event/registry.ts'
-import { writeBySchema } from '../../event/schema/schema-codec.ts'
+import { keepBySchema } from '../../event/schema/schema-codec.ts'
 import { streamEvents } from '../read/read-events.ts'
 import type { Entity, EntityReducer } from './define-entity.ts'
 
@@ -102,7 +103,7 @@ export function dueSnapshot<State>(
     const { json, meta } =
       schema === undefined
         ? encodeValue(what, state)
-        : writeBySchema(what, schema, state, (error) => error).encoded
+        : keepBySchema(what, schema, state, (error) => error).encoded
     const stream = entity.streamOf(id)
     return { stream, values: [stream, version, entity.version, json, meta] }
   } catch (error) {
@@ -111,20 +112,17 @@ export function dueSnapshot<State>(
   }
 }
 
-/** Keeps a snapshot in a savepoint: what goes wrong with it does not fail the transaction. */
+/** Keeps a snapshot as a part of its own: what goes wrong with it does not fail the transaction. */
 export async function keepSnapshot(
   executor: Executor | PreparingExecutor,
   schema: string,
   { values }: DueSnapshot,
   onFailure: (error: unknown) => void,
 ): Promise<void> {
-  await executor.query('SAVEPOINT tidemark_snapshot')
   try {
-    await run(executor, writeSnapshot(schema), [...values])
-    await executor.query('RELEASE SAVEPOINT tidemark_snapshot')
+    await inPart(executor, () => run(executor, writeSnapshot(schema), [...values]))
   } catch (error) {
     onFailure(error)
-    await executor.query('ROLLBACK TO SAVEPOINT tidemark_snapshot')
   }
 }
 

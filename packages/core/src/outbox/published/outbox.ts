@@ -1,4 +1,5 @@
 import type { Executor, PreparingExecutor } from '../../database/executor.ts'
+import { inPart } from '../../database/foreign/part.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { pageBytes, readEventsAt } from '../read/page.ts'
@@ -37,6 +38,18 @@ export class Outbox {
     const inserted = await this.insertEarly(executor, events)
     await inserted.applied
     return inserted.events
+  }
+
+  /**
+   * The same in a transaction that somebody else ends, who may go on in it when this fails: then nothing is inserted that
+   * inline projections do not know, and what one of them did to fail has not aborted the transaction.
+   */
+  async insertWithin(
+    executor: Executor | PreparingExecutor,
+    events: readonly OutgoingEvent[],
+  ): Promise<PublishedEvent[]> {
+    const insert = (): Promise<PublishedEvent[]> => this.insert(executor, events)
+    return this.#runsInline(events) ? inPart(executor, insert) : insert()
   }
 
   /**

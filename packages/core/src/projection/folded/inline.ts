@@ -144,7 +144,7 @@ export class InlineProjections implements InlineConsumers {
       after = encodeState(
         projection,
         fold(reducersOf(projection), decodeState(projection, state), events),
-      )
+      ).encoded
     } else {
       sent.push(...(await this.#write(executor, projection, events)))
     }

@@ -13,7 +13,7 @@ import { useShadow } from '../shadow/shadow-schema.ts'
 import { fencedWrite } from '../stored/fenced-write.ts'
 import { PostponedWrite } from '../stored/postponed-write.ts'
 import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
-import { decodeState, encodeState, initialState } from './state-codec.ts'
+import { decodeState, encodeState, initialState, type KeptState } from './state-codec.ts'
 
 /** A key's state in memory; undefined: it has none. */
 interface Entry<State> {
@@ -128,12 +128,21 @@ export class KeyedHandling<State> implements Handling {
     }
   }
 
-  async #write(batch: Batch, changed: ReadonlyMap<string, Entry<State>>): Promise<void> {
+  /** Writes what has changed, and makes it what another process would read. */
+  async #write(batch: Batch, changed: Map<string, Entry<State>>): Promise<void> {
     const { outbox, leaseDuration } = this.#environment
     const lease = this.#lease
-    const written = [...changed].filter(([, { value }]) => value !== undefined)
-    const removed = [...changed].filter(([, { value }]) => value === undefined).map(([key]) => key)
-    const encoded = written.map(([, { value }]) => encodeState(this.#projection, value as State))
+    const written: { key: string; sequence: EventSequence | null; kept: KeptState<State> }[] = []
+    const removed: string[] = []
+    for (const [key, { value, sequence }] of changed) {
+      if (value === undefined) {
+        removed.push(key)
+        continue
+      }
+      const kept = encodeState(this.#projection, value)
+      written.push({ key, sequence, kept })
+      changed.set(key, { value: kept.value, sequence })
+    }
     const owner = [lease.listener, lease.generation]
     const { table } = this.#projection
     await fencedWrite(this.#environment, lease, batch, false, async (executor) => {
@@ -143,10 +152,10 @@ export class KeyedHandling<State> implements Handling {
         written.length > 0 &&
           run(executor, writeKeyedStates(outbox.schema), [
             ...owner,
-            written.map(([key]) => key),
-            encoded.map(({ json }) => json),
-            encoded.map(({ meta }) => meta),
-            written.map(([, { sequence }]) => sequence),
+            written.map(({ key }) => key),
+            written.map(({ kept }) => kept.encoded.json),
+            written.map(({ kept }) => kept.encoded.meta),
+            written.map(({ sequence }) => sequence),
           ]),
         removed.length > 0 && run(executor, deleteKeys(outbox.schema), [...owner, removed]),
         // Behind the fence, which waits for a switch under way: by then the name means the right table.
@@ -157,7 +166,7 @@ export class KeyedHandling<State> implements Handling {
           written.length > 0 &&
           table.write(
             executor,
-            written.map(([key, { value }]) => ({ key, state: value as State })),
+            written.map(({ key, kept }) => ({ key, state: kept.value })),
           ),
         table !== undefined && removed.length > 0 && table.remove(executor, removed),
       ])

@@ -3,7 +3,7 @@ import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeTexts, encodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
-import { readBySchema, writeBySchema } from '../../event/schema/schema-codec.ts'
+import { keepBySchema, readBySchema, writeBySchema } from '../../event/schema/schema-codec.ts'
 import { shapeOf } from '../../event/schema/schema-shape.ts'
 import type { KeyedProjection } from './keyed-projection.ts'
 import type { StateProjection } from './state-projection.ts'
@@ -12,20 +12,30 @@ import { versionOf, withVersion } from './state-version.ts'
 /** A projection that keeps values. */
 export type ValueProjection<State> = StateProjection<State> | KeyedProjection<State>
 
+/** A state as it is stored, and as a process goes on with it: as another would read it. */
+export interface KeptState<State> {
+  readonly value: State
+  readonly encoded: EncodedValue
+}
+
 /**
  * The state as it is stored.
  *
  * @throws TidemarkError TIDEMARK_INVALID_STATE when the projection's schema refuses it, or a reducer answered nothing;
  * TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_UNSTABLE_SCHEMA when it would not come back as it is.
  */
-export function encodeState<State>(projection: ValueProjection<State>, state: State): EncodedValue {
+export function encodeState<State>(
+  projection: ValueProjection<State>,
+  state: State,
+): KeptState<State> {
   const what = `the state of ${projection.name}`
-  const { state: schema, stateVersion } = projection.options
-  const encoded =
-    schema === undefined
-      ? encodeValue(what, state)
-      : writeBySchema(what, schema, state, (error) => invalid(projection, what, error)).encoded
-  return withVersion(encoded, stateVersion ?? 1)
+  const { state: schema, stateVersion = 1 } = projection.options
+  if (schema === undefined) {
+    return { value: state, encoded: withVersion(encodeValue(what, state), stateVersion) }
+  }
+  const refuse = (error: z.ZodError): Error => invalid(projection, what, error)
+  const { value, encoded } = keepBySchema(what, schema, state, refuse)
+  return { value: value as State, encoded: withVersion(encoded, stateVersion) }
 }
 
 /**

@@ -47,13 +47,13 @@ export class StateHandling<State> implements Handling {
     const { value: before } = this.#state
     // Until the new state is stored, whatever is in memory counts for nothing.
     this.#state = undefined
-    const value = inWork(() => fold(this.#reducers, before, batch.events))
+    const after = inWork(() => fold(this.#reducers, before, batch.events))
     if (this.#write.mayWait(batch)) {
-      this.#state = { value }
+      this.#state = { value: after }
       return
     }
     const started = performance.now()
-    const encoded = encodeState(this.#projection, value)
+    const { value, encoded } = encodeState(this.#projection, after)
     await fencedWrite(this.#environment, lease, batch, true, async (executor) => {
       const { rowCount } = await run(executor, advanceState(outbox.schema), [
         ...lease.fence,

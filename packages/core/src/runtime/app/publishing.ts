@@ -4,6 +4,7 @@ import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
+import { inPart } from '../../database/foreign/part.ts'
 import type { Database } from '../../database/pool.ts'
 import { Guard } from '../../database/transaction/guard.ts'
 import type { IsolationLevel } from '../../database/transaction/transaction.ts'
@@ -76,7 +77,7 @@ export class Publishing {
         const events = outgoingEvents(drafts, options)
         return options?.tx === undefined
           ? coalescer.publish(events)
-          : outbox.insert(await foreignExecutor(options.tx), events)
+          : outbox.insertWithin(await foreignExecutor(options.tx), events)
       })
       span.end(published)
       return published
@@ -181,7 +182,10 @@ export class Publishing {
     return loaded
   }
 
-  /** Works in a transaction that somebody else commits; what it publishes is inserted when it is done. */
+  /**
+   * Works in a transaction that somebody else commits; what it publishes is inserted when it is done. When it fails,
+   * nothing of it stays, and the transaction can go on.
+   */
   async #within<T>(
     tx: ForeignTransaction,
     work: (transaction: Transaction) => Promise<T>,
@@ -202,10 +206,12 @@ export class Publishing {
       spawn,
     }
     executors.set(transaction, executor)
-    const result = await work(transaction)
-    await flush()
-    const events = await outbox.insert(executor, buffer)
-    return [result, { events, sequence: events.at(-1)?.sequence ?? null }]
+    return inPart(executor, async () => {
+      const result = await work(transaction)
+      await flush()
+      const events = await outbox.insertWithin(executor, buffer)
+      return [result, { events, sequence: events.at(-1)?.sequence ?? null }] as const
+    })
   }
 
   // A second definition of a type would be validated by one schema and read by another.
