@@ -215,8 +215,8 @@ export const once: MutantGroup = {
         {
           file: 'packages/core/src/projection/folded/state-handling.ts',
           find: `    this.#state = undefined
-    const value`,
-          replace: '    const value',
+    const after`,
+          replace: '    const after',
         },
       ],
       tests: {

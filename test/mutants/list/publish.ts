@@ -71,11 +71,41 @@ export const publish: MutantGroup = {
       },
     },
     {
+      breaks: 'what an inline projection has refused stays in the transaction of the caller',
+      edits: [
+        {
+          file: 'packages/core/src/outbox/published/outbox.ts',
+          find: 'return this.#runsInline(events) ? inPart(executor, insert) : insert()',
+          replace: 'return insert()',
+        },
+      ],
+      tests: {
+        'test/projection/inline.test.ts': [
+          'an inline projection that fails leaves a transaction of the caller’s as if nothing had been published',
+        ],
+      },
+    },
+    {
+      breaks: 'parts of one transaction take no turns',
+      edits: [
+        {
+          file: 'packages/core/src/database/foreign/part.ts',
+          find: 'turns.last.then(begin, begin)',
+          replace: 'begin()',
+        },
+      ],
+      tests: {
+        'test/projection/inline.test.ts': [
+          'what is published at once in one transaction of the caller’s is folded one after the other',
+        ],
+      },
+    },
+    {
       breaks: 'events of a foreign transaction are published beside it',
       edits: [
         {
           file: 'packages/core/src/runtime/app/publishing.ts',
-          find: ': outbox.insert(await foreignExecutor(options.tx), events)',
+          find: ': outbox.insertWithin(await foreignExecutor(options.tx), events)',
           replace: ': outbox.insert(this.#environment.database, events)',
         },
       ],
