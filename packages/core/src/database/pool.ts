@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import pg from 'pg'
 import { notReached, toldByServer } from '../errors/origin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
@@ -48,6 +49,8 @@ export interface ConnectionOptions {
 const connectTimeout = 10_000
 // After how many idle milliseconds a connection is asked whether its server is still there.
 const keepAliveDelay = 10_000
+// How long a server may take to end a connection, in milliseconds, before its socket is cut.
+const goodbye = 2_000
 
 /** node-postgres' client configuration for these options. */
 export function clientConfig(options: ConnectionOptions, applicationName: string): pg.ClientConfig {
@@ -171,6 +174,8 @@ export class Database implements PreparingExecutor {
 class OwnPool implements ConnectionPool {
   readonly most: number
   readonly #pool: pg.Pool
+  /** Those whose connection has not ended. */
+  readonly #clients = new Set<pg.PoolClient>()
 
   constructor(
     options: DatabaseOptions,
@@ -192,7 +197,9 @@ class OwnPool implements ConnectionPool {
     this.#pool.on('connect', (client) => {
       client.on('error', heard)
       furnishSession(client, settings)
+      this.#clients.add(client)
     })
+    this.#pool.on('remove', (client) => this.#clients.delete(client))
     // An idle connection that the server closes is replaced at the next use.
     this.#pool.on('error', onIdleError)
   }
@@ -227,7 +234,18 @@ class OwnPool implements ConnectionPool {
 
   async end(): Promise<void> {
     await this.#pool.end()
+    // The driver has said goodbye and does not wait: whoever drops the database next would find connections to it.
+    await Promise.all([...this.#clients].map(ended))
   }
+}
+
+/** Waits until the connection of a client that was told to end is gone. A host that has vanished ends none. */
+async function ended(client: pg.PoolClient): Promise<void> {
+  const { stream } = (client as unknown as { connection: { stream: Socket } }).connection
+  if (stream.closed) return
+  const late = setTimeout(() => stream.destroy(), goodbye)
+  await new Promise((resolve) => stream.once('close', resolve))
+  clearTimeout(late)
 }
 
 /** What it fails with is what the server said, or that there is none. */
