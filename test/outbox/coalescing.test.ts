@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { committedEvents, noted } from '../support/effects.ts'
+import { freePort } from '../support/free-port.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { appOn } from '../support/test-app.ts'
 
@@ -93,6 +94,30 @@ test('a publish whose connection is lost says that it does not know, and its ide
   await database.query('drop trigger hang_up on tidemark.events')
   await app.publish(noted({ note: 'pay' }), options)
   expect(await committedEvents(database)).toHaveLength(1)
+})
+
+test('a publish that could not be sent says that nothing was published', async () => {
+  const nobody = new URL(database.url)
+  nobody.port = String(await freePort())
+  for (const options of [{}, { stream: 's' }, { idempotencyKey: 'k' }]) {
+    await using app = appOn({ ...database, url: nobody.href }, [noted])
+    await expect(app.publish(noted({ note: 'away' }), options)).rejects.toMatchObject({
+      code: 'TIDEMARK_CONNECTION_FAILED',
+    })
+  }
+  const role = `limited_${database.name.slice(-8)}`
+  await database.query(`create role ${role} login password 'limited' connection limit 0`)
+  const limited = new URL(database.url)
+  limited.username = role
+  limited.password = 'limited'
+  {
+    await using app = appOn({ ...database, url: limited.href }, [noted])
+    await expect(app.publish(noted({ note: 'full' }))).rejects.toMatchObject({
+      code: 'TIDEMARK_CONNECTION_FAILED',
+      cause: { code: '53300' },
+    })
+  }
+  await database.query(`drop role ${role}`)
 })
 
 test('a list of thousands is one statement, all of it or nothing', async () => {

@@ -169,6 +169,26 @@ test('null is a state like any other, in memory and when it is loaded', async ()
   }
 })
 
+test('a key that is no text is named, in however many partitions', async () => {
+  for (const partitions of [1, 2]) {
+    const projection = defineProjection(`numbered.${partitions}`, {
+      version: 1,
+      keyed: true,
+      partitions,
+      retry: { attempts: 1 },
+      initial: () => 0,
+    }).on(removed, (count) => count + 1, { key: () => 7 as never })
+    await using app = appOn(database, [projection])
+    await app.start({ handleSignals: false })
+    const { sequence } = await app.publish(removed({ item: 'x' }))
+    const waiting = app.waitFor(projection, sequence, { timeout: '30s' })
+    await expect(waiting).rejects.toMatchObject({ code: 'TIDEMARK_LISTENER_HALTED' })
+    const { partitions: found } = await app.listeners.get(projection.name)
+    const messages = found.map(({ lastError }) => lastError?.message ?? '')
+    expect(messages.join()).toContain('needs a text as the key for test.removed, not 7')
+  }
+})
+
 test('keys are listed in pages, in their order', async () => {
   const projection = items(
     { steps: [], batchSize: 10, partitions: 2, cacheSize: 2, failAt: [] },

@@ -16,6 +16,7 @@ import {
   migrateUp,
   rolesSql,
   runJob,
+  toEventSequence,
   withRequest,
   type App,
   type JobContext,
@@ -256,6 +257,40 @@ test('the context of a job does as it is told, or refuses with what to do', asyn
   await app.jobs.spawn(telling, 'a')
   expect(await told.promise).toEqual([])
   await runner.stop()
+})
+
+test('a sequence that is none is refused wherever one is asked for', async () => {
+  await using app = appOn(database, [opened, count])
+  await started(app, {})
+  const [one] = await app.publish([opened({ id: 'a' })])
+  const asked: Readonly<Record<string, (sequence: never) => unknown>> = {
+    waitFor: (sequence) => app.waitFor(count, sequence, { timeout: 1 }),
+    'waitFor nobody': (sequence) => app.waitFor([], sequence),
+    'listeners.reset': (sequence) => app.listeners.reset('a', sequence),
+    'listeners.skip': (sequence) => app.listeners.skip('a', sequence),
+    'listeners.received': (sequence) => app.listeners.received({ ...one!, key: null, sequence }),
+    'deadLetters.list': (sequence) => app.deadLetters.list({ after: { listener: 'a', sequence } }),
+    'deadLetters.retry': (sequence) => app.deadLetters.retry({ listener: 'a', sequence }),
+    events: (after) => drained(app.events({ after })),
+    stream: (after) => drained(app.stream('a', after)),
+    'outbox.inspect': (after) => app.outbox.inspect({ after }),
+    'outbox.inspectEvent': (sequence) => app.outbox.inspectEvent({ sequence }),
+    'outbox.inspectStream': (after) => app.outbox.inspectStream('a', { after }),
+    'outbox.search': (after) => app.outbox.search({ after }),
+    'outbox.trace': (sequence) => app.outbox.trace(sequence),
+    'outbox.decode': (sequence) => app.outbox.decode(sequence),
+    'outbox.count': (sequence) => app.outbox.count(sequence, sequence),
+    toEventSequence: (value) => toEventSequence(value),
+  }
+  const none = [-1n, 1.5, Number.NaN, '', ' 1', '0x1', {}, [1n], true, 2n ** 63n, 2 ** 60, one]
+  for (const [name, ask] of Object.entries(asked)) {
+    for (const sequence of none) {
+      const error = await errorOf(() => ask(sequence as never))
+      expect({ name, sequence, error }).toMatchObject({
+        error: { code: 'TIDEMARK_INVALID_OPTION' },
+      })
+    }
+  }
 })
 
 test('no option reaches the server as a piece of a statement', async () => {

@@ -1,5 +1,12 @@
 import { inspect } from 'node:util'
-import { defineApp, defineJob, defineListener, migrateUp, type App } from 'tidemark'
+import {
+  defineApp,
+  defineJob,
+  defineListener,
+  isTidemarkError,
+  migrateUp,
+  type App,
+} from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { noted } from '../support/effects.ts'
@@ -121,6 +128,7 @@ test('no error shows a password: of a server that is away, of a wrong one, of a 
   for (const connectionString of [
     `postgres://u:${secret}@[::1/db`,
     `postgres://u:${secret}%zz@h:port/db`,
+    `host=localhost user=u password=${secret}`,
   ]) {
     let error: unknown
     try {
@@ -132,4 +140,27 @@ test('no error shows a password: of a server that is away, of a wrong one, of a 
     expect(printed(error)).not.toContain(secret)
   }
   expect(printed(logger.entries)).not.toContain(secret)
+})
+
+test('a connection string in the place of something else is refused, and not repeated', () => {
+  const url = `postgres://someone:${secret}/with@more@127.0.0.1:1/db`
+  const misplaced: readonly object[] = [
+    { schema: url },
+    { connection: url },
+    { pool: url },
+    { logger: url },
+    { modules: url },
+    { publishQueue: { events: url } },
+    { jobs: { write: url } },
+  ]
+  for (const options of misplaced) {
+    let error: unknown
+    try {
+      defineApp({ modules: [noted], ...options })
+    } catch (caught) {
+      error = caught
+    }
+    expect(error).toSatisfy(isTidemarkError)
+    expect(printed(error)).not.toContain(secret)
+  }
 })

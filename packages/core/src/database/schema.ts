@@ -16,7 +16,7 @@ export function requireSchemaName(name: string): string {
   throw new TidemarkError(
     'TIDEMARK_INVALID_SCHEMA_NAME',
     `${shown(name)} cannot name Tidemark's schema`,
-    { details: { schema: name } },
+    { details: { schema: shown(name) } },
   )
 }
 

@@ -11,18 +11,24 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
  */
 export function readConnectionString(connectionString: string): pg.ClientConfig {
   if (connectionString === '') return {}
+  // The driver would take all of it for the name of a database, and the server would repeat it.
+  if (/^\s*\w+\s*=/u.test(connectionString)) throw unreadable('it has keys and values')
   try {
     return hidePassword(parse(connectionString) as unknown as pg.ClientConfig)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'it is not one'
-    throw new TidemarkError(
-      'TIDEMARK_INVALID_OPTION',
-      `the connection string cannot be read: ${reason.replaceAll(connectionString, '…')}`,
-      {
-        hint: 'For instance postgres://user:password@host:5432/database, with what is special in it escaped (%40 for @).',
-      },
-    )
+    throw unreadable(reason.replaceAll(connectionString, '…'))
   }
+}
+
+function unreadable(reason: string): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `the connection string cannot be read: ${reason}`,
+    {
+      hint: 'For instance postgres://user:password@host:5432/database, with what is special in it escaped (%40 for @).',
+    },
+  )
 }
 
 /** The same configuration, with a password that is a text behind a function. */

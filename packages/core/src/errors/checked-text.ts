@@ -1,4 +1,4 @@
-import { preview, storableText } from './foreign-value.ts'
+import { preview, storableText, withoutPasswords } from './foreign-value.ts'
 import { TidemarkError } from './tidemark-error.ts'
 
 /** How long a text may be. */
@@ -61,7 +61,8 @@ export function requireString(
 
 const mostShown = 80
 
-/** A value in a few words, whatever it is; a text in quotation marks. */
+/** A value in a few words, whatever it is, without its passwords; a text in quotation marks. */
 export function shown(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(storableText(value, mostShown)) : preview(value)
+  if (typeof value !== 'string') return preview(value)
+  return JSON.stringify(storableText(withoutPasswords(value), mostShown))
 }

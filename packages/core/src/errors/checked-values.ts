@@ -104,7 +104,11 @@ export function requireSignal(
 const largestSequence = 2n ** 63n - 1n
 
 /** Throws TIDEMARK_INVALID_OPTION unless `sequence` is a whole number that an event's place in an order can be. */
-export function requireSequence(where: string, option: string, sequence: unknown): void {
+export function requireSequence(
+  where: string,
+  option: string,
+  sequence: unknown,
+): asserts sequence is bigint | number {
   const isWhole = typeof sequence === 'bigint' || Number.isSafeInteger(sequence)
   if (isWhole && (sequence as bigint) >= 0n && (sequence as bigint) <= largestSequence) return
   throw new TidemarkError(

@@ -38,6 +38,11 @@ export function storableText(text: string, most: number): string {
   return whole ? kept : `${kept}… (${text.length} characters)`
 }
 
+/** A text without the passwords of the addresses in it: `postgres://ada:…@host/app`. */
+export function withoutPasswords(text: string): string {
+  return text.includes('://') ? text.replaceAll(/:\/\/([^\s:/@]*):\S*@/gu, '://$1:…@') : text
+}
+
 const mostItems = 10
 const mostInPreview = 500
 
@@ -45,7 +50,7 @@ const mostInPreview = 500
 export function preview(value: unknown, depth = 2): string {
   switch (typeof value) {
     case 'string':
-      return storableText(value, mostInPreview)
+      return storableText(withoutPasswords(value), mostInPreview)
     case 'object':
       return value === null ? 'null' : guarded(() => previewObject(value, depth), 'object')
     case 'function':

@@ -1,4 +1,4 @@
-import { textField } from './foreign-value.ts'
+import { field, textField } from './foreign-value.ts'
 import { causesOf } from './origin.ts'
 
 /** The driver's error, of which an ORM may have made one of its own without a code. */
@@ -62,6 +62,23 @@ export function isConnectionError(error: unknown): boolean {
     textField(driverErrorOf(error), 'message') ?? '',
   )
 }
+
+/** Whether no connection could be made: then nothing was sent. */
+export function isUnconnected(error: unknown): boolean {
+  const driverError = driverErrorOf(error)
+  const code = errorCodeOf(error)
+  // too_many_connections, and a server that is starting or ending
+  if (code === '53300' || code === '57P03') return true
+  // Of the addresses of one name each has failed in its own way.
+  const attempts: unknown = field(driverError, 'errors')
+  const failures = Array.isArray(attempts) && attempts.length > 0 ? attempts : [driverError]
+  if (failures.every((one) => connecting.has(textField(one, 'syscall') ?? ''))) return true
+  return /timeout exceeded when trying to connect|due to connection timeout/u.test(
+    textField(driverError, 'message') ?? '',
+  )
+}
+
+const connecting = new Set(['connect', 'getaddrinfo'])
 
 /**
  * Whether a prepared statement met a table that has changed since, or is not there any more because somebody's DEALLOCATE

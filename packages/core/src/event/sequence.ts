@@ -1,3 +1,5 @@
+import { requireSequence } from '../errors/checked-values.ts'
+
 declare const brand: unique symbol
 
 /**
@@ -12,7 +14,7 @@ export const sequenceZero: EventSequence = 0n as EventSequence
 /**
  * Reads a sequence that was written down, for instance in a URL.
  *
- * @throws RangeError when it is negative, SyntaxError when it is not a whole number.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION unless it is a whole number, in digits alone, that an event can have.
  *
  * @example
  * ```ts
@@ -22,7 +24,7 @@ export const sequenceZero: EventSequence = 0n as EventSequence
  * ```
  */
 export function toEventSequence(value: bigint | number | string): EventSequence {
-  const sequence = BigInt(value)
-  if (sequence < 0n) throw new RangeError(`a sequence cannot be negative: ${value}`)
-  return sequence as EventSequence
+  const sequence = typeof value === 'string' && /^\d+$/u.test(value) ? BigInt(value) : value
+  requireSequence('toEventSequence', 'value', sequence)
+  return BigInt(sequence) as EventSequence
 }

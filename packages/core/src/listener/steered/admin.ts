@@ -2,8 +2,9 @@ import { run, type Executor } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { rewindCursors } from '../../database/sql/listener/definitions.ts'
 import { brief, inTransaction } from '../../database/transaction/transaction.ts'
+import { requireSequence } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { closest, rejectUnknownOptions } from '../../errors/options.ts'
+import { closest, rejectUnknownOptions, requireOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { requireUnprunedAfter, type GoBackOptions } from '../../outbox/kept/pruned.ts'
@@ -120,6 +121,11 @@ export class ListenerAdmin {
    * @throws TidemarkError TIDEMARK_INVALID_OPTION.
    */
   async received(event: ReceivedEvent): Promise<Reception[]> {
+    requireSequence(
+      'listeners.received',
+      'sequence',
+      requireOptions('listeners.received', event).sequence,
+    )
     return readReceptions(this.#database, this.#schema, event, await this.list())
   }
 
@@ -150,6 +156,7 @@ export class ListenerAdmin {
    * @throws TidemarkError TIDEMARK_NOT_HALTED, or TIDEMARK_UNKNOWN_LISTENER.
    */
   async skip(name: string, sequence?: EventSequence): Promise<SkippedEvent[]> {
+    if (sequence !== undefined) requireSequence('listeners.skip', 'sequence', sequence)
     await this.get(name)
     const [skipped] = await inTransaction(this.#database, brief, (transaction) =>
       skipHalted(transaction, this.#schema, name, sequence ?? null),
@@ -173,6 +180,7 @@ export class ListenerAdmin {
     options: GoBackOptions = {},
   ): Promise<void> {
     rejectUnknownOptions('listeners.reset', options, ['evenPruned'])
+    requireSequence('listeners.reset', 'to', to)
     const { kind } = await this.get(name)
     if (kind === 'projection') {
       throw new TidemarkError(

@@ -3,7 +3,12 @@ import { brief, inTransaction } from '../../database/transaction/transaction.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
 import { requireOneOf, requireSequence } from '../../errors/checked-values.ts'
 import type { ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireList, requireWhole } from '../../errors/options.ts'
+import {
+  rejectUnknownOptions,
+  requireList,
+  requireOptions,
+  requireWhole,
+} from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 
@@ -102,6 +107,12 @@ function checkDeadLetters(where: string, selection: Partial<DeadLetterSelection>
   const { group, limit, sequence, states = [] } = selection
   requireList(where, 'states', states)
   if (sequence !== undefined) requireSequence(where, 'sequence', sequence)
+  const { after } = selection as DeadLetterPage
+  if (after !== undefined) {
+    requireOptions(`${where}: after`, after)
+    requireText(where, 'after.listener', after.listener)
+    requireSequence(where, 'after.sequence', after.sequence)
+  }
   for (const state of states) requireOneOf(where, 'states', state, deadLetterStates)
   if (limit !== undefined) requireWhole(where, 'limit', limit, 1)
   if (group === undefined || (typeof group === 'string' && groupId.test(group))) return

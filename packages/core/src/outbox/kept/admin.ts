@@ -2,9 +2,14 @@ import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { requireSchemaName } from '../../database/schema.ts'
 import { forgetKeys } from '../../database/sql/outbox/idempotency-keys.ts'
-import { requireSequence } from '../../errors/checked-values.ts'
+import { requireSequence, requireUuid } from '../../errors/checked-values.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
-import { rejectUnknownOptions, requireTexts, requireWhole } from '../../errors/options.ts'
+import {
+  rejectUnknownOptions,
+  requireOptions,
+  requireTexts,
+  requireWhole,
+} from '../../errors/options.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import { toEventSequence, type EventSequence } from '../../event/sequence.ts'
@@ -133,6 +138,9 @@ export class OutboxAdmin {
   async inspectEvent(
     by: { readonly sequence: EventSequence } | { readonly id: string },
   ): Promise<InspectedEvent | undefined> {
+    requireOptions('outbox.inspectEvent', by, 'For instance `{ sequence }`.')
+    if ('sequence' in by) requireSequence('outbox.inspectEvent', 'sequence', by.sequence)
+    else requireUuid('outbox.inspectEvent', 'id', by.id)
     return inspectEvent(this.#database, this.#schema, by)
   }
 

@@ -1,4 +1,5 @@
-import { isConnectionError } from '../../errors/postgres-error.ts'
+import { messageOf } from '../../errors/describe-error.ts'
+import { isConnectionError, isUnconnected } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { OutgoingEvent, PublishedEvent } from './outgoing-event.ts'
 
@@ -33,17 +34,16 @@ export function locksOf(call: PublishCall): ReadonlySet<string> {
   return locks
 }
 
-/** Refuses a call, with what its caller must know of a lost connection. */
+/** Refuses a call, with what its caller must know of a connection that was lost, or never made. */
 export function refuse(call: PublishCall, error: unknown): void {
-  call.reject(
-    isConnectionError(error)
-      ? new TidemarkError(
-          'TIDEMARK_PUBLISH_UNKNOWN',
-          'the connection was lost while the event was being published',
-          { cause: error },
-        )
-      : error,
-  )
+  if (!isConnectionError(error)) call.reject(error)
+  else if (isUnconnected(error)) {
+    const reason = `nothing was published: ${messageOf(error)}`
+    call.reject(new TidemarkError('TIDEMARK_CONNECTION_FAILED', reason, { cause: error }))
+  } else {
+    const reason = 'the connection was lost while the event was being published'
+    call.reject(new TidemarkError('TIDEMARK_PUBLISH_UNKNOWN', reason, { cause: error }))
+  }
 }
 
 /** The error of a call whose stream or key another transaction has held for too long. */

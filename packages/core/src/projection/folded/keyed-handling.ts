@@ -5,6 +5,7 @@ import {
   writeKeyedStates,
 } from '../../database/sql/projection/keyed-states.ts'
 import { inWork } from '../../errors/blame.ts'
+import { shown } from '../../errors/checked-text.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { fence, type Lease } from '../../listener/leased/lease.ts'
@@ -92,10 +93,13 @@ export class KeyedHandling<State> implements Handling {
 
   #keyOf(event: RecordedEvent): string {
     const given = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
-    const key = this.#projection.spelled(given)
+    const key: unknown = this.#projection.spelled(given ?? null)
     if (typeof key === 'string') return key
+    const { name } = this.#projection
     throw new Error(
-      `${this.#projection.name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`,
+      key === null
+        ? `${name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`
+        : `${name} needs a text as the key for ${event.type}, not ${shown(key)}`,
     )
   }
 

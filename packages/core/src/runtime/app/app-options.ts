@@ -1,7 +1,7 @@
 import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { requireText } from '../../errors/checked-text.ts'
-import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
+import { rejectUnknownOptions, requireOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { checkJobsOptions, type JobsOptions } from '../../job/coded/value-codec.ts'
 import { checkContextStore, type ContextStore } from '../../job/documented/context-store.ts'
@@ -76,6 +76,13 @@ export function checkAppOptions(options: AppOptions): void {
   for (const option of ['connectionString', 'listenConnectionString'] as const) {
     const text = options[option]
     if (text !== undefined) requireText('defineApp', option, text, { least: 0, most: 65_536 })
+  }
+  if (options.connection !== undefined) {
+    requireOptions(
+      'defineApp: connection',
+      options.connection,
+      'It is what a client of node-postgres takes; a connection string is the option `connectionString`.',
+    )
   }
   if (options.pool !== undefined) checkPool(options.pool)
   if (options.maxConnections !== undefined) {

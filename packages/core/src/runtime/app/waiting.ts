@@ -1,5 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import { requireText } from '../../errors/checked-text.ts'
+import { requireSequence } from '../../errors/checked-values.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { CursorSignals } from '../../listener/leased/cursor-signals.ts'
@@ -34,6 +35,7 @@ export class Waiting {
     options: WaitOptions,
   ): Promise<boolean> {
     checkWaitOptions('waitFor', options)
+    if (sequence !== null) requireSequence('waitFor', 'sequence', sequence)
     const { database, schema, signals } = this.#environment
     const names = this.#pending(listeners)
     if (sequence === null || names.length === 0) return true
