@@ -21,6 +21,7 @@ export type {
   StateChange,
   StateFilter,
   StatePage,
+  UnreadableState,
   WriteOptions,
 } from './contract/state.ts'
 export type { SyncEntry, SyncOptions, SyncReport } from './contract/sync.ts'

@@ -16,6 +16,7 @@ import { inOrderOfKeys, outcomeOf } from '../opened/batch.ts'
 import {
   checkFilter,
   checkListOptions,
+  checkOnUnreadable,
   checkState,
   checkWriteOptions,
   requireArray,
@@ -26,7 +27,7 @@ import {
 } from '../opened/checked.ts'
 import { compare } from '../opened/compare.ts'
 import type { WireAnswer } from '../service/protocol/answer.ts'
-import { changeText, stateOf, type WireJob } from '../service/protocol/wire-job.ts'
+import { changeText, stateOf, unreadableOf, type WireJob } from '../service/protocol/wire-job.ts'
 import { Link, LinkLost } from './link.ts'
 
 /** Where the service is. */
@@ -120,10 +121,24 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
     return job === null || job === undefined ? undefined : stateOf(job)
   }
 
-  async getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]> {
+  async getMany(
+    keys: readonly string[],
+    options: Pick<ListOptions, 'onUnreadable'> = {},
+  ): Promise<readonly (State<Value> | undefined)[]> {
     requireArray('getMany', 'keys', keys, mostAtOnce)
+    rejectUnknownOptions('getMany', options, ['onUnreadable'])
+    checkOnUnreadable('getMany', options)
+    const read = async (key: string): Promise<State<Value> | undefined> => {
+      try {
+        return await this.get(key)
+      } catch (error) {
+        const skips = options.onUnreadable === 'skip'
+        if (skips && isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE')) return undefined
+        throw error
+      }
+    }
     // The service reads them as it can: they are one after the other in the socket.
-    return Promise.all(keys.map((key) => this.get(key)))
+    return Promise.all(keys.map(read))
   }
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
@@ -133,10 +148,16 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
 
   async list(options: ListOptions = {}): Promise<StatePage<Value>> {
     checkListOptions(options)
-    const { jobs = [], next = null } = await this.#ask(
-      `"op":"list","filter":${JSON.stringify(options)}`,
-    )
-    return { states: jobs.map((job) => stateOf<Value>(job)), next }
+    const {
+      jobs = [],
+      unreadable = [],
+      next = null,
+    } = await this.#ask(`"op":"list","filter":${JSON.stringify(options)}`)
+    return {
+      states: jobs.map((job) => stateOf<Value>(job)),
+      unreadable: unreadable.map(unreadableOf),
+      next,
+    }
   }
 
   async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { rejectUnknownOptions, type ContextStore } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import { requireWhole } from '../opened/checked.ts'
+import { invalid, requireWhole } from '../opened/checked.ts'
 
 /** How large values are cut up. */
 export interface ChunksOptions {
@@ -46,6 +46,7 @@ export function chunksIn(
 ): Pick<ContextStore, 'put' | 'get' | 'names' | 'delete'> {
   rejectUnknownOptions('chunksIn', options, ['chunkBytes'])
   const { chunkBytes = 262_144 } = options
+  if (typeof store?.list !== 'function') throw invalid('chunksIn', 'store', 'is no store of states')
   requireWhole('chunksIn', 'chunkBytes', chunkBytes, 1, 2_147_483_647)
   const chunks = store as StateStore<Chunk>
   /** Of the sweep under way: a store of states lists by time, and a sweep asks by name. */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { createHash, randomUUID } from 'node:crypto'
 import { isTidemarkError, rejectUnknownOptions, TidemarkError, type ContextStore } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import { requireWhole } from '../opened/checked.ts'
+import { invalid, requireCodec, requireWhole } from '../opened/checked.ts'
 import type { StateCodec, ValuePlace } from './codec.ts'
 import { jsonCodec } from './json-codec.ts'
 
@@ -68,6 +68,16 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
   rejectUnknownOptions('claimCheck', options, known)
   const { objects, codec = jsonCodec, above = 262_144, prefix = 'claims/' } = options
   const { timeout = 5_000 } = options
+  const deeds = ['put', 'get', 'names', 'delete'] as const
+  if (deeds.some((deed) => typeof objects?.[deed] !== 'function')) {
+    throw invalid(
+      'claimCheck',
+      'objects',
+      'is no object store: it needs put, get, names and delete',
+    )
+  }
+  requireCodec('claimCheck', codec)
+  if (typeof prefix !== 'string') throw invalid('claimCheck', 'prefix', 'must be a text')
   requireWhole('claimCheck', 'above', above, 0, 2_147_483_647)
   requireWhole('claimCheck', 'timeout', timeout, 1, 2_147_483_647)
   /** The objects that a sweep comes across, which reads states and not what they refer to. */

@@ -1,8 +1,11 @@
-import { hkdfSync } from 'node:crypto'
-import { rejectUnknownOptions, TidemarkError } from 'tidemark'
+import { createHash, hkdfSync } from 'node:crypto'
+import { isTidemarkError, rejectUnknownOptions, TidemarkError } from 'tidemark'
 import type { ValuePlace } from './codec.ts'
 
-/** Where the keys for AES-256 come from. Write one of yours to ask a service, or to forget the key of a subject. */
+/**
+ * Where the keys for AES-256 come from. Write one of yours to ask a service, or to forget the key of a subject. What `keyOf`
+ * throws is taken for a service that is away (TIDEMARK_STORE_UNAVAILABLE): it may go better another time.
+ */
 export interface KeyRing {
   /** The id of the key that a value is written with: at most 255 bytes. It stands in the header, unencrypted. */
   idFor(place: ValuePlace): string
@@ -22,6 +25,9 @@ export interface KeyRingOptions {
    */
   readonly subjectOf?: (key: string) => string
 }
+
+// With the id of its key it must fit into the 255 bytes of an id.
+const longestSubject = 180
 
 /**
  * Keys in memory, of which old ones are read and one is written with. To rotate: add a key, make it `current`, let
@@ -45,17 +51,31 @@ export interface KeyRingOptions {
 export function keyRing(options: KeyRingOptions): KeyRing {
   rejectUnknownOptions('keyRing', options, ['keys', 'current', 'subjectOf'])
   const { current, subjectOf } = options
-  const keys = new Map(Object.entries(options.keys).map(([id, key]) => [id, Uint8Array.from(key)]))
-  for (const [id, key] of keys) {
+  if (typeof options.keys !== 'object' || options.keys === null) {
+    throw invalid('"keys" must be an object of keys by their ids')
+  }
+  if (subjectOf !== undefined && typeof subjectOf !== 'function') {
+    throw invalid('"subjectOf" must be a function')
+  }
+  const keys = new Map<string, Uint8Array>()
+  for (const [id, key] of Object.entries(options.keys)) {
     if (!/^[\w-]{1,64}$/u.test(id)) throw invalid(`"${id}" is no id of a key`)
+    // The characters of a text would be taken for numbers, and most of them for 0.
+    if (!(key instanceof Uint8Array)) {
+      throw invalid(`the key "${id}" must be bytes: Buffer.from(text, 'base64')`)
+    }
     if (key.length !== 32) throw invalid(`the key "${id}" has ${key.length} bytes, not 32`)
+    keys.set(id, Uint8Array.from(key))
   }
   if (!keys.has(current)) throw invalid(`there is no key "${current}"`)
   return {
     idFor({ key }) {
       if (subjectOf === undefined) return current
-      // As base64url: nothing of a name is lost, and none holds the dot.
-      return `${current}.${Buffer.from(subjectOf(key)).toString('base64url')}`
+      const subject: unknown = subjectOf(key)
+      if (typeof subject !== 'string') {
+        throw callbackFailed(`subjectOf of a key ring answered no text for "${key}"`)
+      }
+      return `${current}.${shortened(subject)}`
     },
     keyOf(id) {
       const [master = '', subject] = id.split('.', 2)
@@ -64,6 +84,63 @@ export function keyRing(options: KeyRingOptions): KeyRing {
       return new Uint8Array(hkdfSync('sha256', key, '', `tidemark state ${subject}`, 32))
     },
   }
+}
+
+/** As base64url: nothing of a name is lost, and none holds the dot. A long one is told from others by its hash. */
+function shortened(subject: string): string {
+  const whole = Buffer.from(subject).toString('base64url')
+  if (whole.length <= longestSubject) return whole
+  return `~${createHash('sha256').update(subject).digest('base64url')}`
+}
+
+/**
+ * The id of the key that a value is to be written with.
+ *
+ * @throws TidemarkError TIDEMARK_CALLBACK_FAILED.
+ */
+export function idFrom(keys: KeyRing, place: ValuePlace): string {
+  let id: unknown
+  try {
+    id = keys.idFor(place)
+  } catch (cause) {
+    if (isTidemarkError(cause)) throw cause
+    throw callbackFailed(`idFor of the key ring threw for "${place.key}"`, cause)
+  }
+  const bytes = typeof id === 'string' ? Buffer.byteLength(id) : 0
+  if (bytes > 0 && bytes <= 255) return id as string
+  throw callbackFailed(
+    `idFor of the key ring answered no text of 1 to 255 bytes for "${place.key}"`,
+  )
+}
+
+/**
+ * The key of an id; undefined when the ring does not have it.
+ *
+ * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE, TIDEMARK_CALLBACK_FAILED.
+ */
+export async function keyFrom(keys: KeyRing, id: string): Promise<Uint8Array | undefined> {
+  let key: unknown
+  try {
+    key = await keys.keyOf(id)
+  } catch (cause) {
+    if (isTidemarkError(cause)) throw cause
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new TidemarkError(
+      'TIDEMARK_STORE_UNAVAILABLE',
+      `the key ring cannot be asked for the key "${id}": ${reason}`,
+      { cause },
+    )
+  }
+  if (key === undefined || (key instanceof Uint8Array && key.length === 32)) return key
+  throw callbackFailed(`keyOf of the key ring answered something else than 32 bytes for "${id}"`)
+}
+
+function callbackFailed(message: string, cause?: unknown): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_CALLBACK_FAILED',
+    message,
+    cause === undefined ? {} : { cause },
+  )
 }
 
 function invalid(problem: string): TidemarkError {

@@ -1,5 +1,5 @@
 import { isTidemarkError, rejectUnknownOptions, TidemarkError } from 'tidemark'
-import { requireWhole } from '../opened/checked.ts'
+import { invalid, requireWhole } from '../opened/checked.ts'
 import type { StateCodec, ValuePlace } from './codec.ts'
 import {
   bestCompression,
@@ -10,7 +10,7 @@ import {
   type Compression,
 } from './compression.ts'
 import { jsonCodec } from './json-codec.ts'
-import type { KeyRing } from './key-ring.ts'
+import { idFrom, keyFrom, type KeyRing } from './key-ring.ts'
 import { opened, sealed } from './sealed.ts'
 import type { Serializer } from './serializer.ts'
 
@@ -77,6 +77,16 @@ export function pipeline(options: PipelineOptions = {}): StateCodec {
   const { acceptPlain = keys === undefined, mostBytes = 64 * 1024 * 1024 } = options
   requireWhole('pipeline', 'compressFrom', compressFrom, 0, 2_147_483_647)
   requireWhole('pipeline', 'mostBytes', mostBytes, 1, 2_147_483_647)
+  if (serializer !== undefined && typeof serializer?.write !== 'function') {
+    throw invalid('pipeline', 'serializer', 'is none: messagePack() is one')
+  }
+  if (
+    keys !== undefined &&
+    !(typeof keys?.idFor === 'function' && typeof keys.keyOf === 'function')
+  )
+    throw invalid('pipeline', 'keys', 'is no key ring: keyRing({ … }) is one')
+  if (typeof acceptPlain !== 'boolean')
+    throw invalid('pipeline', 'acceptPlain', 'must be a boolean')
   if (!Object.hasOwn(compressions, compression) || !canCompress(compression)) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
@@ -103,25 +113,33 @@ export function pipeline(options: PipelineOptions = {}): StateCodec {
       if (isPacked !== (serializer !== undefined)) return false
       const isSealed = (flags & sealedBit) !== 0
       if (keys === undefined || !isSealed) return keys === undefined && !isSealed
-      return Buffer.from(rest.slice(0, idLength)).toString() === keys.idFor(place)
+      return Buffer.from(rest.slice(0, idLength)).toString() === idFrom(keys, place)
     },
     async encode(value, place) {
       const packed = serializer?.write(value, place.key)
       const plain = packed === undefined ? (jsonCodec.encode(value, place) as string) : undefined
       const bytes = packed ?? Buffer.from(plain ?? '')
+      // What would become more than may be read again stays as it is.
+      const isWorth = bytes.length >= compressFrom && bytes.length <= mostBytes
       const smaller =
-        compression === 'none' || bytes.length < compressFrom
-          ? undefined
-          : await compressed(bytes, compression)
+        compression === 'none' || !isWorth ? undefined : await compressed(bytes, compression)
       const shrunk = smaller !== undefined && smaller.length < bytes.length
       if (plain !== undefined && !shrunk && keys === undefined) return plain
       const code = shrunk ? compressions[compression] : compressions.none
       const flags = (plain === undefined ? serializerBit : 0) | (code << compressionShift)
       const body = shrunk ? smaller : bytes
       if (keys === undefined) return textOf([Buffer.of(format, flags), body])
-      const id = Buffer.from(keys.idFor(place))
+      const name = idFrom(keys, place)
+      const id = Buffer.from(name)
       const header = Buffer.concat([Buffer.of(format, flags | sealedBit, id.length), id])
-      const key = await keyFor(keys, id.toString(), place)
+      const key = await keyFrom(keys, name)
+      if (key === undefined) {
+        throw new TidemarkError(
+          'TIDEMARK_PAYLOAD_NOT_STORABLE',
+          `the value of "${place.key}" cannot be encrypted: its key "${name}" is not among the keys`,
+          { details: { key: place.key } },
+        )
+      }
       return textOf([header, sealed(key, body, aboutOf(header, place))])
     },
     async decode(body, place) {
@@ -137,7 +155,11 @@ export function pipeline(options: PipelineOptions = {}): StateCodec {
         const end = formatBytes + 1 + idLength
         const header = bytes.subarray(0, end)
         const id = bytes.subarray(formatBytes + 1, end).toString()
-        const key = await keyFor(keys, id, place)
+        const key = keys === undefined ? undefined : await keyFrom(keys, id)
+        if (key === undefined) {
+          const problem = `is encrypted with the key "${id}", which is not among the keys`
+          throw unreadable(place, problem)
+        }
         try {
           content = opened(key, bytes.subarray(end), aboutOf(header, place))
         } catch (cause) {
@@ -172,19 +194,6 @@ function aboutOf(header: Uint8Array, { key, version }: ValuePlace): Buffer {
     header,
     Buffer.from(`${version} ${key}`),
   ])
-}
-
-async function keyFor(
-  keys: KeyRing | undefined,
-  id: string,
-  place: ValuePlace,
-): Promise<Uint8Array> {
-  if (Buffer.byteLength(id) > 255)
-    throw unreadable(place, 'has an id of a key of more than 255 bytes')
-  const key = await keys?.keyOf(id)
-  if (key === undefined)
-    throw unreadable(place, `is encrypted with the key "${id}", which is not among the keys`)
-  return key
 }
 
 function unreadable({ key, version }: ValuePlace, problem: string, cause?: unknown): TidemarkError {

@@ -17,6 +17,8 @@ export interface RewriteReport {
   readonly rewritten: number
   /** Written by somebody else meanwhile, and so in the present way already; or gone. */
   readonly passed: number
+  /** The keys of those whose value cannot be read, for want of its key for instance: they stay as they are. */
+  readonly unreadable: readonly string[]
   /** Where to go on; null: everything was rewritten. */
   readonly next: string | null
 }
@@ -25,7 +27,7 @@ export interface RewriteReport {
  * Writes each state again, as the codec of the store writes now: after a rotation of keys, or a change of the pipeline.
  * Values, tokens and times to live stay; versions rise. Whoever writes meanwhile is neither overwritten nor hindered.
  *
- * @throws TidemarkError TIDEMARK_STATE_UNREADABLE or TIDEMARK_STORE_UNAVAILABLE.
+ * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE.
  *
  * @example
  * ```ts
@@ -45,11 +47,13 @@ export async function rewrite<Value>(
   const { filter = {}, signal } = options
   let rewritten = 0
   let passed = 0
+  const unreadable: string[] = []
   let next: string | null = options.after ?? null
   do {
     const page = await store.list({
       ...filter,
       limit: 100,
+      onUnreadable: 'skip',
       ...(next === null ? {} : { after: next }),
     })
     for (const { key, value, version, token } of page.states) {
@@ -61,9 +65,10 @@ export async function rewrite<Value>(
         passed += 1
       }
     }
+    unreadable.push(...page.unreadable.map(({ key }) => key))
     next = page.next
   } while (next !== null && signal?.aborted !== true)
-  return { rewritten, passed, next }
+  return { rewritten, passed, unreadable, next }
 }
 
 function isOvertaken(error: unknown): boolean {

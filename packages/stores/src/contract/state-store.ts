@@ -67,9 +67,13 @@ export interface StateStore<Value = unknown> extends AsyncDisposable {
   /**
    * The states of up to 1,000 keys, in their order; undefined where there is none.
    *
+   * @param options - `onUnreadable: 'skip'` answers undefined for a value that cannot be read, too.
    * @throws TidemarkError TIDEMARK_STATE_UNREADABLE.
    */
-  getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]>
+  getMany(
+    keys: readonly string[],
+    options?: Pick<ListOptions, 'onUnreadable'>,
+  ): Promise<readonly (State<Value> | undefined)[]>
   /**
    * Up to 1,000 writes, of which each holds or not by itself: this is no transaction. Those of one key happen in their
    * order. Does not throw for what becomes of one.

@@ -74,11 +74,27 @@ export interface ListOptions extends StateFilter {
   readonly limit?: number
   /** The `next` of the page before. */
   readonly after?: string
+  /**
+   * What becomes of a state whose value cannot be read, for want of its key for instance: `'throw'` fails the page, `'skip'`
+   * leaves it out and names it in `unreadable`. Defaults to `'throw'`.
+   */
+  readonly onUnreadable?: 'throw' | 'skip'
+}
+
+/** A state whose value cannot be read. It can be deleted, and written anew. */
+export interface UnreadableState {
+  readonly key: string
+  readonly version: number
+  readonly token: bigint
+  /** Why, in words. */
+  readonly problem: string
 }
 
 /** Some of the states, those created last first. */
 export interface StatePage<Value = unknown> {
   readonly states: readonly State<Value>[]
+  /** Those of the page that were left out; only with `onUnreadable: 'skip'`. */
+  readonly unreadable: readonly UnreadableState[]
   /** Where the next page begins; null: this was the last one. */
   readonly next: string | null
 }

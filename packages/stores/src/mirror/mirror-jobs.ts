@@ -73,6 +73,7 @@ const hopeless: ReadonlySet<string> = new Set([
   'TIDEMARK_STATE_TOO_LARGE',
   'TIDEMARK_PAYLOAD_NOT_STORABLE',
   'TIDEMARK_INVALID_OPTION',
+  'TIDEMARK_CALLBACK_FAILED',
   // Something else is under the key of the job: that is for somebody to look at, and not for all other jobs to wait for.
   'TIDEMARK_STATE_UNREADABLE',
 ])

@@ -61,7 +61,10 @@ export async function reconcile(
     if (views.length === 0) break
     jobs += views.length
     after = views.at(-1)?.id
-    const found = await store.getMany(views.map(({ id }) => id))
+    const found = await store.getMany(
+      views.map(({ id }) => id),
+      { onUnreadable: 'skip' },
+    )
     const due: BatchWrite<MirroredJob>[] = []
     for (const [index, view] of views.entries()) {
       const write = mended(view, found[index], retention, report)
@@ -71,12 +74,13 @@ export async function reconcile(
   }
 
   for (let after: string | undefined; ;) {
-    const { states, next } = await store.list({
+    const { states, unreadable, next } = await store.list({
       status: openStatuses,
       limit: page,
+      onUnreadable: 'skip',
       ...(after === undefined ? {} : { after }),
     })
-    const gone = await withoutRow(app, states)
+    const gone = await withoutRow(app, [...states, ...unreadable])
     report.extra.push(...gone.map(({ key }) => key))
     const due = gone.map(
       ({ key, version }) => ({ op: 'delete', key, ifVersion: version, token }) as const,
@@ -110,10 +114,10 @@ function mended(
   }
 }
 
-async function withoutRow(
-  app: App,
-  states: readonly State<MirroredJob>[],
-): Promise<readonly State<MirroredJob>[]> {
+/** What the mirror has of a job, whether or not its value can be read. */
+type Found = Pick<State<MirroredJob>, 'key' | 'version'>
+
+async function withoutRow(app: App, states: readonly Found[]): Promise<readonly Found[]> {
   const ids = states.map(({ key }) => key).filter((key) => uuid.test(key))
   if (ids.length === 0) return []
   const { result } = await app.transaction(async ({ query }) => {

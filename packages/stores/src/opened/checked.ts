@@ -204,8 +204,18 @@ export function checkFilter(
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkListOptions(options: ListOptions): void {
-  checkFilter('list', options, ['limit', 'after'])
+  checkFilter('list', options, ['limit', 'after', 'onUnreadable'])
   const { limit = 1, after = '' } = options
   requireWhole('list', 'limit', limit, 1, 1_000)
   if (typeof after !== 'string') throw invalid('list', 'after', 'must be a text')
+  checkOnUnreadable('list', options)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+export function checkOnUnreadable(
+  where: string,
+  { onUnreadable = 'throw' }: Pick<ListOptions, 'onUnreadable'>,
+): void {
+  if (onUnreadable === 'throw' || onUnreadable === 'skip') return
+  throw invalid(where, 'onUnreadable', "must be 'throw' or 'skip'")
 }

@@ -31,7 +31,9 @@ export async function compare<Value>(
   const keys = [...wanted.keys()]
   for (let start = 0; start < keys.length; start += page) {
     const some = keys.slice(start, start + page)
-    for (const [index, state] of (await store.getMany(some)).entries()) {
+    // One that cannot be read is missing, and is written anew.
+    const found = await store.getMany(some, { onUnreadable: 'skip' })
+    for (const [index, state] of found.entries()) {
       const key = some[index] as string
       const entry = wanted.get(key) as SyncEntry<Value>
       const is = difference(entry, state)
@@ -53,12 +55,13 @@ export async function compare<Value>(
 
   const superfluous: BatchWrite<Value>[] = []
   for (let after: string | undefined; ;) {
-    const { states, next } = await store.list({
+    const { states, unreadable, next } = await store.list({
       ...filter,
       limit: page,
+      onUnreadable: 'skip',
       ...(after === undefined ? {} : { after }),
     })
-    for (const { key, version, token } of states) {
+    for (const { key, version, token } of [...states, ...unreadable]) {
       if (wanted.has(key)) continue
       report.extra.push(key)
       if (remove) superfluous.push({ op: 'delete', key, ifVersion: version, token })

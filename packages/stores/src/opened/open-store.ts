@@ -11,6 +11,7 @@ import type {
   State,
   StateChange,
   StatePage,
+  UnreadableState,
   WriteOptions,
 } from '../contract/state.ts'
 import type { SyncEntry, SyncOptions, SyncReport } from '../contract/sync.ts'
@@ -20,6 +21,7 @@ import { inOrderOfKeys, outcomeOf } from './batch.ts'
 import {
   checkFilter,
   checkListOptions,
+  checkOnUnreadable,
   checkState,
   checkWriteOptions,
   invalid,
@@ -150,14 +152,22 @@ class OpenStore<Value> implements StateStore<Value> {
     return state
   }
 
-  async getMany(keys: readonly string[]): Promise<readonly (State<Value> | undefined)[]> {
+  async getMany(
+    keys: readonly string[],
+    options: Pick<ListOptions, 'onUnreadable'> = {},
+  ): Promise<readonly (State<Value> | undefined)[]> {
     requireArray('getMany', 'keys', keys, mostAtOnce)
     for (const key of keys) requireKey('getMany', key)
+    rejectUnknownOptions('getMany', options, ['onUnreadable'])
+    checkOnUnreadable('getMany', options)
     if (keys.length === 0) return []
     const kept = await this.#ask((signal) => this.#backend.read(keys, signal))
-    return Promise.all(
-      kept.map(async (state) => (state?.live === true ? this.#read(state) : undefined)),
-    )
+    const read = async (state: StoredState): Promise<State<Value> | undefined> => {
+      if (options.onUnreadable !== 'skip') return this.#read(state)
+      const found = await this.#readable(state)
+      return 'problem' in found ? undefined : found
+    }
+    return Promise.all(kept.map((state) => (state?.live === true ? read(state) : undefined)))
   }
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {
@@ -167,9 +177,9 @@ class OpenStore<Value> implements StateStore<Value> {
 
   async list(options: ListOptions = {}): Promise<StatePage<Value>> {
     checkListOptions(options)
-    const { limit = 100, after, ...filter } = options
+    const { limit = 100, after, onUnreadable = 'throw', ...filter } = options
     if (Array.isArray(filter.status) && filter.status.length === 0)
-      return { states: [], next: null }
+      return { states: [], unreadable: [], next: null }
     const exact = { ...filter, fields: plainFields(filter.fields ?? {}) }
     const found: StoredState[] = []
     let next: string | null = null
@@ -181,7 +191,17 @@ class OpenStore<Value> implements StateStore<Value> {
       next = page.next
       if (next === null || found.length === limit) break
     }
-    return { states: await Promise.all(found.map((state) => this.#read(state))), next }
+    if (onUnreadable === 'throw') {
+      const states = await Promise.all(found.map((state) => this.#read(state)))
+      return { states, unreadable: [], next }
+    }
+    const states: State<Value>[] = []
+    const unreadable: UnreadableState[] = []
+    for (const state of await Promise.all(found.map((each) => this.#readable(each)))) {
+      if ('problem' in state) unreadable.push(state)
+      else states.push(state)
+    }
+    return { states, unreadable, next }
   }
 
   async sync(entries: Iterable<SyncEntry<Value>>, options: SyncOptions = {}): Promise<SyncReport> {
@@ -286,6 +306,17 @@ class OpenStore<Value> implements StateStore<Value> {
       `the value of "${key}" has ${bytes} bytes, and the ${this.backend} store takes ${most}`,
       { details: { backend: this.backend, key, bytes, most } },
     )
+  }
+
+  /** The state, or what can be said of one whose value cannot be read. */
+  async #readable(state: StoredState): Promise<State<Value> | UnreadableState> {
+    try {
+      return await this.#read(state)
+    } catch (error) {
+      if (!isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE')) throw error
+      const { key, version, token } = state
+      return { key, version, token, problem: error.message }
+    }
   }
 
   async #read(state: StoredState): Promise<State<Value>> {

@@ -2,7 +2,7 @@ import { isTidemarkError } from 'tidemark'
 import type { StoreHealth } from '../../contract/state-store.ts'
 import type { SyncReport } from '../../contract/sync.ts'
 import type { RequestId } from './request.ts'
-import type { WireJob } from './wire-job.ts'
+import type { WireJob, WireUnreadable } from './wire-job.ts'
 
 /** What is wrong with a request, or with the store. */
 export interface WireError {
@@ -22,6 +22,8 @@ export interface WireAnswer {
   /** Of `list`, with `next`: where the next page begins; null: this was the last one. */
   readonly jobs?: readonly WireJob[]
   readonly next?: string | null
+  /** Of `list` with `onUnreadable: 'skip'`: those that were left out. */
+  readonly unreadable?: readonly WireUnreadable[]
   /** Of `delete`: whether there was one. */
   readonly deleted?: boolean
   /** Of `sync`. */

@@ -1,5 +1,11 @@
 import { decodeValue, encodeValue } from 'tidemark'
-import type { FieldValue, NewState, State, StateChange } from '../../contract/state.ts'
+import type {
+  FieldValue,
+  NewState,
+  State,
+  StateChange,
+  UnreadableState,
+} from '../../contract/state.ts'
 
 /** What a request says of a state. */
 export interface WireChange {
@@ -29,6 +35,25 @@ export interface WireJob {
   readonly createdAt: string
   readonly updatedAt: string
   readonly expiresAt: string | null
+}
+
+/** A state whose value cannot be read, as an answer says it. */
+export interface WireUnreadable {
+  readonly jobId: string
+  readonly version: number
+  readonly token: string
+  readonly problem: string
+}
+
+/** As a text of JSON. */
+export function unreadableText({ key, version, token, problem }: UnreadableState): string {
+  const job: WireUnreadable = { jobId: key, version, token: String(token), problem }
+  return JSON.stringify(job)
+}
+
+/** As the client has it. */
+export function unreadableOf({ jobId, token, ...rest }: WireUnreadable): UnreadableState {
+  return { ...rest, key: jobId, token: BigInt(token) }
 }
 
 /** As a text of JSON. */

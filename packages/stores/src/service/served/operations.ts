@@ -1,7 +1,7 @@
 import type { StateStore } from '../../contract/state-store.ts'
 import { answerLine } from '../protocol/answer.ts'
 import { invalidRequest, type RequestId, type StateRequest } from '../protocol/request.ts'
-import { jobText } from '../protocol/wire-job.ts'
+import { jobText, unreadableText } from '../protocol/wire-job.ts'
 import { KeyedOrder } from './keyed-order.ts'
 
 /** Carries requests out on a store. */
@@ -62,9 +62,11 @@ export class Operations {
   /** A page that is too large to be sent becomes a smaller one: there is a next one. */
   async #list(id: RequestId, { options }: Extract<StateRequest, { op: 'list' }>): Promise<string> {
     for (let limit = options.limit ?? 100; ; limit = Math.floor(limit / 2)) {
-      const { states, next } = await this.#store.list({ ...options, limit })
+      const { states, unreadable, next } = await this.#store.list({ ...options, limit })
       const jobs = states.map((state) => jobText(state)).join(',')
-      const line = answerLine(id, `"jobs":[${jobs}],"next":${JSON.stringify(next)}`)
+      const left =
+        options.onUnreadable === 'skip' ? `,"unreadable":[${unreadable.map(unreadableText)}]` : ''
+      const line = answerLine(id, `"jobs":[${jobs}]${left},"next":${JSON.stringify(next)}`)
       if (limit <= 1 || Buffer.byteLength(line) <= this.#mostBytes) return this.#fitting(line)
     }
   }
