@@ -162,12 +162,13 @@ class OpenStore<Value> implements StateStore<Value> {
     checkOnUnreadable('getMany', options)
     if (keys.length === 0) return []
     const kept = await this.#ask((signal) => this.#backend.read(keys, signal))
-    const read = async (state: StoredState): Promise<State<Value> | undefined> => {
+    const read = async (state: StoredState | undefined): Promise<State<Value> | undefined> => {
+      if (state?.live !== true) return undefined
       if (options.onUnreadable !== 'skip') return this.#read(state)
       const found = await this.#readable(state)
       return 'problem' in found ? undefined : found
     }
-    return Promise.all(kept.map((state) => (state?.live === true ? read(state) : undefined)))
+    return Promise.all(kept.map(read))
   }
 
   async batch(writes: readonly BatchWrite<Value>[]): Promise<readonly BatchOutcome<Value>[]> {

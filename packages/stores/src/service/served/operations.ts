@@ -64,8 +64,8 @@ export class Operations {
     for (let limit = options.limit ?? 100; ; limit = Math.floor(limit / 2)) {
       const { states, unreadable, next } = await this.#store.list({ ...options, limit })
       const jobs = states.map((state) => jobText(state)).join(',')
-      const left =
-        options.onUnreadable === 'skip' ? `,"unreadable":[${unreadable.map(unreadableText)}]` : ''
+      const skipped = unreadable.map((state) => unreadableText(state)).join(',')
+      const left = options.onUnreadable === 'skip' ? `,"unreadable":[${skipped}]` : ''
       const line = answerLine(id, `"jobs":[${jobs}]${left},"next":${JSON.stringify(next)}`)
       if (limit <= 1 || Buffer.byteLength(line) <= this.#mostBytes) return this.#fitting(line)
     }
