@@ -85,6 +85,12 @@ test('metadata keeps what payloads keep, and is an object', async () => {
   await expect(app.publish(noted({ note: 'x' }), { metadata: [] as never })).rejects.toMatchObject({
     code: 'TIDEMARK_INVALID_OPTION',
   })
+  // Under this name the notes on the Date would be written.
+  const taken = { 'tidemark.notes': 'mine', at: new Date(5) }
+  await expect(app.publish(noted({ note: 'x' }), { metadata: taken })).rejects.toMatchObject({
+    code: 'TIDEMARK_PAYLOAD_NOT_STORABLE',
+    details: { path: 'tidemark.notes' },
+  })
   await expect(app.publish(noted({ note: 'x' }), { metadata: { 'a\0': 1 } })).rejects.toMatchObject(
     { code: 'TIDEMARK_PAYLOAD_NOT_STORABLE' },
   )

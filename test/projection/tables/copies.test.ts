@@ -40,6 +40,7 @@ async function rebuild(
 // What a copy cannot have, or what refers to the table by identity: its rows are exchanged.
 const slow = [
   'an identity',
+  'a key that is always drawn, and referred to',
   'an index of an expression',
   'statistics of an expression',
   'a view',

@@ -77,7 +77,8 @@ export async function rebuildTable(
   await client.query('commit')
   await client.query(`set search_path = ${quote(shadow)}, ${quoted}, public`)
   await client.query(
-    `insert into ${quote(table)} (id, note, count) values (1, 'same', 1), (2, 'another', 5), (4, 'new', 4), (5, 'five', 1)`,
+    `insert into ${quote(table)} (id, note, count) overriding system value
+     values (1, 'same', 1), (2, 'another', 5), (4, 'new', 4), (5, 'five', 1)`,
   )
   const rows = `select t::text as row from only ${quote(table)} as t order by id`
   const { rows: copied } = await client.query(rows)

@@ -98,6 +98,9 @@ const notes = 'tidemark.notes'
  * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE.
  */
 export function encodeMetadata(metadata: Readonly<Record<string, unknown>>): string {
+  if (Object.hasOwn(metadata, notes)) {
+    throw notStorable('the metadata', { path: notes, reason: 'has a name that Tidemark needs' })
+  }
   const { json, meta } = encodeValue('the metadata', metadata)
   if (meta === null) return json
   return JSON.stringify({ ...(JSON.parse(json) as object), [notes]: JSON.parse(meta) as unknown })

@@ -170,11 +170,14 @@ async function remove(executor: Executor, pair: Pair): Promise<void> {
 
 /** Updates what differs, where rows may not be deleted, and inserts what is not there. */
 async function write(executor: Executor, pair: Pair): Promise<void> {
-  const { live, target, copy, columns, key, referenced } = pair
+  const { live, target, copy, columns, always, key, referenced } = pair
   const names = columns.map(quote)
-  if (referenced && key.length > 0) {
+  // Of a key that is always drawn both have the same number; other equal values may be spelled otherwise.
+  const updated = columns.filter((column) => !(key.includes(column) && always.includes(column)))
+  if (referenced && key.length > 0 && updated.length > 0) {
+    const set = updated.map((column) => `${quote(column)} = c.${quote(column)}`).join(', ')
     await executor.query(
-      `UPDATE ${target} AS l SET ${names.map((name) => `${name} = c.${name}`).join(', ')}
+      `UPDATE ${target} AS l SET ${set}
        FROM ${copy} AS c WHERE ${sameKey(pair)} AND record_image_ne(${record(pair, 'l')}, ${record(pair, 'c')})`,
     )
   }
