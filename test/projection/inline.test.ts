@@ -1,4 +1,4 @@
-import { defineListener, defineProjection } from 'tidemark'
+import { defineListener, defineProjection, jobCompleted } from 'tidemark'
 import { expect, test } from 'vitest'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -110,6 +110,14 @@ test('an inline projection that fails leaves a transaction of the caller’s as 
   expect(await committedEvents(database)).toEqual([first.sequence])
   expect(await app.read(sequences)).toEqual({ seen: [first.sequence] })
   expect((await database.query('select note from limits')).rows).toEqual([{ note: 'first' }])
+})
+
+test('an inline projection of what the server publishes for jobs is refused', () => {
+  const inline = defineProjection('inline', { version: 1, mode: 'inline', initial: () => 0 })
+  const modules = [inline.on([noted, jobCompleted], (n) => n + 1)]
+  expect(() => appOn(database, modules)).toThrow(
+    expect.objectContaining({ code: 'TIDEMARK_INVALID_OPTION' }),
+  )
 })
 
 test('what is published at once in one transaction of the caller’s is folded one after the other', async () => {

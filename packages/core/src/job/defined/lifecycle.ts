@@ -67,10 +67,19 @@ const payload: z.ZodType<JobTransitionPayload> = z.object({
   process: z.string().nullable(),
 })
 
+const transitions = new WeakSet<object>()
+
 function transition<Name extends JobTransition>(
   name: Name,
 ): EventDefinition<`job.${Name}`, JobTransitionPayload> {
-  return defineEvent(`job.${name}`, { payload })
+  const definition = defineEvent(`job.${name}`, { payload })
+  transitions.add(definition)
+  return definition
+}
+
+/** Whether it is the event of a transition: the server publishes it, with the job. */
+export function isJobTransition(event: EventDefinition): boolean {
+  return transitions.has(event)
 }
 
 /** Published by jobs with `lifecycle`, when they are spawned. */

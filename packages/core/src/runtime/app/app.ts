@@ -2,7 +2,6 @@ import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
 import { isolationLevels } from '../../database/transaction/transaction.ts'
-import { requireText } from '../../errors/checked-text.ts'
 import { requireOneOf, requireSequence, requireSignal } from '../../errors/checked-values.ts'
 import {
   rejectUnknownOptions,
@@ -324,7 +323,6 @@ export class App implements AsyncDisposable {
 
   /** The events of a stream in the order of its versions, after the given one. */
   stream(name: string, after: bigint = 0n): AsyncGenerator<RecordedEvent> {
-    requireText('stream', 'name', name)
     requireSequence('stream', 'after', after)
     return streamEvents(this.#database, this.schema, this.#definitions.registry, name, after)
   }

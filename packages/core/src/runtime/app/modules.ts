@@ -5,6 +5,7 @@ import { isJobDefinition, type JobDefinition } from '../../job/defined/define-jo
 import { isQueueDefinition, type QueueDefinition } from '../../job/defined/define-queue.ts'
 import { isScheduleDefinition, type ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import { JobRegistry } from '../../job/defined/job-registry.ts'
+import { isJobTransition } from '../../job/defined/lifecycle.ts'
 import { Listener } from '../../listener/defined/define-listener.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { Projection } from '../../projection/folded/projection.ts'
@@ -103,10 +104,22 @@ function addConsumer(
       { details: { name: shared } },
     )
   }
+  requireAppliedEvents(consumer)
   consumers.set(consumer.name, consumer)
   for (const definition of consumer.events) registry.add(definition)
   if (!(consumer instanceof Listener)) return
   for (const job of consumer.spawns) if (isJobDefinition(job)) jobs.add(job)
+}
+
+/** An inline projection is applied by who publishes its events in a process, not by the server. */
+function requireAppliedEvents({ name, mode, events }: Consumer): void {
+  const passed = mode === 'inline' ? events.find(isJobTransition) : undefined
+  if (passed === undefined) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${name} is inline and handles ${passed.type}, which would pass it by: the server publishes it`,
+    { hint: 'Leave `mode: "inline"` out, and use `waitFor` where its state must be there.' },
+  )
 }
 
 function addSchedule(
