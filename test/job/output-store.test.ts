@@ -12,7 +12,7 @@ import { OutputSweep } from '../../packages/core/src/job/outputs/output-sweep.ts
 import { Outputs } from '../../packages/core/src/job/outputs/outputs.ts'
 import { directoryStore } from '../support/directory-store.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
-import { Latch, until } from '../support/jobs.ts'
+import { Latch, until, untilStatus } from '../support/jobs.ts'
 import { LogBook } from '../support/log-book.ts'
 import { appOn } from '../support/test-app.ts'
 
@@ -325,6 +325,29 @@ test('the maintenance deletes what a deleted job had in the store, also when it 
   await log.wrote(/^maintenance of the store of outputs failed$/u)
   await until(database, 'select count(*)::int from tidemark.job_output_keys', 0)
   expect([store.puts, store.kept.size, await count('jobs')]).toEqual([2, 0, 0])
+})
+
+test('the maintenance deletes what a job that began anew had in the store, however long ago', async () => {
+  const store = new MemoryStore()
+  const turning = defineJob('turning', {
+    input: z.number(),
+    run: async (job, ctx) => {
+      await ctx.step('one', () => long('s'))
+      await ctx.waitForSignal('turn', 'turn')
+      if (job.input < 2) await ctx.continueAsNew(job.input + 1)
+    },
+  })
+  await using app = appOn(database, [turning], { outputs: { store, limit } })
+  await app.start({ handleSignals: false })
+  const { id } = await app.jobs.spawn(turning, 1)
+  await until(database, `select count(*)::int from tidemark.job_waits`, 1)
+  await letPass(2)
+  expect(await sweep(store)).toBe(0)
+  await app.jobs.signal(id, 'turn')
+  await until(database, 'select count(*)::int from tidemark.job_output_keys', 2)
+  await untilStatus(database, id, 'scheduled')
+  await letPass(2)
+  expect([await sweep(store), store.kept.size]).toEqual([1, 1])
 })
 
 test('who has not the store, or a store that has lost an output, is told so; a list and what is in Postgres are read by all', async () => {

@@ -108,3 +108,16 @@ test('a run never throws, whatever its logger, its function or its fields do', a
   const nothing = undefined as unknown as () => number
   expect(await runJob('sums', nothing, { logger })).toMatchObject({ status: 'failed' })
 })
+
+test('what a run cannot be told by is refused before the function is called, by a promise', async () => {
+  await using app = appOn(database, [])
+  let calls = 0
+  const work = (): number => (calls += 1)
+  for (const name of ['', 'NUL \0', undefined, Symbol('name')]) {
+    const refused = app.jobs.run(name as string, work)
+    await expect(refused).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
+  }
+  const options = app.jobs.run('sums', work, null as never)
+  await expect(options).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
+  expect(calls).toBe(0)
+})

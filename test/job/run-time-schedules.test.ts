@@ -109,6 +109,19 @@ test('what cannot work is refused, and a name in code is not taken', async () =>
   await refused('a', { input: {} }, /TIDEMARK_INVALID_INPUT/u)
   await refused('a', { job: 'reprot' }, /TIDEMARK_UNKNOWN_JOB_TYPE/u)
   await refused('a', { every: 5 }, /has no option "every"/u)
+  const carried = defineJob('carried', { input: z.any(), context: z.object({}), run: () => {} })
+  const unkeyed = defineJob('unkeyed', {
+    input: z.any(),
+    uniqueKey: () => {
+      throw new Error('no key')
+    },
+    run: () => {},
+  })
+  await refused('a', { job: carried }, /TIDEMARK_INVALID_INPUT/u)
+  await refused('a', { job: unkeyed }, /TIDEMARK_INVALID_INPUT/u)
+  expect(() => defineSchedule('a', { cron: '@daily', job: carried, input: 1 })).toThrow(
+    /carried needs a context/u,
+  )
   for (const look of ['get', 'remove', 'pause', 'resume', 'run'] as const) {
     await expect(schedules[look]('nihgtly')).rejects.toThrow(/TIDEMARK_UNKNOWN_SCHEDULE/u)
   }

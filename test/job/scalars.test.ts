@@ -194,6 +194,8 @@ test('a definition says at once what cannot work', async () => {
       await expectRefused(`timeout ${value}`, defined({ timeout: value }))
     await expectRefused(`per ${value}`, defined({ limit: { rate: { limit: 1, per: value } } }))
   }
+  // Elsewhere it means "none"; here each attempt would be too late.
+  await expectRefused('timeout 0', defined({ timeout: 0 }))
   for (const value of badTexts) {
     if ((value as unknown) !== null)
       await expectRefused(`queue ${value}`, defined({ queue: value }))

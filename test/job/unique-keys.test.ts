@@ -318,6 +318,7 @@ test('debounce and throttle need a key, and are not mixed with other times', asy
     { debounce: '1s', throttle: '1s', uniqueKey: 'u' },
     { debounce: '1s', delay: '1s', uniqueKey: 'u' },
     { throttle: '1s', runAt: new Date(), uniqueKey: 'u' },
+    { delay: '1s', runAt: new Date() },
     { debounce: { window: '1s', latest: '2s' }, uniqueKey: 'u' },
   ]
   for (const options of given) {

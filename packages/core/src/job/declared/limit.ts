@@ -1,6 +1,6 @@
 import { rejectUnknownOptions, requireWhole } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import { someTime, type Duration } from '../../listener/declared/backoff.ts'
 
 /** How many jobs may start in any stretch of time, in all processes together. Every attempt is a start. */
 export interface RateLimit {
@@ -51,12 +51,6 @@ export function declaredLimit(
   if (rate === undefined) return { concurrency: concurrency ?? null, rate: null, period: null }
   rejectUnknownOptions(`${where}: limit.rate`, rate, ['limit', 'per', ...more])
   requireWhole(where, 'limit.rate.limit', rate.limit, 1)
-  const period = milliseconds(rate.per)
-  if (!(period > 0)) {
-    throw new TidemarkError(
-      'TIDEMARK_INVALID_OPTION',
-      `${where}: limit.rate.per must be longer than 0`,
-    )
-  }
+  const period = someTime(`${where}: limit.rate.per`, rate.per)
   return { concurrency: concurrency ?? null, rate: rate.limit, period }
 }

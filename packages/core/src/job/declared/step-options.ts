@@ -1,6 +1,6 @@
 import { rejectUnknownOptions, requireFunction, requireWhole } from '../../errors/options.ts'
 import type { Backoff, Duration } from '../../listener/declared/backoff.ts'
-import { milliseconds } from '../../listener/declared/backoff.ts'
+import { someTime } from '../../listener/declared/backoff.ts'
 
 /** How a step is run. */
 export interface StepOptions {
@@ -36,7 +36,8 @@ export function declaredStep(where: string, options: StepOptions = {}): Declared
   requireFunction(where, 'retry.backoff', backoff)
   requireFunction(where, 'retry.retryable', retryable)
   return {
-    timeout: timeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(timeout),
+    timeout:
+      timeout === undefined ? Number.POSITIVE_INFINITY : someTime(`${where}: timeout`, timeout),
     attempts,
     backoff,
     retryable,

@@ -12,7 +12,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { WrittenBy } from '../../event/schema/schema-codec.ts'
 import { isSchema } from '../../event/schema/schema-parts.ts'
 import type { UpcasterChain, Upcasting } from '../../event/upcasters.ts'
-import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import { someTime, type Duration } from '../../listener/declared/backoff.ts'
 import { declaredLimit, type DeclaredLimit, type JobLimit } from '../declared/limit.ts'
 import { priorityOf, type PriorityName } from '../declared/priority.ts'
 import {
@@ -264,7 +264,7 @@ export function defineJob<
     definedQueue: typeof queue === 'string' ? undefined : queue,
     priority,
     retry: jobRetry(where, options.retry),
-    timeout: milliseconds(options.timeout ?? '15m'),
+    timeout: someTime(`${where}: timeout`, options.timeout ?? '15m'),
     resumable,
     concurrency,
     limit,

@@ -4,6 +4,7 @@ import { rejectUnknownOptions, requireName, requireWhole } from '../../errors/op
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { parseCron } from '../declared/cron.ts'
 import { isJobDefinition, type JobDefinition } from './define-job.ts'
+import { encodeContext } from './job-codec.ts'
 
 /** When a schedule fires, and what becomes of ticks that do not. */
 export interface ScheduleTimes {
@@ -91,6 +92,7 @@ export function defineSchedule<Input>(
       hint: 'Give it what `defineJob` has answered.',
     })
   }
+  requireNoContext(where, job)
   const times = checkedTimes(where, options)
   const definition: ScheduleDefinition = Object.freeze({
     kind: 'schedule',
@@ -109,6 +111,19 @@ export function defineSchedule<Input>(
 /** Whether `value` was made by {@link defineSchedule}. */
 export function isScheduleDefinition(value: unknown): value is ScheduleDefinition {
   return typeof value === 'object' && value !== null && definitions.has(value)
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION when nothing but a context satisfies the job: a tick has none. */
+function requireNoContext(where: string, job: JobDefinition): void {
+  try {
+    encodeContext(job, undefined)
+  } catch (cause) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `${where}: ${job.name} needs a context, and a tick has none`,
+      { cause, hint: 'Make its schema of the context optional.' },
+    )
+  }
 }
 
 /** The options that say when it fires. */

@@ -23,18 +23,11 @@ export function gathered(
   requireOneOf(where, 'onDuplicate', onDuplicate, ['keep', 'replace', 'fail'])
   const alone = { keepsTime: false, longest: null }
   if (debounce === undefined && throttle === undefined) {
+    if (delay !== undefined) refuseBeside(where, options, 'delay', ['runAt'])
     return { ...alone, onDuplicate, delay: delay === undefined ? 0 : milliseconds(delay) }
   }
   const what = debounce === undefined ? 'throttle' : 'debounce'
-  const others = ['throttle', 'delay', 'runAt', 'onDuplicate'] as const
-  const other = others.find((option) => option !== what && options[option] !== undefined)
-  if (other !== undefined) {
-    throw new TidemarkError(
-      'TIDEMARK_INVALID_OPTION',
-      `${where} has "${what}" and "${other}", and each says when it runs`,
-      { hint: 'Give one of them.' },
-    )
-  }
+  refuseBeside(where, options, what, ['throttle', 'delay', 'runAt', 'onDuplicate'])
   if (uniqueKey === null) {
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${where}: "${what}" needs a unique key`, {
       hint: 'What has the same `uniqueKey` is gathered into one job.',
@@ -59,4 +52,20 @@ export function gathered(
     keepsTime: false,
     longest: longest === undefined ? null : milliseconds(longest),
   }
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION when one of `others` is given, too. */
+function refuseBeside(
+  where: string,
+  options: SpawnOptions,
+  what: keyof SpawnOptions,
+  others: readonly (keyof SpawnOptions)[],
+): void {
+  const other = others.find((option) => option !== what && options[option] !== undefined)
+  if (other === undefined) return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `${where} has "${what}" and "${other}", and each says when it runs`,
+    { hint: 'Give one of them.' },
+  )
 }

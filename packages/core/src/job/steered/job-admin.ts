@@ -148,7 +148,7 @@ export class JobAdmin {
    * Runs any function here and now, with the logs, the timing and the causation of a job, and answers how it went.
    * It is not stored and not repeated: that is what {@link spawn} is for.
    */
-  run<T>(
+  async run<T>(
     name: string,
     work: (context: RunJobContext) => Promise<T> | T,
     options?: RunJobOptions,

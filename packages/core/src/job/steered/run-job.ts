@@ -80,6 +80,7 @@ export async function runJob<T>(
   work: (context: RunJobContext) => Promise<T> | T,
   options?: RunJobOptions,
 ): Promise<JobResult<T>> {
+  requireText('runJob', 'name', name)
   if (options !== undefined) {
     rejectUnknownOptions('runJob', options, ['triggeredBy', 'fields', 'logger'])
     if (options.logger !== undefined) requireLogger('runJob', options.logger)

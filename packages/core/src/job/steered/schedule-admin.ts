@@ -30,7 +30,6 @@ import {
   type ScheduleDefinition,
   type ScheduleTimes,
 } from '../defined/define-schedule.ts'
-import { encodeInput } from '../defined/job-codec.ts'
 import type { Outputs } from '../outputs/outputs.ts'
 import type { JobSpawner } from '../spawned/job-spawner.ts'
 import { inputOfTick, type ScheduleRow } from '../spawned/schedule-row.ts'
@@ -166,7 +165,9 @@ export class ScheduleAdmin {
     if (this.#definitions.has(name)) throw nameTaken(name)
     const definition = this.#spawner.registry.require(schedule.job)
     const times = checkedTimes(where, schedule)
-    const { encoded } = encodeInput(definition, schedule.input)
+    // As its ticks will make it: what cannot be made is found here, and not at each of them.
+    const triggeredBy = `schedule:${name}`
+    const job = this.#spawner.prepare(definition, schedule.input, { triggeredBy }, { triggeredBy })
     const executor = options.tx === undefined ? this.#database : await foreignExecutor(options.tx)
     const { rows: clock } = await run(executor, readClock(this.#schema), [])
     const { rows } = await run(executor, putRuntimeSchedule(this.#schema), [
@@ -177,9 +178,9 @@ export class ScheduleAdmin {
       times.overlap,
       times.catchUp,
       times.nextAfter(new Date(clock[0]?.['now'] as Date)) ?? 'infinity',
-      encoded.json,
-      encoded.meta,
-      definition.version,
+      job.input,
+      job.inputMeta,
+      job.version,
     ])
     if (rows.length === 0) throw nameTaken(name)
   }

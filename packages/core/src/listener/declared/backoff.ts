@@ -14,9 +14,10 @@ const units = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as con
 /**
  * A duration in milliseconds.
  *
+ * @param what - what is so long, for the message.
  * @throws TidemarkError TIDEMARK_INVALID_OPTION for anything that is not a length of time of at most 100 years.
  */
-export function milliseconds(duration: Duration): number {
+export function milliseconds(duration: Duration, what?: string): number {
   const given: unknown = duration
   const match = typeof given === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/u.exec(given) : null
   const value =
@@ -24,13 +25,25 @@ export function milliseconds(duration: Duration): number {
       ? given
       : Number(match?.[1]) * units[(match?.[2] ?? 'ms') as keyof typeof units]
   if (value >= 0 && value <= longestDuration) return value
+  const said = `${what === undefined ? '' : `${what}: `}${shown(given)}`
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     value > longestDuration
-      ? `${shown(given)} is longer than 100 years`
-      : `${shown(given)} is not a length of time`,
+      ? `${said} is longer than 100 years`
+      : `${said} is not a length of time`,
     { hint: "Use milliseconds or a number with a unit: 250, '30s', '5m', '1h'." },
   )
+}
+
+/**
+ * The same for what cannot be nothing.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, also for 0.
+ */
+export function someTime(what: string, duration: Duration): number {
+  const value = milliseconds(duration, what)
+  if (value > 0) return value
+  throw new TidemarkError('TIDEMARK_INVALID_OPTION', `${what} must be longer than 0`)
 }
 
 /**

@@ -203,6 +203,9 @@ WITH mine AS (SELECT j.id ${fenced(schema)}), steps AS (
   DELETE FROM ${schema}.job_states t USING mine m WHERE t.job = m.id
 ), outputs AS (
   DELETE FROM ${schema}.job_outputs t USING mine m WHERE t.job = m.id
+), keys AS (
+  -- Looked at anew: nothing refers to them any more.
+  UPDATE ${schema}.job_output_keys k SET referenced = false FROM mine m WHERE k.job = m.id AND k.referenced
 ), contexts AS (
   UPDATE ${schema}.job_contexts c SET execution = c.execution + 1, webhook = NULL, webhook_meta = NULL, files = '{}'
   FROM mine m WHERE c.id = m.id
