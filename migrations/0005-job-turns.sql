@@ -81,6 +81,28 @@ CREATE TABLE :"schema".job_pauses (
   PRIMARY KEY (kind, name)
 );
 
+-- Names -------------------------------------------------------------------------------------------
+
+-- The names that types of jobs had before, as the processes say that know them: keys hold under all names of a type.
+CREATE TABLE :"schema".job_aliases (
+  alias text NOT NULL,
+  name  text NOT NULL,
+  PRIMARY KEY (alias, name)
+);
+
+-- All names of the type that has one of them, in their order: who knows the old name only means the same.
+CREATE FUNCTION :"schema".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  RETURN ARRAY(
+    WITH RECURSIVE names (name) AS (
+      SELECT one
+      UNION
+      SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
+      FROM names n JOIN :"schema".job_aliases a ON n.name IN (a.name, a.alias))
+    SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.
@@ -138,7 +160,11 @@ DECLARE
   keys       text[];
   lock_key   bigint;
   one        text;
+  -- The key under all names of its type.
+  same       text[];
+  aliased    boolean;
   turns      integer;
+  candidates refcursor;
   candidate  record;
 BEGIN
   SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
@@ -155,23 +181,44 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    SELECT EXISTS (SELECT FROM :"schema".job_aliases) INTO aliased;
+    IF aliased THEN
+      -- The first name stands for all of them.
+      keys := ARRAY(
+        SELECT DISTINCT (:"schema".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+    END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      same := ARRAY[one];
+      IF aliased THEN
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(split_part(one, ' ', 1))) AS n);
+      END IF;
       SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
-      FOR candidate IN
-        SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-        WHERE j.turn_key = one AND j.parked = 'key'
-        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      IF cardinality(same) = 1 THEN
+        OPEN candidates FOR
+          SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
+          WHERE j.turn_key = one AND j.parked = 'key'
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
+      ELSE
+        OPEN candidates FOR
+          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM :"schema".jobs j
+            WHERE j.turn_key = s.key AND j.parked = 'key'
+            ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
+          ORDER BY c.priority, c.run_at, c.id;
+      END IF;
       LOOP
-        EXIT WHEN turns >= candidate.concurrency_limit;
+        FETCH candidates INTO candidate;
+        EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
         entering := entering || candidate.id;
         turns := turns + 1;
       END LOOP;
+      CLOSE candidates;
     END LOOP;
   END IF;
   IF entering IS NOT NULL THEN PERFORM :"schema".enter_jobs(entering); END IF;

@@ -28,6 +28,7 @@ CREATE FUNCTION :"schema".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
+  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -53,8 +54,16 @@ BEGIN
   PERFORM :"schema".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
+  IF unique_key IS NOT NULL THEN names := :"schema".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
+    -- One under another name of the type is in no index that would refuse this one.
+    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
+      IF answer IS NOT NULL THEN RETURN answer; END IF;
+    END IF;
     INSERT INTO :"schema".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -92,7 +101,8 @@ BEGIN
   FOR one IN
     SELECT s.id FROM :"schema".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key
+        AND j.name = ANY (:"schema".names_of_type(s.name)) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
     ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP

@@ -129,6 +129,12 @@ CREATE TABLE tidemark.installation (
   CONSTRAINT installation_only_one_check CHECK (only_one)
 );
 
+CREATE TABLE tidemark.job_aliases (
+  alias text NOT NULL,
+  name text NOT NULL,
+  CONSTRAINT job_aliases_pkey PRIMARY KEY (alias, name)
+);
+
 CREATE TABLE tidemark.job_attempts (
   job uuid NOT NULL,
   token bigint NOT NULL,
@@ -626,7 +632,11 @@ DECLARE
   keys       text[];
   lock_key   bigint;
   one        text;
+  -- The key under all names of its type.
+  same       text[];
+  aliased    boolean;
   turns      integer;
+  candidates refcursor;
   candidate  record;
 BEGIN
   SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
@@ -643,23 +653,44 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    SELECT EXISTS (SELECT FROM "tidemark".job_aliases) INTO aliased;
+    IF aliased THEN
+      -- The first name stands for all of them.
+      keys := ARRAY(
+        SELECT DISTINCT ("tidemark".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+    END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      same := ARRAY[one];
+      IF aliased THEN
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(split_part(one, ' ', 1))) AS n);
+      END IF;
       SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
-      FOR candidate IN
-        SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
-        WHERE j.turn_key = one AND j.parked = 'key'
-        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      IF cardinality(same) = 1 THEN
+        OPEN candidates FOR
+          SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+          WHERE j.turn_key = one AND j.parked = 'key'
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
+      ELSE
+        OPEN candidates FOR
+          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
+            WHERE j.turn_key = s.key AND j.parked = 'key'
+            ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
+          ORDER BY c.priority, c.run_at, c.id;
+      END IF;
       LOOP
-        EXIT WHEN turns >= candidate.concurrency_limit;
+        FETCH candidates INTO candidate;
+        EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
         entering := entering || candidate.id;
         turns := turns + 1;
       END LOOP;
+      CLOSE candidates;
     END LOOP;
   END IF;
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
@@ -1475,6 +1506,22 @@ AS $function$
   GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.names_of_type(one text)
+ RETURNS text[]
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  RETURN ARRAY(
+    WITH RECURSIVE names (name) AS (
+      SELECT one
+      UNION
+      SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
+      FROM names n JOIN "tidemark".job_aliases a ON n.name IN (a.name, a.alias))
+    SELECT n.name FROM names n ORDER BY 1);
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.next_job_due()
  RETURNS double precision
  LANGUAGE sql
@@ -1772,7 +1819,8 @@ BEGIN
   FOR one IN
     SELECT s.id FROM "tidemark".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key
+        AND j.name = ANY ("tidemark".names_of_type(s.name)) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
     ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
@@ -1838,6 +1886,7 @@ AS $function$
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
+  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1863,8 +1912,16 @@ BEGIN
   PERFORM "tidemark".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
+  IF unique_key IS NOT NULL THEN names := "tidemark".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
+    -- One under another name of the type is in no index that would refuse this one.
+    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
+      SELECT j.id INTO answer FROM "tidemark".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
+      IF answer IS NOT NULL THEN RETURN answer; END IF;
+    END IF;
     INSERT INTO "tidemark".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { defineJob, isTidemarkError, type JobDefinition } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -138,6 +139,61 @@ test('jobs of two types with the same concurrency key run side by side, and thos
   latches.one.open()
   latches.other.open()
   await until(database, `select count(*)::int from tidemark.jobs where status = 'completed'`, 4)
+})
+
+/** A type before it was renamed, and after. */
+function renamedType(
+  run: () => Promise<void>,
+): readonly [JobDefinition<string>, JobDefinition<string>] {
+  const options = {
+    input: z.string(),
+    uniqueKey: (key: string) => key,
+    concurrencyKey: () => 'k',
+    run,
+  }
+  return [defineJob('before', options), defineJob('after', { ...options, aliases: ['before'] })]
+}
+
+test('jobs with one concurrency key do not run side by side under the old name and the new one', async () => {
+  let running = 0
+  let most = 0
+  const [before, after] = renamedType(async () => {
+    running += 1
+    most = Math.max(most, running)
+    await setTimeout(50)
+    running -= 1
+  })
+  await using old = appOn(database, [before])
+  await using app = appOn(database, [after])
+  await app.start()
+  await old.start()
+  for (const n of [1, 2, 3]) {
+    await old.jobs.spawn(before, `old ${n}`)
+    await app.jobs.spawn(after, `new ${n}`)
+  }
+  await until(database, `select count(*)::int from tidemark.jobs where status = 'completed'`, 6)
+  expect(most).toBe(1)
+})
+
+test('what follows a job that has begun waits for it also under a new name, and SQL knows all names', async () => {
+  const latch = new Latch()
+  const [before, after] = renamedType(() => latch.pass())
+  await using old = appOn(database, [before])
+  await using app = appOn(database, [after])
+  await app.start()
+  const first = await old.jobs.spawn(before, 'u')
+  await latch.reached
+  const second = await app.jobs.spawn(after, 'u', { onDuplicate: 'replace' })
+  expect(second.outcome).toBe('follows')
+  const { rows } = await database.query(
+    `select tidemark.spawn('after', '"u"', unique_key => 'u') as id`,
+  )
+  expect(rows).toEqual([{ id: first.id }])
+  // Released jobs have nothing to wait for any more.
+  await database.query('select tidemark.release_successors()')
+  expect((await app.jobs.get(second.id)).waiting).toMatchObject({ for: 'unique key' })
+  latch.open()
+  await second.result()
 })
 
 const input = z.object({ text: z.string(), key: z.string().default('k') })

@@ -3,8 +3,8 @@
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
 -- migrated by 4 jobs cfc77748434d45109737fbbb0ea5956ed81349509da86345ce7cc90bb291b1ab
--- migrated by 5 job-turns 5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840
--- migrated by 6 job-work 988536cc6d344486c38ae90ace10775f1cc22172fcc301ae27755a8d87c898ad
+-- migrated by 5 job-turns 1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54
+-- migrated by 6 job-work c1bd02c18eaac77515cce24b8a6cd58c34bb77252ecf23fb4a408b1aa93ecb31
 -- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
@@ -1269,6 +1269,28 @@ CREATE TABLE "tidemark".job_pauses (
   PRIMARY KEY (kind, name)
 );
 
+-- Names -------------------------------------------------------------------------------------------
+
+-- The names that types of jobs had before, as the processes say that know them: keys hold under all names of a type.
+CREATE TABLE "tidemark".job_aliases (
+  alias text NOT NULL,
+  name  text NOT NULL,
+  PRIMARY KEY (alias, name)
+);
+
+-- All names of the type that has one of them, in their order: who knows the old name only means the same.
+CREATE FUNCTION "tidemark".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  RETURN ARRAY(
+    WITH RECURSIVE names (name) AS (
+      SELECT one
+      UNION
+      SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
+      FROM names n JOIN "tidemark".job_aliases a ON n.name IN (a.name, a.alias))
+    SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.
@@ -1326,7 +1348,11 @@ DECLARE
   keys       text[];
   lock_key   bigint;
   one        text;
+  -- The key under all names of its type.
+  same       text[];
+  aliased    boolean;
   turns      integer;
+  candidates refcursor;
   candidate  record;
 BEGIN
   SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
@@ -1343,29 +1369,50 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE "tidemark".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    SELECT EXISTS (SELECT FROM "tidemark".job_aliases) INTO aliased;
+    IF aliased THEN
+      -- The first name stands for all of them.
+      keys := ARRAY(
+        SELECT DISTINCT ("tidemark".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+    END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      same := ARRAY[one];
+      IF aliased THEN
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(split_part(one, ' ', 1))) AS n);
+      END IF;
       SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
-      FOR candidate IN
-        SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
-        WHERE j.turn_key = one AND j.parked = 'key'
-        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      IF cardinality(same) = 1 THEN
+        OPEN candidates FOR
+          SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+          WHERE j.turn_key = one AND j.parked = 'key'
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
+      ELSE
+        OPEN candidates FOR
+          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
+            WHERE j.turn_key = s.key AND j.parked = 'key'
+            ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
+          ORDER BY c.priority, c.run_at, c.id;
+      END IF;
       LOOP
-        EXIT WHEN turns >= candidate.concurrency_limit;
+        FETCH candidates INTO candidate;
+        EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
         entering := entering || candidate.id;
         turns := turns + 1;
       END LOOP;
+      CLOSE candidates;
     END LOOP;
   END IF;
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54');
 
 -- 6 job-work
 -- breaking: no
@@ -1398,6 +1445,7 @@ CREATE FUNCTION "tidemark".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
+  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1423,8 +1471,16 @@ BEGIN
   PERFORM "tidemark".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
+  IF unique_key IS NOT NULL THEN names := "tidemark".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
+    -- One under another name of the type is in no index that would refuse this one.
+    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
+      SELECT j.id INTO answer FROM "tidemark".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
+      IF answer IS NOT NULL THEN RETURN answer; END IF;
+    END IF;
     INSERT INTO "tidemark".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -1462,7 +1518,8 @@ BEGIN
   FOR one IN
     SELECT s.id FROM "tidemark".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
-      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+      SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key
+        AND j.name = ANY ("tidemark".names_of_type(s.name)) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
     ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
@@ -2072,7 +2129,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '988536cc6d344486c38ae90ace10775f1cc22172fcc301ae27755a8d87c898ad');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, 'c1bd02c18eaac77515cce24b8a6cd58c34bb77252ecf23fb4a408b1aa93ecb31');
 
 -- 7 job-story
 -- breaking: no
@@ -2581,33 +2638,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('49a29fd9-a883-4ab8-a63a-be07d5af0c07', 'true', '2026-11-29 07:56:29.547338+00');
+('f99ac385-c401-4085-9f9d-85f114389a88', 'true', '2026-11-29 08:14:11.384863+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 07:56:29.7143+00', '791', '1', '8c98fe8c-fbaa-4371-a070-c6164395c4cd', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 07:56:29.772149+00', '795', '2', 'e23d87b7-3bed-4703-a175-d40442f40c1d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 07:56:29.864669+00', '806', '3', '103015ce-8926-45dc-8169-1f69e5a62bc6', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 07:56:29.926344+00', '808', NULL, 'c5bf82f0-a71a-4bff-b00f-0cff17cadba3', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 07:56:29.972274+00', '816', NULL, 'def15fb6-2adf-400d-9f13-e574d8d6f0c8', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 07:56:30.065682+00', '822', NULL, '2f4cd4ab-dbff-4927-944e-227f267743db', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 07:56:30.166235+00', '841', NULL, '5e109479-e900-4fc7-82a1-9d529474715a', '1', 'job.failed', NULL, '01a2264e-3832-7000-9402-4340fd3f2a98', E'{"job": "01a2264e-3832-7000-9402-4340fd3f2a98", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "49a29fd9-a883-4ab8-a63a-be07d5af0c07", "createdAt": "2026-11-29T07:56:30.130888+00:00", "triggeredBy": "system"}', NULL, '01a2264e-3832-7000-9402-4340fd3f2a98', '01a2264e-3832-7000-9402-4340fd3f2a98', NULL, NULL, NULL);
+('1', '2026-11-29 08:14:11.403495+00', '790', '1', '24191108-18d0-40cb-847e-4dceba846144', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 08:14:11.432433+00', '795', '2', 'bad0313f-3066-4eb6-8f7e-17aa59af150d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 08:14:11.47565+00', '796', '3', 'ce1f4368-680e-4e2a-abc3-841a54cba1dc', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 08:14:11.493082+00', '801', NULL, '4c24a350-6e67-4d5f-9136-46a6da19dade', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 08:14:11.499815+00', '805', NULL, '0c7c3850-44c0-4c01-9753-1f14be7a5717', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 08:14:11.505262+00', '808', NULL, '632f43f2-09b9-43e5-b4f6-6b1260b1dadb', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 08:14:11.556342+00', '823', NULL, '0c36fb8e-c6f2-4478-8c07-d4014b9cc875', '1', 'job.failed', NULL, '01a2265e-6a49-7000-9727-b2ebf796973a', E'{"job": "01a2265e-6a49-7000-9727-b2ebf796973a", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "f99ac385-c401-4085-9f9d-85f114389a88", "createdAt": "2026-11-29T08:14:11.532416+00:00", "triggeredBy": "system"}', NULL, '01a2265e-6a49-7000-9727-b2ebf796973a', '01a2265e-6a49-7000-9727-b2ebf796973a', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
-ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.horizon_samples;
-INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '858:858:', NULL, NULL, NULL, '2026-11-29 07:56:30.429507+00');
-ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 07:56:29.925238+00');
+('order b', '4', '2026-11-29 08:14:11.492187+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('6e32b08e-decc-4c57-b359-f3396bc3222a', 'true');
+('705f1d2b-7b54-457f-a4ee-223def2ba033', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2632,49 +2684,49 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 07:56:30.713128+00');
+('true', '2026-11-29 08:14:12.3975+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('49a29fd9-a883-4ab8-a63a-be07d5af0c07', 'true');
+('f99ac385-c401-4085-9f9d-85f114389a88', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '856:856:', '2026-11-29 07:56:31.575112+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '839:839:', '2026-11-29 08:14:13.289692+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-380d-7000-b470-fb53900b507d', '2026-11-29 07:56:30.095667+00', '2026-11-29 07:56:30.095508+00', '2026-11-29 07:56:30.10714+00', '2026-11-29 07:56:30.141969+00', '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "9b150409-dec1-4948-9643-42144ac8bbe8", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2264e-3832-7000-9402-4340fd3f2a98', '2026-11-29 07:56:30.130888+00', '2026-11-29 07:56:30.130747+00', '2026-11-29 07:56:30.14353+00', '2026-11-29 07:56:30.156556+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2264e-383f-7000-935b-06dead800d5e', '2026-11-29 07:56:30.148676+00', 'infinity', '2026-11-29 07:56:30.188216+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2264e-3851-7000-9868-5b7728d339f6', '2026-11-29 07:56:30.16197+00', '2026-11-29 07:56:30.161894+00', '2026-11-29 07:56:30.188413+00', NULL, '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2264e-3886-7000-a155-b0a420e985de', '2026-11-29 07:56:30.215135+00', '2026-11-29 07:56:30.215059+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2264e-3889-7000-b079-07d988a79cc8', '2026-11-29 07:56:30.218019+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2264e-3890-7000-b773-0802200be6c9', '2026-11-29 07:56:30.225062+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('0b0daafd-fecd-4d4a-9d87-591157bc93e8', '2026-11-29 07:56:30.247653+00', '2026-11-29 07:56:30.245103+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2265e-6a36-7000-8e71-7a528a68926e', '2026-11-29 08:14:11.513623+00', '2026-11-29 08:14:11.513539+00', '2026-11-29 08:14:11.542786+00', '2026-11-29 08:14:11.558444+00', '1', 'f99ac385-c401-4085-9f9d-85f114389a88', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "8a839361-9a4f-4945-ac2e-1dc185e2287b", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2265e-6a49-7000-9727-b2ebf796973a', '2026-11-29 08:14:11.532416+00', '2026-11-29 08:14:11.532334+00', '2026-11-29 08:14:11.544266+00', '2026-11-29 08:14:11.554058+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2265e-6a4d-7000-8d97-e9a564d6e5dd', '2026-11-29 08:14:11.542734+00', 'infinity', '2026-11-29 08:14:11.577496+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2265e-6a57-7000-a41b-baf116551214', '2026-11-29 08:14:11.547082+00', '2026-11-29 08:14:11.547013+00', '2026-11-29 08:14:11.577682+00', NULL, '1', 'f99ac385-c401-4085-9f9d-85f114389a88', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2265e-6a8e-7000-8a1f-745012159d4b', '2026-11-29 08:14:11.598633+00', '2026-11-29 08:14:11.598556+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2265e-6a8f-7000-9384-a1737bfe39f9', '2026-11-29 08:14:11.60018+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2265e-6a93-7000-9cb2-8d24dbfd59cb', '2026-11-29 08:14:11.612761+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('1d3e2f6c-7b60-4183-a6d6-34cf10711e1b', '2026-11-29 08:14:11.630145+00', '2026-11-29 08:14:11.627332+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:56:29.220987+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:56:29.242914+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:56:30.107046+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:56:29.317361+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 07:56:29.334377+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 07:56:29.351299+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 08:14:11.145068+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 08:14:11.155354+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 08:14:11.515236+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 08:14:11.210588+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 08:14:11.221199+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 08:14:11.249488+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('49a29fd9-a883-4ab8-a63a-be07d5af0c07', 'host', '11627', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 07:56:29.399009+00', '2026-11-29 07:56:30.435053+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39497632, "loopDelay": 55, "clockAhead": 8, "loopDelayMax": 55, "residentBytes": 161038336}');
+('f99ac385-c401-4085-9f9d-85f114389a88', 'host', '5362', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 08:14:11.278744+00', '2026-11-29 08:14:11.781791+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 40381056, "loopDelay": 5, "clockAhead": -4, "loopDelayMax": 5, "residentBytes": 155090944}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '5674d033-5ce1-4072-b0a8-45b1d3ede9e7', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 07:56:29.604024+00');
+('yearly', 'd6640190-bccf-483e-b437-d35cfa728904', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 08:14:11.369966+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2689,49 +2741,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', '2026-11-29 07:56:32.43577+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:56:30.260525+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 07:56:30.070197+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 07:56:30.106935+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 07:56:30.106935+00'),
-('letters', '1', '0', '7', '0', '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', '2026-11-29 07:56:32.435789+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:56:30.260502+00'),
-('orders', '1', '0', '7', '0', '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', '2026-11-29 07:56:32.435795+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 07:56:30.260533+00'),
-('turnover', '1', '0', '7', '0', '1', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', '2026-11-29 07:56:32.435799+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 07:56:30.260529+00');
+('by-order', '1', '0', '7', '0', '1', 'f99ac385-c401-4085-9f9d-85f114389a88', '2026-11-29 08:14:13.782741+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 08:14:11.63769+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 08:14:11.50746+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 08:14:11.515127+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 08:14:11.515128+00'),
+('letters', '1', '0', '7', '0', '1', 'f99ac385-c401-4085-9f9d-85f114389a88', '2026-11-29 08:14:13.782763+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 08:14:11.637692+00'),
+('orders', '1', '0', '7', '0', '1', 'f99ac385-c401-4085-9f9d-85f114389a88', '2026-11-29 08:14:13.782769+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 08:14:11.637657+00'),
+('turnover', '1', '0', '7', '0', '1', 'f99ac385-c401-4085-9f9d-85f114389a88', '2026-11-29 08:14:13.782774+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 08:14:11.637684+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'def15fb6-2adf-400d-9f13-e574d8d6f0c8', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 07:56:30.101726+00', '2026-11-29 07:56:30.101726+00');
+('letters', '1', '5', 'shop.placed', '0c7c3850-44c0-4c01-9753-1f14be7a5717', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 08:14:11.515972+00', '2026-11-29 08:14:11.515972+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-3832-7000-9402-4340fd3f2a98', '1', '1', 'failed', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', 'system', '2026-11-29 07:56:30.14353+00', '2026-11-29 07:56:30.165124+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2264e-383f-7000-935b-06dead800d5e', '1', '1', 'suspended', '49a29fd9-a883-4ab8-a63a-be07d5af0c07', 'system', '2026-11-29 07:56:30.188216+00', '2026-11-29 07:56:30.298499+00', NULL);
+('01a2265e-6a49-7000-9727-b2ebf796973a', '1', '1', 'failed', 'f99ac385-c401-4085-9f9d-85f114389a88', 'system', '2026-11-29 08:14:11.544266+00', '2026-11-29 08:14:11.55448+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2265e-6a4d-7000-8d97-e9a564d6e5dd', '1', '1', 'suspended', 'f99ac385-c401-4085-9f9d-85f114389a88', 'system', '2026-11-29 08:14:11.577496+00', '2026-11-29 08:14:11.624085+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2264e-3851-7000-9868-5b7728d339f6', '1', '2026-11-29 07:56:30.217053+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2265e-6a57-7000-a41b-baf116551214', '1', '2026-11-29 08:14:11.598784+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-380d-7000-b470-fb53900b507d', '9b150409-dec1-4948-9643-42144ac8bbe8', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2265e-6a36-7000-8e71-7a528a68926e', '8a839361-9a4f-4945-ac2e-1dc185e2287b', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-3851-7000-9868-5b7728d339f6', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 07:56:30.20397+00', NULL, '2026-11-29 07:56:30.209791+00');
+('01a2265e-6a57-7000-a41b-baf116551214', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 08:14:11.594223+00', NULL, '2026-11-29 08:14:11.597349+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-383f-7000-935b-06dead800d5e', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 07:56:30.195731+00', '2026-11-29 07:56:30.199731+00'),
-('01a2264e-383f-7000-935b-06dead800d5e', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 07:56:30.234814+00', NULL);
+('01a2265e-6a4d-7000-8d97-e9a564d6e5dd', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 08:14:11.581506+00', '2026-11-29 08:14:11.583507+00'),
+('01a2265e-6a4d-7000-8d97-e9a564d6e5dd', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 08:14:11.589844+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2264e-383f-7000-935b-06dead800d5e', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '855');
+('01a2265e-6a4d-7000-8d97-e9a564d6e5dd', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '835');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2743,5 +2795,4 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
-SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);

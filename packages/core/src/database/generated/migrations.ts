@@ -1187,7 +1187,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: '5f30eb3c1d2bffb36411cc022608e36797ba3b910b802655f1961541a479e840',
+    checksum: '1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -1271,6 +1271,28 @@ CREATE TABLE :"schema".job_pauses (
   PRIMARY KEY (kind, name)
 );
 
+-- Names -------------------------------------------------------------------------------------------
+
+-- The names that types of jobs had before, as the processes say that know them: keys hold under all names of a type.
+CREATE TABLE :"schema".job_aliases (
+  alias text NOT NULL,
+  name  text NOT NULL,
+  PRIMARY KEY (alias, name)
+);
+
+-- All names of the type that has one of them, in their order: who knows the old name only means the same.
+CREATE FUNCTION :"schema".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  RETURN ARRAY(
+    WITH RECURSIVE names (name) AS (
+      SELECT one
+      UNION
+      SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
+      FROM names n JOIN :"schema".job_aliases a ON n.name IN (a.name, a.alias))
+    SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
 -- Keys --------------------------------------------------------------------------------------------
 
 -- Keys that somebody has left: the next job with such a key may run.
@@ -1328,7 +1350,11 @@ DECLARE
   keys       text[];
   lock_key   bigint;
   one        text;
+  -- The key under all names of its type.
+  same       text[];
+  aliased    boolean;
   turns      integer;
+  candidates refcursor;
   candidate  record;
 BEGIN
   SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
@@ -1345,23 +1371,44 @@ BEGIN
   keys := coalesce(fresh_keys, '{}') || coalesce(keys, '{}');
   IF keys <> '{}' THEN
     UPDATE :"schema".jobs j SET parked = 'key' WHERE j.id = ANY (fresh);
+    SELECT EXISTS (SELECT FROM :"schema".job_aliases) INTO aliased;
+    IF aliased THEN
+      -- The first name stands for all of them.
+      keys := ARRAY(
+        SELECT DISTINCT (:"schema".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+    END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
     END LOOP;
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
+      same := ARRAY[one];
+      IF aliased THEN
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(split_part(one, ' ', 1))) AS n);
+      END IF;
       SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = one AND j.status IN ('queued', 'running') AND j.parked IS NULL)
+              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
            + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = one AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
-      FOR candidate IN
-        SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
-        WHERE j.turn_key = one AND j.parked = 'key'
-        ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED
+              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      IF cardinality(same) = 1 THEN
+        OPEN candidates FOR
+          SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
+          WHERE j.turn_key = one AND j.parked = 'key'
+          ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
+      ELSE
+        OPEN candidates FOR
+          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM :"schema".jobs j
+            WHERE j.turn_key = s.key AND j.parked = 'key'
+            ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
+          ORDER BY c.priority, c.run_at, c.id;
+      END IF;
       LOOP
-        EXIT WHEN turns >= candidate.concurrency_limit;
+        FETCH candidates INTO candidate;
+        EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
         entering := entering || candidate.id;
         turns := turns + 1;
       END LOOP;
+      CLOSE candidates;
     END LOOP;
   END IF;
   IF entering IS NOT NULL THEN PERFORM :"schema".enter_jobs(entering); END IF;
@@ -1372,7 +1419,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '988536cc6d344486c38ae90ace10775f1cc22172fcc301ae27755a8d87c898ad',
+    checksum: 'c1bd02c18eaac77515cce24b8a6cd58c34bb77252ecf23fb4a408b1aa93ecb31',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1403,6 +1450,7 @@ CREATE FUNCTION :"schema".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
+  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1428,8 +1476,16 @@ BEGIN
   PERFORM :"schema".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
+  IF unique_key IS NOT NULL THEN names := :"schema".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
+    -- One under another name of the type is in no index that would refuse this one.
+    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
+      SELECT j.id INTO answer FROM :"schema".jobs j
+        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
+          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
+      IF answer IS NOT NULL THEN RETURN answer; END IF;
+    END IF;
     INSERT INTO :"schema".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
@@ -1467,7 +1523,8 @@ BEGIN
   FOR one IN
     SELECT s.id FROM :"schema".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
-      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key AND j.name = s.name AND NOT j.successor
+      SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key
+        AND j.name = ANY (:"schema".names_of_type(s.name)) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
     ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP

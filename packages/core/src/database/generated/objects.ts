@@ -20,6 +20,7 @@ export const schemaObjects: {
     "horizon_samples",
     "idempotency_keys",
     "installation",
+    "job_aliases",
     "job_attempts",
     "job_cancellations",
     "job_contexts",
@@ -115,6 +116,10 @@ export const schemaObjects: {
     [
       "installation",
       "installation_only_one_check"
+    ],
+    [
+      "job_aliases",
+      "job_aliases_pkey"
     ],
     [
       "job_attempts",

@@ -41,26 +41,31 @@ export class JobQueues implements Iterable<JobQueue> {
     return mostOthers
   }
 
-  /**
-   * Takes up queues that hold something, and gives up those that have been idle for a while.
-   *
-   * @returns whether it has one more than before.
-   */
-  review(found: readonly string[]): boolean {
-    const now = performance.now()
-    for (const [name, { queue, until }] of this.#others) {
-      if (until < now && queue.running === 0 && queue.waiting === 0) this.#others.delete(name)
-    }
-    let more = false
+  /** Takes up queues that hold something; answers whether it has one more than before. */
+  takeUp(found: readonly string[]): boolean {
+    const until = performance.now() + patience
+    const before = this.#others.size
     for (const name of found) {
       const known = this.#others.get(name)
-      if (known !== undefined) known.until = now + patience
+      if (known !== undefined) known.until = until
       else if (this.#others.size < mostOthers) {
-        this.#others.set(name, { queue: this.#queue(name), until: now + patience })
-        more = true
+        this.#others.set(name, { queue: this.#queue(name), until })
       }
     }
-    return more
+    return this.#others.size > before
+  }
+
+  /**
+   * Gives up others that have been idle for a while. Not while a claim is under way, whose jobs would be in none.
+   *
+   * @param held - one that a job is about to begin in.
+   */
+  giveUp(held: JobQueue | undefined): void {
+    const now = performance.now()
+    for (const [name, { queue, until }] of this.#others) {
+      const idle = queue.running === 0 && queue.waiting === 0 && queue !== held
+      if (idle && until < now) this.#others.delete(name)
+    }
   }
 
   #queue(name: string): JobQueue {

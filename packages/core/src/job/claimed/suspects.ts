@@ -31,8 +31,8 @@ export class Suspects {
     return this.#running || this.#next !== undefined
   }
 
-  get next(): ClaimedJob | undefined {
-    return this.#next?.job
+  get next(): Suspect | undefined {
+    return this.#next
   }
 
   /**

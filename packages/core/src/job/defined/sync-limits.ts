@@ -1,6 +1,6 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { putLimits } from '../../database/sql/job/job-holds.ts'
+import { putAliases, putLimits } from '../../database/sql/job/job-holds.ts'
 import type { JobRegistry } from './job-registry.ts'
 
 /**
@@ -28,5 +28,22 @@ export async function syncLimits(
     limits.map(({ limit }) => limit?.rate ?? null),
     limits.map(({ limit }) => limit?.period ?? null),
     limits.map(({ version }) => version),
+  ])
+}
+
+/** Writes down which names the types that this process knows had before: their keys hold under these, too. */
+export async function syncAliases(
+  database: Database,
+  schema: string,
+  registry: JobRegistry,
+): Promise<void> {
+  const types = [...registry]
+  if (types.length === 0) return
+  const former = types.flatMap(({ name, aliases }) => aliases.map((alias) => ({ name, alias })))
+  await run(database, putAliases(schema), [
+    former.map(({ alias }) => alias),
+    former.map(({ name }) => name),
+    types.map(({ name }) => name),
+    types.map(({ version }) => version),
   ])
 }

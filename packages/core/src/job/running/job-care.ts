@@ -109,7 +109,7 @@ export class JobCare {
     const { database, outbox, spawner } = this.#environment
     const values = [spawner.registry.names, this.#queues.own, this.#queues.most]
     const { rows } = await run(database, queuesOf(outbox.schema), values)
-    if (this.#queues.review(rows.map((row) => row['name'] as string))) this.#onClaimable()
+    if (this.#queues.takeUp(rows.map((row) => row['name'] as string))) this.#onClaimable()
   }
 
   /** Lets go on what was to replace a job that had begun, and that has ended by now. */

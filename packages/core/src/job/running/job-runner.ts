@@ -169,6 +169,7 @@ export class JobRunner {
 
   async #claimAll(): Promise<{ wanted: number; found: number }> {
     const { database, outbox, process } = this.#environment
+    this.#queues.giveUp(this.#suspects.next?.queue)
     let wanted = 0
     let found = 0
     for (const queue of this.#queues) {
@@ -307,7 +308,7 @@ export class JobRunner {
     return (
       this.#ends.completes(id) ||
       this.#attempts.has(id) ||
-      this.#suspects.next?.id === id ||
+      this.#suspects.next?.job.id === id ||
       [...this.#queues].some((queue) => queue.claimed.includes(id))
     )
   }

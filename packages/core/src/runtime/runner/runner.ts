@@ -5,7 +5,7 @@ import { channelOf } from '../../database/schema.ts'
 import type { EventRegistry } from '../../event/registry.ts'
 import { declaredRetention, type DeclaredRetention } from '../../job/declared/retention.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
-import { syncLimits } from '../../job/defined/sync-limits.ts'
+import { syncAliases, syncLimits } from '../../job/defined/sync-limits.ts'
 import { DocumentSweep } from '../../job/documented/document-sweep.ts'
 import type { Documents } from '../../job/documented/documents.ts'
 import { OutputSweep } from '../../job/outputs/output-sweep.ts'
@@ -210,6 +210,7 @@ export class Runner implements AsyncDisposable {
       const silence = options.leaseDuration ?? 10_000
       const waiting = await syncDefinitions({ ...environment, database, silence })
       if (options.jobs !== false) {
+        await syncAliases(database, outbox.schema, environment.spawner.registry)
         await syncLimits(database, outbox.schema, environment.spawner.registry)
       }
       const runner = detached(() => new Runner({ ...environment, database }, options))

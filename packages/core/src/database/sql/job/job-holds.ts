@@ -24,6 +24,24 @@ ON CONFLICT (kind, name) DO UPDATE
 SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period`,
 )
 
+// The former names $1 of the types $2; of the types $3 no others, unless a live process has one in a version above $4.
+export const putAliases: SchemaStatement = statement(
+  'put_job_aliases',
+  (schema) => `
+WITH mine AS (
+  SELECT u.name FROM unnest($3::text[], $4::integer[]) AS u (name, version)
+  WHERE NOT EXISTS (SELECT FROM (${knownTypes(schema)}) AS k WHERE k.name = u.name AND k.version > u.version)
+), given AS (
+  SELECT u.alias, u.name FROM unnest($1::text[], $2::text[]) AS u (alias, name) JOIN mine m ON m.name = u.name
+), gone AS (
+  DELETE FROM ${schema}.job_aliases a USING mine m
+  WHERE a.name = m.name AND NOT EXISTS (SELECT FROM given g WHERE g.name = a.name AND g.alias = a.alias)
+)
+INSERT INTO ${schema}.job_aliases (alias, name) SELECT g.alias, g.name FROM given g
+WHERE NOT EXISTS (SELECT FROM ${schema}.job_aliases a WHERE a.alias = g.alias AND a.name = g.name)
+ON CONFLICT DO NOTHING`,
+)
+
 export const pauseJobs: SchemaStatement = statement(
   'pause_jobs',
   (schema) => `
