@@ -68,6 +68,6 @@ export class Suspects {
   take(): readonly ClaimedJob[] {
     const { next } = this
     this.#next = undefined
-    return next === undefined ? [] : [next]
+    return next === undefined ? [] : [next.job]
   }
 }
