@@ -45,8 +45,8 @@ export const jobs: MutantGroup = {
       edits: [
         {
           file: 'migrations/0005-job-turns.sql',
-          find: 'EXIT WHEN turns >= candidate.concurrency_limit;',
-          replace: 'EXIT WHEN false;',
+          find: 'EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;',
+          replace: 'EXIT WHEN NOT FOUND;',
         },
       ],
       tests: {
