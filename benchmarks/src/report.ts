@@ -73,7 +73,10 @@ function pad(cell: string, width: number): string {
   return isFigure(cell) ? cell.padStart(width) : cell.padEnd(width)
 }
 
+/** Stands for a figure in a cell whose question does not apply. */
+export const notApplicable = '–'
+
 /** Whether a cell holds a figure, with or without its unit or range. */
 export function isFigure(cell: string): boolean {
-  return /^[\d.,]+( [a-zµ/]+)?( \([^)]*\)| – [\d.,]+)?$/u.test(cell)
+  return cell === notApplicable || /^[\d.,]+( [a-zµ/]+)?( \([^)]*\)| – [\d.,]+)?$/u.test(cell)
 }

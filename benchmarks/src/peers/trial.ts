@@ -1,8 +1,19 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { createTestDatabase, type PostgresServer, type TestDatabase } from '@tidemark/testing'
 import { quantile } from '../measure.ts'
+import {
+  accountsOf,
+  effectsOf,
+  handledSoFar,
+  nameOf,
+  publish,
+  settled,
+  type Accounts,
+  type Effect,
+  type Published,
+} from './accounts.ts'
 import { ConsumerProcess } from './consumer-process.ts'
-import type { Peer, Told } from './peer.ts'
+import type { Peer } from './peer.ts'
 
 /** What is the same for all peers. */
 export interface TrialOptions {
@@ -10,133 +21,143 @@ export interface TrialOptions {
   readonly publishers: number
   /** How long each part publishes. */
   readonly seconds: number
-}
-
-/** What became of some events. */
-export interface Accounts {
-  readonly published: number
-  /** Events that never had an effect, had it more than once, or after a later one of their key. */
-  readonly missed: number
-  readonly twice: number
-  readonly disordered: number
+  /** How many events there are to catch up with. */
+  readonly events: number
 }
 
 /** What was seen of one peer. */
 export interface Trial {
   readonly peer: string
-  readonly settings: string
-  readonly concurrent: Accounts & { readonly p50: number; readonly p99: number }
+  readonly concurrent: Accounts
+  readonly killed: Accounts & { readonly kills: number }
+  /** With the longest time in which nothing had an effect, in milliseconds. */
+  readonly frozen: Accounts & { readonly longest: number }
   /** Of 100 events, how many had their effect within 2 s while an unrelated transaction was open. */
   readonly behind: number
-  readonly killed: Accounts & { readonly kills: number }
-  /** Events a second: committed by the publishers, and had their effect by a consumer that was behind. */
+  /** From the call that publishes to the commit of the effect, in milliseconds. */
+  readonly latency: { readonly p50: number; readonly p99: number }
+  /** Events a second: published, then handled by a consumer that was behind, with an effect and with none. */
   readonly publishing: number
-  readonly catchUp: number
+  readonly effects: number
+  readonly handling: number
 }
-
-// For so long a consumer that was killed may be taken for alive: longer than a lease.
-const quiet = 6_000
 
 /** Tries one peer, each part in a database of its own. */
 export async function tryPeer(peer: Peer, options: TrialOptions): Promise<Trial> {
+  const inDatabase = async <T>(part: Part<T>): Promise<T> => {
+    await using database = await createTestDatabase({ server: options.server })
+    await database.query(
+      'CREATE TABLE effects (id bigserial PRIMARY KEY, key integer NOT NULL, n integer NOT NULL)',
+    )
+    await peer.prepare(database.url)
+    try {
+      return await part(peer, database, options)
+    } finally {
+      await peer.remove?.(database.url)
+    }
+  }
   return {
     peer: peer.name,
-    settings: peer.settings,
-    concurrent: await inDatabase(peer, options, concurrent),
-    behind: await inDatabase(peer, options, behind),
-    killed: await inDatabase(peer, options, killed),
-    ...(await inDatabase(peer, options, rates)),
+    concurrent: await inDatabase(concurrent),
+    killed: await inDatabase(killed),
+    frozen: await inDatabase(frozen),
+    behind: await inDatabase(behind),
+    latency: await inDatabase(latency),
+    ...(await inDatabase(catchingUp)),
+    handling: await inDatabase(handling),
   }
 }
 
 type Part<T> = (peer: Peer, database: TestDatabase, options: TrialOptions) => Promise<T>
 
-async function inDatabase<T>(peer: Peer, options: TrialOptions, part: Part<T>): Promise<T> {
-  await using database = await createTestDatabase({ server: options.server })
-  await database.query(
-    'CREATE TABLE effects (id bigserial PRIMARY KEY, key integer NOT NULL, n integer NOT NULL)',
-  )
-  await peer.prepare(database.url)
-  return await part(peer, database, options)
-}
+const atOnce = { within: 0, after: 0 }
+/** Up to so many milliseconds. */
+const upTo = (most: number): number => Math.random() * most
 
-/** Publishes for some seconds, each publisher to a key of its own; answers when each event was committed. */
-async function publishFor(
-  peer: Peer,
-  url: string,
-  { publishers, seconds }: TrialOptions,
-  pauses: boolean,
-): Promise<Map<string, number>> {
-  await using publisher = await peer.publisher(url, publishers)
-  const commits = new Map<string, number>()
-  const end = performance.now() + seconds * 1000
-  await Promise.all(
-    Array.from({ length: publishers }, async (_, key) => {
-      for (let n = 1; performance.now() < end; n++) {
-        // A pause lets others commit later numbers first.
-        await publisher.publish({ key, n }, pauses && n % 2 === 0 ? Math.random() * 20 : 0)
-        commits.set(`${key} ${n}`, Date.now())
-        if (pauses) await delay(Math.random() * 10)
-      }
-    }),
-  )
-  return commits
-}
-
-async function effectsSoFar(database: TestDatabase): Promise<number> {
-  const { rows } = await database.query<{ n: number }>(
-    'SELECT count(DISTINCT (key, n))::integer AS n FROM effects',
-  )
-  return rows[0]?.n ?? 0
-}
-
-/** Waits until all have had their effect, or nothing has happened for a while. */
-async function settled(database: TestDatabase, due: number): Promise<void> {
-  let [last, since] = [0, performance.now()]
-  for (;;) {
-    const now = await effectsSoFar(database)
-    if (now >= due) return
-    if (now !== last) [last, since] = [now, performance.now()]
-    if (performance.now() - since > quiet) return
-    await delay(50)
-  }
-}
-
-async function accountsOf(
-  database: TestDatabase,
-  commits: ReadonlyMap<string, number>,
-): Promise<Accounts> {
-  const { rows } = await database.query<Told>('SELECT key, n FROM effects ORDER BY id')
-  const seen = new Map<string, number>()
-  const latest = new Map<number, number>()
-  let disordered = 0
-  for (const { key, n } of rows) {
-    const name = `${key} ${n}`
-    seen.set(name, (seen.get(name) ?? 0) + 1)
-    if (n < (latest.get(key) ?? 0)) disordered += 1
-    else latest.set(key, n)
-  }
-  return {
-    published: commits.size,
-    missed: [...commits.keys()].filter((name) => !seen.has(name)).length,
-    twice: [...seen.values()].filter((times) => times > 1).length,
-    disordered,
-  }
-}
-
-const concurrent: Part<Trial['concurrent']> = async (peer, database, options) => {
+const concurrent: Part<Accounts> = async (peer, database, { publishers, seconds }) => {
   await using _ = await ConsumerProcess.start(peer, database.url)
-  const commits = await publishFor(peer, database.url, options, true)
-  await settled(database, commits.size)
-  const { rows } = await database.query<Told & { at: number }>(
-    `SELECT key, n, (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS at FROM effects`,
+  const published = await publish(
+    peer,
+    database.url,
+    publishers,
+    (_count, milliseconds) => milliseconds > seconds * 1000,
+    // A pause lets others commit later numbers first.
+    (n) => ({ within: n % 2 === 0 ? upTo(20) : 0, after: upTo(10) }),
   )
-  const latencies = rows.flatMap(({ key, n, at }) => {
-    const told = commits.get(`${key} ${n}`)
-    return told === undefined ? [] : [Math.max(0, at - told)]
-  })
-  const [p50, p99] = [0.5, 0.99].map((q) => quantile(latencies, q)) as [number, number]
-  return { ...(await accountsOf(database, commits)), p50, p99 }
+  await settled(database, published.size)
+  return accountsOf(published, await effectsOf(database))
+}
+
+const kills = 4
+
+const killed: Part<Trial['killed']> = async (peer, database, { publishers, seconds }) => {
+  let consumer = await ConsumerProcess.start(peer, database.url)
+  const killing = async (): Promise<void> => {
+    for (let kill = 0; kill < kills; kill++) {
+      await delay((seconds * 1000) / kills)
+      await consumer.kill()
+      consumer = await ConsumerProcess.start(peer, database.url)
+    }
+  }
+  const [published] = await Promise.all([
+    publish(
+      peer,
+      database.url,
+      publishers,
+      (_count, milliseconds) => milliseconds > seconds * 1000,
+      () => ({ within: 0, after: upTo(10) }),
+    ),
+    killing(),
+  ])
+  let held = await settled(database, published.size)
+  await consumer[Symbol.asyncDispose]()
+  if (held > 0 && peer.release !== undefined) {
+    await peer.release(database.url)
+    await using _ = await ConsumerProcess.start(peer, database.url)
+    held -= await settled(database, published.size)
+  } else held = 0
+  return { ...accountsOf(published, await effectsOf(database), held), kills }
+}
+
+// Longer than the leases and locks of all peers, with the time that they need to notice.
+const freeze = 6_000
+
+const frozen: Part<Trial['frozen']> = async (peer, database, { publishers }) => {
+  await using first = await ConsumerProcess.start(peer, database.url, 'a')
+  await using second = await ConsumerProcess.start(peer, database.url, 'b')
+  let over = false
+  const freezing = async (): Promise<void> => {
+    // One of the two owns what only one may have.
+    for (const consumer of [first, second]) {
+      await delay(1_500)
+      consumer.freeze()
+      await delay(freeze)
+      consumer.thaw()
+    }
+    await delay(1_500)
+    over = true
+  }
+  const [published] = await Promise.all([
+    publish(
+      peer,
+      database.url,
+      publishers,
+      () => over,
+      () => ({ within: 0, after: upTo(40) }),
+    ),
+    freezing(),
+  ])
+  const end = Date.now()
+  await settled(database, published.size)
+  const effects = await effectsOf(database)
+  return { ...accountsOf(published, effects), longest: longestGap(effects, end) }
+}
+
+/** The longest time between effects, or from one to the end. */
+function longestGap(effects: readonly Effect[], end: number): number {
+  const times = effects.map(({ at }) => at).toSorted((a, b) => a - b)
+  const until = [...times.filter((at) => at < end), end]
+  return Math.max(...until.map((at, index) => at - (until[index - 1] ?? at)))
 }
 
 const behind: Part<number> = async (peer, database) => {
@@ -147,37 +168,84 @@ const behind: Part<number> = async (peer, database) => {
   await unrelated.query('SELECT pg_current_xact_id()')
   for (let n = 1; n <= 100; n++) await publisher.publish({ key: 1, n }, 0)
   await delay(2_000)
-  const handled = await effectsSoFar(database)
+  const handled = await handledSoFar(database)
   await unrelated.query('ROLLBACK')
   return handled
 }
 
-const kills = 4
+/** What is not counted: a peer that has just started. */
+const warmUp = 1_000
 
-const killed: Part<Trial['killed']> = async (peer, database, options) => {
-  let consumer = await ConsumerProcess.start(peer, database.url)
-  const killing = async (): Promise<void> => {
-    for (let kill = 0; kill < kills; kill++) {
-      await delay((options.seconds * 1000) / kills)
-      await consumer.kill()
-      consumer = await ConsumerProcess.start(peer, database.url)
-    }
-  }
-  // As fast as they can, so that there is something to do whenever it is killed.
-  const [commits] = await Promise.all([publishFor(peer, database.url, options, false), killing()])
-  await settled(database, commits.size)
-  await consumer[Symbol.asyncDispose]()
-  return { ...(await accountsOf(database, commits)), kills }
+const latency: Part<Trial['latency']> = async (peer, database, { seconds }) => {
+  await using _ = await ConsumerProcess.start(peer, database.url)
+  const began = Date.now()
+  const published = await publish(
+    peer,
+    database.url,
+    1,
+    (_count, milliseconds) => milliseconds > warmUp + seconds * 1000,
+    () => ({ within: 0, after: 20 }),
+  )
+  await settled(database, published.size)
+  const latencies = (await effectsOf(database)).flatMap((effect) => {
+    const told = published.get(nameOf(effect)) ?? 0
+    return told < began + warmUp ? [] : [effect.at - told]
+  })
+  const [p50, p99] = [0.5, 0.99].map((q) => quantile(latencies, q)) as [number, number]
+  return { p50, p99 }
 }
 
-const rates: Part<Pick<Trial, 'publishing' | 'catchUp'>> = async (peer, database, options) => {
-  const commits = await publishFor(peer, database.url, options, false)
+// A consumer that is slower than that is measured by what it did until then.
+const longest = 20_000
+
+async function publishAll(
+  peer: Peer,
+  database: TestDatabase,
+  { publishers, events }: TrialOptions,
+): Promise<Published> {
+  return await publish(
+    peer,
+    database.url,
+    publishers,
+    (count) => count >= events,
+    () => atOnce,
+  )
+}
+
+const catchingUp: Part<Pick<Trial, 'publishing' | 'effects'>> = async (peer, database, options) => {
   const started = performance.now()
-  await using _ = await ConsumerProcess.start(peer, database.url)
-  await settled(database, commits.size)
+  const published = await publishAll(peer, database, options)
   const seconds = (performance.now() - started) / 1000
-  return {
-    publishing: commits.size / options.seconds,
-    catchUp: (await effectsSoFar(database)) / seconds,
-  }
+  await using _ = await ConsumerProcess.start(peer, database.url)
+  await reached(published.size, () => rowsSoFar(database))
+  const times = (await effectsOf(database)).map(({ at }) => at).toSorted((a, b) => a - b)
+  return { publishing: published.size / seconds, effects: rateOf(times) }
+}
+
+const handling: Part<number> = async (peer, database, options) => {
+  const published = await publishAll(peer, database, options)
+  await using consumer = await ConsumerProcess.start(peer, database.url, 'a', 'nothing')
+  await reached(published.size, async () => (await consumer.handled()).count)
+  const { count, first, last } = await consumer.handled()
+  return ((count - 1) / (last - first)) * 1000
+}
+
+/** Waits until so many are counted, or for the longest time that is waited for. */
+async function reached(due: number, count: () => Promise<number>): Promise<void> {
+  const end = performance.now() + longest
+  while (performance.now() < end && (await count()) < due) await delay(100)
+}
+
+/** Costs the server next to nothing while it is measured. */
+async function rowsSoFar(database: TestDatabase): Promise<number> {
+  const { rows } = await database.query<{ n: number }>(
+    'SELECT coalesce(max(id), 0)::integer AS n FROM effects',
+  )
+  return rows[0]?.n ?? 0
+}
+
+/** How many came a second after the first commit: what it took to start does not count. */
+function rateOf(times: readonly number[]): number {
+  const [first = 0, last = 0] = [times[0], times.at(-1)]
+  return (times.filter((at) => at > first).length / (last - first)) * 1000
 }
