@@ -23,7 +23,7 @@ const publishers = 8
 export const peers: Benchmark = defineBenchmark<PeersResults>({
   summary:
     'published packages and outboxes written by hand: missed, twice, out of order, frozen, killed, rates',
-  minutes: 20,
+  minutes: 25,
   defaults: { runs: 1, seconds: 5 },
   settings: {
     // When effects were committed, by the server's own record.
@@ -33,7 +33,7 @@ export const peers: Benchmark = defineBenchmark<PeersResults>({
     wal_sender_timeout: `${lease}s`,
   },
   run: async ({ options, server, progress }) => {
-    const { seconds, runs, events = 10_000 } = options
+    const { seconds, runs, events = 4_000 } = options
     const rounds: Trial[][] = []
     const chosen = allPeers.filter(({ name }) => name.includes(options.only ?? ''))
     for (let round = 1; round <= runs; round++) {

@@ -58,7 +58,7 @@ const common: Pick<Peer, 'ordered' | 'version' | 'publisher'> = {
 const polling: Peer = {
   ...common,
   name: 'pg-transactional-outbox, polling',
-  settings: `an inbox, whose handler has its effect in the transaction of the message; a segment for each key; batches of ${sideBySide}, polled each 10 ms instead of 500; messages are locked for ${lease} s instead of 5; protected from poison`,
+  settings: `an inbox, whose handler has its effect in the transaction of the message; a segment for each key; batches of ${sideBySide}, polled each 10 ms instead of 500; protected from poison; messages are locked for 5 s`,
   prepare: (url) =>
     running(url, (client) =>
       client.query(
@@ -78,7 +78,6 @@ const polling: Peer = {
           nextMessagesFunctionName: nextMessagesName,
           nextMessagesBatchSize: sideBySide,
           nextMessagesPollingIntervalInMs: 10,
-          nextMessagesLockInMs: lease * 1000,
         },
       },
       handlerOf(handle),
