@@ -7,6 +7,7 @@ import { defineApp, defineEvent, defineJob, defineListener, silentLogger } from 
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { DevScreen, lookForDev } from '../../packages/cli/src/project/dev-screen.ts'
+import { freePort } from '../support/free-port.ts'
 import {
   ProjectFolder,
   tidemark,
@@ -194,6 +195,34 @@ test('without @tidemark/testing dev says what to install', async () => {
   expect(code).toBe(exitCode.failure)
   expect(stderr).toContain('@tidemark/testing, which is not installed')
   expect(stderr).toContain('npm install --save-dev @tidemark/testing')
+})
+
+test('dev ends when the server that it is given cannot be reached, and prints no password of one', async () => {
+  await using folder = await ProjectFolder.create({
+    'tidemark.config.ts': `import { defineApp } from 'tidemark'\nexport default defineApp({ modules: [] })\n`,
+  })
+  const away = `postgres://someone:not~seen@127.0.0.1:${await freePort()}/app`
+  const { code, stdout, stderr } = await tidemarkProcess(['dev', '--database-url', away], {
+    cwd: folder.path,
+  })
+  expect(code).toBe(exitCode.cannotConnect)
+  expect(stderr).toContain('TIDEMARK_CONNECTION_FAILED')
+  expect(stdout + stderr).not.toContain('not~seen')
+  await using database = await createTestDatabase()
+  const given = new URL(database.url)
+  given.password = 'not~seen'
+  const role = `dev_${database.name.slice(-8)}`
+  given.username = role
+  await database.query(`create role ${role} login superuser password 'not~seen'`)
+  {
+    await using dev = new TidemarkProcess(['dev', '--database-url', given.href], {
+      cwd: folder.path,
+    })
+    await dev.printed('stderr', 'the worker runs')
+    await dev.printed('stdout', `postgres://${role}:***@`)
+    expect(dev.stdout + dev.stderr).not.toContain('not~seen')
+  }
+  await database.query(`drop role ${role}`)
 })
 
 test('dev needs a config', async () => {

@@ -259,6 +259,20 @@ test('the context of a job does as it is told, or refuses with what to do', asyn
   await runner.stop()
 })
 
+test('times may be as long as they are meant', async () => {
+  await using app = appOn(database, [])
+  const day = 86_400_000
+  const kept = { keepIdempotencyKeys: 400 * day, keepAudit: 400 * day }
+  await started(app, { keepEvents: 90 * day, ...kept })
+  await started(app, { keepEvents: { olderThan: 3650 * day, relayMargin: 60 * day } })
+  expect(await app.outbox.planPrune({ olderThan: 3650 * day })).toHaveLength(1)
+  for (const keepEvents of ['90d', {}, { relayMargin: day }, -1, 1e15]) {
+    await expect(started(app, { keepEvents })).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  }
+})
+
 test('a sequence that is none is refused wherever one is asked for', async () => {
   await using app = appOn(database, [opened, count])
   await started(app, {})

@@ -6,7 +6,7 @@ import { running, type Context, type Run } from '../command-run.ts'
 import { Output, plural } from '../output/output.ts'
 import { announceDev, devDataIn } from '../project/dev-address.ts'
 import { runBefore } from '../project/dev-before.ts'
-import { startDevDatabase, type DevDatabase } from '../project/dev-database.ts'
+import { givenDatabase, startDevDatabase, type DevDatabase } from '../project/dev-database.ts'
 import { DevScreen, lookForDev } from '../project/dev-screen.ts'
 import { DevSources } from '../project/dev-sources.ts'
 import { DevWorker } from '../project/dev-worker.ts'
@@ -50,11 +50,11 @@ export function addDev(parent: Command, context: Context): void {
         const home = dirname(config)
         const stopped = io.stopSignal()
         await using database = await openDatabase(run, home)
-        const { url } = database
+        const { url, printed } = database
         using _ = announceDev(home, { url, pid: process.pid })
         await using session = new Session(io, { ...options, databaseUrl: url, config: false })
         using screen = new DevScreen(io, {
-          url,
+          url: printed,
           look: async () => lookForDev(await session.app()),
         })
         using sources = new DevSources({
@@ -64,12 +64,12 @@ export function addDev(parent: Command, context: Context): void {
           ignored: options.data === undefined ? undefined : resolve(io.cwd, options.data),
         })
         const shown = new Output(screen.io, output.json)
-        shown.note(`The database is at ${url}`)
+        shown.note(`The database is at ${printed}`)
         shown.note(`Watching ${plural(sources.directories, 'directory', 'directories')}.`)
-        let printed = false
+        let isPrinted = false
         const printUrl = (): void => {
-          if (!printed) output.item({ url }, () => url)
-          printed = true
+          if (!isPrinted) output.item({ url: printed }, () => printed)
+          isPrinted = true
         }
         const stop = new Promise<void>((settle) => {
           stopped.addEventListener('abort', () => settle(), { once: true })
@@ -107,7 +107,7 @@ async function openDatabase(
   home: string,
 ): Promise<DevDatabase> {
   const { databaseUrl: url, fresh, data, port } = options
-  if (url !== undefined) return { url, [Symbol.asyncDispose]: async () => {} }
+  if (url !== undefined) return givenDatabase(url)
   if (data !== undefined) {
     if (fresh !== true) return startDevDatabase({ home, port, data: resolve(io.cwd, data) })
     throw usageError('--fresh keeps nothing, and --data says where to keep it', 'Leave one out.')

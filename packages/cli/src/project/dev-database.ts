@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { migrationStatus } from 'tidemark'
 import { CliError } from '../cli-error.ts'
 import { lastDevAddress, runningDevIn, type DevAddress } from './dev-address.ts'
 
 /** The database that `tidemark dev` works on. Disposing of it ends a server that was started for it. */
 export interface DevDatabase extends AsyncDisposable {
   readonly url: string
+  /** The same as it is printed: without the password of a server that was there before. */
+  readonly printed: string
 }
 
 /** Where the embedded server keeps its data and listens. */
@@ -45,7 +48,20 @@ export async function startDevDatabase({
     ...(data === undefined ? {} : { dataDirectory: data }),
     ...(wanted === undefined ? {} : { port: wanted }),
   })
-  return { url: server.url(), [Symbol.asyncDispose]: () => server.stop() }
+  const url = server.url()
+  return { url, printed: url, [Symbol.asyncDispose]: () => server.stop() }
+}
+
+/**
+ * A server that is there already, which is left as it is.
+ *
+ * @throws TidemarkError TIDEMARK_CONNECTION_FAILED when it is not: no change of a file would bring it.
+ */
+export async function givenDatabase(url: string): Promise<DevDatabase> {
+  await migrationStatus({ connectionString: url })
+  const printed = new URL(url)
+  if (printed.password !== '') printed.password = '***'
+  return { url, printed: printed.href, [Symbol.asyncDispose]: async () => {} }
 }
 
 /** The port of the last time, unless somebody else has it now. */

@@ -98,7 +98,8 @@ export function outgoingEvents(
 ): OutgoingEvent[] {
   if (options !== noOptions) rejectUnknownOptions('publish', options, optionNames)
   const list = Array.isArray(drafts) ? (drafts as readonly EventDraft[]) : [drafts as EventDraft]
-  const { stream = null, key = null, idempotencyKey, metadata } = options
+  const { stream = null, key = null, idempotencyKey } = options
+  const metadata = options.metadata ?? undefined
   if (options !== noOptions) requireTexts(options)
   const expectedVersion = expectedVersionOf(options)
   const cause = currentCause.getStore()
@@ -137,12 +138,18 @@ function requireTexts(options: PublishOptions): void {
     if (text !== undefined && text !== null) requireText('publish', option, text)
   }
   const { metadata } = options
-  if (metadata === undefined || (typeof metadata === 'object' && !Array.isArray(metadata))) return
+  if (metadata === undefined || metadata === null || isPlainObject(metadata)) return
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     'publish: "metadata" must be an object of headers',
     { hint: 'For instance `metadata: { user: "u-1" }`.' },
   )
+}
+
+function isPlainObject(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 // What a bigint of Postgres holds.

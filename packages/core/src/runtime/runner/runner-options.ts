@@ -137,9 +137,13 @@ function checkJobOptions(options: JobRunnerOptions): void {
  * @throws TidemarkError TIDEMARK_INVALID_OPTION.
  */
 export function keptEvents(keep: NonNullable<RunnerOptions['keepEvents']>): PruneOptions {
+  const where = 'start: keepEvents'
   const options =
-    typeof keep === 'number' ? { olderThan: keep } : requireOptions('start: keepEvents', keep)
-  requireWhole('start: keepEvents', 'olderThan', options.olderThan, 0)
-  checkPruneOptions('start: keepEvents', options)
+    typeof keep === 'number'
+      ? { olderThan: keep }
+      : requireOptions(where, keep, 'Give milliseconds, or `{ olderThan }` with them.')
+  // What a prune by hand may leave out must be said here.
+  requireWhole(where, 'olderThan', options.olderThan, 0, Number.MAX_SAFE_INTEGER)
+  checkPruneOptions(where, options)
   return options
 }
