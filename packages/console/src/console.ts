@@ -1,5 +1,5 @@
 import { authorizeLoopback, createApi, type Peer } from '@tidemark/http'
-import { rejectUnknownOptions, stderrLogger, type App } from 'tidemark'
+import { rejectUnknownOptions, requireApp, stderrLogger, type App } from 'tidemark'
 import { pageFiles } from '#page'
 import type { ConsoleOptions } from './console-options.ts'
 import { assetHeaders, pageHeaders } from './page-headers.ts'
@@ -31,6 +31,7 @@ export type Console = (request: Request, peer?: Peer) => Promise<Response>
  * ```
  */
 export function createConsole(app: App, options: ConsoleOptions = {}): Console {
+  requireApp('createConsole', app)
   // Only whether there are any: which they may be createApi() knows.
   rejectUnknownOptions('createConsole', options, Object.keys({ ...options }))
   const { title = app.schema, ...apiOptions } = options

@@ -329,6 +329,7 @@ export {
 } from './runtime/app/health.ts'
 export type { Module } from './runtime/app/modules.ts'
 export type { Repair, RepairName } from './runtime/app/repair.ts'
+export { requireApp } from './runtime/app/require-app.ts'
 export type { RunnerOptions } from './runtime/runner/runner-options.ts'
 export type { Runner } from './runtime/runner/runner.ts'
 export type {

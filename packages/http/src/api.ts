@@ -1,4 +1,4 @@
-import { stderrLogger, TidemarkError, type App } from 'tidemark'
+import { requireApp, stderrLogger, TidemarkError, type App } from 'tidemark'
 import type { SteeringRequest } from './access/gate.ts'
 import { Redactor } from './access/redaction.ts'
 import { jsonResponse } from './answers/json.ts'
@@ -35,6 +35,7 @@ import { systemRoutes } from './system/routes.ts'
  * ```
  */
 export function createApi(app: App, options: ApiOptions = {}): Api {
+  requireApp('createApi', app)
   checkJobApiOptions('createApi', options, [
     ...jobApiOptionNames,
     'readOnly',

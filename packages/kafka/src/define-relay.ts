@@ -6,7 +6,7 @@ import {
   type RelayOptions,
 } from 'tidemark'
 import type { CloudEventMode } from './kafka-options.ts'
-import type { Kafka } from './kafka.ts'
+import { Kafka } from './kafka.ts'
 
 /** What a relay sends to Kafka. */
 export interface KafkaRelayOptions extends Omit<RelayOptions, 'to'> {
@@ -38,7 +38,8 @@ export interface KafkaRelayOptions extends Omit<RelayOptions, 'to'> {
  * export const orders = defineRelay('orders', { to: kafka({ topic: 'orders' }), events: [placed] })
  * ```
  */
-export function defineRelay(name: string, { key, mode, ...options }: KafkaRelayOptions): Relay {
+export function defineRelay(name: string, given: KafkaRelayOptions): Relay {
+  const { key, mode, ...options } = given ?? ({} as Partial<KafkaRelayOptions>)
   if (mode !== undefined && mode !== 'binary' && mode !== 'structured') {
     throw new TidemarkError(
       'TIDEMARK_INVALID_OPTION',
@@ -46,7 +47,16 @@ export function defineRelay(name: string, { key, mode, ...options }: KafkaRelayO
       { hint: 'It is "binary" or "structured".' },
     )
   }
-  if (key === undefined && mode === undefined) return defineCoreRelay(name, options)
+  if (key !== undefined && typeof key !== 'function') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `defineRelay(${JSON.stringify(name)}): "key" must be a function`,
+    )
+  }
+  // What else is wrong with them it says.
+  const plain = options as RelayOptions
+  if ((key === undefined && mode === undefined) || !(options.to instanceof Kafka))
+    return defineCoreRelay(name, plain)
   const routing = { ...(key === undefined ? {} : { key }), ...(mode === undefined ? {} : { mode }) }
-  return defineCoreRelay(name, { ...options, to: options.to.routed(routing) })
+  return defineCoreRelay(name, { ...plain, to: options.to.routed(routing) })
 }

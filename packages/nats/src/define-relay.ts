@@ -1,4 +1,9 @@
-import { defineRelay as defineCoreRelay, type Relay, type RelayOptions } from 'tidemark'
+import {
+  defineRelay as defineCoreRelay,
+  TidemarkError,
+  type Relay,
+  type RelayOptions,
+} from 'tidemark'
 import { JetStream, type SubjectOf } from './jetstream.ts'
 
 /** What a relay sends to JetStream. */
@@ -26,10 +31,18 @@ export interface JetStreamRelayOptions extends Omit<RelayOptions, 'to'> {
  * export const orders = defineRelay('orders', { to: jetstream({ stream: 'ORDERS' }), events: [placed] })
  * ```
  */
-export function defineRelay(name: string, { subject, ...options }: JetStreamRelayOptions): Relay {
+export function defineRelay(name: string, given: JetStreamRelayOptions): Relay {
+  const { subject, ...options } = given ?? ({} as Partial<JetStreamRelayOptions>)
+  if (subject !== undefined && typeof subject !== 'function') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `defineRelay(${JSON.stringify(name)}): "subject" must be a function`,
+    )
+  }
   const to =
     options.to instanceof JetStream && Array.isArray(options.events)
       ? options.to.sending(options.events, subject)
       : options.to
+  // What else is wrong with them it says.
   return defineCoreRelay(name, { ...options, to })
 }

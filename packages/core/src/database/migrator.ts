@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { requireText } from '../errors/checked-text.ts'
-import { requireOptions, requireFunction } from '../errors/options.ts'
+import { rejectUnknownOptions, requireFunction, requireOptions } from '../errors/options.ts'
 import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import { requireEncoding, requireEncodingSql } from './encoding.ts'
@@ -62,7 +62,6 @@ export interface MigrationReport {
  */
 export async function migrateUp(options: MigrateOptions = {}): Promise<MigrationReport> {
   checkMigrateOptions('migrateUp', options)
-  checkMigrateOptions('migrationStatus', options)
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   return withClient(options, async (client) => {
     await requireEncoding(client)
@@ -84,6 +83,7 @@ export async function migrateUp(options: MigrateOptions = {}): Promise<Migration
 export async function migrationStatus(
   options: MigrateOptions = {},
 ): Promise<readonly MigrationStatus[]> {
+  checkMigrateOptions('migrationStatus', options)
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   return withClient(options, (client) => readStatus(client, schema))
 }
@@ -95,6 +95,7 @@ export async function migrationStatus(
 export function migrationSql(
   options: { readonly schema?: string; readonly from?: number } = {},
 ): string {
+  rejectUnknownOptions('migrationSql', options, ['schema', 'from'])
   const schema = requireSchemaName(options.schema ?? defaultSchema)
   const parts = migrations
     .filter((migration) => migration.version > (options.from ?? 0))

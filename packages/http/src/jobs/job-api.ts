@@ -1,4 +1,4 @@
-import type { App } from 'tidemark'
+import { requireApp, type App } from 'tidemark'
 import type { AuthorizeApi } from '../access/access.ts'
 import { openApiDocument } from '../openapi/document.ts'
 import { serve, type Api } from '../serving.ts'
@@ -25,6 +25,7 @@ import { checkJobApiOptions, type JobApiOptions } from './job-api-options.ts'
  * ```
  */
 export function createJobApi(app: App, options: JobApiOptions = {}): Api {
+  requireApp('createJobApi', app)
   checkJobApiOptions('createJobApi', options)
   const { basePath = '' } = options
   let document: object | undefined

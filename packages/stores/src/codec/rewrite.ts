@@ -1,6 +1,7 @@
 import { isTidemarkError, rejectUnknownOptions } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
 import type { StateFilter } from '../contract/state.ts'
+import { invalid } from '../opened/checked.ts'
 
 /** What is rewritten. */
 export interface RewriteOptions {
@@ -43,6 +44,7 @@ export async function rewrite<Value>(
   store: StateStore<Value>,
   options: RewriteOptions = {},
 ): Promise<RewriteReport> {
+  if (typeof store?.list !== 'function') throw invalid('rewrite', 'store', 'is no store of states')
   rejectUnknownOptions('rewrite', options, ['filter', 'after', 'signal'])
   const { filter = {}, signal } = options
   let rewritten = 0

@@ -74,6 +74,7 @@ export function openStore<Value = unknown>(
   backend: StateBackend,
   options: StoreOptions = {},
 ): StateStore<Value> {
+  if (typeof backend?.write !== 'function') throw invalid('openStore', 'backend', 'is none')
   rejectUnknownOptions('openStore', options, storeOptions)
   const { codec = jsonCodec, timeout = 5_000, remember = 86_400_000 } = options
   requireCodec('openStore', codec)

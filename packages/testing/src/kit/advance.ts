@@ -1,4 +1,4 @@
-import { milliseconds, type App, type Duration } from 'tidemark'
+import { milliseconds, requireApp, type App, type Duration } from 'tidemark'
 
 /** What became due earlier. */
 export interface Advanced {
@@ -31,6 +31,7 @@ export interface Advanced {
  * ```
  */
 export async function advance(app: App, duration: Duration): Promise<Advanced> {
+  requireApp('advance', app)
   const schema = `"${app.schema}"`
   const span = milliseconds(duration)
   const { result } = await app.transaction(async ({ query }) => {

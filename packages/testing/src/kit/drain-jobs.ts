@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { App } from 'tidemark'
+import { requireApp, type App } from 'tidemark'
 import { TestingError } from '../testing-error.ts'
 import { realNow, requireRealTimers } from './real-time.ts'
 import { waitForIdle, type IdleOptions } from './wait-for-idle.ts'
@@ -24,6 +24,7 @@ const pollInterval = 10
  * ```
  */
 export async function drainJobs(app: App, options: IdleOptions = {}): Promise<void> {
+  requireApp('drainJobs', app)
   const { timeout = 30_000 } = options
   requireRealTimers('drainJobs')
   await using _ = await app.start({ handleSignals: false, acquireInterval: 20 })

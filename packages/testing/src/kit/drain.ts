@@ -1,4 +1,4 @@
-import type { App, EventSequence } from 'tidemark'
+import { requireApp, type App, type EventSequence } from 'tidemark'
 import { requireRealTimers } from './real-time.ts'
 import { waitForIdle, type IdleOptions } from './wait-for-idle.ts'
 
@@ -20,6 +20,7 @@ import { waitForIdle, type IdleOptions } from './wait-for-idle.ts'
  * ```
  */
 export async function drain(app: App, options: IdleOptions = {}): Promise<EventSequence> {
+  requireApp('drain', app)
   requireRealTimers('drain')
   // Nobody sleeps here, so nobody need be woken.
   await using _ = await app.start({

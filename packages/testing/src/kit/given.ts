@@ -1,4 +1,4 @@
-import type { App, EventSequence } from 'tidemark'
+import { requireApp, type App, type EventSequence } from 'tidemark'
 import { drain } from './drain.ts'
 import { placed, type GivenEvent } from './given-event.ts'
 import { Outcome } from './outcome.ts'
@@ -34,6 +34,7 @@ export interface Story {
  * ```
  */
 export function given(app: App, events: readonly GivenEvent[]): Story {
+  requireApp('given', app)
   return {
     async when(action) {
       await publish(app, events)

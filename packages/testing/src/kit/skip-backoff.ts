@@ -1,4 +1,4 @@
-import type { App, Backoff } from 'tidemark'
+import { requireApp, type App, type Backoff } from 'tidemark'
 
 /** A wait that was skipped. */
 export interface SkippedWait {
@@ -35,6 +35,7 @@ interface Consumer {
  * ```
  */
 export function skipBackoff(app: App): SkippedBackoff {
+  requireApp('skipBackoff', app)
   const waits: SkippedWait[] = []
   const undo: (() => void)[] = []
   for (const { name, failure } of consumersOf(app)) {

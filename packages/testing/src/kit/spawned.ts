@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { App, JobDefinition, JobView } from 'tidemark'
+import { requireApp, type App, type JobDefinition, type JobView } from 'tidemark'
 
 /**
  * The jobs of a definition that were spawned, whatever became of them, the first one first; 100 at most.
@@ -18,6 +18,7 @@ export async function spawned(
   app: App,
   job: { readonly name: string },
 ): Promise<readonly JobView[]> {
+  requireApp('spawned', app)
   const jobs = await app.jobs.list({ name: job.name, limit: 100 })
   return jobs.toReversed()
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { messageOf } from '../../errors/describe-error.ts'
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 
 /** A webhook as a job keeps it. */
 export interface Webhook<Payload> {
@@ -50,7 +52,7 @@ export const fileSchema: z.ZodType<FileDescriptor> = z.object({
 /**
  * A request with a JSON body as a job keeps it, without the headers that hold secrets (`authorization`, `cookie`).
  *
- * @throws SyntaxError when the body is not JSON.
+ * @throws TidemarkError TIDEMARK_INVALID_INPUT when the body is not JSON.
  *
  * @example
  * ```ts
@@ -73,11 +75,35 @@ export const fileSchema: z.ZodType<FileDescriptor> = z.object({
  * ```
  */
 export async function webhookOf(request: Request): Promise<Webhook<unknown>> {
+  if (typeof request?.json !== 'function' || typeof request.headers?.entries !== 'function') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      'webhookOf needs a Request, as `fetch` knows them',
+      {
+        hint: 'Of a request of Express or Node, give the fields of a webhook yourself: method, url, headers, payload and receivedAt.',
+      },
+    )
+  }
   return {
     method: request.method,
     url: request.url,
     headers: Object.fromEntries([...request.headers].filter(([name]) => !secrets.has(name))),
-    payload: await request.json(),
+    payload: await bodyOf(request),
     receivedAt: new Date(),
+  }
+}
+
+async function bodyOf(request: Request): Promise<unknown> {
+  try {
+    return await request.json()
+  } catch (cause) {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_INPUT',
+      `the body of the webhook is not JSON: ${messageOf(cause)}`,
+      {
+        cause,
+        hint: 'Answer 400. Of a form, or of a body that was read before, make the webhook yourself, with what you have read as its payload.',
+      },
+    )
   }
 }

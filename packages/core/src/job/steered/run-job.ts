@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
 import { describeError, type ErrorDescription } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isThenable } from '../../errors/user-code.ts'
 import { currentCause } from '../../outbox/published/cause.ts'
 import { inRunSpan } from '../../telemetry/job-span.ts'
 import { stderrLogger, type Logger } from '../../telemetry/logger.ts'
@@ -142,6 +143,12 @@ export function isJobResult(value: unknown): value is JobResult<unknown> {
  * ```
  */
 export function unwrap<T>(result: JobResult<T>): T {
+  if (typeof result?.ok !== 'boolean') {
+    throw new TidemarkError(
+      'TIDEMARK_INVALID_OPTION',
+      `unwrap needs the result of a job that was run, not ${isThenable(result) ? 'a promise' : shown(result)}`,
+    )
+  }
   if (result.ok) return result.output
   const { name, id, error, description } = result
   throw new TidemarkError('TIDEMARK_JOB_FAILED', `${name} has failed: ${description.message}`, {

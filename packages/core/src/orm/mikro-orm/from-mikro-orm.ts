@@ -34,7 +34,7 @@ export interface MikroOrmManager {
  * ```
  */
 export function fromMikroOrm(em: MikroOrmManager): OrmTransaction {
-  if (!em.isInTransaction()) {
+  if (typeof em?.isInTransaction !== 'function' || !em.isInTransaction()) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_EXECUTOR',
       'the entity manager is not in a transaction',

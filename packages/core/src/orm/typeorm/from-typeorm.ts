@@ -42,7 +42,8 @@ export interface TypeormResult {
  * ```
  */
 export function fromTypeorm(given: TypeormManager | TypeormQueryRunner): OrmTransaction {
-  const runner = 'isTransactionActive' in given ? given : given.queryRunner
+  const isObject = typeof given === 'object' && given !== null
+  const runner = isObject && 'isTransactionActive' in given ? given : given?.queryRunner
   if (runner === undefined || !runner.isTransactionActive) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_EXECUTOR',
