@@ -7,6 +7,7 @@ import {
   defineProjection,
   exponential,
   type App,
+  type StateProjection,
 } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -120,6 +121,70 @@ test('projections and entities are folded without a database', () => {
   expect(foldEvents(lent, past)).toBe(12n)
   expect(foldEvents(loans, past)).toEqual(new Map([['b', ['new', 'submitted', 'approved']]]))
   expect(foldEvents(loan, past)).toEqual({ cents: 7n, approved: true })
+})
+
+test('what would halt a projection fails where it is folded without a database, too', () => {
+  const base = { version: 1, initial: () => ({ n: 0, names: [] as string[] }) }
+  const shared = { n: 0, names: [] as string[] }
+  const adding = defineProjection('adding', { ...base, keyed: true, initial: () => shared }).on(
+    submitted,
+    (state, { payload }) => {
+      state.n += Number(payload.cents)
+      return state
+    },
+    { key: ({ payload }) => payload.loanId },
+  )
+  const past = [submitted({ loanId: 'a', cents: 1n }), submitted({ loanId: 'b', cents: 2n })]
+  for (let times = 0; times < 2; times++) {
+    const each = [...foldEvents(adding, past)].map(([key, { n }]) => [key, n])
+    expect(each).toEqual([
+      ['a', 1],
+      ['b', 2],
+    ])
+  }
+  class Total {
+    n = 0
+  }
+  const limited = { ...base, state: z.object({ n: z.number().max(1), names: z.array(z.string()) }) }
+  const failing: readonly [string, StateProjection<unknown>][] = [
+    [
+      'TIDEMARK_INVALID_STATE',
+      defineProjection('limited', limited).on(submitted, (s) => ({ ...s, n: 2 })),
+    ],
+    [
+      'TIDEMARK_INVALID_STATE',
+      defineProjection('silent', base).on(submitted, (() => undefined) as never),
+    ],
+    [
+      'TIDEMARK_PAYLOAD_NOT_STORABLE',
+      defineProjection('classy', base).on(submitted, (() => new Total()) as never),
+    ],
+  ] as never
+  for (const [code, projection] of failing) {
+    expect(() => foldEvents(projection, past)).toThrow(expect.objectContaining({ code }))
+  }
+  const vandal = defineProjection('vandal', base).on(submitted, (state, event) => {
+    Object.assign(event.payload, { cents: 0n })
+    return state
+  })
+  expect(() => foldEvents(vandal, past)).toThrow(TypeError)
+  const numbered = defineProjection('numbered', { ...base, keyed: true }).on(submitted, (s) => s, {
+    key: () => 7 as never,
+  })
+  expect(() => foldEvents(numbered, past)).toThrow('needs a text as the key')
+  const forgetful = defineEntity('forgetful', { initial: () => 0 }).on(
+    submitted,
+    (() => {}) as never,
+  )
+  expect(() => foldEvents(forgetful, past)).toThrow(
+    expect.objectContaining({ code: 'TIDEMARK_INVALID_STATE' }),
+  )
+  const versions = defineEntity('versions', { initial: () => [] as unknown[] }).on(
+    submitted,
+    (seen, { stream, streamVersion }) => [...seen, stream, streamVersion],
+  )
+  const placed = ['one', 'two', 'one'].map((stream) => withOptions(past[0]!, { stream }))
+  expect(foldEvents(versions, placed)).toEqual(['one', 1n, 'two', 1n, 'one', 2n])
 })
 
 test('drain runs until everything is handled, with what handlers publish, and leaves nothing running', async () => {

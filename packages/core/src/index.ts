@@ -57,7 +57,7 @@ export {
   type EntityOptions,
   type EntityReducer,
 } from './outbox/entity/define-entity.ts'
-export type { LoadedEntity } from './outbox/entity/load-entity.ts'
+export { foldEntity, type LoadedEntity } from './outbox/entity/load-entity.ts'
 export type {
   InspectedEvent,
   InspectedPage,
@@ -177,6 +177,7 @@ export type { IntakeFeed, IntakePosition, IntakeSource, TakenMessage } from './r
 export type { RelayStream, RelayTarget, StreamTip } from './relay/target.ts'
 
 export { defineProjection } from './projection/folded/define-projection.ts'
+export { foldProjection } from './projection/folded/fold-projection.ts'
 export type {
   KeyedProjection,
   KeyedProjectionOptions,

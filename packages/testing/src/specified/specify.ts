@@ -147,9 +147,10 @@ async function handle(
     attempt,
     logger: silentLogger,
   }
+  const versions = new Map<string, number>()
   const failure = await failureOf(transaction, async () => {
     for (const [index, given] of events.entries()) {
-      const event = recorded(given, first + index)
+      const event = recorded(given, first + index, versions)
       const handler = handlers.get(event.type)
       if (handler === undefined) throw unhandled(listener, event.type)
       await handler(event, context)

@@ -5,6 +5,7 @@ import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { forget } from '../../errors/user-code.ts'
 import { decodeTexts, encodeValue } from '../../event/encoded/codec.ts'
 import { copyOf } from '../../event/encoded/isolation.ts'
+import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { EventRegistry } from '../../event/registry.ts'
 import { keepBySchema } from '../../event/schema/schema-codec.ts'
 import { streamEvents } from '../read/read-events.ts'
@@ -49,6 +50,27 @@ export async function loadEntity<State>(
     eventsRead += 1
   }
   return { state, version, eventsRead }
+}
+
+/**
+ * What an entity makes of events, without a database. Events of other types are passed over.
+ *
+ * @throws what a reducer throws; TidemarkError TIDEMARK_INVALID_STATE.
+ *
+ * @example
+ * ```ts
+ * import { defineEntity, foldEntity } from 'tidemark'
+ *
+ * const account = defineEntity('account', { initial: () => ({ cents: 0n }) })
+ * console.log(foldEntity(account, [])) // { cents: 0n }
+ * ```
+ */
+export function foldEntity<State>(entity: Entity<State>, events: readonly RecordedEvent[]): State {
+  const reducers = new Map([...entity.reducers].map(([{ type }, reduce]) => [type, reduce]))
+  return events.reduce((state, event) => {
+    const reduce = reducers.get(event.type)
+    return reduce === undefined ? state : reduced(entity, event.type, reduce(state, event))
+  }, initialState(entity))
 }
 
 /** The initial state, as a value of its own where it can be copied: `initial` may answer the same object each time. */

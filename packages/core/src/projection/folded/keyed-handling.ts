@@ -5,7 +5,6 @@ import {
   writeKeyedStates,
 } from '../../database/sql/projection/keyed-states.ts'
 import { inWork } from '../../errors/blame.ts'
-import { shown } from '../../errors/checked-text.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import { sequenceZero, type EventSequence } from '../../event/sequence.ts'
 import { fence, type Lease } from '../../listener/leased/lease.ts'
@@ -13,7 +12,7 @@ import type { Batch, Environment, Handling } from '../../listener/read/consumer.
 import { useShadow } from '../shadow/shadow-schema.ts'
 import { fencedWrite } from '../stored/fenced-write.ts'
 import { PostponedWrite } from '../stored/postponed-write.ts'
-import type { KeyedProjection, KeyedReducer } from './keyed-projection.ts'
+import type { KeyedProjection } from './keyed-projection.ts'
 import { decodeState, encodeState, initialState, type KeptState } from './state-codec.ts'
 
 /** A key's state in memory; undefined: it has none. */
@@ -30,7 +29,6 @@ interface Entry<State> {
  */
 export class KeyedHandling<State> implements Handling {
   readonly #projection: KeyedProjection<State>
-  readonly #reducers: ReadonlyMap<string, KeyedReducer<State>>
   readonly #lease: Lease
   readonly #environment: Environment
   readonly #cacheSize: number
@@ -44,9 +42,6 @@ export class KeyedHandling<State> implements Handling {
 
   constructor(projection: KeyedProjection<State>, lease: Lease, environment: Environment) {
     this.#projection = projection
-    this.#reducers = new Map(
-      [...projection.handlers].map(([definition, reducer]) => [definition.type, reducer]),
-    )
     this.#lease = lease
     this.#environment = environment
     this.#cacheSize = projection.options.cacheSize ?? 10_000
@@ -77,7 +72,7 @@ export class KeyedHandling<State> implements Handling {
   }
 
   async #fold(events: readonly RecordedEvent[]): Promise<void> {
-    const keys = inWork(() => events.map((event) => this.#keyOf(event)))
+    const keys = inWork(() => events.map((event) => this.#projection.requireKey(event)))
     await this.#load(keys)
     const changed = this.#changed
     for (const [index, event] of events.entries()) {
@@ -85,22 +80,9 @@ export class KeyedHandling<State> implements Handling {
       const stored = (changed.get(key) ?? this.#cache.get(key))?.value
       // Null is a state like any other.
       const before = stored === undefined ? initialState(this.#projection) : stored
-      const reducer = this.#reducers.get(event.type) as KeyedReducer<State>
-      const value = inWork(() => reducer.reduce(before, event))
+      const value = inWork(() => this.#projection.reduce(before, event))
       changed.set(key, { value, sequence: event.sequence })
     }
-  }
-
-  #keyOf(event: RecordedEvent): string {
-    const given = (this.#reducers.get(event.type) as KeyedReducer<State>).key(event)
-    const key: unknown = this.#projection.spelled(given ?? null)
-    if (typeof key === 'string') return key
-    const { name } = this.#projection
-    throw new Error(
-      key === null
-        ? `${name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`
-        : `${name} needs a text as the key for ${event.type}, not ${shown(key)}`,
-    )
   }
 
   /** Makes sure that each of the keys that has a state has it in memory. */

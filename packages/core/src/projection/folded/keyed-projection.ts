@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import type { Executor } from '../../database/executor.ts'
-import { requireText } from '../../errors/checked-text.ts'
+import { requireText, shown } from '../../errors/checked-text.ts'
 import type { EventDefinition } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventOf } from '../../event/recorded-event.ts'
@@ -48,6 +48,7 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
   readonly options: KeyedProjectionOptions<State>
   /** The table that its states are mapped onto, if there is one. */
   readonly table: KeyedTable<State> | undefined
+  #reducers: ReadonlyMap<string, KeyedReducer<State>> | undefined
 
   constructor(
     name: string,
@@ -85,8 +86,34 @@ export class KeyedProjection<State> extends Projection<KeyedReducer<State>> impl
   }
 
   keyOf(event: RecordedEvent): string | null {
-    const reducer = [...this.handlers].find(([definition]) => definition.type === event.type)?.[1]
-    return this.spelled(reducer?.key(event) ?? null)
+    return this.spelled(this.#reducerOf(event)?.key(event) ?? null)
+  }
+
+  /**
+   * The key whose state an event changes.
+   *
+   * @throws Error when it has none, or one that is no text.
+   */
+  requireKey(event: RecordedEvent): string {
+    const key: unknown = this.keyOf(event)
+    if (typeof key === 'string') return key
+    throw new Error(
+      key === null
+        ? `${this.name} needs a key for ${event.type}: give .on() a \`key\`, or publish the event with a stream or key`
+        : `${this.name} needs a text as the key for ${event.type}, not ${shown(key)}`,
+    )
+  }
+
+  /** The state of a key after an event that it handles; undefined: it has none any more. */
+  reduce(state: State, event: RecordedEvent): State | undefined {
+    return (this.#reducerOf(event) as KeyedReducer<State>).reduce(state, event)
+  }
+
+  #reducerOf({ type }: RecordedEvent): KeyedReducer<State> | undefined {
+    this.#reducers ??= new Map(
+      [...this.handlers].map(([definition, reducer]) => [definition.type, reducer]),
+    )
+    return this.#reducers.get(type)
   }
 
   /**
