@@ -24,7 +24,7 @@ it('an event that is handled again after later ones is doubled and out of order'
 
 it('a question that does not apply to a peer has no figure, and says why', () => {
   const accounts = { published: 9, missed: 0, twice: 0, disordered: 7, held: 0 }
-  const trial = (peer: string) => ({
+  const trial = (peer: string, effects: number | null) => ({
     peer,
     concurrent: accounts,
     killed: { ...accounts, kills: 4 },
@@ -32,7 +32,7 @@ it('a question that does not apply to a peer has no figure, and says why', () =>
     behind: 100,
     latency: { p50: 1, p99: 2 },
     publishing: 1,
-    effects: 1,
+    effects,
     handling: 1,
   })
   const described = { version: null, settings: 'its own' }
@@ -44,11 +44,15 @@ it('a question that does not apply to a peer has no figure, and says why', () =>
       { name: 'log', ordered: true, ...described },
       { name: 'queue', ordered: false, ...described },
     ],
-    rounds: [[trial('log'), trial('queue')]],
+    rounds: [[trial('log', null), trial('queue', 7)]],
   })
   expect(tables[0]?.rows).toEqual([
     ['log', '9', '0', '0', '7'],
     ['queue', '9', '0', '0', notApplicable],
+  ])
+  expect(tables[4]?.rows).toEqual([
+    ['log', '1', notApplicable, '1'],
+    ['queue', '1', '7', '1'],
   ])
   expect(tables[0]?.notes?.join(' ')).toContain('"out of order" does not apply')
 })

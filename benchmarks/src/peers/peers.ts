@@ -154,11 +154,11 @@ function present({
       columns: ['peer', 'published', 'caught up, one row each', 'caught up, empty handler'],
       rows: rows((of) => [
         whole(median(of.map(({ publishing }) => publishing))),
-        whole(median(of.map(({ effects }) => effects))),
+        rate(of.flatMap(({ effects }) => effects ?? [])),
         whole(median(of.map(({ handling }) => handling))),
       ]),
       notes: [
-        `${count} publishers, an event in each transaction; then a consumer that was not there, for 20 s at most, from its first commit or call to its last.`,
+        `${count} publishers, an event in each transaction; then a consumer that was not there, for 20 s at most, from its first commit or call to its last (${notApplicable}: all in one commit).`,
       ],
     },
     {
@@ -175,3 +175,6 @@ function sum<Key extends string>(of: readonly Readonly<Record<Key, number>>[], k
 }
 
 const median = (values: readonly number[]): number => quantile(values, 0.5)
+
+const rate = (values: readonly number[]): string =>
+  values.length === 0 ? notApplicable : whole(median(values))

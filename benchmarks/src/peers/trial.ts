@@ -38,7 +38,8 @@ export interface Trial {
   readonly latency: { readonly p50: number; readonly p99: number }
   /** Events a second: published, then handled by a consumer that was behind, with an effect and with none. */
   readonly publishing: number
-  readonly effects: number
+  /** Null if all had their effect in one commit. */
+  readonly effects: number | null
   readonly handling: number
 }
 
@@ -244,8 +245,9 @@ async function rowsSoFar(database: TestDatabase): Promise<number> {
   return rows[0]?.n ?? 0
 }
 
-/** How many came a second after the first commit: what it took to start does not count. */
-function rateOf(times: readonly number[]): number {
+/** How many came a second after the first commit: what it took to start does not count. Null for a single commit. */
+function rateOf(times: readonly number[]): number | null {
   const [first = 0, last = 0] = [times[0], times.at(-1)]
+  if (last === first) return null
   return (times.filter((at) => at > first).length / (last - first)) * 1000
 }
