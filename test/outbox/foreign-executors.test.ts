@@ -3,8 +3,10 @@ import {
   defineEntity,
   defineEvent,
   defineJob,
+  defineProjection,
   type Executor,
   type ForeignTransaction,
+  type QueryResult,
   type TransactionExecutor,
 } from 'tidemark'
 import { expect, test } from 'vitest'
@@ -228,6 +230,58 @@ test('decide in a transaction of the caller conflicts once, keeps nothing, and l
     ).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
   })
   expect((await app.load(counter, 'c')).state).toBe(6n)
+})
+
+test('what an ORM has for one transaction after the other means the present one', async () => {
+  const tally = defineProjection('tally', { version: 1, mode: 'inline', initial: () => 0 }).on(
+    noted,
+    (n) => n + 1,
+  )
+  await using app = appOn(database, [tally, counted])
+  const manager = {}
+  for (const note of ['first', 'second']) {
+    await onClient(async (client) => {
+      const query = (text: string, values: unknown[] = []): Promise<QueryResult> =>
+        client.query(text, values)
+      await client.query('begin')
+      // Wrapped anew for each call, as people do, and both at once.
+      await Promise.all([
+        app.publish(noted({ note }), { tx: { orm: manager, query } as never }),
+        app.publish(noted({ note }), { tx: { orm: manager, query } as never }),
+        app.decide(counter, 'c', () => counted({ by: 1n }), {
+          tx: { orm: manager, query } as never,
+        }),
+      ])
+      await client.query('commit')
+    })
+  }
+  expect(await committedEvents(database)).toHaveLength(4)
+  expect(await app.read(tally)).toBe(4)
+  expect((await app.load(counter, 'c')).state).toBe(2n)
+})
+
+test('what is published and spawned beside a decision that conflicts stays', async () => {
+  await using app = appOn(database, [noted, counted, send])
+  await onClient(async (client) => {
+    await client.query('begin')
+    const outcomes = await Promise.allSettled([
+      app.decide(
+        counter,
+        'c',
+        async () => {
+          await app.decide(counter, 'c', () => counted({ by: 1n }))
+          return counted({ by: 1n })
+        },
+        { tx: client },
+      ),
+      app.publish(noted({ note: 'beside' }), { tx: client }),
+      app.jobs.spawn(send, { at: new Date(0) }, { tx: client }),
+    ])
+    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+    await client.query('commit')
+  })
+  expect(await committedEvents(database)).toHaveLength(1)
+  expect(await app.jobs.list()).toHaveLength(1)
 })
 
 test('the wrong executor does not compile', () => {

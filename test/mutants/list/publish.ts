@@ -75,8 +75,8 @@ export const publish: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/outbox/published/outbox.ts',
-          find: 'return this.#runsInline(events) ? inPart(executor, insert) : insert()',
-          replace: 'return insert()',
+          find: 'this.#runsInline(events) ? inPart : inTurn',
+          replace: 'inTurn',
         },
       ],
       tests: {

@@ -14,12 +14,17 @@ import { textOf } from './text-values.ts'
  * nothing but texts goes either way: one column of them comes back.
  */
 export class ForeignExecutor implements PreparingExecutor {
+  /** What stands for the transaction: the same object for each executor that is made of it. */
+  readonly transaction: object
   readonly #orm: unknown
   readonly #executor: Executor
 
-  constructor(executor: Executor, orm?: unknown) {
+  constructor(executor: Executor, given: object, orm?: unknown) {
     this.#executor = executor
     this.#orm = orm
+    // Who wraps an ORM's transaction anew for each call passes the same one.
+    const isOne = (typeof orm === 'object' && orm !== null) || typeof orm === 'function'
+    this.transaction = isOne ? orm : given
   }
 
   /**

@@ -2,6 +2,7 @@ import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { Executor, PreparingExecutor } from '../executor.ts'
 import { ForeignExecutor } from './foreign-executor.ts'
 import { isKyselyLike, kyselyExecutor, type KyselyTransactionLike } from './kysely-executor.ts'
+import { inTurn } from './part.ts'
 
 /**
  * Something with `query(text, values)` that is a single connection. What has many of them (a pool, a `DataSource`, a
@@ -29,8 +30,9 @@ export type ForeignTransaction = TransactionExecutor | KyselyTransactionLike
  */
 export async function foreignExecutor(foreign: ForeignTransaction): Promise<PreparingExecutor> {
   if (isOwn(foreign)) return foreign
-  const executor = executorFor(foreign)
-  if (!knowsItsTransaction(foreign)) await executor.requireTransaction()
+  const executor = new ForeignExecutor(executorOf(foreign), foreign, ormOf(foreign))
+  // In turn: what one of two calls at once has set the other would find.
+  if (!knowsItsTransaction(foreign)) await inTurn(executor, () => executor.requireTransaction())
   return executor
 }
 
@@ -38,20 +40,6 @@ export async function foreignExecutor(foreign: ForeignTransaction): Promise<Prep
 function isOwn(foreign: ForeignTransaction): foreign is PreparingExecutor & TransactionExecutor {
   const { run, fetch, ask } = (foreign ?? {}) as Partial<PreparingExecutor>
   return [run, fetch, ask].every((method) => typeof method === 'function')
-}
-
-const executors = new WeakMap<object, ForeignExecutor>()
-
-/** INVARIANT: one for each transaction, however often it is given: what is done in it in parts takes turns. */
-function executorFor(foreign: ForeignTransaction): ForeignExecutor {
-  const executor = executorOf(foreign)
-  const orm = ormOf(foreign)
-  const transaction = orm ?? foreign
-  const known = executors.get(transaction)
-  if (known !== undefined) return known
-  const made = new ForeignExecutor(executor, orm)
-  executors.set(transaction, made)
-  return made
 }
 
 function executorOf(foreign: ForeignTransaction): Executor {

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Executor } from '../executor.ts'
+import { ForeignExecutor } from './foreign-executor.ts'
 
 /** What is done one after the other in one transaction. */
 interface Turns {
@@ -8,7 +9,7 @@ interface Turns {
 
 /** A part that is under way; parts within it take turns of their own. */
 interface Part extends Turns {
-  readonly executor: Executor
+  readonly transaction: object
   readonly outer: Part | undefined
 }
 
@@ -16,36 +17,45 @@ interface Part extends Turns {
 const savepoint = 'part_of_tidemark'
 
 const within = new AsyncLocalStorage<Part>()
-const outermost = new WeakMap<Executor, Turns>()
+const outermost = new WeakMap<object, Turns>()
 
 /**
  * Does a part of a transaction that is somebody else's to end: all of it or, when it fails, nothing, and the transaction
  * goes on as if nobody had tried.
  *
- * INVARIANT: parts of one transaction take turns. Two at once would be in each other's savepoints, and the one that fails
- * would undo the other.
- *
  * @throws what the work throws.
  */
 export function inPart<T>(executor: Executor, work: () => Promise<T>): Promise<T> {
-  const turns = turnsOn(executor)
+  return inTurn(executor, () => undoable(executor, work))
+}
+
+/**
+ * Does something in a transaction that is somebody else's to end, when what was begun in it before is done.
+ *
+ * INVARIANT: what is done in one transaction takes turns. What is sent while a part is under way would be in its savepoint,
+ * and undone with it.
+ *
+ * @throws what the work throws.
+ */
+export function inTurn<T>(executor: Executor, work: () => Promise<T>): Promise<T> {
+  const transaction = executor instanceof ForeignExecutor ? executor.transaction : executor
+  const turns = turnsIn(transaction)
   const outer = within.getStore()
-  const begin = (): Promise<T> =>
-    within.run({ executor, outer, last: Promise.resolve() }, () => undoable(executor, work))
+  const begin = (): Promise<T> => within.run({ transaction, outer, last: Promise.resolve() }, work)
   // However the one before has ended: whoever asked for it knows.
   const turn = turns.last.then(begin, begin)
   turns.last = turn
   return turn
 }
 
-function turnsOn(executor: Executor): Turns {
+function turnsIn(transaction: object): Turns {
   for (let part = within.getStore(); part !== undefined; part = part.outer) {
-    if (part.executor === executor) return part
+    if (part.transaction === transaction) return part
   }
-  const known = outermost.get(executor)
+  const known = outermost.get(transaction)
   if (known !== undefined) return known
   const turns = { last: Promise.resolve() }
-  outermost.set(executor, turns)
+  outermost.set(transaction, turns)
   return turns
 }
 

@@ -2,6 +2,7 @@ import {
   foreignExecutor,
   type ForeignTransaction,
 } from '../../database/foreign/foreign-transaction.ts'
+import { inTurn } from '../../database/foreign/part.ts'
 import type { Database } from '../../database/pool.ts'
 import { rejectUnknownOptions, requireOptions } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -112,8 +113,9 @@ export class JobAdmin {
     const definition = this.#spawner.registry.require(job)
     const spawned = await inSpawnSpan(this.#schema, definition.name, async () => {
       const outgoing = this.#spawner.prepare(job, input, options, { triggeredBy: 'system' })
-      const executor = tx === undefined ? this.#database : await foreignExecutor(tx)
-      return this.#spawner.insertOne(executor, outgoing)
+      if (tx === undefined) return this.#spawner.insertOne(this.#database, outgoing)
+      const executor = await foreignExecutor(tx)
+      return inTurn(executor, () => this.#spawner.insertOne(executor, outgoing))
     })
     return new JobHandle(this.#database, this.#outputs, spawned, definition)
   }

@@ -1,5 +1,5 @@
 import type { Executor, PreparingExecutor } from '../../database/executor.ts'
-import { inPart } from '../../database/foreign/part.ts'
+import { inPart, inTurn } from '../../database/foreign/part.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { StoredEvent } from '../../event/stored-event.ts'
 import { pageBytes, readEventsAt } from '../read/page.ts'
@@ -49,7 +49,7 @@ export class Outbox {
     events: readonly OutgoingEvent[],
   ): Promise<PublishedEvent[]> {
     const insert = (): Promise<PublishedEvent[]> => this.insert(executor, events)
-    return this.#runsInline(events) ? inPart(executor, insert) : insert()
+    return (this.#runsInline(events) ? inPart : inTurn)(executor, insert)
   }
 
   /**
