@@ -264,20 +264,27 @@ test('what is published and spawned beside a decision that conflicts stays', asy
   await using app = appOn(database, [noted, counted, send])
   await onClient(async (client) => {
     await client.query('begin')
-    const outcomes = await Promise.allSettled([
-      app.decide(
-        counter,
-        'c',
-        async () => {
-          await app.decide(counter, 'c', () => counted({ by: 1n }))
-          return counted({ by: 1n })
-        },
-        { tx: client },
-      ),
+    const running = Promise.withResolvers<void>()
+    const told = Promise.withResolvers<void>()
+    const deciding = app.decide(
+      counter,
+      'c',
+      async () => {
+        running.resolve()
+        await told.promise
+        await app.decide(counter, 'c', () => counted({ by: 1n }))
+        return counted({ by: 1n })
+      },
+      { tx: client },
+    )
+    await running.promise
+    const beside = Promise.all([
       app.publish(noted({ note: 'beside' }), { tx: client }),
       app.jobs.spawn(send, { at: new Date(0) }, { tx: client }),
     ])
-    expect(outcomes.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+    told.resolve()
+    await expect(deciding).rejects.toMatchObject({ code: 'TIDEMARK_STREAM_CONFLICT' })
+    await beside
     await client.query('commit')
   })
   expect(await committedEvents(database)).toHaveLength(1)
