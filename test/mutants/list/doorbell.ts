@@ -27,7 +27,7 @@ export const doorbell: MutantGroup = {
       edits: [
         {
           file: tail,
-          find: 'await this.#doorbell.wait(this.#safetyPoll / 4, signal)',
+          find: 'await this.#doorbell.wait(this.#deafPoll, signal)',
           replace: 'await this.#doorbell.wait(3_600_000, signal)',
         },
       ],

@@ -31,6 +31,8 @@ const defaultKeptBytes = 32 * 1024 * 1024
 const firstRetry = 2
 const longestRetry = 250
 const retryShare = 0.25
+// A process that is to hear and does not looks as often, however seldom it looks when it hears.
+const longestDeaf = 250
 
 /**
  * Follows the outbox for all the listeners of a process: each new event is read once and decoded once. It keeps
@@ -43,6 +45,8 @@ export class Tail {
   readonly #hears: () => boolean
   readonly #onLook: (horizon: Horizon) => void
   readonly #pollInterval: number
+  /** How often a process looks that does not hear. */
+  readonly #deafPoll: number
   readonly #safetyPoll: number
   readonly #mostBytes: number
   readonly #kept = new KeptEvents()
@@ -72,6 +76,8 @@ export class Tail {
     this.#onLook = onLook
     this.#pollInterval = options.pollInterval ?? 5
     this.#safetyPoll = options.safetyPoll ?? 1000
+    const listens = options.enabled !== false
+    this.#deafPoll = listens ? Math.min(this.#safetyPoll / 4, longestDeaf) : this.#safetyPoll / 4
   }
 
   /** The newest committed event that was read. */
@@ -162,7 +168,7 @@ export class Tail {
         // Look again: more may have come, and going to sleep takes a look that finds nothing.
       } else if (!this.#hears()) {
         await this.#doorbell.disarm()
-        await this.#doorbell.wait(this.#safetyPoll / 4, signal)
+        await this.#doorbell.wait(this.#deafPoll, signal)
       } else if (!armed) {
         await this.#doorbell.arm()
       } else if (horizon.publishing || !horizon.still) {

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { Socket } from 'node:net'
 import type pg from 'pg'
 import pgListen from 'pg-listen'
+import type { Executor } from '../../database/executor.ts'
+import { errorCodeOf } from '../../errors/postgres-error.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { wait, withTimeout } from './wait.ts'
 
@@ -10,6 +12,8 @@ export interface NotificationOptions {
   readonly config: pg.ClientConfig
   readonly channel: string
   readonly logger: Logger
+  /** Another way to the server. */
+  readonly database: Executor
   /** How often the connection proves that it hears itself. */
   readonly pingInterval: number
   /** How long it may take to connect, to LISTEN, and for a ping to come back. */
@@ -24,6 +28,8 @@ const firstBackoff = 100
 const longestBackoff = 5_000
 // How long a connection may take to say goodbye before its socket is cut.
 const goodbye = 500
+// Of "too many notifications in the NOTIFY queue".
+const queueFull = '54000'
 
 /**
  * The doorbell's ear: one LISTEN connection that is never trusted. pg-listen stops for good when its retries
@@ -72,9 +78,20 @@ export class Notifications {
         { err: failure, retryIn: this.#backoff },
         'the doorbell is disconnected; polling until it is back',
       )
+      if (errorCodeOf(failure) === queueFull) await this.#askForRoom()
       await wait(this.#backoff * (0.5 + Math.random()), signal)
       this.#backoff = Math.min(this.#backoff * 2, longestBackoff)
     }
+  }
+
+  /**
+   * A queue of notifications that was full stays so for those who send, until somebody asks how full it is: only then the
+   * server looks who has yet to read it. Publishers ask when somebody is armed, and nobody is who does not hear.
+   */
+  async #askForRoom(): Promise<void> {
+    const { database, timeout } = this.#options
+    const asked = database.query('SELECT pg_notification_queue_usage()')
+    await withTimeout(timeout, 'asking for room', asked).catch(() => {})
   }
 
   /** One subscriber's life: returns or throws when it is over, for whatever reason. */

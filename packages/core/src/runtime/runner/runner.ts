@@ -109,6 +109,7 @@ export class Runner implements AsyncDisposable {
       ),
       channel: channelOf(outbox.schema),
       logger,
+      database,
       pingInterval: doorbellOptions.pingInterval ?? 10_000,
       timeout: 5_000,
       onRing: () => {
