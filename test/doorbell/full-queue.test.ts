@@ -29,13 +29,14 @@ test('a process that a full queue of notifications has made deaf looks all the s
   }
   await expect(fill()).rejects.toThrow(/NOTIFY queue/u)
   await expect.poll(() => armedProcesses(database), { timeout: 30_000 }).toEqual([])
-  await app.publish(noted({ note: 'nobody is rung' }))
+  // By somebody else: a process hears of what it publishes itself.
+  await database.query(`SELECT tidemark.publish('${noted.type}', '{"note": "nobody is rung"}')`)
   await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(1)
 
   await sitting.end()
   await filling.end()
   // Nobody publishes, and nobody asks how full it is.
   await asleep(database)
-  await app.publish(noted({ note: 'rung' }))
+  await database.query(`SELECT tidemark.publish('${noted.type}', '{"note": "rung"}')`)
   await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(2)
 })

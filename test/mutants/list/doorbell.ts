@@ -3,6 +3,9 @@ import type { MutantGroup } from '../mutant.ts'
 const tail = 'packages/core/src/outbox/read/tail.ts'
 const notifications = 'packages/core/src/outbox/woken/notifications.ts'
 const lost = 'test/doorbell/lost-notification.test.ts'
+const fullQueue = 'test/doorbell/full-queue.test.ts'
+const madeDeaf =
+  'a process that a full queue of notifications has made deaf looks all the same, and hears when there is room'
 const whoArms = 'test/doorbell/who-arms.test.ts'
 
 /** G6: a lost notification costs delay, never an event. */
@@ -32,6 +35,24 @@ export const doorbell: MutantGroup = {
         },
       ],
       tests: { [lost]: ['a process whose doorbell is disabled polls'] },
+    },
+    {
+      breaks: 'a full queue of notifications stays so',
+      edits: [
+        {
+          file: notifications,
+          find: 'if (errorCodeOf(failure) === queueFull) await this.#askForRoom()',
+          replace: 'if (errorCodeOf(failure) === queueFull) await wait(0, signal)',
+        },
+      ],
+      tests: { [fullQueue]: [madeDeaf] },
+    },
+    {
+      breaks: 'a process that was made deaf looks as seldom as one that hears',
+      edits: [
+        { file: tail, find: 'const longestDeaf = 250', replace: 'const longestDeaf = 600_000' },
+      ],
+      tests: { [fullQueue]: [madeDeaf] },
     },
     {
       breaks: 'a process goes to sleep without having armed',
