@@ -118,6 +118,12 @@ BEGIN
   RETURN released;
 END $$;
 
+-- When one of the processes looks through all jobs of a kind next.
+CREATE TABLE :"schema".job_looks (
+  what    text        PRIMARY KEY,
+  next_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
 -- Claiming ----------------------------------------------------------------------------------------
 
 -- The queues besides `known` in which jobs of these types wait to be claimed: a job may be put into another queue than

@@ -235,6 +235,12 @@ CREATE TABLE tidemark.job_logs (
   CONSTRAINT job_logs_job_fkey FOREIGN KEY (job) REFERENCES tidemark.jobs(id) ON DELETE CASCADE
 );
 
+CREATE TABLE tidemark.job_looks (
+  what text NOT NULL,
+  next_at timestamp with time zone NOT NULL,
+  CONSTRAINT job_looks_pkey PRIMARY KEY (what)
+) WITH (fillfactor=50);
+
 CREATE TABLE tidemark.job_output_keys (
   key text NOT NULL,
   store text NOT NULL,

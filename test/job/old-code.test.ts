@@ -262,3 +262,22 @@ test('a schedule that is gone from the code can be removed when no live process 
     'schedule-without-process',
   )
 })
+
+test('one process at a time looks for jobs that nobody runs, and a backlog is taken back in one go', async () => {
+  const known = defineJob('known', { input: z.number(), run: () => {} })
+  await database.query(
+    `insert into tidemark.job_looks values ('types', now() + interval '10 minutes')`,
+  )
+  await database.query(
+    `insert into tidemark.jobs (id, name, input, parked)
+     select gen_random_uuid(), 'known', '1'::jsonb, 'type' from generate_series(1, 2500)
+     union all select gen_random_uuid(), 'unknown', '1', null from generate_series(1, 1500)`,
+  )
+  await using app = appOn(database, [known])
+  await app.start()
+  await until(database, `select count(*)::int from tidemark.jobs where status = 'completed'`, 2_500)
+  const parked = `select count(*)::int from tidemark.jobs where parked = 'type'`
+  await until(database, parked, 0)
+  await database.query(`update tidemark.job_looks set next_at = now()`)
+  await until(database, parked, 1_500)
+})

@@ -1419,7 +1419,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: 'c1bd02c18eaac77515cce24b8a6cd58c34bb77252ecf23fb4a408b1aa93ecb31',
+    checksum: '6f495d0a9474e94cf410495b5ff2f0abaa1b8750f4be78c8cea61c389317fc77',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1539,6 +1539,12 @@ BEGIN
   END LOOP;
   RETURN released;
 END $$;
+
+-- When one of the processes looks through all jobs of a kind next.
+CREATE TABLE :"schema".job_looks (
+  what    text        PRIMARY KEY,
+  next_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
 
 -- Claiming ----------------------------------------------------------------------------------------
 

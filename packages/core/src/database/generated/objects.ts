@@ -31,6 +31,7 @@ export const schemaObjects: {
     "job_key_releases",
     "job_limits",
     "job_logs",
+    "job_looks",
     "job_output_keys",
     "job_outputs",
     "job_pauses",
@@ -188,6 +189,10 @@ export const schemaObjects: {
     [
       "job_logs",
       "job_logs_job_fkey"
+    ],
+    [
+      "job_looks",
+      "job_looks_pkey"
     ],
     [
       "job_output_keys",

@@ -4,11 +4,14 @@ import {
   cancelChildren,
   forgetWaits,
   jobsOfProcess,
+  moveLimited,
   parkUnknown,
+  putOffLook,
   queuesOf,
   releaseJobs,
   rescueJobs,
   sweepJobDoorbells,
+  takeLook,
   unparkKnown,
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
@@ -21,6 +24,13 @@ import { wait } from '../../outbox/woken/wait.ts'
 import { countRescued } from '../../telemetry/job-span.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import type { JobQueues } from '../claimed/job-queues.ts'
+
+// How many jobs are moved by one statement, and by how many in one go.
+const pageSize = 1_000
+const mostPages = 20
+
+// The longest time between two looks through all that can be claimed, in milliseconds.
+const longestBetween = 600_000
 
 // A claim that was committed so long ago and is not known here had its answer lost.
 const orphanAge = 5_000
@@ -68,7 +78,8 @@ export class JobCare {
         rescued = performance.now()
       }
       if (performance.now() - parked >= leaseDuration / 2) {
-        await this.#sortTypes()
+        await this.#unpark()
+        await this.#sortInTurn()
         parked = performance.now()
       }
       await wait(250, signal)
@@ -128,22 +139,46 @@ export class JobCare {
     if (woken.rows[0]?.['woken'] !== '0') this.#onClaimable()
   }
 
-  /** Puts jobs that no live process runs aside, and takes back those that this one does. */
-  async #sortTypes(): Promise<void> {
-    const { database, outbox, leaseDuration, logger, spawner } = this.#environment
+  /** Takes back what was put aside for want of a process, and this one runs. */
+  async #unpark(): Promise<void> {
+    const { database, outbox, spawner } = this.#environment
     const { names } = spawner.registry
-    const { rowCount } = await run(database, unparkKnown(outbox.schema), [
-      names,
-      spawner.registry.versionsOf(names),
-    ])
-    if ((rowCount ?? 0) > 0) this.#onClaimable()
-    const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
-    if (rows.length > 0) {
-      const unknown = [
-        ...new Set(rows.map((row) => `${String(row['name'])} (version ${String(row['needs'])})`)),
-      ]
-      logger.warn({ names: unknown }, `no live process runs ${unknown.join(', ')}: the jobs wait`)
+    const values = [names, spawner.registry.versionsOf(names)]
+    for (let page = 0; page < mostPages; page++) {
+      const { rowCount } = await run(database, unparkKnown(outbox.schema), values)
+      if ((rowCount ?? 0) > 0) this.#onClaimable()
+      if (rowCount !== pageSize) break
     }
     await run(database, sweepJobDoorbells(outbox.schema), [])
+  }
+
+  /** Looks through all that can be claimed. So one process does it for all, a twentieth of the time at most. */
+  async #sortInTurn(): Promise<void> {
+    const { database, outbox, leaseDuration } = this.#environment
+    const { rows } = await run(database, takeLook(outbox.schema), ['types', leaseDuration])
+    if (rows.length === 0) return
+    const began = performance.now()
+    await this.#sort()
+    const took = performance.now() - began
+    const pause = Math.min(Math.max(leaseDuration / 2, 20 * took), longestBetween)
+    await run(database, putOffLook(outbox.schema), ['types', pause])
+  }
+
+  /** Puts jobs that no live process runs aside, and those whose limits have changed where they belong. */
+  async #sort(): Promise<void> {
+    const { database, outbox, leaseDuration, logger } = this.#environment
+    const moved = await run(database, moveLimited(outbox.schema), [])
+    if ((moved.rowCount ?? 0) > 0) this.#onClaimable()
+    const unknown = new Set<string>()
+    for (let page = 0; page < mostPages; page++) {
+      const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])
+      for (const row of rows) {
+        unknown.add(`${String(row['name'])} (version ${String(row['needs'])})`)
+      }
+      if (rows.length < pageSize) break
+    }
+    if (unknown.size === 0) return
+    const names = [...unknown]
+    logger.warn({ names }, `no live process runs ${names.join(', ')}: the jobs wait`)
   }
 }

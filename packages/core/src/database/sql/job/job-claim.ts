@@ -124,19 +124,43 @@ WHERE j.id = ANY (ARRAY(
 RETURNING j.name, j.needs`,
 )
 
-// The opposite: a process has come that runs them. And what limits were declared or taken back for since it was put
-// where it is.
+// The opposite: a process has come that runs them.
 export const unparkKnown: SchemaStatement = statement(
   'unpark_known_jobs',
   (schema) => `
 UPDATE ${schema}.jobs j
-SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited OR j.parked IS DISTINCT FROM 'type' THEN 'new' END
+SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
 WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q JOIN unnest($1::text[], $2::integer[]) AS u (name, version)
     ON u.name = q.name AND q.needs <= u.version
   WHERE q.parked = 'type'
-  LIMIT 1000 FOR UPDATE OF q SKIP LOCKED)
-|| ARRAY(
+  LIMIT 1000 FOR UPDATE OF q SKIP LOCKED))`,
+)
+
+// Whether it is this process that looks through all jobs of a kind now; the next one does $2 milliseconds later. A time
+// that far ahead is from a clock that was.
+export const takeLook: SchemaStatement = statement(
+  'take_job_look',
+  (schema) => `
+INSERT INTO ${schema}.job_looks AS l (what, next_at)
+VALUES ($1::text, clock_timestamp() + $2::float8 * interval '1 ms')
+ON CONFLICT (what) DO UPDATE SET next_at = excluded.next_at
+WHERE l.next_at <= clock_timestamp() OR l.next_at > clock_timestamp() + interval '1 hour'
+RETURNING what`,
+)
+
+export const putOffLook: SchemaStatement = statement(
+  'put_off_job_look',
+  (schema) => `
+UPDATE ${schema}.job_looks SET next_at = clock_timestamp() + $2::float8 * interval '1 ms' WHERE what = $1::text`,
+)
+
+// What limits were declared or taken back for since it was put where it is.
+export const moveLimited: SchemaStatement = statement(
+  'move_limited_jobs',
+  (schema) => `
+UPDATE ${schema}.jobs j SET parked = 'new'
+WHERE j.id = ANY (ARRAY(
   SELECT q.id FROM ${schema}.jobs q WHERE q.status = 'queued' AND q.parked IS NULL
     AND q.name IN (SELECT l.name FROM ${schema}.job_limits l WHERE l.kind = 'type')
   LIMIT 1000 FOR UPDATE SKIP LOCKED)
