@@ -32,6 +32,10 @@ test('a job is run in another queue than that of its type, whoever has put it th
     await app.jobs.spawn(rated, 2, { queue, delay: '100ms' })
   }
   expect(await handle.result()).toBe(8)
+  await app.jobs.spawn(posted, 1, { queue: 'later', delay: '1s' })
+  expect(await app.jobs.groups('queue')).toContainEqual(
+    expect.objectContaining({ name: 'later', processes: 1, scheduled: 1 }),
+  )
   await until(database, open, 0)
 })
 

@@ -76,12 +76,18 @@ export async function readJobGroups(
            AS d (kind text, name text, queue text)
        WHERE d.kind = 'job' AND p.heartbeat_at > clock_timestamp() - interval '10 seconds' GROUP BY 1
      ),
+     -- A queue that no definition names: whoever runs jobs takes those that it knows from there, too.
+     anyone AS (
+       SELECT count(*)::integer AS processes FROM "${schema}".processes p
+       WHERE $1::text = 'queue' AND p.heartbeat_at > clock_timestamp() - interval '10 seconds'
+         AND p.definitions @> '[{"kind": "job"}]'
+     ),
      names AS (
        SELECT name FROM open UNION SELECT name FROM run
        UNION SELECT name FROM "${schema}".job_limits WHERE kind = $1::text
        UNION SELECT name FROM "${schema}".job_pauses WHERE kind = $1::text
      )
-     SELECT n.name, coalesce(r.processes, 0) AS processes,
+     SELECT n.name, coalesce(r.processes, (SELECT processes FROM anyone), 0) AS processes,
        CASE WHEN l.name IS NOT NULL THEN jsonb_build_object('concurrency', l.concurrency, 'rate', l.rate, 'period', l.period) END AS limit,
        p.paused_at, p.paused_by,
        coalesce((SELECT jobs FROM open o WHERE o.name = n.name AND o.status = 'scheduled'), 0) AS scheduled,
