@@ -280,4 +280,5 @@ test('one process at a time looks for jobs that nobody runs, and a backlog is ta
   await until(database, parked, 0)
   await database.query(`update tidemark.job_looks set next_at = now()`)
   await until(database, parked, 1_500)
+  expect(await app.jobs.counts()).toContainEqual({ name: 'unknown', status: 'queued', jobs: 1_500 })
 })
