@@ -240,6 +240,12 @@ BEGIN
     FOR bucket IN
       SELECT r.* FROM :"schema".job_rates r
       WHERE r.kind = 'type' AND r.name = type_limit.name AND r.ready_at <= statement_timestamp()
+        -- Whose jobs are all in other queues are left to those: claims of two queues would take turns at each other's.
+        AND EXISTS (
+          SELECT FROM :"schema".jobs q
+          WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = r.name
+            AND coalesce(q.rate_key, '') = r.key
+          OFFSET 0)
       ORDER BY r.ready_at LIMIT least(type_room, 100) FOR UPDATE SKIP LOCKED
     LOOP
       n := least(type_room, :"schema".rate_room(bucket.since, bucket.starts, type_limit.rate, type_limit.period, clock_timestamp()));

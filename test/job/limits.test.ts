@@ -183,6 +183,30 @@ test('a job that is put off, paused or retried under a limit comes back under it
   expect(room.most).toBe(1)
 })
 
+test('claims of two queues do not take turns at keys whose jobs are in the other queue', async () => {
+  const rated = defineJob('rated', {
+    input: z.number(),
+    limit: { concurrency: 1, rate: { limit: 10, per: '1h', key: String } },
+    run: () => {},
+  })
+  await using app = appOn(database, [rated])
+  const declaring = await app.start(quiet)
+  await declaring.stop()
+  await app.jobs.spawn(rated, 1, { queue: 'far' })
+  await app.jobs.spawn(rated, 2)
+  const claim = (most: number): Promise<{ rows: unknown[] }> =>
+    database.query(
+      `select input from tidemark.claim_jobs(gen_random_uuid(), 'default', '{rated}', $1)`,
+      [most],
+    )
+  await claim(0)
+  await until(database, `select count(*)::int from tidemark.jobs where parked = 'limit'`, 2)
+  await database.query(
+    `update tidemark.job_rates set ready_at = now() - case key when '1' then interval '1 h' else interval '1 m' end`,
+  )
+  expect((await claim(1)).rows).toEqual([{ input: 2 }])
+})
+
 test('claiming costs the same in front of 20,000 jobs that wait for a rate, and of 2,000 keys that do', async () => {
   const limit = { rate: { limit: 1, per: '1h' } } as const
   const rated = defineJob('rated', { input: z.number(), limit, run: () => {} })

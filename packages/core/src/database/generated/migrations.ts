@@ -1419,7 +1419,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '6f495d0a9474e94cf410495b5ff2f0abaa1b8750f4be78c8cea61c389317fc77',
+    checksum: '99136969161cac43cabb4c7cf5f458bb2ed976911c4d8a2d8f7261d3bc2a42c9',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1662,6 +1662,12 @@ BEGIN
     FOR bucket IN
       SELECT r.* FROM :"schema".job_rates r
       WHERE r.kind = 'type' AND r.name = type_limit.name AND r.ready_at <= statement_timestamp()
+        -- Whose jobs are all in other queues are left to those: claims of two queues would take turns at each other's.
+        AND EXISTS (
+          SELECT FROM :"schema".jobs q
+          WHERE q.status = 'queued' AND q.parked = 'limit' AND q.queue = claim_limited_jobs.queue AND q.name = r.name
+            AND coalesce(q.rate_key, '') = r.key
+          OFFSET 0)
       ORDER BY r.ready_at LIMIT least(type_room, 100) FOR UPDATE SKIP LOCKED
     LOOP
       n := least(type_room, :"schema".rate_room(bucket.since, bucket.starts, type_limit.rate, type_limit.period, clock_timestamp()));
