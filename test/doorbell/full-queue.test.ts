@@ -29,14 +29,16 @@ test('a process that a full queue of notifications has made deaf looks all the s
   }
   await expect(fill()).rejects.toThrow(/NOTIFY queue/u)
   await expect.poll(() => armedProcesses(database), { timeout: 30_000 }).toEqual([])
-  // By somebody else: a process hears of what it publishes itself.
-  await database.query(`SELECT tidemark.publish('${noted.type}', '{"note": "nobody is rung"}')`)
-  await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(1)
+  // By somebody else: a process hears of what it publishes itself. Several, since a ring from before may wake it once.
+  for (let n = 1; n <= 3; n++) {
+    await database.query(`SELECT tidemark.publish('${noted.type}', '{"note": "nobody is rung"}')`)
+    await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(n)
+  }
 
   await sitting.end()
   await filling.end()
   // Nobody publishes, and nobody asks how full it is.
   await asleep(database)
   await database.query(`SELECT tidemark.publish('${noted.type}', '{"note": "rung"}')`)
-  await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(2)
+  await expect.poll(() => effectsOf(database, 'ledger'), { timeout: 30_000 }).toHaveLength(4)
 })
