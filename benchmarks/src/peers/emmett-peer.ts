@@ -6,9 +6,12 @@ import {
   type PostgreSQLEventStoreConsumer,
 } from '@event-driven-io/emmett-postgresql'
 import pg from 'pg'
-import { lease, versionOf, type Handle, type Peer } from './peer.ts'
+import { versionOf, type Handle, type Peer } from './peer.ts'
 
 type Event = { type: 'told'; data: { key: number; n: number; pause: number } }
+
+// Shorter than a freeze; longer than an owner has nothing to do, which does not renew its lock.
+const timeoutSeconds = 5
 
 // An inline projection is what emmett has for work in the transaction of the append.
 const pausing = postgreSQLProjection({
@@ -22,7 +25,7 @@ const pausing = postgreSQLProjection({
 export const emmett: Peer = {
   name: 'emmett',
   version: versionOf('@event-driven-io/emmett-postgresql'),
-  settings: `a reactor with its effects in the transaction of its checkpoint, batches of 100, pulled each 10 ms instead of 50; its lock times out after ${lease} s, where 300 s are the default, and is tried for each 100 ms; a consumer that has ended is started again`,
+  settings: `a reactor with its effects in the transaction of its checkpoint, batches of 100, pulled each 10 ms instead of 50; its lock times out after ${timeoutSeconds} s, where 300 s are the default, and is tried for each 100 ms; a consumer that has ended is started again`,
   ordered: true,
   prepare: async (url) => {
     const store = getPostgreSQLEventStore(url)
@@ -77,7 +80,7 @@ function consumerOf(connectionString: string, handle: Handle): PostgreSQLEventSt
   consumer.reactor<Event>({
     processorId: 'effects',
     lock: {
-      timeoutSeconds: lease,
+      timeoutSeconds,
       acquisitionPolicy: { type: 'retry', retries: 100_000, minTimeout: 100, maxTimeout: 100 },
     },
     eachMessage: ({ data }, { connection }) => handle(data, connection.client),

@@ -39,8 +39,14 @@ export const peers: Benchmark = defineBenchmark<PeersResults>({
     for (let round = 1; round <= runs; round++) {
       const trials: Trial[] = []
       for (const peer of round % 2 === 1 ? chosen : chosen.toReversed()) {
-        trials.push(await tryPeer(peer, { server, publishers, seconds, events }))
-        progress(`round ${round}/${runs}  ${peer.name}`)
+        const trial = await tryPeer(peer, { server, publishers, seconds, events })
+        trials.push(trial)
+        const { concurrent, killed, frozen } = trial
+        const of = (key: 'missed' | 'twice'): string =>
+          [concurrent, killed, frozen].map((accounts) => accounts[key]).join(', ')
+        progress(
+          `round ${round}/${runs}  ${peer.name}  missed ${of('missed')}; twice ${of('twice')}`,
+        )
       }
       rounds.push(trials)
     }

@@ -106,7 +106,7 @@ const killed: Part<Trial['killed']> = async (peer, database, { publishers, secon
       database.url,
       publishers,
       (_count, milliseconds) => milliseconds > seconds * 1000,
-      () => ({ within: 0, after: upTo(10) }),
+      () => ({ within: 0, after: upTo(20) }),
     ),
     killing(),
   ])
@@ -124,8 +124,13 @@ const killed: Part<Trial['killed']> = async (peer, database, { publishers, secon
 const freeze = 6_000
 
 const frozen: Part<Trial['frozen']> = async (peer, database, { publishers }) => {
-  await using first = await ConsumerProcess.start(peer, database.url, 'a')
-  await using second = await ConsumerProcess.start(peer, database.url, 'b')
+  // Together: an owner that has had nothing to do for long may be taken for one that is gone.
+  const [a, b] = await Promise.all([
+    ConsumerProcess.start(peer, database.url, 'a'),
+    ConsumerProcess.start(peer, database.url, 'b'),
+  ])
+  await using first = a
+  await using second = b
   let over = false
   const freezing = async (): Promise<void> => {
     // One of the two owns what only one may have.
@@ -144,7 +149,8 @@ const frozen: Part<Trial['frozen']> = async (peer, database, { publishers }) => 
       database.url,
       publishers,
       () => over,
-      () => ({ within: 0, after: upTo(40) }),
+      // So few that the slowest keep up.
+      () => ({ within: 0, after: upTo(100) }),
     ),
     freezing(),
   ])
@@ -198,6 +204,8 @@ const latency: Part<Trial['latency']> = async (peer, database, { seconds }) => {
 
 // A consumer that is slower than that is measured by what it did until then.
 const longest = 20_000
+// One that has missed events does not reach their number.
+const idle = 3_000
 
 async function publishAll(
   peer: Peer,
@@ -231,10 +239,16 @@ const handling: Part<number> = async (peer, database, options) => {
   return ((count - 1) / (last - first)) * 1000
 }
 
-/** Waits until so many are counted, or for the longest time that is waited for. */
+/** Waits until so many are counted, or nothing has happened for a while, or for the longest time that is waited for. */
 async function reached(due: number, count: () => Promise<number>): Promise<void> {
   const end = performance.now() + longest
-  while (performance.now() < end && (await count()) < due) await delay(100)
+  let [last, since] = [0, performance.now()]
+  while (performance.now() < end) {
+    const now = await count()
+    if (now !== last) [last, since] = [now, performance.now()]
+    if (now >= due || (now > 0 && performance.now() - since > idle)) return
+    await delay(100)
+  }
 }
 
 /** Costs the server next to nothing while it is measured. */
