@@ -25,7 +25,7 @@ const pausing = postgreSQLProjection({
 export const emmett: Peer = {
   name: 'emmett',
   version: versionOf('@event-driven-io/emmett-postgresql'),
-  settings: `a reactor with its effects in the transaction of its checkpoint, batches of 100, pulled each 10 ms instead of 50; its lock times out after ${timeoutSeconds} s, where 300 s are the default, and is tried for each 100 ms; a consumer that has ended is started again`,
+  settings: `a reactor with its effects in the transaction of its checkpoint, batches of 100, pulled each 10 ms instead of 50; its lock times out after ${timeoutSeconds} s, where 300 s are the default; a consumer that has ended, or has not got the lock, is started again after 0.1 s`,
   ordered: true,
   prepare: async (url) => {
     const store = getPostgreSQLEventStore(url)
@@ -79,10 +79,8 @@ function consumerOf(connectionString: string, handle: Handle): PostgreSQLEventSt
   })
   consumer.reactor<Event>({
     processorId: 'effects',
-    lock: {
-      timeoutSeconds,
-      acquisitionPolicy: { type: 'retry', retries: 100_000, minTimeout: 100, maxTimeout: 100 },
-    },
+    // A consumer that waits for the lock in its transaction would hold back all readers: it fails, and starts again.
+    lock: { timeoutSeconds },
     eachMessage: ({ data }, { connection }) => handle(data, connection.client),
   })
   return consumer
