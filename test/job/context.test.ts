@@ -208,7 +208,8 @@ test('a sleep holds no slot, costs no attempt and is slept once', async () => {
     input,
     run: async (job, ctx) => {
       starts += 1
-      await ctx.sleep('nap', 150)
+      // Long enough to be seen on a busy machine.
+      await ctx.sleep('nap', 3_000)
       return job.attempt
     },
   })
