@@ -81,6 +81,7 @@ const known: readonly SitePart[] = [
       page('ARCHITECTURE.md', 'architecture', 'Architecture'),
       page('docs/mutants.md', 'mutants', 'Mutants'),
       page('docs/faults.md', 'faults', 'Fault harness'),
+      page('docs/fault-runs.md', 'fault-runs', 'Runs of the harness'),
       page('CONTRIBUTING.md', 'contributing', 'Contributing'),
       page('docs/site/README.md', 'site', 'This site'),
     ],

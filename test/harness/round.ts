@@ -248,6 +248,11 @@ class Round implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const parts: readonly (readonly [string, () => PromiseLike<unknown>])[] = [
+      // It is the server's, and stays full until somebody asks: the next round has no workers yet.
+      [
+        'the queue of notifications',
+        () => this.#pool.query('SELECT pg_notification_queue_usage()'),
+      ],
       ['publishers', () => this.#publishers.stop()],
       ['workers', () => Promise.all(this.#stage.workers.map((worker) => worker.end('SIGKILL')))],
       ["publishers' connections", () => this.#deskPool.end()],

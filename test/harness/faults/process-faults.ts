@@ -77,6 +77,8 @@ export const processFaults: readonly FaultKind[] = [
       }
       await replaceAll(3_600_000)
       await stage.inQuiet(async () => {
+        // On a slow wire a batch of what has piled up would take longer than the patience below.
+        await stage.requireProgress('what has piled up is handled', 60_000)
         // So that there is a while between a look and what follows from it.
         for (const { wire } of stage.workers) wire.latency = 30
         for (let n = 0; n < 6; n++) {
