@@ -12,9 +12,12 @@ export interface StateCodec {
    * version first, and is repeated when another one came between.
    */
   readonly bindsPlace: boolean
-  /** @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE. */
+  /**
+   * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE; TIDEMARK_STORE_UNAVAILABLE when a key service is away, and
+   * TIDEMARK_CALLBACK_FAILED when it answers nonsense.
+   */
   encode(value: unknown, place: ValuePlace): string | Promise<string>
-  /** @throws TidemarkError TIDEMARK_STATE_UNREADABLE. */
+  /** @throws TidemarkError TIDEMARK_STATE_UNREADABLE, or as `encode` does of a key service. */
   decode(body: string, place: ValuePlace): unknown
   /** Whether a body is as `encode` would write it now: `rewrite` leaves it alone. Defaults to: it is not. */
   readonly isCurrent?: (body: string, place: ValuePlace) => boolean
