@@ -1,5 +1,6 @@
 import { defineListener, type RecordedEvent } from 'tidemark'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { Database } from '../../packages/core/src/database/pool.ts'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { appOn } from '../support/test-app.ts'
@@ -60,4 +61,26 @@ test('a drain that takes longer than the lease loses nothing and does nothing tw
   expect(await effectsOf(database, 'quick')).toEqual(committed)
   expect(one.handled).toEqual(published.map(({ sequence }) => sequence))
   expect(two.handled).toEqual([last.sequence])
+})
+
+test('a lease whose return is lost with its connection is given back before the process signs off', async () => {
+  await using app = appOn(database, [recorder('quick')])
+  const runner = await app.start({ handleSignals: false })
+  const { sequence } = await app.publish(noted({ note: 'a' }))
+  await app.waitFor('quick', sequence)
+  const lost = vi.spyOn(Database.prototype, 'run').mockImplementation(function (
+    this: Database,
+    statement,
+    values,
+  ) {
+    if (!statement.name.includes('release_lease')) return this.ask({ ...statement, values })
+    return Promise.reject(new Error('Connection terminated unexpectedly'))
+  })
+  try {
+    await runner.stop()
+    expect(lost).toHaveBeenCalled()
+  } finally {
+    lost.mockRestore()
+  }
+  expect(await leases('owner is not null')).toBe(0)
 })

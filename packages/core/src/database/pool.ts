@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { notReached, toldByServer } from '../errors/origin.ts'
+import { isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
@@ -135,7 +136,7 @@ export class Database implements PreparingExecutor {
   }
 
   ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return noted(this.#pool.query(config))
+    return this.#send(config)
   }
 
   run(statement: Statement, values: unknown[]): Promise<QueryResult> {
@@ -145,7 +146,7 @@ export class Database implements PreparingExecutor {
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
-    const { rows } = await noted(this.#pool.query(textRows(statement, values, this.prepares)))
+    const { rows } = await this.#send(textRows(statement, values, this.prepares))
     return rows
   }
 
@@ -167,6 +168,21 @@ export class Database implements PreparingExecutor {
 
   async close(): Promise<void> {
     await this.#pool.end()
+  }
+
+  /**
+   * INVARIANT: a statement on a connection of its own fails for nobody else's doing. One whose prepared statements have been
+   * taken, or are older than a table, has run nothing and is closed by its pool; any of the others may be like it.
+   */
+  async #send(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    for (let others = this.#pool.most; ; others--) {
+      try {
+        return await this.#pool.query(config)
+      } catch (error) {
+        // What it fails with is what the server said, or that there is none.
+        if (others === 0 || !isStalePlan(error)) throw toldByServer(error)
+      }
+    }
   }
 }
 
@@ -246,15 +262,6 @@ async function ended(client: pg.PoolClient): Promise<void> {
   const late = setTimeout(() => stream.destroy(), goodbye)
   await new Promise((resolve) => stream.once('close', resolve))
   clearTimeout(late)
-}
-
-/** What it fails with is what the server said, or that there is none. */
-async function noted<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  try {
-    return await answer
-  } catch (error) {
-    throw toldByServer(error)
-  }
 }
 
 function heard(): void {

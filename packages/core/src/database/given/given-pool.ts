@@ -1,5 +1,5 @@
 import type pg from 'pg'
-import { isConnectionError } from '../../errors/postgres-error.ts'
+import { isConnectionError, isStalePlan } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { speakPlainly } from './plain-session.ts'
 
@@ -72,7 +72,7 @@ export class GivenPool implements ConnectionPool {
     try {
       return await client.query(config)
     } catch (error) {
-      if (isConnectionError(error)) broken = error as Error
+      if (isConnectionError(error) || isStalePlan(error)) broken = error as Error
       throw error
     } finally {
       client.release(broken)

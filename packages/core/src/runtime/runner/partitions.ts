@@ -251,7 +251,7 @@ export class Partitions {
     }
   }
 
-  /** Gives back what an earlier session of this process still holds. */
+  /** Gives back what this process still holds from earlier sessions. */
   async releaseAll(): Promise<void> {
     const { database, outbox, process } = this.#environment
     await database.query(

@@ -297,6 +297,8 @@ export class Runner implements AsyncDisposable {
     const { database, logger } = this.#environment
     try {
       await this.#doorbell.remove()
+      // Once more: a lease whose return was lost with its connection would keep its partition from everybody else.
+      await this.#partitions.releaseAll()
       await this.#presence.end()
     } catch (error) {
       logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
