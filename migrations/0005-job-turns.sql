@@ -90,17 +90,65 @@ CREATE TABLE :"schema".job_aliases (
   PRIMARY KEY (alias, name)
 );
 
--- All names of the type that has one of them, in their order: who knows the old name only means the same.
-CREATE FUNCTION :"schema".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+-- All names of the type that has these, in their order: who knows the old name only means the same.
+CREATE FUNCTION :"schema".names_of_type(known text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  IF cardinality(known) = 1 AND NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN known; END IF;
   RETURN ARRAY(
     WITH RECURSIVE names (name) AS (
-      SELECT one
+      SELECT unnest(known)
       UNION
       SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
       FROM names n JOIN :"schema".job_aliases a ON n.name IN (a.name, a.alias))
     SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
+-- Unique keys -------------------------------------------------------------------------------------
+
+-- Who is about to take a unique key of a type that has several names. Its row goes in the transaction that it comes in:
+-- nobody sees it, and whoever wants the same key waits until that has ended. A row, because a transaction may take ten
+-- thousand keys, and a server has room for some six thousand locks of all its transactions.
+CREATE TABLE :"schema".job_key_takers (
+  key text PRIMARY KEY
+);
+
+-- Whether a job under the first of these names of a type may have a unique key as far as the type's other names go: no
+-- unfinished job has it under one of them; no other one that follows, where the job is to follow. If so, it is kept for
+-- the transaction. What has it under the same name is found by an index, and two names of a type by this only.
+--
+-- INVARIANT: whatever makes an unfinished job with a unique key asks this function, and looks with a snapshot that is
+-- newer than its turn: VOLATILE.
+CREATE FUNCTION :"schema".may_take_key(known text[], unique_key text, successor boolean DEFAULT false) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+  names  text[] := :"schema".names_of_type(known);
+  others text[];
+  place  tid;
+BEGIN
+  IF cardinality(names) = 1 THEN RETURN true; END IF;
+  others := array_remove(names, known[1]);
+  -- Looked at before, too: then a key that is taken is not kept from others.
+  FOR look IN 1 .. 2 LOOP
+    IF EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND NOT j.successor AND NOT successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    OR EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND j.successor AND successor
+        AND j.status IN ('scheduled', 'paused'))
+    THEN
+      RETURN false;
+    END IF;
+    IF look = 1 THEN
+      INSERT INTO :"schema".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+      -- By its place: all that the transaction has taken before is still in the table.
+      DELETE FROM :"schema".job_key_takers t WHERE t.ctid = place;
+    END IF;
+  END LOOP;
+  RETURN true;
 END $$;
 
 -- Keys --------------------------------------------------------------------------------------------
@@ -185,7 +233,7 @@ BEGIN
     IF aliased THEN
       -- The first name stands for all of them.
       keys := ARRAY(
-        SELECT DISTINCT (:"schema".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+        SELECT DISTINCT (:"schema".names_of_type(ARRAY[split_part(k, ' ', 1)]))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
     END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
@@ -193,7 +241,7 @@ BEGIN
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       same := ARRAY[one];
       IF aliased THEN
-        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(split_part(one, ' ', 1))) AS n);
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
       SELECT (SELECT count(*) FROM :"schema".jobs j
               WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)

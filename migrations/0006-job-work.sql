@@ -28,7 +28,6 @@ CREATE FUNCTION :"schema".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
-  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -54,24 +53,17 @@ BEGIN
   PERFORM :"schema".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  IF unique_key IS NOT NULL THEN names := :"schema".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
-    -- One under another name of the type is in no index that would refuse this one.
-    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
-      SELECT j.id INTO answer FROM :"schema".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
-      IF answer IS NOT NULL THEN RETURN answer; END IF;
-    END IF;
     INSERT INTO :"schema".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+    SELECT id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
       CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
       concurrency_key,
       CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id
+    WHERE unique_key IS NULL OR :"schema".may_take_key(ARRAY[name], unique_key)
     ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
     IF answer IS NULL THEN
       SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -79,8 +71,8 @@ BEGIN
         RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
       ELSIF answer IS NULL THEN
         SELECT j.id INTO answer FROM :"schema".jobs j
-          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+          WHERE j.unique_key = spawn.unique_key AND j.name = ANY (:"schema".names_of_type(ARRAY[name]))
+            AND NOT j.successor AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
       END IF;
     END IF;
     IF answer IS NOT NULL THEN
@@ -102,15 +94,16 @@ BEGIN
     SELECT s.id FROM :"schema".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
       SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key
-        AND j.name = ANY (:"schema".names_of_type(s.name)) AND NOT j.successor
+        AND j.name = ANY (:"schema".names_of_type(ARRAY[s.name])) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
-    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    -- As spawners take them.
+    ORDER BY s.unique_key, s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
     BEGIN
       UPDATE :"schema".jobs s
         SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
-        WHERE s.id = one;
-      released := released + 1;
+        WHERE s.id = one AND :"schema".may_take_key(ARRAY[s.name], s.unique_key);
+      IF FOUND THEN released := released + 1; END IF;
     EXCEPTION WHEN unique_violation THEN
       NULL;
     END;

@@ -208,6 +208,11 @@ CREATE TABLE tidemark.job_key_releases (
 );
 ALTER TABLE tidemark.job_key_releases REPLICA IDENTITY FULL;
 
+CREATE TABLE tidemark.job_key_takers (
+  key text NOT NULL,
+  CONSTRAINT job_key_takers_pkey PRIMARY KEY (key)
+);
+
 CREATE TABLE tidemark.job_limits (
   kind text NOT NULL,
   name text NOT NULL,
@@ -663,7 +668,7 @@ BEGIN
     IF aliased THEN
       -- The first name stands for all of them.
       keys := ARRAY(
-        SELECT DISTINCT ("tidemark".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+        SELECT DISTINCT ("tidemark".names_of_type(ARRAY[split_part(k, ' ', 1)]))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
     END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
@@ -671,7 +676,7 @@ BEGIN
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       same := ARRAY[one];
       IF aliased THEN
-        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(split_part(one, ' ', 1))) AS n);
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
       SELECT (SELECT count(*) FROM "tidemark".jobs j
               WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
@@ -1503,6 +1508,41 @@ CREATE OR REPLACE FUNCTION tidemark.lock_namespace()
  IMMUTABLE
 AS $function$ SELECT 6177 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.may_take_key(known text[], unique_key text, successor boolean DEFAULT false)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+#variable_conflict use_variable
+DECLARE
+  names  text[] := "tidemark".names_of_type(known);
+  others text[];
+  place  tid;
+BEGIN
+  IF cardinality(names) = 1 THEN RETURN true; END IF;
+  others := array_remove(names, known[1]);
+  -- Looked at before, too: then a key that is taken is not kept from others.
+  FOR look IN 1 .. 2 LOOP
+    IF EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND NOT j.successor AND NOT successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    OR EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND j.successor AND successor
+        AND j.status IN ('scheduled', 'paused'))
+    THEN
+      RETURN false;
+    END IF;
+    IF look = 1 THEN
+      INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+      -- By its place: all that the transaction has taken before is still in the table.
+      DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
+    END IF;
+  END LOOP;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.miscounted_jobs()
  RETURNS TABLE(name text, status text, counted bigint, jobs bigint)
  LANGUAGE sql
@@ -1518,16 +1558,16 @@ AS $function$
   GROUP BY 1, 2 HAVING sum(a.counted) <> sum(a.jobs)
 $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.names_of_type(one text)
+CREATE OR REPLACE FUNCTION tidemark.names_of_type(known text[])
  RETURNS text[]
  LANGUAGE plpgsql
  STABLE
 AS $function$
 BEGIN
-  IF NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  IF cardinality(known) = 1 AND NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN known; END IF;
   RETURN ARRAY(
     WITH RECURSIVE names (name) AS (
-      SELECT one
+      SELECT unnest(known)
       UNION
       SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
       FROM names n JOIN "tidemark".job_aliases a ON n.name IN (a.name, a.alias))
@@ -1832,15 +1872,16 @@ BEGIN
     SELECT s.id FROM "tidemark".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
       SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key
-        AND j.name = ANY ("tidemark".names_of_type(s.name)) AND NOT j.successor
+        AND j.name = ANY ("tidemark".names_of_type(ARRAY[s.name])) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
-    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    -- As spawners take them.
+    ORDER BY s.unique_key, s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
     BEGIN
       UPDATE "tidemark".jobs s
         SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
-        WHERE s.id = one;
-      released := released + 1;
+        WHERE s.id = one AND "tidemark".may_take_key(ARRAY[s.name], s.unique_key);
+      IF FOUND THEN released := released + 1; END IF;
     EXCEPTION WHEN unique_violation THEN
       NULL;
     END;
@@ -1898,7 +1939,6 @@ AS $function$
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
-  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1924,24 +1964,17 @@ BEGIN
   PERFORM "tidemark".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  IF unique_key IS NOT NULL THEN names := "tidemark".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
-    -- One under another name of the type is in no index that would refuse this one.
-    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
-      SELECT j.id INTO answer FROM "tidemark".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
-      IF answer IS NOT NULL THEN RETURN answer; END IF;
-    END IF;
     INSERT INTO "tidemark".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+    SELECT id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
       CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
       concurrency_key,
       CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id
+    WHERE unique_key IS NULL OR "tidemark".may_take_key(ARRAY[name], unique_key)
     ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
     IF answer IS NULL THEN
       SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1949,8 +1982,8 @@ BEGIN
         RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
       ELSIF answer IS NULL THEN
         SELECT j.id INTO answer FROM "tidemark".jobs j
-          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+          WHERE j.unique_key = spawn.unique_key AND j.name = ANY ("tidemark".names_of_type(ARRAY[name]))
+            AND NOT j.successor AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
       END IF;
     END IF;
     IF answer IS NOT NULL THEN

@@ -3,8 +3,8 @@
 -- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
 -- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
 -- migrated by 4 jobs cfc77748434d45109737fbbb0ea5956ed81349509da86345ce7cc90bb291b1ab
--- migrated by 5 job-turns 1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54
--- migrated by 6 job-work 99136969161cac43cabb4c7cf5f458bb2ed976911c4d8a2d8f7261d3bc2a42c9
+-- migrated by 5 job-turns a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9
+-- migrated by 6 job-work 2ca81ecd6df1ac521b32dd438a3f9775fede0be25d0c0b845b6f161d7cc4b234
 -- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
 -- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
@@ -1278,17 +1278,65 @@ CREATE TABLE "tidemark".job_aliases (
   PRIMARY KEY (alias, name)
 );
 
--- All names of the type that has one of them, in their order: who knows the old name only means the same.
-CREATE FUNCTION "tidemark".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+-- All names of the type that has these, in their order: who knows the old name only means the same.
+CREATE FUNCTION "tidemark".names_of_type(known text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  IF cardinality(known) = 1 AND NOT EXISTS (SELECT FROM "tidemark".job_aliases) THEN RETURN known; END IF;
   RETURN ARRAY(
     WITH RECURSIVE names (name) AS (
-      SELECT one
+      SELECT unnest(known)
       UNION
       SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
       FROM names n JOIN "tidemark".job_aliases a ON n.name IN (a.name, a.alias))
     SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
+-- Unique keys -------------------------------------------------------------------------------------
+
+-- Who is about to take a unique key of a type that has several names. Its row goes in the transaction that it comes in:
+-- nobody sees it, and whoever wants the same key waits until that has ended. A row, because a transaction may take ten
+-- thousand keys, and a server has room for some six thousand locks of all its transactions.
+CREATE TABLE "tidemark".job_key_takers (
+  key text PRIMARY KEY
+);
+
+-- Whether a job under the first of these names of a type may have a unique key as far as the type's other names go: no
+-- unfinished job has it under one of them; no other one that follows, where the job is to follow. If so, it is kept for
+-- the transaction. What has it under the same name is found by an index, and two names of a type by this only.
+--
+-- INVARIANT: whatever makes an unfinished job with a unique key asks this function, and looks with a snapshot that is
+-- newer than its turn: VOLATILE.
+CREATE FUNCTION "tidemark".may_take_key(known text[], unique_key text, successor boolean DEFAULT false) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+  names  text[] := "tidemark".names_of_type(known);
+  others text[];
+  place  tid;
+BEGIN
+  IF cardinality(names) = 1 THEN RETURN true; END IF;
+  others := array_remove(names, known[1]);
+  -- Looked at before, too: then a key that is taken is not kept from others.
+  FOR look IN 1 .. 2 LOOP
+    IF EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND NOT j.successor AND NOT successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    OR EXISTS (
+      SELECT FROM "tidemark".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND j.successor AND successor
+        AND j.status IN ('scheduled', 'paused'))
+    THEN
+      RETURN false;
+    END IF;
+    IF look = 1 THEN
+      INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+      -- By its place: all that the transaction has taken before is still in the table.
+      DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
+    END IF;
+  END LOOP;
+  RETURN true;
 END $$;
 
 -- Keys --------------------------------------------------------------------------------------------
@@ -1373,7 +1421,7 @@ BEGIN
     IF aliased THEN
       -- The first name stands for all of them.
       keys := ARRAY(
-        SELECT DISTINCT ("tidemark".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+        SELECT DISTINCT ("tidemark".names_of_type(ARRAY[split_part(k, ' ', 1)]))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
     END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended('tidemark' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
@@ -1381,7 +1429,7 @@ BEGIN
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       same := ARRAY[one];
       IF aliased THEN
-        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(split_part(one, ' ', 1))) AS n);
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
       SELECT (SELECT count(*) FROM "tidemark".jobs j
               WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
@@ -1412,7 +1460,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9');
 
 -- 6 job-work
 -- breaking: no
@@ -1445,7 +1493,6 @@ CREATE FUNCTION "tidemark".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
-  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM "tidemark".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1471,24 +1518,17 @@ BEGIN
   PERFORM "tidemark".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  IF unique_key IS NOT NULL THEN names := "tidemark".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
-    -- One under another name of the type is in no index that would refuse this one.
-    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = spawn.id) THEN
-      SELECT j.id INTO answer FROM "tidemark".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
-      IF answer IS NOT NULL THEN RETURN answer; END IF;
-    END IF;
     INSERT INTO "tidemark".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+    SELECT id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
       CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
       concurrency_key,
       CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id
+    WHERE unique_key IS NULL OR "tidemark".may_take_key(ARRAY[name], unique_key)
     ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
     IF answer IS NULL THEN
       SELECT j.id INTO answer FROM "tidemark".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1496,8 +1536,8 @@ BEGIN
         RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
       ELSIF answer IS NULL THEN
         SELECT j.id INTO answer FROM "tidemark".jobs j
-          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+          WHERE j.unique_key = spawn.unique_key AND j.name = ANY ("tidemark".names_of_type(ARRAY[name]))
+            AND NOT j.successor AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
       END IF;
     END IF;
     IF answer IS NOT NULL THEN
@@ -1519,15 +1559,16 @@ BEGIN
     SELECT s.id FROM "tidemark".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
       SELECT FROM "tidemark".jobs j WHERE j.unique_key = s.unique_key
-        AND j.name = ANY ("tidemark".names_of_type(s.name)) AND NOT j.successor
+        AND j.name = ANY ("tidemark".names_of_type(ARRAY[s.name])) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
-    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    -- As spawners take them.
+    ORDER BY s.unique_key, s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
     BEGIN
       UPDATE "tidemark".jobs s
         SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
-        WHERE s.id = one;
-      released := released + 1;
+        WHERE s.id = one AND "tidemark".may_take_key(ARRAY[s.name], s.unique_key);
+      IF FOUND THEN released := released + 1; END IF;
     EXCEPTION WHEN unique_violation THEN
       NULL;
     END;
@@ -2141,7 +2182,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '99136969161cac43cabb4c7cf5f458bb2ed976911c4d8a2d8f7261d3bc2a42c9');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '2ca81ecd6df1ac521b32dd438a3f9775fede0be25d0c0b845b6f161d7cc4b234');
 
 -- 7 job-story
 -- breaking: no
@@ -2650,28 +2691,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', 'true', '2026-11-29 09:07:15.602213+00');
+('dc47304a-1de0-43ec-a467-50c45cbf1ac2', 'true', '2026-11-29 10:52:33.471303+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 09:07:15.519403+00', '789', '1', 'c73d7557-53b6-4eaf-9290-bee2b97225c1', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 09:07:15.537079+00', '790', '2', 'bfc55fdc-f883-4977-bc2c-340b0dae400d', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 09:07:15.552101+00', '791', '3', '7b73a380-52f1-4499-9d53-759a304a2b2b', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 09:07:15.559858+00', '793', NULL, '75c0efcf-5cbd-47ab-b1f2-4b3895c66db4', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 09:07:15.572701+00', '794', NULL, '3823d08a-1020-467f-8732-26f96f17870f', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 09:07:15.607469+00', '799', NULL, 'e914320a-45da-4a6f-988e-ed8d8b699c80', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 09:07:15.691941+00', '817', NULL, '4c038863-a8f8-4b0d-b1b2-2d747d86ec1e', '1', 'job.failed', NULL, '01a2268f-0030-7000-afb9-a9aec0c43805', E'{"job": "01a2268f-0030-7000-afb9-a9aec0c43805", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "c1f0ada9-a7f8-4ded-98f9-bba8dabc721b", "createdAt": "2026-11-29T09:07:15.634127+00:00", "triggeredBy": "system"}', NULL, '01a2268f-0030-7000-afb9-a9aec0c43805', '01a2268f-0030-7000-afb9-a9aec0c43805', NULL, NULL, NULL);
+('1', '2026-11-29 10:52:33.451488+00', '788', '1', '497132c0-8820-419a-af7f-dda00214ed04', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 10:52:33.483741+00', '792', '2', '590b4ef6-10fd-45cd-8ee1-8ee9c967ee15', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 10:52:33.543809+00', '800', '3', 'd531f8fb-6de4-4258-8a39-aa0ebe4dbd1c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 10:52:33.566751+00', '809', NULL, '42ddea50-ca31-41b3-acc7-974481a9c461', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 10:52:33.584756+00', '814', NULL, '1c4e75e4-c54b-4426-a207-c1f145d3cb41', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 10:52:33.614307+00', '821', NULL, '2860af13-49f1-4bce-a753-fc3736d2fa75', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 10:52:33.6645+00', '836', NULL, '5a5d3ddb-fbe0-4000-8bf7-a33d1a3402cd', '1', 'job.failed', NULL, '01a226ef-67e3-7000-a27a-3b9fc290e4dc', E'{"job": "01a226ef-67e3-7000-a27a-3b9fc290e4dc", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "dc47304a-1de0-43ec-a467-50c45cbf1ac2", "createdAt": "2026-11-29T10:52:33.636489+00:00", "triggeredBy": "system"}', NULL, '01a226ef-67e3-7000-a27a-3b9fc290e4dc', '01a226ef-67e3-7000-a27a-3b9fc290e4dc', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 09:07:15.559004+00');
+('order b', '4', '2026-11-29 10:52:33.56566+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('1f78a29f-6827-4d0e-ae03-9dfe01defde1', 'true');
+('dcac5f5c-d8c7-4e95-93b1-c561fa4aed4e', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2696,54 +2737,54 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 09:07:16.622535+00');
+('true', '2026-11-29 10:52:34.490333+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', 'true');
+('dc47304a-1de0-43ec-a467-50c45cbf1ac2', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 09:07:16.714196+00');
+('types', '2026-11-29 10:52:34.542128+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '772:772:', '2026-11-29 09:07:17.515388+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '854:854:', '2026-11-29 10:52:35.386385+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0028-7000-9652-4392f3118dc4', '2026-11-29 09:07:15.626231+00', '2026-11-29 09:07:15.626128+00', '2026-11-29 09:07:15.642817+00', '2026-11-29 09:07:15.680796+00', '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "9303952e-43eb-4e5a-b3a8-0168e58ac687", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2268f-0030-7000-afb9-a9aec0c43805', '2026-11-29 09:07:15.634127+00', '2026-11-29 09:07:15.634032+00', '2026-11-29 09:07:15.643258+00', '2026-11-29 09:07:15.678629+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2268f-0039-7000-9b52-a08bdac3fa4a', '2026-11-29 09:07:15.64187+00', 'infinity', '2026-11-29 09:07:15.682149+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2268f-0042-7000-ae82-88032f8bc314', '2026-11-29 09:07:15.651506+00', '2026-11-29 09:07:15.651435+00', '2026-11-29 09:07:15.682363+00', NULL, '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2268f-0081-7000-bbea-de8437e65911', '2026-11-29 09:07:15.72102+00', '2026-11-29 09:07:15.720734+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2268f-008a-7000-a9ae-9fd4addd2292', '2026-11-29 09:07:15.722627+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2268f-008b-7000-9a99-e1262d0dc6cc', '2026-11-29 09:07:15.732874+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('1e55c789-25cf-4620-88fb-0830b7c1e25e', '2026-11-29 09:07:15.75008+00', '2026-11-29 09:07:15.74676+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a226ef-67d6-7000-a39b-daea46138242', '2026-11-29 10:52:33.627713+00', '2026-11-29 10:52:33.627582+00', '2026-11-29 10:52:33.648498+00', '2026-11-29 10:52:33.672564+00', '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "354955e9-2403-4425-9154-2587efad70fb", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a226ef-67e3-7000-a27a-3b9fc290e4dc', '2026-11-29 10:52:33.636489+00', '2026-11-29 10:52:33.636389+00', '2026-11-29 10:52:33.648974+00', '2026-11-29 10:52:33.663014+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a226ef-67ea-7000-a89c-2c8823f85964', '2026-11-29 10:52:33.643148+00', 'infinity', '2026-11-29 10:52:33.648994+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a226ef-67f3-7000-a4d1-23cc5f0ca768', '2026-11-29 10:52:33.65542+00', '2026-11-29 10:52:33.655347+00', '2026-11-29 10:52:33.667496+00', NULL, '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226ef-6812-7000-b7ea-f3545569ffce', '2026-11-29 10:52:33.682741+00', '2026-11-29 10:52:33.682664+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226ef-6819-7000-94d0-1e78dca92c11', '2026-11-29 10:52:33.691145+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226ef-681f-7000-9c3f-cd7263bbc85a', '2026-11-29 10:52:33.696176+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('0d6545ee-ff83-467f-bbae-23a4ccd358cd', '2026-11-29 10:52:33.712697+00', '2026-11-29 10:52:33.706846+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 09:07:15.355388+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 09:07:15.37131+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 09:07:15.650101+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 09:07:15.395758+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 09:07:15.401194+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 09:07:15.416191+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 10:52:33.281123+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 10:52:33.292721+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 10:52:33.637529+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 10:52:33.318238+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 10:52:33.325421+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 10:52:33.34555+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', 'host', '11528', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 09:07:15.440061+00', '2026-11-29 09:07:15.942883+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 35512008, "loopDelay": 4, "clockAhead": -5, "loopDelayMax": 4, "residentBytes": 162385920}');
+('dc47304a-1de0-43ec-a467-50c45cbf1ac2', 'host', '14478', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 10:52:33.376944+00', '2026-11-29 10:52:33.883582+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 37111080, "loopDelay": 13, "clockAhead": -4, "loopDelayMax": 13, "residentBytes": 158425088}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'a6d44e6d-d57e-4b06-ad90-3b12a22587f0', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 09:07:15.572749+00');
+('yearly', 'a543f51e-f4cf-4613-a150-37dc58c7dd20', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 10:52:33.446324+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2758,49 +2799,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', '2026-11-29 09:07:17.944843+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 09:07:15.754629+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 09:07:15.611867+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 09:07:15.649906+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 09:07:15.649907+00'),
-('letters', '1', '0', '7', '0', '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', '2026-11-29 09:07:17.944866+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 09:07:15.754657+00'),
-('orders', '1', '0', '7', '0', '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', '2026-11-29 09:07:17.944872+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 09:07:15.754652+00'),
-('turnover', '1', '0', '7', '0', '1', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', '2026-11-29 09:07:17.944876+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 09:07:15.754705+00');
+('by-order', '1', '0', '7', '0', '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', '2026-11-29 10:52:35.887762+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 10:52:33.716832+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 10:52:33.616823+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 10:52:33.637058+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 10:52:33.637058+00'),
+('letters', '1', '0', '7', '0', '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', '2026-11-29 10:52:35.887782+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 10:52:33.71683+00'),
+('orders', '1', '0', '7', '0', '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', '2026-11-29 10:52:35.887788+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 10:52:33.716825+00'),
+('turnover', '1', '0', '7', '0', '1', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', '2026-11-29 10:52:35.887792+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 10:52:33.716804+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '3823d08a-1020-467f-8732-26f96f17870f', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 09:07:15.714881+00', '2026-11-29 09:07:15.714881+00');
+('letters', '1', '5', 'shop.placed', '1c4e75e4-c54b-4426-a207-c1f145d3cb41', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 10:52:33.649888+00', '2026-11-29 10:52:33.649888+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0030-7000-afb9-a9aec0c43805', '1', '1', 'failed', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', 'system', '2026-11-29 09:07:15.643258+00', '2026-11-29 09:07:15.679145+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2268f-0039-7000-9b52-a08bdac3fa4a', '1', '1', 'suspended', 'c1f0ada9-a7f8-4ded-98f9-bba8dabc721b', 'system', '2026-11-29 09:07:15.682149+00', '2026-11-29 09:07:15.787318+00', NULL);
+('01a226ef-67e3-7000-a27a-3b9fc290e4dc', '1', '1', 'failed', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', 'system', '2026-11-29 10:52:33.648974+00', '2026-11-29 10:52:33.663446+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a226ef-67ea-7000-a89c-2c8823f85964', '1', '1', 'suspended', 'dc47304a-1de0-43ec-a467-50c45cbf1ac2', 'system', '2026-11-29 10:52:33.648994+00', '2026-11-29 10:52:33.729791+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2268f-0042-7000-ae82-88032f8bc314', '1', '2026-11-29 09:07:15.714692+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a226ef-67f3-7000-a4d1-23cc5f0ca768', '1', '2026-11-29 10:52:33.683156+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0028-7000-9652-4392f3118dc4', '9303952e-43eb-4e5a-b3a8-0168e58ac687', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a226ef-67d6-7000-a39b-daea46138242', '354955e9-2403-4425-9154-2587efad70fb', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0042-7000-ae82-88032f8bc314', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 09:07:15.690549+00', NULL, '2026-11-29 09:07:15.712521+00');
+('01a226ef-67f3-7000-a4d1-23cc5f0ca768', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 10:52:33.672775+00', NULL, '2026-11-29 10:52:33.680465+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0039-7000-9b52-a08bdac3fa4a', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 09:07:15.687615+00', '2026-11-29 09:07:15.689615+00'),
-('01a2268f-0039-7000-9b52-a08bdac3fa4a', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 09:07:15.741744+00', NULL);
+('01a226ef-67ea-7000-a89c-2c8823f85964', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 10:52:33.664245+00', '2026-11-29 10:52:33.665245+00'),
+('01a226ef-67ea-7000-a89c-2c8823f85964', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 10:52:33.686774+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2268f-0039-7000-9b52-a08bdac3fa4a', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '836');
+('01a226ef-67ea-7000-a89c-2c8823f85964', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '853');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -1187,7 +1187,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: '1b8e2c57ec50f32f5763fae2879bfed886f732ef81c01792e8a50bbd2de5fe54',
+    checksum: 'a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -1280,17 +1280,65 @@ CREATE TABLE :"schema".job_aliases (
   PRIMARY KEY (alias, name)
 );
 
--- All names of the type that has one of them, in their order: who knows the old name only means the same.
-CREATE FUNCTION :"schema".names_of_type(one text) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+-- All names of the type that has these, in their order: who knows the old name only means the same.
+CREATE FUNCTION :"schema".names_of_type(known text[]) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  IF NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN ARRAY[one]; END IF;
+  IF cardinality(known) = 1 AND NOT EXISTS (SELECT FROM :"schema".job_aliases) THEN RETURN known; END IF;
   RETURN ARRAY(
     WITH RECURSIVE names (name) AS (
-      SELECT one
+      SELECT unnest(known)
       UNION
       SELECT CASE WHEN a.name = n.name THEN a.alias ELSE a.name END
       FROM names n JOIN :"schema".job_aliases a ON n.name IN (a.name, a.alias))
     SELECT n.name FROM names n ORDER BY 1);
+END $$;
+
+-- Unique keys -------------------------------------------------------------------------------------
+
+-- Who is about to take a unique key of a type that has several names. Its row goes in the transaction that it comes in:
+-- nobody sees it, and whoever wants the same key waits until that has ended. A row, because a transaction may take ten
+-- thousand keys, and a server has room for some six thousand locks of all its transactions.
+CREATE TABLE :"schema".job_key_takers (
+  key text PRIMARY KEY
+);
+
+-- Whether a job under the first of these names of a type may have a unique key as far as the type's other names go: no
+-- unfinished job has it under one of them; no other one that follows, where the job is to follow. If so, it is kept for
+-- the transaction. What has it under the same name is found by an index, and two names of a type by this only.
+--
+-- INVARIANT: whatever makes an unfinished job with a unique key asks this function, and looks with a snapshot that is
+-- newer than its turn: VOLATILE.
+CREATE FUNCTION :"schema".may_take_key(known text[], unique_key text, successor boolean DEFAULT false) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+  names  text[] := :"schema".names_of_type(known);
+  others text[];
+  place  tid;
+BEGIN
+  IF cardinality(names) = 1 THEN RETURN true; END IF;
+  others := array_remove(names, known[1]);
+  -- Looked at before, too: then a key that is taken is not kept from others.
+  FOR look IN 1 .. 2 LOOP
+    IF EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND NOT j.successor AND NOT successor
+        AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
+    OR EXISTS (
+      SELECT FROM :"schema".jobs j
+      WHERE j.unique_key = unique_key AND j.name = ANY (others) AND j.successor AND successor
+        AND j.status IN ('scheduled', 'paused'))
+    THEN
+      RETURN false;
+    END IF;
+    IF look = 1 THEN
+      INSERT INTO :"schema".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+      -- By its place: all that the transaction has taken before is still in the table.
+      DELETE FROM :"schema".job_key_takers t WHERE t.ctid = place;
+    END IF;
+  END LOOP;
+  RETURN true;
 END $$;
 
 -- Keys --------------------------------------------------------------------------------------------
@@ -1375,7 +1423,7 @@ BEGIN
     IF aliased THEN
       -- The first name stands for all of them.
       keys := ARRAY(
-        SELECT DISTINCT (:"schema".names_of_type(split_part(k, ' ', 1)))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
+        SELECT DISTINCT (:"schema".names_of_type(ARRAY[split_part(k, ' ', 1)]))[1] || substr(k, strpos(k, ' ')) FROM unnest(keys) AS k);
     END IF;
     FOR lock_key IN SELECT DISTINCT hashtextextended(:'schema' || '.jobs.' || k, 0) | (1::bigint << 63) FROM unnest(keys) AS k ORDER BY 1 LOOP
       PERFORM pg_advisory_xact_lock(lock_key);
@@ -1383,7 +1431,7 @@ BEGIN
     FOR one IN SELECT DISTINCT k FROM unnest(keys) AS k LOOP
       same := ARRAY[one];
       IF aliased THEN
-        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(split_part(one, ' ', 1))) AS n);
+        same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
       SELECT (SELECT count(*) FROM :"schema".jobs j
               WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
@@ -1419,7 +1467,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '99136969161cac43cabb4c7cf5f458bb2ed976911c4d8a2d8f7261d3bc2a42c9',
+    checksum: '2ca81ecd6df1ac521b32dd438a3f9775fede0be25d0c0b845b6f161d7cc4b234',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1450,7 +1498,6 @@ CREATE FUNCTION :"schema".spawn(
 #variable_conflict use_variable
 DECLARE
   answer  uuid;
-  names   text[] := ARRAY[name];
   limited boolean := EXISTS (SELECT FROM :"schema".job_limits l WHERE l.kind = 'type' AND l.name = spawn.name);
 BEGIN
   IF input IS NULL OR priority IS NULL OR queue IS NULL OR triggered_by IS NULL OR version IS NULL OR id IS NULL THEN
@@ -1476,24 +1523,17 @@ BEGIN
   PERFORM :"schema".check_published('spawn',
     ARRAY[unique_key, concurrency_key, triggered_by, correlation_id, causation_id], ARRAY[input_meta], traceparent,
     tracestate);
-  IF unique_key IS NOT NULL THEN names := :"schema".names_of_type(name); END IF;
   -- A job that stands in the way may end before it is looked at: then there is room, and it is tried again.
   FOR tries IN 1 .. 10 LOOP
-    -- One under another name of the type is in no index that would refuse this one.
-    IF cardinality(names) > 1 AND NOT EXISTS (SELECT FROM :"schema".jobs j WHERE j.id = spawn.id) THEN
-      SELECT j.id INTO answer FROM :"schema".jobs j
-        WHERE j.unique_key = spawn.unique_key AND j.name = ANY (names) AND NOT j.successor
-          AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
-      IF answer IS NOT NULL THEN RETURN answer; END IF;
-    END IF;
     INSERT INTO :"schema".jobs AS j
       (id, name, input, input_meta, run_at, status, priority, queue, unique_key, concurrency_key, parked, triggered_by,
        version, needs, limited, traceparent, tracestate, correlation_id, causation_id)
-    VALUES (id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
+    SELECT id, name, input, input_meta, coalesce(run_at, statement_timestamp()),
       CASE WHEN run_at > statement_timestamp() THEN 'scheduled' ELSE 'queued' END, priority, queue, unique_key,
       concurrency_key,
       CASE WHEN (concurrency_key IS NULL AND NOT limited) OR run_at > statement_timestamp() THEN NULL ELSE 'new' END,
-      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id)
+      triggered_by, version, version, limited, traceparent, tracestate, correlation_id, causation_id
+    WHERE unique_key IS NULL OR :"schema".may_take_key(ARRAY[name], unique_key)
     ON CONFLICT DO NOTHING RETURNING j.id INTO answer;
     IF answer IS NULL THEN
       SELECT j.id INTO answer FROM :"schema".jobs j WHERE j.id = spawn.id AND j.name = spawn.name;
@@ -1501,8 +1541,8 @@ BEGIN
         RAISE EXCEPTION 'spawn: % is the id of a job of another type', spawn.id USING ERRCODE = 'unique_violation';
       ELSIF answer IS NULL THEN
         SELECT j.id INTO answer FROM :"schema".jobs j
-          WHERE j.unique_key = spawn.unique_key AND j.name = spawn.name AND NOT j.successor
-            AND j.status IN ('scheduled', 'queued', 'running', 'paused');
+          WHERE j.unique_key = spawn.unique_key AND j.name = ANY (:"schema".names_of_type(ARRAY[name]))
+            AND NOT j.successor AND j.status IN ('scheduled', 'queued', 'running', 'paused') LIMIT 1;
       END IF;
     END IF;
     IF answer IS NOT NULL THEN
@@ -1524,15 +1564,16 @@ BEGIN
     SELECT s.id FROM :"schema".jobs s
     WHERE s.successor AND s.status IN ('scheduled', 'paused') AND NOT EXISTS (
       SELECT FROM :"schema".jobs j WHERE j.unique_key = s.unique_key
-        AND j.name = ANY (:"schema".names_of_type(s.name)) AND NOT j.successor
+        AND j.name = ANY (:"schema".names_of_type(ARRAY[s.name])) AND NOT j.successor
         AND j.status IN ('scheduled', 'queued', 'running', 'paused'))
-    ORDER BY s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    -- As spawners take them.
+    ORDER BY s.unique_key, s.id LIMIT 1000 FOR UPDATE SKIP LOCKED
   LOOP
     BEGIN
       UPDATE :"schema".jobs s
         SET successor = false, run_at = greatest((s.waiting ->> 'runAt')::timestamptz, s.created_at), waiting = NULL
-        WHERE s.id = one;
-      released := released + 1;
+        WHERE s.id = one AND :"schema".may_take_key(ARRAY[s.name], s.unique_key);
+      IF FOUND THEN released := released + 1; END IF;
     EXCEPTION WHEN unique_violation THEN
       NULL;
     END;

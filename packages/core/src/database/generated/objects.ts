@@ -29,6 +29,7 @@ export const schemaObjects: {
     "job_counts",
     "job_doorbells",
     "job_key_releases",
+    "job_key_takers",
     "job_limits",
     "job_logs",
     "job_looks",
@@ -157,6 +158,10 @@ export const schemaObjects: {
     [
       "job_doorbells",
       "job_doorbells_pkey"
+    ],
+    [
+      "job_key_takers",
+      "job_key_takers_pkey"
     ],
     [
       "job_limits",

@@ -25,6 +25,7 @@ interface FoundJob {
   readonly id: string
   readonly name: string
   readonly request: string | null
+  readonly sameType: boolean
 }
 
 /** How jobs are inserted: to follow others, or unless their request has come to another job. */
@@ -60,6 +61,7 @@ const columns: readonly Column[] = [
   (job) => job.context?.meta ?? null,
   (_job, successor) => successor,
   (job) => job.request,
+  (job) => job.names.join(','),
 ]
 
 /** Checks jobs and inserts them into whatever transaction it is given. */
@@ -94,7 +96,7 @@ export class JobSpawner implements Spawner {
     let together: { readonly job: OutgoingJob; readonly insert: () => Promise<void> }[] = []
     let inserted = Promise.resolve()
     const insertTogether = async (): Promise<void> => {
-      const inOrder = together.toSorted((a, b) => compare(a.job.uniqueKey, b.job.uniqueKey))
+      const inOrder = together.toSorted((a, b) => (orderOf(a.job) < orderOf(b.job) ? -1 : 1))
       together = []
       for (const { insert } of inOrder) await insert()
     }
@@ -148,23 +150,17 @@ export class JobSpawner implements Spawner {
    */
   async insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
     if (job.request === null) return this.#insertOne(executor, job)
-    if (job.names.length === 1) {
-      const inserted = await this.insert(executor, [job], { requested: true })
-      if (inserted.size === 1) return spawned(job)
-    }
+    const inserted = await this.insert(executor, [job], { requested: true })
+    if (inserted.size === 1) return spawned(job)
     return requestedOnce(executor, this.schema, job, (within) => this.#insertOne(within, job))
   }
 
   async #insertOne(executor: Executor | PreparingExecutor, job: OutgoingJob): Promise<SpawnedJob> {
     for (let tries = 0; tries < 3; tries++) {
-      // An unfinished job under a former name has the key as well, and no index knows.
-      const before = job.names.length > 1 ? await this.#find(executor, job) : []
-      if (before.length === 0 && (await this.insert(executor, [job])).size === 1) {
-        return spawned(job)
-      }
-      const found = before.length > 0 ? before : await this.#find(executor, job)
+      if ((await this.insert(executor, [job])).size === 1) return spawned(job)
+      const found = await this.#find(executor, job)
       const same = found.find(({ id }) => id === job.id)
-      if (same !== undefined && !job.names.includes(same.name)) throw otherType(job, same.name)
+      if (same?.sameType === false) throw otherType(job, same.name)
       if (same !== undefined && job.request !== null && same.request !== job.request) {
         throw otherRequest(job, job.id)
       }
@@ -211,7 +207,6 @@ export class JobSpawner implements Spawner {
       successor,
       job.keepsTime,
       job.longest,
-      job.names,
     ])
     return rows[0]?.['id'] as string | undefined
   }
@@ -225,8 +220,9 @@ export class JobSpawner implements Spawner {
   }
 }
 
-function compare(a: string | null, b: string | null): number {
-  return (a ?? '') < (b ?? '') ? -1 : 1
+/** By unique key, and by type where two of them have the same. */
+function orderOf({ uniqueKey, name }: OutgoingJob): string {
+  return `${uniqueKey ?? ''} ${name}`
 }
 
 function spawned({ id }: OutgoingJob): SpawnedJob {

@@ -68,6 +68,7 @@ WHERE j.id = $1::uuid AND (j.status <> 'scheduled' OR j.waiting IS NULL)
   AND ${schema}.job_after(j.status, j.requested, 'retry') IS NOT NULL
   AND NOT EXISTS (SELECT FROM ${schema}.jobs o WHERE o.unique_key = j.unique_key AND o.name = j.name AND o.id <> j.id
     AND NOT o.successor AND o.status IN ('scheduled', 'queued', 'running', 'paused'))
+  AND (j.unique_key IS NULL OR ${schema}.may_take_key(ARRAY[j.name], j.unique_key))
 RETURNING status`,
 )
 
