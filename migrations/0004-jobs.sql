@@ -36,7 +36,8 @@ CREATE TABLE :"schema".jobs (
   -- How many processes in a row have died while they had it: after the second it runs alone.
   deaths            smallint    NOT NULL DEFAULT 0,
   status            text        NOT NULL DEFAULT 'queued'
-    CHECK (status IN ('scheduled', 'queued', 'running', 'paused', 'completed', 'failed', 'cancelled')),
+    -- In the order in which most are found: each change asks.
+    CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows.
@@ -158,14 +159,18 @@ CREATE INDEX jobs_trouble ON :"schema".jobs (status, id) WHERE status IN ('faile
 CREATE INDEX jobs_retrying ON :"schema".jobs (id)
   WHERE error IS NOT NULL AND status IN ('scheduled', 'queued', 'running');
 
+-- Where the jobs of a type that have a status are in the index for lists, perhaps among others. A number, because comparing
+-- texts by the collation of the database, and logging them, took 3 us more of the server's time for each job.
+CREATE FUNCTION :"schema".job_place(name text, status text) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT hashtext(name || ' ' || status) $$;
+
 -- For lists, in the order of ids: by type and status, and by whatever else is rare. Of expressions, so that no other
--- statement takes one of them by mistake, and walks along finished jobs to find one that is not. The status, too: Postgres
--- 18 skipped along the types to find running jobs, and completing jobs took seven times as long.
+-- statement takes one of them by mistake, and walks along finished jobs to find one that is not.
 --
 -- The few that run are found by their process: an entry in each of a job's three places cost 6 us of the server's and 190
 -- bytes of WAL a job, of 41 us and 1,160 bytes for its claim and its completion together; without that of a claim it is
 -- half.
-CREATE INDEX jobs_by_type ON :"schema".jobs ((name || ''), (status || ''), id)
+CREATE INDEX jobs_by_type ON :"schema".jobs (:"schema".job_place(name, status), id)
   WHERE status <> 'running' OR process IS NULL;
 CREATE INDEX jobs_by_queue ON :"schema".jobs ((queue || ''), id) WHERE queue <> 'default';
 CREATE INDEX jobs_by_unique_key ON :"schema".jobs ((unique_key || ''), id) WHERE unique_key IS NOT NULL;

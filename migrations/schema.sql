@@ -426,7 +426,7 @@ CREATE TABLE tidemark.jobs (
   CONSTRAINT jobs_pkey PRIMARY KEY (id),
   CONSTRAINT jobs_parked_check CHECK ((parked = ANY (ARRAY['new'::text, 'key'::text, 'type'::text, 'limit'::text]))),
   CONSTRAINT jobs_requested_check CHECK ((requested = ANY (ARRAY['pause'::text, 'cancel'::text]))),
-  CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+  CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['completed'::text, 'running'::text, 'queued'::text, 'scheduled'::text, 'paused'::text, 'failed'::text, 'cancelled'::text])))
 ) WITH (fillfactor=70);
 COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
@@ -434,7 +434,7 @@ CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
 CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
 CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
-CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (((name || ''::text)), ((status || ''::text)), id) WHERE ((status <> 'running'::text) OR (process IS NULL));
+CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (tidemark.job_place(name, status), id) WHERE ((status <> 'running'::text) OR (process IS NULL));
 CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
@@ -951,6 +951,7 @@ CREATE OR REPLACE FUNCTION tidemark.claim_jobs(process uuid, queue text, names t
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET jit TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 #variable_conflict use_column
 DECLARE
@@ -1391,6 +1392,12 @@ AS $function$
     WHEN 'cancelled' THEN CASE what WHEN 'retry' THEN 'queued' END
   END
 $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.job_place(name text, status text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$ SELECT hashtext(name || ' ' || status) $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.job_trace(job uuid, around interval DEFAULT '01:00:00'::interval)
  RETURNS TABLE(depth integer, kind text, id text, cause text, name text, status text, at timestamp with time zone, ended_at timestamp with time zone)

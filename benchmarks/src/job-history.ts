@@ -32,7 +32,7 @@ const questions = {
   'a list of cancelled jobs':
     "SELECT id FROM tidemark.jobs j WHERE j.status = ANY ('{cancelled}') ORDER BY j.id DESC LIMIT 100",
   'a list of a rare type':
-    "SELECT id FROM tidemark.jobs j WHERE (j.status <> 'running' OR j.process IS NULL) AND j.name || '' = 'rare' ORDER BY j.name || '' DESC, j.status || '' DESC, j.id DESC LIMIT 100",
+    "SELECT id FROM tidemark.jobs j WHERE (j.status <> 'running' OR j.process IS NULL) AND tidemark.job_place(j.name, j.status) = tidemark.job_place('rare', 'completed') AND j.name = 'rare' ORDER BY j.id DESC LIMIT 100",
 } as const
 
 /** What the looks of a runner and the questions of an operator cost beside events, waits and finished jobs. */

@@ -32,9 +32,9 @@ export interface PausedFilter {
 }
 
 const texts = ['name', 'queue', 'uniqueKey', 'concurrencyKey'] as const
-// The expressions are those of the indexes for lists.
+// Those of expressions are as in the indexes for lists.
 const conditionsOn = {
-  name: `j.name || '' = ?`,
+  name: `j.name = ?`,
   queue: `j.queue || '' = ?`,
   uniqueKey: `j.unique_key IS NOT NULL AND j.unique_key || '' = ?`,
   concurrencyKey: `j.concurrency_key IS NOT NULL AND j.concurrency_key || '' = ?`,

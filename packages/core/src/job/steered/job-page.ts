@@ -1,3 +1,4 @@
+import { inPlace, isPlaced } from '../../database/sql/job/placed-jobs.ts'
 import {
   conditionsOf,
   statusesOf,
@@ -21,11 +22,6 @@ export interface IdQuery {
   readonly values: unknown[]
 }
 
-const first = '00000000-0000-0000-0000-000000000000'
-const last = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-// The jobs in the index by type: those that run are found by their process.
-const indexed = `(j.status <> 'running' OR j.process IS NULL)`
-
 /**
  * The ids of a page of jobs, in order. What it reads does not grow with how many jobs there are that a filter by type
  * and status leaves out, nor one by key, parent or a queue of its own: each of these has an index in the order of ids.
@@ -36,7 +32,7 @@ export function jobPage(schema: string, filter: JobFilter & PausedFilter, page: 
   const inTrouble = filter.name === undefined && troubleOf(filter) !== undefined
   const inOrder = isRare !== undefined || filter.retrying === true || inTrouble
   const byType = !inOrder && (filter.name ?? filter.status) !== undefined
-  return (byType ? pageByType : pageInOrder)(`"${schema}".jobs`, filter, page)
+  return (byType ? pageByType : pageInOrder)(`"${schema}"`, filter, page)
 }
 
 /**
@@ -48,60 +44,51 @@ export function rowOf(schema: string): string {
 }
 
 /** Along an index that the planner finds by the constants of the filter. */
-function pageInOrder(jobs: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
+function pageInOrder(schema: string, filter: JobFilter & PausedFilter, page: Page): IdQuery {
   const { values, conditions } = conditionsOf(filter)
   const { order, beyond } = directionOf(page)
   if (page.after !== undefined) conditions.push(`j.id ${beyond} $${values.push(page.after)}::uuid`)
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`
   const limit = values.push(page.limit)
   return {
-    text: `SELECT j.id FROM ${jobs} j ${where} ORDER BY j.id ${order} LIMIT $${limit}::bigint`,
+    text: `SELECT j.id FROM ${schema}.jobs j ${where} ORDER BY j.id ${order} LIMIT $${limit}::bigint`,
     values,
   }
 }
 
 /**
- * A page of each type in each status, of those that run, and of these the first. Types are found from one to the next.
- * Bounds of rows instead of equality: otherwise the planner, which knows no type here, may as well go along all ids.
- * OFFSET keeps it from that, too.
+ * A page of each type in each status, of those that run, and of these the first. Which types there are is known from their
+ * counts. OFFSET keeps the planner from going along all ids.
  */
 function pageByType(
-  jobs: string,
+  schema: string,
   { name, status, ...others }: JobFilter & PausedFilter,
   page: Page,
 ): IdQuery {
   const { values, conditions } = conditionsOf(others)
-  const { order, beyond, within } = directionOf(page)
-  const newest = order === 'DESC'
-  const after = values.push(page.after ?? (newest ? last : first))
+  const { order, beyond } = directionOf(page)
   const statuses = values.push(statusesOf({ ...(status && { status }) }) ?? jobStatuses)
   const limit = values.push(page.limit)
   const named = name === undefined ? undefined : values.push(name)
+  const after = page.after === undefined ? undefined : `$${values.push(page.after)}`
+  if (after !== undefined) conditions.push(`j.id ${beyond} ${after}::uuid`)
+  const bound = after === undefined ? {} : { [order === 'ASC' ? 'from' : 'to']: after }
   const types =
     named === undefined
-      ? `(SELECT j.name || '' FROM ${jobs} j WHERE ${indexed} ORDER BY j.name || '' LIMIT 1) UNION ALL
-         SELECT (SELECT j.name || '' FROM ${jobs} j WHERE ${indexed} AND j.name || '' > t.name
-           ORDER BY j.name || '' LIMIT 1) FROM types t WHERE t.name IS NOT NULL`
+      ? `SELECT k.name FROM ${schema}.job_counts k UNION SELECT h.name FROM ${schema}.job_count_changes h`
       : `SELECT $${named}::text`
-  const place = `(j.name || '', j.status || '', j.id)`
-  const far = page.after === undefined ? `${beyond}=` : beyond
+  const still = isPlaced(schema, { name: 't.name', status: 's.status', ...bound })
   return {
-    text: `WITH RECURSIVE types (name) AS (${types}), still AS (
+    text: `WITH types (name) AS (${types}), still AS (
         SELECT p.id FROM types t CROSS JOIN unnest($${statuses}::text[]) AS s (status) CROSS JOIN LATERAL (
-          SELECT j.id FROM ${jobs} j
-          WHERE ${[
-            indexed,
-            `${place} ${far} (t.name, s.status, $${after}::uuid)`,
-            `${place} ${within}= (t.name, s.status, '${newest ? first : last}'::uuid)`,
-            ...conditions,
-          ].join(' AND ')}
-          ORDER BY j.name || '' ${order}, j.status || '' ${order}, j.id ${order} LIMIT $${limit}::bigint) AS p
+          SELECT j.id FROM ${schema}.jobs j
+          WHERE ${[still, ...conditions].join(' AND ')}
+          ORDER BY ${inPlace(schema, order)} LIMIT $${limit}::bigint) AS p
       ), running AS (
-        SELECT j.id FROM ${jobs} j
+        SELECT j.id FROM ${schema}.jobs j
         WHERE ${[
           `j.status = 'running' AND j.process IS NOT NULL AND 'running' = ANY ($${statuses}::text[])`,
-          `j.id ${far} $${after}::uuid`,
-          ...(named === undefined ? [] : [`j.name || '' = $${named}::text`]),
+          ...(named === undefined ? [] : [`j.name = $${named}::text`]),
           ...conditions,
         ].join(' AND ')} OFFSET 0
       )
@@ -111,8 +98,6 @@ function pageByType(
   }
 }
 
-function directionOf({ order }: Page): { order: string; beyond: string; within: string } {
-  return order === 'newest first'
-    ? { order: 'DESC', beyond: '<', within: '>' }
-    : { order: 'ASC', beyond: '>', within: '<' }
+function directionOf({ order }: Page): { order: 'ASC' | 'DESC'; beyond: string } {
+  return order === 'newest first' ? { order: 'DESC', beyond: '<' } : { order: 'ASC', beyond: '>' }
 }

@@ -1,4 +1,5 @@
 import type { Database } from '../../database/pool.ts'
+import { inPlace, isPlaced } from '../../database/sql/job/placed-jobs.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
 
 /** A limit as processes have written it down. */
@@ -33,10 +34,9 @@ const mostCounted = 10_000
 const openByType = (jobs: string, schema: string): string => `
   SELECT c.name, c.status, c.jobs::integer AS jobs, o.oldest FROM ${schema}.counted_jobs() c
   CROSS JOIN LATERAL (SELECT min(f.run_at) AS oldest FROM (
-    SELECT j.run_at FROM ${jobs} j WHERE c.status = 'queued' AND (j.status <> 'running' OR j.process IS NULL)
-      AND (j.name || '', j.status || '', j.id) >= (c.name, 'queued', '00000000-0000-0000-0000-000000000000'::uuid)
-      AND (j.name || '', j.status || '', j.id) <= (c.name, 'queued', 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-    ORDER BY j.name || '', j.status || '', j.id LIMIT 100) AS f) AS o
+    SELECT j.run_at FROM ${jobs} j
+    WHERE c.status = 'queued' AND ${isPlaced(schema, { name: 'c.name', status: `'queued'` })}
+    ORDER BY ${inPlace(schema)} LIMIT 100) AS f) AS o
   WHERE c.status IN ('scheduled', 'queued', 'running')`
 
 /** The queues with something to do, each along the partial index that has nothing else. */

@@ -1,4 +1,5 @@
 import { awaitedSchedules, knownTypes } from '../../../../database/sql/job/known-types.ts'
+import { inPlace, isPlaced } from '../../../../database/sql/job/placed-jobs.ts'
 import { findings, plural, type Finding } from '../../finding.ts'
 import { reading, type Check, type ExaminedApp } from '../../patient.ts'
 
@@ -136,10 +137,9 @@ async function readTrouble(app: ExaminedApp, quick: boolean): Promise<Trouble> {
          (CASE WHEN k.name IS NULL AND count(*) = ${mostLooked} THEN t.jobs ELSE count(*) END)::integer AS jobs
        FROM types t LEFT JOIN known k ON k.name = t.name
        CROSS JOIN LATERAL (
-         SELECT j.needs, j.created_at FROM ${schema}.jobs j WHERE (j.status <> 'running' OR j.process IS NULL)
-           AND (j.name || '', j.status || '', j.id) >= (t.name, 'queued', '00000000-0000-0000-0000-000000000000'::uuid)
-           AND (j.name || '', j.status || '', j.id) <= (t.name, 'queued', 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
-         ORDER BY j.name || '', j.status || '', j.id LIMIT ${mostLooked}) AS w
+         SELECT j.needs, j.created_at FROM ${schema}.jobs j
+         WHERE ${isPlaced(schema, { name: 't.name', status: `'queued'` })}
+         ORDER BY ${inPlace(schema)} LIMIT ${mostLooked}) AS w
        WHERE k.name IS NULL OR k.version < w.needs
        GROUP BY t.name, t.jobs, w.needs, k.name, k.version ORDER BY 1, 2`,
     )
