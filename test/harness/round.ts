@@ -350,7 +350,11 @@ class Round implements AsyncDisposable {
         'rebuilds come to an end',
         'SELECT FROM tidemark.listeners WHERE rebuild_generation IS NOT NULL',
       ],
-      ['the dead are forgotten', `SELECT FROM tidemark.processes OFFSET ${workers.length}`],
+      // Not by their number: the row of one that has just died may stand for one that has just started.
+      [
+        'the dead are forgotten',
+        `SELECT FROM tidemark.processes WHERE pid <> ALL ('{${workers.map(({ pid }) => pid).join()}}')`,
+      ],
     ]
     await this.#probe('healing', settleBound)
     for (const [promise, text] of unsettled) {

@@ -77,6 +77,10 @@ export class Worker {
     await Promise.race([told, this.#ended])
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
   get hasEnded(): boolean {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
