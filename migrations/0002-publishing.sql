@@ -218,5 +218,6 @@ BEGIN
     RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
       USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
   END IF;
+  PERFORM :"schema".note_unseen(type, answer.sequence);
   RETURN answer.sequence;
 END $$;

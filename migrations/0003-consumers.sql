@@ -105,6 +105,24 @@ CREATE TABLE :"schema".projection_states (
   PRIMARY KEY (projection, generation, key)
 ) WITH (fillfactor = 70);
 
+-- What publish() has published past inline projections, which only a publisher that has their code can run. A projection that
+-- is derived again has seen it.
+CREATE TABLE :"schema".unseen_events (
+  projection text   NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
+  sequence   bigint NOT NULL,
+  PRIMARY KEY (projection, sequence)
+);
+
+-- Whoever publishes may not know of listeners.
+CREATE FUNCTION :"schema".note_unseen(type text, sequence bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO :"schema".unseen_events (projection, sequence)
+    SELECT l.name, note_unseen.sequence FROM :"schema".listeners l
+    WHERE l.mode = 'inline' AND l.definition -> 'types' ? note_unseen.type
+$$;
+
+REVOKE EXECUTE ON FUNCTION :"schema".note_unseen(text, bigint) FROM PUBLIC;
+
 -- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
 CREATE TABLE :"schema".snapshots (
   stream         text    PRIMARY KEY,

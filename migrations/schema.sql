@@ -624,6 +624,13 @@ CREATE TABLE tidemark.streams (
   CONSTRAINT streams_pkey PRIMARY KEY (stream)
 ) WITH (fillfactor=70);
 
+CREATE TABLE tidemark.unseen_events (
+  projection text NOT NULL,
+  sequence bigint NOT NULL,
+  CONSTRAINT unseen_events_pkey PRIMARY KEY (projection, sequence),
+  CONSTRAINT unseen_events_projection_fkey FOREIGN KEY (projection) REFERENCES tidemark.listeners(name) ON UPDATE CASCADE ON DELETE CASCADE
+);
+
 CREATE VIEW tidemark.publishers AS
  SELECT ((((classid)::bigint & (65535)::bigint) << 32) | (objid)::bigint) AS floor,
     pid
@@ -1707,6 +1714,18 @@ BEGIN
     WHERE r.kind = kind AND r.name = name AND r.key = key;
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.note_unseen(type text, sequence bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  INSERT INTO "tidemark".unseen_events (projection, sequence)
+    SELECT l.name, note_unseen.sequence FROM "tidemark".listeners l
+    WHERE l.mode = 'inline' AND l.definition -> 'types' ? note_unseen.type
+$function$;
+REVOKE EXECUTE ON FUNCTION tidemark.note_unseen(text,bigint) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION tidemark.other_lock_namespaces()
  RETURNS SETOF integer
  LANGUAGE sql
@@ -1756,6 +1775,7 @@ BEGIN
     RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
       USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
   END IF;
+  PERFORM "tidemark".note_unseen(type, answer.sequence);
   RETURN answer.sequence;
 END $function$;
 

@@ -165,7 +165,7 @@ test('there is nothing to retry or discard: that is an error that says so', asyn
   }
 })
 
-test('dead letters of a generation under construction are neither listed nor touched', async () => {
+test('dead letters of a generation that is nobody’s are neither listed nor touched', async () => {
   const listener = ledger(new Set(['a1']))
   await using app = appOn(database, [listener])
   await app.start({ handleSignals: false })

@@ -142,6 +142,43 @@ test('moving to another server by logical replication: sequences set, cursors go
   await app.close()
 })
 
+test('subscribers of a projection’s table get what its rebuild changes, however the table is published', async () => {
+  const copied = (version: number) =>
+    defineProjection('copied', { version, tables: ['copied'] }).on(noted, async (event, { tx }) => {
+      if (version > 1 && event.payload.note === 'gone') return
+      await tx.query('insert into copied values ($1, $2)', [event.sequence, version])
+    })
+  await using server = await startSource()
+  await using source = await createTestDatabase({ server, template: effectsTemplate })
+  const { rows: version } = await source.query<{ number: string }>(
+    `select current_setting('server_version_num') as number`,
+  )
+  const table = 'create table copied (sequence bigint primary key, version integer)'
+  for (const one of [source, target]) await one.query(table)
+  await replicate(
+    source,
+    Number(version[0]?.number) < 150_000 ? 'for table copied' : 'for tables in schema public',
+  )
+  const rows = 'select * from copied order by sequence'
+  try {
+    {
+      await using app = appOn(source, [copied(1)])
+      await app.start()
+      const events = ['a', 'gone', 'b'].map((note) => noted({ note }))
+      await app.waitFor('copied', (await app.publish(events)).at(-1)?.sequence as never)
+    }
+    await arrived('copied', 3)
+    await using app = appOn(source, [copied(2)])
+    await app.start()
+    await expect.poll(() => app.rebuilds.list(), { timeout: 60_000 }).toEqual([])
+    await caughtUp(source)
+    expect((await target.query(rows)).rows).toEqual((await source.query(rows)).rows)
+    expect((await target.query(`${rows} limit 1`)).rows).toEqual([{ sequence: '1', version: 2 }])
+  } finally {
+    await stopReplicating()
+  }
+})
+
 test('every table has something by which a subscriber finds its rows', async () => {
   const { rows } = await target.query<{ name: string }>(
     `select c.relname as name from pg_class c

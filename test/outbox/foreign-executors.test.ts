@@ -9,7 +9,7 @@ import {
   type QueryResult,
   type TransactionExecutor,
 } from 'tidemark'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { committedEvents, noted } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -303,4 +303,44 @@ test('the wrong executor does not compile', () => {
     take(() => {})
   }
   expect(check).toBeTypeOf('function')
+})
+
+test('who waits in a callback for what comes after it in the same transaction is told so', async () => {
+  await using app = appOn(database, [counted, noted])
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    await onClient(async (client) => {
+      await client.query('BEGIN')
+      const decided = Promise.withResolvers<void>()
+      // Another part of the program, which knows nothing of the decision.
+      const elsewhere = decided.promise.then(() =>
+        app.publish(noted({ note: 'a' }), { tx: client }),
+      )
+      const deciding = app.decide(
+        counter,
+        'c',
+        async (_, tx) => {
+          await tx.query('insert into effects (listener, sequence) values ($1, 1)', ['undone'])
+          decided.resolve()
+          await elsewhere
+          return counted({ by: 1n })
+        },
+        { tx: client },
+      )
+      const busy = { code: 'TIDEMARK_TRANSACTION_BUSY' }
+      await decided.promise
+      await vi.waitFor(() => expect(vi.getTimerCount()).toBe(1))
+      await vi.advanceTimersByTimeAsync(60_000)
+      await expect(elsewhere).rejects.toMatchObject(busy)
+      await expect(deciding).rejects.toMatchObject(busy)
+      // Nothing of it has stayed, and the transaction goes on.
+      await app.publish(noted({ note: 'b' }), { tx: client })
+      await client.query('COMMIT')
+    })
+  } finally {
+    vi.useRealTimers()
+  }
+  const notes = (await Array.fromAsync(app.events())).map(({ payload }) => payload)
+  expect(notes).toEqual([{ note: 'b' }])
+  expect((await database.query('select from effects')).rowCount).toBe(0)
 })

@@ -112,6 +112,44 @@ test('an inline projection that fails leaves a transaction of the caller’s as 
   expect((await database.query('select note from limits')).rows).toEqual([{ note: 'first' }])
 })
 
+test('what SQL publishes past an inline projection is found, until that is derived again', async () => {
+  const asyncOne = defineProjection('async_one', { version: 1, initial: () => 0 }).on(
+    noted,
+    (n) => n + 1,
+  )
+  await using app = appOn(database, [sequences, rows, asyncOne])
+  await app.start()
+  const unseen = async (): Promise<unknown> =>
+    (await app.doctor.examine({ checks: ['unseen'] })).map(({ code, subject, details }) => ({
+      code,
+      of: subject?.name,
+      events: (details as { events?: string } | null)?.events,
+    }))
+  await app.publish(noted({ note: 'seen' }))
+  expect(await unseen()).toEqual([expect.objectContaining({ code: 'ok' })])
+  const publish = (note: string): Promise<unknown> =>
+    database.query(`select tidemark.publish('${noted.type}', '{"note": "${note}"}')`)
+  await publish('one')
+  await app.publish(noted({ note: 'seen again' }))
+  await publish('two')
+  expect(await unseen()).toEqual([
+    { code: 'inline-unseen', of: 'rows', events: '2' },
+    { code: 'inline-unseen', of: 'sequences', events: '2' },
+  ])
+  await using late = await SqlPublisher.open(database)
+  await late.begin()
+  await late.client.query(`select tidemark.publish('${noted.type}', '{"note": "late"}')`)
+  await app.reset(sequences)
+  await app.reset(rows)
+  expect(await unseen()).toEqual([expect.objectContaining({ code: 'ok' })])
+  expect((await app.read(sequences)).seen).toEqual(await committedEvents(database))
+  await late.commit()
+  expect(await unseen()).toEqual([
+    { code: 'inline-unseen', of: 'rows', events: '1' },
+    { code: 'inline-unseen', of: 'sequences', events: '1' },
+  ])
+})
+
 test('an inline projection of what the server publishes for jobs is refused', () => {
   const inline = defineProjection('inline', { version: 1, mode: 'inline', initial: () => 0 })
   const modules = [inline.on([noted, jobCompleted], (n) => n + 1)]

@@ -3,9 +3,12 @@ import { expect, test } from 'vitest'
 import { shadowOf } from '../../packages/core/src/projection/shadow/shadow-schema.ts'
 import { committedEvents, effectsOf, noted, recordEffect } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
+import { LogBook } from '../support/log-book.ts'
+import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
+const hung = { timeout: 60_000, interval: 30 }
 const runner = { handleSignals: false, acquireInterval: 50, leaseDuration: 2_000 }
 
 async function publish(app: App, count: number): Promise<EventSequence> {
@@ -104,6 +107,54 @@ test('a rebuild that halts leaves the live generation alone and going; with the 
     keys: 20,
     states: [2],
   })
+})
+
+test('a rebuild says what it has set aside, and what is decided about dead letters reaches it, too', async () => {
+  await database.query('create table notes (sequence bigint primary key, version integer)')
+  const broken = new Set(['3', '7'])
+  const parking = (version: number, onFailure: 'park' | 'skip') =>
+    defineProjection('notes', {
+      version,
+      tables: ['notes'],
+      onFailure,
+      retry: { attempts: 1 },
+      batchSize: 2,
+    }).on(noted, async ({ sequence, payload: { note } }, { tx }) => {
+      if (broken.has(note)) throw new Error('a bug')
+      await tx.query('insert into notes values ($1, $2)', [sequence, version])
+    })
+  const rows = async (): Promise<unknown> =>
+    (await database.query('select count(*)::integer as n, max(version) as v from notes')).rows[0]
+  {
+    await using app = appOn(database, [parking(1, 'park')])
+    await app.start(runner)
+    await app.waitFor('notes', await publish(app, 12))
+    expect(await rows()).toEqual({ n: 10, v: 1 })
+  }
+  // While somebody reads the table there is no switch.
+  await using reader = await SqlPublisher.open(database)
+  await reader.begin()
+  await reader.client.query('select from notes')
+  const log = new LogBook()
+  await using app = appOn(database, [parking(2, 'skip')], { logger: log })
+  await app.start(runner)
+  const setAside = async (): Promise<unknown> => {
+    const progress = await app.rebuilds.progress('notes')
+    return [progress?.setAside, progress?.liveSetAside]
+  }
+  await expect.poll(setAside, hung).toEqual([2, 2])
+  const found = async (): Promise<unknown> =>
+    (await app.doctor.examine({ checks: ['rebuilds'] })).map(({ code }) => code)
+  expect(await found()).toEqual(['rebuild-sets-aside'])
+
+  broken.delete('7')
+  expect(await app.deadLetters.retry({ listener: 'notes' })).toBe(2)
+  await expect.poll(setAside, hung).toEqual([1, 2])
+  await reader.commit()
+  await expect.poll(() => app.rebuilds.list(), hung).toEqual([])
+  expect(await rows()).toEqual({ n: 11, v: 2 })
+  const { level } = await log.wrote(/^notes goes on without the events .* set aside: 1$/u)
+  expect(level).toBe('warn')
 })
 
 test('a schema that has the name of a rebuild’s copies and is not its own is neither written nor dropped', async () => {

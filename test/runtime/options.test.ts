@@ -246,6 +246,15 @@ test('an application answers, or refuses with what to do', async () => {
   expect(await troubles(calls(app))).toEqual([])
 })
 
+test('who migrates is told of an option that is misspelt, and may give those of an application', async () => {
+  await expect(migrateUp({ conectionString: database.url } as object)).rejects.toMatchObject({
+    code: 'TIDEMARK_INVALID_OPTION',
+    hint: 'Did you mean "connectionString"?',
+  })
+  await using app = appOn(database, [job, opened, count])
+  expect(await migrateUp(app.options)).toMatchObject({ applied: [] })
+})
+
 test('the context of a job does as it is told, or refuses with what to do', async () => {
   const told = Promise.withResolvers<readonly string[]>()
   const telling = defineJob('options_told', {

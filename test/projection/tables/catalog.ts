@@ -35,7 +35,7 @@ SELECT line FROM (
   FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
   UNION ALL
   SELECT format('statistics %s %s', pg_get_statisticsobjdef(s.oid), obj_description(s.oid, 'pg_statistic_ext'))
-    || (to_jsonb(s) -> 'stxstattarget')::text, s.stxnamespace FROM pg_statistic_ext s
+    || (to_jsonb(s) -> 'stxstattarget')::text, c.relnamespace FROM pg_statistic_ext s JOIN pg_class c ON c.oid = s.stxrelid
   UNION ALL
   SELECT format('sequence %s %s', s.seqrelid::regclass, to_jsonb(s) - 'seqrelid'), c.relnamespace FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
   UNION ALL

@@ -32,7 +32,7 @@ async function rebuild(
   const replacement = await rebuildTable(client, made)
   expect(await readCatalog(client, made.schema)).toEqual(before)
   await client.query(
-    `drop schema ${made.quoted} cascade; drop publication if exists "p ${made.schema}"`,
+    `drop schema ${made.quoted} cascade; drop publication if exists "p ${made.schema}"; drop event trigger if exists "p ${made.schema}"`,
   )
   return replacement
 }
@@ -64,6 +64,14 @@ const slow = [
   'a view that is updated and a view with options',
   'a function that is parsed',
   'a publication of its columns',
+  'what depends on an extension',
+  'statistics of one name in two schemas',
+  'a publication of its schema',
+  'a foreign key that is not looked at',
+  'an unlogged table with a logged sequence',
+  'a constraint without overlaps, and a foreign key of it',
+  'partitions, and theirs',
+  'partitions by hash, one of which has other places of columns',
 ]
 
 // Some sixty rebuilds of tables: on a busy machine that takes its time.
@@ -102,7 +110,7 @@ test(
   async () => {
     const client = await database.connect()
     try {
-      const features = await setUp(client)
+      const features = (await setUp(client)).filter(({ alone = false }) => !alone)
       let number = 1000
       await fc.assert(
         fc.asyncProperty(names, fc.subarray([...features]), async (table, some) => {

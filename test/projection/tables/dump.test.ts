@@ -26,7 +26,8 @@ test(
         tables.push(await makeTable(client, number, 'Some "notes"', [feature]))
       }
       // All that go together, in one table.
-      tables.push(await makeTable(client, features.length, 'all of them', features))
+      const together = features.filter(({ alone = false }) => !alone)
+      tables.push(await makeTable(client, features.length, 'all of them', together))
       const before = dump(binaries, database.url)
       expect(before.length).toBeGreaterThan(features.length * 20)
       for (const [number, table] of tables.entries()) {

@@ -240,3 +240,35 @@ test("rows of the application that hang on a projection's are not deleted with t
     [1, 2, 4, 5].map((id) => ({ id, version: 2 })),
   )
 })
+
+test('a trigger of a partition alone, or one that is off there, would be missing from a copy: the rebuild says so', async () => {
+  await database.query(`
+    create table parted (id integer primary key, version integer) partition by range (id);
+    create table low partition of parted for values from (0) to (10);
+    create table high partition of parted default;
+    create function add_ten() returns trigger language plpgsql as
+      $$ begin new.version := new.version + 10; return new; end $$;
+    create trigger everywhere before insert on parted for each row execute function add_ten();
+    create trigger low_only before insert on low for each row execute function add_ten();
+    alter table high disable trigger everywhere`)
+  const rows = async (): Promise<unknown> =>
+    (await database.query('select id, version from parted')).rows
+  {
+    await using app = appOn(database, [writes('one', ['parted'])])
+    await app.start(runner)
+    await app.waitFor('one', await tell(app, 1, 1))
+  }
+  expect(await rows()).toEqual([{ id: 1, version: 21 }])
+  await using app = appOn(database, [writes('one', ['parted'], 2)])
+  await app.start(runner)
+  const error = async (): Promise<string | undefined> =>
+    (await app.rebuilds.progress('one'))?.error?.message
+  await expect
+    .poll(error, { timeout: 50_000 })
+    .toMatch(/trigger everywhere of partition high of parted, trigger low_only of partition low/u)
+  expect(await rows()).toEqual([{ id: 1, version: 21 }])
+
+  await database.query('drop trigger low_only on low; alter table high enable trigger everywhere')
+  await rebuilt(app, 'one')
+  expect(await rows()).toEqual([{ id: 1, version: 12 }])
+})

@@ -1,7 +1,7 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
 -- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
--- migrated by 2 publishing 87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c
--- migrated by 3 consumers 5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d
+-- migrated by 2 publishing 9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa
+-- migrated by 3 consumers ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d
 -- migrated by 4 jobs 4dac77ed5288726ae7cac7fa2bea7c3a189b888f7821ccebd991abba227f6aea
 -- migrated by 5 job-turns a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9
 -- migrated by 6 job-work 10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de
@@ -596,10 +596,11 @@ BEGIN
     RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
       USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
   END IF;
+  PERFORM "tidemark".note_unseen(type, answer.sequence);
   RETURN answer.sequence;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (2, 'publishing', false, '9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa');
 
 -- 3 consumers
 -- breaking: no
@@ -709,6 +710,24 @@ CREATE TABLE "tidemark".projection_states (
   PRIMARY KEY (projection, generation, key)
 ) WITH (fillfactor = 70);
 
+-- What publish() has published past inline projections, which only a publisher that has their code can run. A projection that
+-- is derived again has seen it.
+CREATE TABLE "tidemark".unseen_events (
+  projection text   NOT NULL REFERENCES "tidemark".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
+  sequence   bigint NOT NULL,
+  PRIMARY KEY (projection, sequence)
+);
+
+-- Whoever publishes may not know of listeners.
+CREATE FUNCTION "tidemark".note_unseen(type text, sequence bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO "tidemark".unseen_events (projection, sequence)
+    SELECT l.name, note_unseen.sequence FROM "tidemark".listeners l
+    WHERE l.mode = 'inline' AND l.definition -> 'types' ? note_unseen.type
+$$;
+
+REVOKE EXECUTE ON FUNCTION "tidemark".note_unseen(text, bigint) FROM PUBLIC;
+
 -- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
 CREATE TABLE "tidemark".snapshots (
   stream         text    PRIMARY KEY,
@@ -719,7 +738,7 @@ CREATE TABLE "tidemark".snapshots (
   state_meta     jsonb
 ) WITH (fillfactor = 70);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, '5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d');
 
 -- 4 jobs
 -- breaking: no
@@ -2698,28 +2717,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', 'true', '2026-11-29 11:02:43.091397+00');
+('e0325b1a-b1e3-483f-b759-05e054013d33', 'true', '2026-11-29 11:05:49.29157+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 11:02:43.236345+00', '792', '1', '1ea33b5a-8539-4117-b353-ab74348cd65a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 11:02:43.315228+00', '800', '2', 'e200bc5b-58fc-48ac-8bba-90bfd831e07b', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 11:02:43.406665+00', '808', '3', '60620993-488c-4a18-b745-908e832f2179', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 11:02:43.434831+00', '810', NULL, '87f178cf-a871-46d2-b83a-5cd17628d4a2', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 11:02:43.461388+00', '816', NULL, '2b54a7cf-5d7d-4776-b1d4-2bbc4618b4b8', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 11:02:43.513095+00', '823', NULL, '3745ebc5-ede1-445a-a723-4623ad60e4d7', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 11:02:43.608141+00', '840', NULL, 'c5ea7776-6143-40ab-b8da-f27b946e8df9', '1', 'job.failed', NULL, '01a226f8-b65d-7000-9442-946580cbb55b', E'{"job": "01a226f8-b65d-7000-9442-946580cbb55b", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1", "createdAt": "2026-11-29T11:02:43.550419+00:00", "triggeredBy": "system"}', NULL, '01a226f8-b65d-7000-9442-946580cbb55b', '01a226f8-b65d-7000-9442-946580cbb55b', NULL, NULL, NULL);
+('1', '2026-11-29 11:05:49.316148+00', '791', '1', '0c1e5054-cd87-42bb-9ef3-4ced47017939', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 11:05:49.333488+00', '792', '2', 'ef41bbfd-3366-4d19-8187-837879cbd070', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 11:05:49.361711+00', '795', '3', '483453e6-d6bd-460b-ad8e-b7c9f6c0f526', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 11:05:49.381869+00', '802', NULL, '0e0ca534-97ad-4085-bacf-aa43e15135cf', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 11:05:49.40181+00', '809', NULL, '53022064-ff4a-437d-b116-2943ee892ba3', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 11:05:49.408939+00', '814', NULL, '3502ba21-695f-4a29-931d-07d307192fb9', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 11:05:49.481977+00', '837', NULL, 'dc5a3da1-0d00-49ad-9df4-9b16568e9e3a', '1', 'job.failed', NULL, '01a226fb-8c70-7000-95d6-6a6b600de3c5', E'{"job": "01a226fb-8c70-7000-95d6-6a6b600de3c5", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "e0325b1a-b1e3-483f-b759-05e054013d33", "createdAt": "2026-11-29T11:05:49.425507+00:00", "triggeredBy": "system"}', NULL, '01a226fb-8c70-7000-95d6-6a6b600de3c5', '01a226fb-8c70-7000-95d6-6a6b600de3c5', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 11:02:43.433936+00');
+('order b', '4', '2026-11-29 11:05:49.381+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('0786829d-3fd3-413b-9620-bf37d04823ec', 'true');
+('4649df6c-db11-4f9d-a521-eb3b50a46f2f', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2744,54 +2763,54 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 11:02:44.255044+00');
+('true', '2026-11-29 11:05:50.379413+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', 'true');
+('e0325b1a-b1e3-483f-b759-05e054013d33', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 11:02:44.349363+00');
+('types', '2026-11-29 11:05:50.460884+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '772:772:', '2026-11-29 11:02:45.150068+00', '00000000-0000-0000-0000-000000000000');
+('true', '0', '772:772:', '2026-11-29 11:05:51.276202+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b651-7000-a6cb-1aca1a4f0944', '2026-11-29 11:02:43.541633+00', '2026-11-29 11:02:43.541521+00', '2026-11-29 11:02:43.57183+00', '2026-11-29 11:02:43.60203+00', '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "0139ba92-15d6-4472-a1cc-b10d619869bf", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a226f8-b65d-7000-9442-946580cbb55b', '2026-11-29 11:02:43.550419+00', '2026-11-29 11:02:43.550326+00', '2026-11-29 11:02:43.572031+00', '2026-11-29 11:02:43.60644+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a226f8-b661-7000-8be7-6b8efa7ddd24', '2026-11-29 11:02:43.554329+00', 'infinity', '2026-11-29 11:02:43.572047+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a226f8-b666-7000-8b6b-ec2de0652f7f', '2026-11-29 11:02:43.559156+00', '2026-11-29 11:02:43.559081+00', '2026-11-29 11:02:43.572058+00', NULL, '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226f8-b6ab-7000-b0c7-6d738d098e62', '2026-11-29 11:02:43.628471+00', '2026-11-29 11:02:43.628392+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226f8-b6b1-7000-879a-735244c3f162', '2026-11-29 11:02:43.635867+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226f8-b6b6-7000-8d78-9dba54957613', '2026-11-29 11:02:43.639846+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('a410212b-a51b-496d-a255-be58e00e42b5', '2026-11-29 11:02:43.650523+00', '2026-11-29 11:02:43.647803+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a226fb-8c64-7000-a670-36be97dff826', '2026-11-29 11:05:49.413794+00', '2026-11-29 11:05:49.413679+00', '2026-11-29 11:05:49.441062+00', '2026-11-29 11:05:49.45185+00', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "77d604dd-5771-4fde-ba8f-84134e7ab067", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a226fb-8c70-7000-95d6-6a6b600de3c5', '2026-11-29 11:05:49.425507+00', '2026-11-29 11:05:49.425413+00', '2026-11-29 11:05:49.441491+00', '2026-11-29 11:05:49.472798+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a226fb-8c77-7000-881b-3ae986b0039d', '2026-11-29 11:05:49.436151+00', 'infinity', '2026-11-29 11:05:49.441509+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a226fb-8c7d-7000-be93-7b629b6a1a1a', '2026-11-29 11:05:49.444926+00', '2026-11-29 11:05:49.444849+00', '2026-11-29 11:05:49.468458+00', NULL, '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226fb-8cad-7000-bda8-72134650baa2', '2026-11-29 11:05:49.486099+00', '2026-11-29 11:05:49.486019+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226fb-8caf-7000-abf5-afa3a14bf9e5', '2026-11-29 11:05:49.488524+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a226fb-8cb3-7000-9e1c-bbe92afc9e07', '2026-11-29 11:05:49.49667+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('0a18584f-350a-43fb-bb83-b2e8a60ea2c6', '2026-11-29 11:05:49.521819+00', '2026-11-29 11:05:49.504324+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:02:42.918562+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:02:42.926921+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:02:43.531952+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:02:42.954268+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:02:42.957465+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:02:42.978768+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.135758+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.143555+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.454729+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.181547+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:05:49.190863+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.207054+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', 'host', '29388', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:02:43.021442+00', '2026-11-29 11:02:43.536121+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 35780688, "loopDelay": 43, "clockAhead": -11, "loopDelayMax": 43, "residentBytes": 159043584}');
+('e0325b1a-b1e3-483f-b759-05e054013d33', 'host', '31283', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:05:49.249546+00', '2026-11-29 11:05:49.249546+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39889576, "loopDelay": 0, "clockAhead": null, "loopDelayMax": 0, "residentBytes": 159080448}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '01ec7022-ef0f-4f66-8162-78ec38caf5f3', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:02:43.096057+00');
+('yearly', 'ecfd2ba8-6346-4b00-b97e-600a1a2f3492', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:05:49.290334+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2806,49 +2825,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', '2026-11-29 11:02:45.557403+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:02:43.646142+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:02:43.53238+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:02:43.531881+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:02:43.531881+00'),
-('letters', '1', '0', '7', '0', '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', '2026-11-29 11:02:45.56+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:02:43.646119+00'),
-('orders', '1', '0', '7', '0', '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', '2026-11-29 11:02:45.638101+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:02:43.638102+00'),
-('turnover', '1', '0', '7', '0', '1', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', '2026-11-29 11:02:45.559804+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:02:43.646146+00');
+('by-order', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.421237+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.529943+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:05:49.409737+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:05:49.454533+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:05:49.454533+00'),
+('letters', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.431854+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.529983+00'),
+('orders', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.427222+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.52998+00'),
+('turnover', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.421474+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:05:49.529976+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '2b54a7cf-5d7d-4776-b1d4-2bbc4618b4b8', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:02:43.534714+00', '2026-11-29 11:02:43.534714+00');
+('letters', '1', '5', 'shop.placed', '53022064-ff4a-437d-b116-2943ee892ba3', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:05:49.423179+00', '2026-11-29 11:05:49.423179+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b65d-7000-9442-946580cbb55b', '1', '1', 'failed', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', 'system', '2026-11-29 11:02:43.572031+00', '2026-11-29 11:02:43.606849+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a226f8-b661-7000-8be7-6b8efa7ddd24', '1', '1', 'suspended', 'c89b3a9d-a0cf-4587-9e4f-e303d2a75ae1', 'system', '2026-11-29 11:02:43.572047+00', '2026-11-29 11:02:43.679497+00', NULL);
+('01a226fb-8c70-7000-95d6-6a6b600de3c5', '1', '1', 'failed', 'e0325b1a-b1e3-483f-b759-05e054013d33', 'system', '2026-11-29 11:05:49.441491+00', '2026-11-29 11:05:49.473409+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a226fb-8c77-7000-881b-3ae986b0039d', '1', '1', 'suspended', 'e0325b1a-b1e3-483f-b759-05e054013d33', 'system', '2026-11-29 11:05:49.441509+00', '2026-11-29 11:05:49.511459+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a226f8-b666-7000-8b6b-ec2de0652f7f', '1', '2026-11-29 11:02:43.62864+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a226fb-8c7d-7000-be93-7b629b6a1a1a', '1', '2026-11-29 11:05:49.485823+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b651-7000-a6cb-1aca1a4f0944', '0139ba92-15d6-4472-a1cc-b10d619869bf', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a226fb-8c64-7000-a670-36be97dff826', '77d604dd-5771-4fde-ba8f-84134e7ab067', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b666-7000-8b6b-ec2de0652f7f', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:02:43.610231+00', NULL, '2026-11-29 11:02:43.61989+00');
+('01a226fb-8c7d-7000-be93-7b629b6a1a1a', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:05:49.478228+00', NULL, '2026-11-29 11:05:49.484048+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b661-7000-8be7-6b8efa7ddd24', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:02:43.590248+00', '2026-11-29 11:02:43.613249+00'),
-('01a226f8-b661-7000-8be7-6b8efa7ddd24', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:02:43.634843+00', NULL);
+('01a226fb-8c77-7000-881b-3ae986b0039d', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:05:49.446495+00', '2026-11-29 11:05:49.447495+00'),
+('01a226fb-8c77-7000-881b-3ae986b0039d', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:05:49.473748+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a226f8-b661-7000-8be7-6b8efa7ddd24', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '855');
+('01a226fb-8c77-7000-881b-3ae986b0039d', 'paid', 'event', 'shop.paid', 'a', '6', NULL, '847');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

@@ -4,8 +4,9 @@ import { count } from './output.ts'
 /** How far a rebuild has come, in a few words. */
 export function rebuildText(rebuild: RebuildProgress | null): string | null {
   if (rebuild === null) return null
-  const { state, fraction, rate, secondsLeft } = rebuild
-  const percent = `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %`
+  const { state, fraction, rate, secondsLeft, setAside } = rebuild
+  const without = setAside === 0 ? '' : `, without ${count(setAside)} set aside`
+  const percent = `${(Math.floor(fraction * 1000) / 10).toFixed(1)} %${without}`
   if (state !== 'running') return `${state} at ${percent}`
   const speed = `${count(Math.round(rate))}/s`
   return secondsLeft === null

@@ -173,6 +173,8 @@ export interface Rebuild {
   readonly secondsLeft: number | null
   readonly startedAt: string
   readonly error: ErrorView | null
+  readonly setAside: number
+  readonly liveSetAside: number
 }
 
 export interface Partition {

@@ -1,8 +1,9 @@
 import pg from 'pg'
 import { requireText } from '../errors/checked-text.ts'
-import { rejectUnknownOptions, requireFunction, requireOptions } from '../errors/options.ts'
+import { rejectUnknownOptions, requireFunction } from '../errors/options.ts'
 import { errorCodeOf, isConnectionError } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
+import { applicationOptions } from './application-options.ts'
 import { requireEncoding, requireEncodingSql } from './encoding.ts'
 import type { Executor } from './executor.ts'
 import { migrations, type Migration } from './generated/migrations.ts'
@@ -298,7 +299,8 @@ function explain(error: unknown): unknown {
 }
 
 function checkMigrateOptions(where: string, options: MigrateOptions): void {
-  const { connectionString, onProgress } = requireOptions(where, options)
+  rejectUnknownOptions(where, options, [...applicationOptions, 'onProgress'])
+  const { connectionString, onProgress } = options
   if (connectionString !== undefined) {
     requireText(where, 'connectionString', connectionString, { least: 0, most: 65_536 })
   }

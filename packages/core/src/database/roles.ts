@@ -71,6 +71,8 @@ GRANT USAGE ON SEQUENCE "${schema}".events_sequence TO ${publisher}, ${worker};
 GRANT SELECT, INSERT, UPDATE ON "${schema}".streams TO ${publisher};
 GRANT SELECT, INSERT, UPDATE, DELETE ON "${schema}".idempotency_keys TO ${publisher};
 GRANT SELECT ON "${schema}".doorbells TO ${publisher};
+-- So that publish() in SQL can say which inline projections it has passed by.
+GRANT EXECUTE ON FUNCTION "${schema}".note_unseen(text, bigint) TO ${publisher}, ${worker};
 GRANT SELECT ON SEQUENCE "${schema}".armed TO ${publisher}, ${worker};
 
 -- All tables but the events, and the records of what was done to the schema.

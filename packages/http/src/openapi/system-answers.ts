@@ -39,6 +39,10 @@ const rebuild = z.object({
   secondsLeft: z.number().nullable(),
   startedAt: time,
   error,
+  setAside: whole.describe(
+    'How many events the new generation has set aside or passed over: what they change is missing from it.',
+  ),
+  liveSetAside: whole.describe('The same of the live generation.'),
 })
 
 const kind = z.enum(['listener', 'projection', 'relay', 'intake'])

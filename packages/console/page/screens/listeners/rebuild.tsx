@@ -72,6 +72,7 @@ export function RebuildCard({ rebuild }: { readonly rebuild: Rebuild }): JSX.Ele
             ['Left', rebuild.secondsLeft === null ? '–' : duration(rebuild.secondsLeft * 1000)],
             ['Started', <Time at={rebuild.startedAt} />],
             ['New version', String(rebuild.version)],
+            ['Set aside', `${count(rebuild.setAside)}, live ${count(rebuild.liveSetAside)}`],
           ]}
         />
         {rebuild.error !== null && <ErrorNotice error={rebuild.error} />}

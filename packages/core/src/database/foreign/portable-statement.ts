@@ -40,9 +40,19 @@ SELECT array_to_json(ARRAY(
 ))::text AS row FROM answer`
 }
 
-/** Drivers ask the server for the types of parameters and encode by them: a JSON text as a JSON string, for instance. */
+/**
+ * Drivers ask the server for the types of parameters and encode by them: a JSON text as a JSON string, for instance. A list
+ * comes as a JSON text: what NULL is in one of Postgres' own depends on a setting of the session (`array_nulls`).
+ */
 function withTextParameters(text: string): string {
-  return text.replaceAll(/\$\d+(?=::)/gu, '$&::text')
+  return text
+    .replaceAll(
+      /(?<parameter>\$\d+)::(?<element>\w+)\[\]/gu,
+      `CASE WHEN $<parameter>::text IS NOT NULL THEN ARRAY(
+        SELECT e.value::$<element> FROM json_array_elements_text($<parameter>::text::json) WITH ORDINALITY AS e (value, place)
+        ORDER BY e.place) END`,
+    )
+    .replaceAll(/\$\d+(?=::(?!text\b))/gu, '$&::text')
 }
 
 type Reviver = (this: object, key: string, value: unknown, context: { source?: string }) => unknown

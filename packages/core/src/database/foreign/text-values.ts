@@ -1,4 +1,7 @@
-/** The text that Postgres reads a value of a parameter from: no driver makes anything else of a text. */
+/**
+ * The text that a statement reads a value of a parameter from: no driver makes anything else of a text. Lists are JSON
+ * (portable-statement.ts).
+ */
 export function textOf(value: unknown): string | null {
   switch (typeof value) {
     case 'string':
@@ -11,11 +14,6 @@ export function textOf(value: unknown): string | null {
   }
   if (value === null || value === undefined) return null
   if (value instanceof Date) return value.toISOString()
-  if (Array.isArray(value)) return `{${value.map(elementOf).join(',')}}`
+  if (Array.isArray(value)) return JSON.stringify(value.map(textOf))
   throw new TypeError(`a parameter of a statement of Tidemark's is ${typeof value}`)
-}
-
-function elementOf(value: unknown): string {
-  const text = textOf(value)
-  return text === null ? 'NULL' : `"${text.replaceAll(/["\\]/gu, String.raw`\$&`)}"`
 }

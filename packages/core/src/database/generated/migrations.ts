@@ -368,7 +368,7 @@ CREATE TABLE :"schema".pruned_partitions (
     version: 2,
     name: 'publishing',
     breaking: false,
-    checksum: '87c48271a6a9cf74db98be22a1aeeb8ff1759a002185d2e52131c8248dd2452c',
+    checksum: '9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa',
     sql: `-- breaking: no
 --
 -- Publishing with streams and idempotency keys.
@@ -589,6 +589,7 @@ BEGIN
     RAISE EXCEPTION 'TIDEMARK_DUPLICATE_EVENT: idempotency key "%" was used by event %', idempotency_key, answer.actual
       USING ERRCODE = 'TM002', HINT = 'The event is published already; nothing is left to do.';
   END IF;
+  PERFORM :"schema".note_unseen(type, answer.sequence);
   RETURN answer.sequence;
 END $$;
 `,
@@ -597,7 +598,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: '5b8b7192412065f4af706d44025758048790f359028168d13a5699ee78f9977d',
+    checksum: 'ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -704,6 +705,24 @@ CREATE TABLE :"schema".projection_states (
   sequence   bigint      NOT NULL,
   PRIMARY KEY (projection, generation, key)
 ) WITH (fillfactor = 70);
+
+-- What publish() has published past inline projections, which only a publisher that has their code can run. A projection that
+-- is derived again has seen it.
+CREATE TABLE :"schema".unseen_events (
+  projection text   NOT NULL REFERENCES :"schema".listeners (name) ON UPDATE CASCADE ON DELETE CASCADE,
+  sequence   bigint NOT NULL,
+  PRIMARY KEY (projection, sequence)
+);
+
+-- Whoever publishes may not know of listeners.
+CREATE FUNCTION :"schema".note_unseen(type text, sequence bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO :"schema".unseen_events (projection, sequence)
+    SELECT l.name, note_unseen.sequence FROM :"schema".listeners l
+    WHERE l.mode = 'inline' AND l.definition -> 'types' ? note_unseen.type
+$$;
+
+REVOKE EXECUTE ON FUNCTION :"schema".note_unseen(text, bigint) FROM PUBLIC;
 
 -- Snapshots of event-sourced entities: a shortcut when a stream is loaded, never the truth.
 CREATE TABLE :"schema".snapshots (

@@ -56,7 +56,8 @@ export const schemaObjects: {
     "schedules",
     "snapshots",
     "states",
-    "streams"
+    "streams",
+    "unseen_events"
   ],
   "constraints": [
     [
@@ -382,6 +383,14 @@ export const schemaObjects: {
     [
       "streams",
       "streams_pkey"
+    ],
+    [
+      "unseen_events",
+      "unseen_events_pkey"
+    ],
+    [
+      "unseen_events",
+      "unseen_events_projection_fkey"
     ]
   ],
   "uniqueIndexes": [

@@ -33,6 +33,14 @@ export const transactionCodes = {
     remedy:
       'A transaction begun on the `db` of a handler is a savepoint, without an isolation level of its own. On the `db` of the application use `tidemark.transaction`. In `ctx.transaction` of a job use what it gives you (`tx.spawn`), and savepoints.',
   },
+  TIDEMARK_TRANSACTION_BUSY: {
+    summary:
+      'Something that was begun before in the same transaction of yours has not ended for too long: mostly the callback of a `decide` that waits for this call.',
+    example:
+      'what was begun before in the same transaction has not ended within 30 s, and what is done in one transaction takes turns',
+    remedy:
+      'Publish with the `tx` that the callback is given, or do not wait in it for what another part of the program does in the same transaction.',
+  },
   TIDEMARK_INVALID_EXECUTOR: {
     summary:
       'The `tx` option cannot run a query, is not in a transaction, or answers something else than rows.',

@@ -204,9 +204,10 @@ export class DeadLetterAdmin {
 
   /**
    * Has dead letters handled again, in order, by whichever process runs the listener. One that holds its key takes
-   * everything that waits behind it along; one that fails again is parked again.
+   * everything that waits behind it along; one that fails again is parked again. Of a projection that is being rebuilt
+   * those of the new generation are handled again, too.
    *
-   * @returns how many will be tried.
+   * @returns how many events will be tried.
    * @throws TidemarkError TIDEMARK_UNKNOWN_DEAD_LETTER when there is none.
    */
   async retry(selection: DeadLetterSelection): Promise<number> {
@@ -216,7 +217,7 @@ export class DeadLetterAdmin {
   /**
    * Gives dead letters up: they stay as a record. What waited behind a held key is tried.
    *
-   * @returns how many were given up.
+   * @returns how many events were given up.
    * @throws TidemarkError TIDEMARK_UNKNOWN_DEAD_LETTER when there is none.
    */
   async discard(selection: DeadLetterSelection): Promise<number> {
@@ -232,9 +233,11 @@ export class DeadLetterAdmin {
          AND ($5::text IS NULL OR ${groupOf('d')} = $5)`
   }
 
-  // One under construction has dead letters of its own, which count when it has become the live one.
-  get #live(): string {
-    return `(SELECT l.generation FROM "${this.#schema}".listeners l WHERE l.name = $1)`
+  // One under construction has dead letters of its own, of the same events mostly: what is decided about them is decided
+  // for it, too, which will be the live one.
+  get #generations(): string {
+    return `ANY (ARRAY(SELECT g FROM "${this.#schema}".listeners l, unnest(ARRAY[l.generation, l.rebuild_generation]) AS g
+      WHERE l.name = $1))`
   }
 
   async #change(selection: DeadLetterSelection, from: string, to: string): Promise<number> {
@@ -242,37 +245,41 @@ export class DeadLetterAdmin {
     const { listener, sequence = null, key = null, states = null, limit = 1000 } = selection
     const { group = null } = selection
     const table = `"${this.#schema}".dead_letters`
-    const live = this.#live
+    const generations = this.#generations
+    const matching = (d: string): string =>
+      `${d}.listener = $1 AND ${d}.generation = ${generations} AND ${d}.${from}
+       AND ($2::bigint IS NULL OR ${d}.sequence = $2) AND ($3::text IS NULL OR ${d}.key = $3)
+       AND ($6::text[] IS NULL OR ${d}.state = ANY ($6)) AND ($7::text IS NULL OR ${groupOf(d)} = $7)`
     const [changed] = await inTransaction(this.#database, brief, async (transaction) => {
       // The owner learns of it by losing its lease: whoever takes the partition next looks at the dead letters
-      // first. Cursors are locked before dead letters, as in a batch. What is tried again may have ended its process
-      // before: it gets a new chance.
+      // first. Cursors are locked before dead letters, as in a batch, and in the order of a switch. What is tried again
+      // may have ended its process before: it gets a new chance.
       await transaction.query(
-        `UPDATE "${this.#schema}".cursors c SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
-         WHERE c.listener = $1 AND c.generation = ${live}`,
+        `SELECT FROM "${this.#schema}".cursors WHERE listener = $1 AND generation = ${generations}
+         ORDER BY generation, partition FOR UPDATE`,
+        [listener],
+      )
+      await transaction.query(
+        `UPDATE "${this.#schema}".cursors SET epoch = epoch + 1, owner = NULL, lease_until = NULL, crashes = 0
+         WHERE listener = $1 AND generation = ${generations}`,
         [listener],
       )
       const { rows } = await transaction.query(
         `UPDATE ${table} d SET state = $5, updated_at = clock_timestamp()
-         FROM (SELECT listener, generation, sequence FROM ${table} c
-               WHERE listener = $1 AND generation = ${live} AND ${from} AND ($2::bigint IS NULL OR sequence = $2)
-                 AND ($3::text IS NULL OR key = $3) AND ($6::text[] IS NULL OR state = ANY ($6))
-                 AND ($7::text IS NULL OR ${groupOf('c')} = $7)
-               ORDER BY sequence LIMIT $4 FOR UPDATE) AS chosen
-         WHERE d.listener = chosen.listener AND d.generation = chosen.generation
-           AND d.sequence = chosen.sequence
-         RETURNING d.key, d.holds_key`,
+         WHERE ${matching('d')}
+           AND d.sequence = ANY (ARRAY(SELECT DISTINCT c.sequence FROM ${table} c WHERE ${matching('c')} ORDER BY 1 LIMIT $4))
+         RETURNING d.sequence, d.key, d.holds_key`,
         [listener, sequence, key, limit, to, states, group],
       )
       const keys = rows.filter((row) => row['holds_key'] === true).map((row) => row['key'])
       if (keys.length > 0) {
         await transaction.query(
           `UPDATE ${table} SET state = 'retry', updated_at = clock_timestamp()
-           WHERE listener = $1 AND generation = ${live} AND holds_key AND key = ANY ($2::text[]) AND state IN ('parked', 'waiting')`,
+           WHERE listener = $1 AND generation = ${generations} AND holds_key AND key = ANY ($2::text[]) AND state IN ('parked', 'waiting')`,
           [listener, keys],
         )
       }
-      return rows.length
+      return new Set(rows.map((row) => row['sequence'])).size
     })
     if (changed > 0) return changed
     throw new TidemarkError('TIDEMARK_UNKNOWN_DEAD_LETTER', `${listener} has no such dead letter`, {

@@ -60,6 +60,9 @@ export async function becomeAsync(
   await executor.query(`UPDATE "${schema}".listeners SET mode = 'async' WHERE name = $1`, [
     projection.name,
   ])
+  await executor.query(`DELETE FROM "${schema}".unseen_events WHERE projection = $1`, [
+    projection.name,
+  ])
   return startRebuild(executor, schema, projection)
 }
 

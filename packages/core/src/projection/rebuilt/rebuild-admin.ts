@@ -27,6 +27,13 @@ export interface RebuildProgress {
   readonly startedAt: Date
   /** What its last attempt failed with, whether it has halted or will try again. */
   readonly error: ErrorDescription | null
+  /**
+   * How many events the new generation has set aside or passed over, by the projection's failure policy: what they change
+   * is missing from it, also when it has become the live one.
+   */
+  readonly setAside: number
+  /** The same of the live generation. */
+  readonly liveSetAside: number
 }
 
 /** Looking at rebuilds and steering them, from any process. */
@@ -106,6 +113,8 @@ function toProgress(row: ProgressRow): RebuildProgress {
     secondsLeft: rate > 0 ? Math.max(0, Number(liveCursor - cursor) / rate) : null,
     startedAt: row.rebuild_started_at,
     error: row.error,
+    setAside: row.set_aside,
+    liveSetAside: row.live_set_aside,
   }
 }
 

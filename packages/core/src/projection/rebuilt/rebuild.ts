@@ -23,6 +23,8 @@ export interface ProgressRow {
   readonly cursor: string
   readonly error: ErrorDescription | null
   readonly halted: boolean
+  readonly set_aside: number
+  readonly live_set_aside: number
 }
 
 /**

@@ -64,6 +64,10 @@ export async function emptyProjection(
   await executor.query(`DELETE FROM "${schema}".dead_letters WHERE listener = $1`, [
     projection.name,
   ])
+  // Before anything is read anew: what turns up from here on may be missing from it.
+  await executor.query(`DELETE FROM "${schema}".unseen_events WHERE projection = $1`, [
+    projection.name,
+  ])
   await emptyTables(executor, projection)
   await executor.query(
     `UPDATE "${schema}".listeners SET status = 'active', updated_at = clock_timestamp()

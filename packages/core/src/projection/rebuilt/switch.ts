@@ -48,13 +48,12 @@ export async function trySwitch(
   const behind = BigInt(before.live_cursor) - BigInt(before.cursor)
   if (behind > attempts.mostBehind(rate)) return 'early'
   const shadow = shadowOf(schema, name, before.rebuild_generation)
-  let replacement: Replacement | undefined
   let since: number | undefined
   let goal = 0n
   const begin = { isolation: 'read committed', idleTimeout } as const
   const held = (): number => (since === undefined ? 0 : performance.now() - since)
   try {
-    const [outcome] = await inTransaction(database, begin, async (transaction) => {
+    const [done] = await inTransaction(database, begin, async (transaction) => {
       const turn = await transaction.query(
         `SELECT pg_try_advisory_xact_lock(${advisoryKey}) AS mine, set_config($2, $3, true)`,
         [`tidemark.switch.${schema}.${name}`, 'lock_timeout', String(batchTimeout)],
@@ -72,13 +71,14 @@ export async function trySwitch(
       await transaction.query(`SELECT set_config('lock_timeout', $1, true)`, [
         String(attempts.lockTimeout),
       ])
-      replacement = await replaceGeneration(transaction, schema, projection, before)
-      return 'switched'
+      return replaceGeneration(transaction, schema, projection, before)
     })
-    if (outcome === 'switched')
-      noteSwitch(schema, logger, before, { held: held(), goal, replacement })
-    else if (since !== undefined) noteAttempt(logger, before, outcome, held())
-    return outcome
+    if (typeof done === 'object') {
+      noteSwitch(schema, logger, before, { ...done, held: held(), goal })
+      return 'switched'
+    }
+    if (since !== undefined) noteAttempt(logger, before, done, held())
+    return done
   } catch (error) {
     // Somebody reads the old tables for longer than the switch may wait: another time.
     if (errorCodeOf(error) === '55P03') {
@@ -93,12 +93,20 @@ export async function trySwitch(
   }
 }
 
+/** What a switch has put in the place of the live generation. */
+interface Replaced {
+  /** How the tables got their rows; undefined: it has none. */
+  readonly replacement: Replacement | undefined
+  /** How many events it goes on without. */
+  readonly setAside: number
+}
+
 async function replaceGeneration(
   transaction: OpenTransaction,
   schema: string,
   projection: Consumer,
   before: ProgressRow,
-): Promise<Replacement | undefined> {
+): Promise<Replaced> {
   const { name, tables } = projection
   let replacement: Replacement | undefined
   await run(transaction, lockGeneration(schema), [name, before.rebuild_generation])
@@ -124,7 +132,11 @@ async function replaceGeneration(
       `the rebuild of ${name} was cancelled or replaced`,
     )
   }
-  return replacement
+  const { rows } = await transaction.query(
+    `SELECT count(*)::integer AS events FROM "${schema}".dead_letters WHERE listener = $1 AND generation = $2`,
+    [name, before.rebuild_generation],
+  )
+  return { replacement, setAside: rows[0]?.['events'] as number }
 }
 
 /** Waits until the new generation has come to `goal`. The old one is held still, so there is not much to do. */
@@ -148,23 +160,28 @@ async function arrives(
 }
 
 /** What became of a switch. */
-interface Switched {
+interface Switched extends Replaced {
   readonly held: number
   readonly goal: bigint
-  readonly replacement: Replacement | undefined
 }
 
 function noteSwitch(
   schema: string,
   logger: Logger,
   { projection, rebuild_version: version, seconds }: ProgressRow,
-  { held, goal: through, replacement }: Switched,
+  { held, goal: through, replacement, setAside }: Switched,
 ): void {
   const fields = { listener: projection, version, held: Math.round(held) }
   logger.info(
     { ...fields, ...replacement },
     `${projection} was rebuilt; the switch held it for ${Math.round(held)} ms`,
   )
+  if (setAside > 0) {
+    logger.warn(
+      { ...fields, setAside },
+      `${projection} goes on without the events that its rebuild has set aside: ${setAside}`,
+    )
+  }
   noteRebuild({ schema, projection, version, took: seconds * 1000 + held, held, through })
 }
 

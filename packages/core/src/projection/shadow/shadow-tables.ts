@@ -133,7 +133,7 @@ function requireSameShape(projection: string, { shaping }: Differences): void {
   throw cannotRebuild(
     projection,
     `a copy of its tables differs in ${shaping.join(', ')}`,
-    'When a table was changed after the rebuild began, cancel the rebuild and start it again: then the copy has the change.',
+    'When a table was changed after the rebuild began, cancel the rebuild and start it again: then the copy has the change. A trigger of a partition alone has to be one of the whole table.',
   )
 }
 

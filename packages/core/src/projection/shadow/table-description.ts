@@ -25,9 +25,19 @@ export async function describeTables(
   const described = new Map<string, TableDescription>()
   for (const table of tables) {
     const { rows } = await executor.query(describeTable, [qualified(table), all])
+    // Statistics in other schemas may have the same name.
+    const byName = Map.groupBy(rows, ({ what }) => what as string)
     described.set(
       table.name,
-      new Map(rows.map(({ what, detail }) => [what as string, detail as string])),
+      new Map(
+        [...byName].map(([what, same]) => [
+          what,
+          same
+            .map(({ detail }) => detail as string)
+            .toSorted()
+            .join('\n'),
+        ]),
+      ),
     )
   }
   return described

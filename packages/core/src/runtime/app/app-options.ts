@@ -1,3 +1,4 @@
+import { applicationOptions } from '../../database/application-options.ts'
 import { sizeOf, type PoolLike } from '../../database/given/given-pool.ts'
 import type { ConnectionOptions } from '../../database/pool.ts'
 import { requireText } from '../../errors/checked-text.ts'
@@ -33,25 +34,6 @@ export interface AppOptions extends ConnectionOptions, RegisteredDb {
   readonly locks?: LocksOptions
 }
 
-const appOptions = [
-  'modules',
-  'schema',
-  'logger',
-  'connectionString',
-  'listenConnectionString',
-  'connection',
-  'maxConnections',
-  'queryTimeout',
-  'preparedStatements',
-  'publishQueue',
-  'outputs',
-  'jobs',
-  'contextStore',
-  'locks',
-  'db',
-  'pool',
-]
-
 function checkPool(pool: unknown): void {
   if (typeof pool === 'function') return
   if (
@@ -66,7 +48,7 @@ function checkPool(pool: unknown): void {
 
 /** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
 export function checkAppOptions(options: AppOptions): void {
-  rejectUnknownOptions('defineApp', options, appOptions)
+  rejectUnknownOptions('defineApp', options, applicationOptions)
   if (!Array.isArray(options.modules)) {
     throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'defineApp needs `modules`, a list', {
       hint: 'For instance `defineApp({ modules: [credit, deposits] })`.',

@@ -10,6 +10,7 @@ import { listeners } from './checks/consumers/listeners.ts'
 import { rebuilds } from './checks/consumers/rebuilds.ts'
 import { resizes } from './checks/consumers/resizes.ts'
 import { skips } from './checks/consumers/skips.ts'
+import { unseen } from './checks/consumers/unseen.ts'
 import { jobs } from './checks/jobs/jobs.ts'
 import { schedules } from './checks/jobs/schedules.ts'
 import { processes } from './checks/processes/processes.ts'
@@ -40,6 +41,7 @@ const ofTables: readonly Check[] = [
   cursors,
   partitions,
   skips,
+  unseen,
   types,
 ]
 
@@ -66,7 +68,7 @@ export class Doctor {
 
   /**
    * Looks at the server and its settings, migrations, invariants, publishers, listeners, who runs them and how these processes are, dead letters,
-   * jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events and stored types. Changes nothing.
+   * jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events, those that inline projections have not seen, and stored types. Changes nothing.
    *
    * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_CONNECTION_FAILED.
    *

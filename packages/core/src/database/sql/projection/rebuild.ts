@@ -1,7 +1,7 @@
 import { statement, type SchemaStatement } from '../../statement.ts'
 
-// How far both generations have come. The live one at its furthest, the new one at its last partition. Of one
-// projection, or of all that are being rebuilt.
+// How far both generations have come, and how many events each has set aside or passed over. The live one at its furthest,
+// the new one at its last partition. Of one projection, or of all that are being rebuilt.
 export const rebuildProgress: SchemaStatement = statement(
   'rebuild_progress',
   (schema) => `
@@ -14,7 +14,11 @@ SELECT l.name AS projection, l.generation, l.rebuild_generation, l.rebuild_versi
   (SELECT c.last_error FROM ${schema}.cursors c
    WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.last_error IS NOT NULL LIMIT 1) AS error,
   EXISTS (SELECT FROM ${schema}.cursors c
-          WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.halted_at IS NOT NULL) AS halted
+          WHERE c.listener = l.name AND c.generation = l.rebuild_generation AND c.halted_at IS NOT NULL) AS halted,
+  (SELECT count(*)::integer FROM ${schema}.dead_letters d
+   WHERE d.listener = l.name AND d.generation = l.rebuild_generation) AS set_aside,
+  (SELECT count(*)::integer FROM ${schema}.dead_letters d
+   WHERE d.listener = l.name AND d.generation = l.generation) AS live_set_aside
 FROM ${schema}.listeners l
 WHERE ($1::text IS NULL OR l.name = $1::text) AND l.rebuild_generation IS NOT NULL
 ORDER BY l.name`,

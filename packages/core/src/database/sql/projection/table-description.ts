@@ -104,8 +104,20 @@ WITH own AS MATERIALIZED (
   UNION ALL
   SELECT 'parent ' || i.inhparent::regclass, 'true'::jsonb FROM pg_inherits i WHERE i.inhrelid = (SELECT oid FROM own)
   UNION ALL
-  SELECT 'extension ' || e.extname, 'true'::jsonb FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
-  WHERE d.classid = 'pg_class'::regclass AND d.objid = (SELECT oid FROM own) AND d.refclassid = 'pg_extension'::regclass
+  SELECT 'extension ' || e.extname || ' for ' || pg_describe_object(p.classid, p.oid, 0), to_jsonb(d.deptype)
+  FROM parts p JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass
+  JOIN pg_extension e ON e.oid = d.refobjid WHERE p.relation = (SELECT oid FROM own)
+  UNION ALL
+  -- Also those of all tables, or of all of a schema: their subscribers would get neither the rows that go nor those that come.
+  SELECT DISTINCT 'dependent publication ' || v.pubname, 'true'::jsonb
+  FROM own c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_publication_tables v ON v.schemaname = n.nspname AND v.tablename = c.relname
+  UNION ALL
+  -- A copy has no partitions, and so nothing of what theirs alone do to the rows that come to them.
+  SELECT 'trigger ' || t.tgname || ' of partition ' || t.tgrelid::regclass, jsonb_build_object('enabled', t.tgenabled)
+  FROM pg_partition_tree((SELECT oid FROM own)::regclass) AS tree JOIN pg_trigger t ON t.tgrelid = tree.relid
+  LEFT JOIN pg_trigger o ON o.oid = t.tgparentid
+  WHERE tree.level > 0 AND NOT t.tgisinternal AND t.tgtype & 1 = 1 AND t.tgenabled IS DISTINCT FROM o.tgenabled
   UNION ALL
   SELECT DISTINCT 'dependent ' || pg_describe_object(d.classid, d.objid, 0), 'true'::jsonb
   FROM parts p JOIN pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.oid
@@ -113,4 +125,4 @@ WITH own AS MATERIALIZED (
     AND NOT (d.classid = 'pg_attrdef'::regclass AND EXISTS (SELECT FROM sequences s WHERE s.oid = d.refobjid AND s.tie = 'a'))
     AND NOT (d.classid = 'pg_trigger'::regclass AND EXISTS (SELECT FROM pg_trigger t WHERE t.oid = d.objid AND t.tgisinternal))
 )
-SELECT what, detail::text AS detail FROM found`
+SELECT what, detail::text AS detail FROM found ORDER BY what`
