@@ -113,6 +113,16 @@ describe('what JSON lacks is said as a publisher in SQL or another language says
     ],
     ['null where null may be', z.object({ a: z.string().nullish() }), '{"a": null}', { a: null }],
     [
+      'null where null may be, and nothing',
+      z.object({
+        a: z.string().optional().nullable(),
+        b: z.string().default('x').nullable(),
+        c: z.undefined().nullable(),
+      }),
+      '{"a": null, "b": null, "c": null}',
+      { a: null, b: null, c: null },
+    ],
+    [
       'a tuple',
       z.tuple([z.string(), z.bigint()], z.date()),
       '["5", "5", "2026-01-31"]',

@@ -90,8 +90,8 @@ export const publish: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/database/foreign/part.ts',
-          find: 'turns.last.then(begin, begin)',
-          replace: 'begin()',
+          find: 'turns.last = turns.last.then(begin)',
+          replace: 'turns.last = begin()',
         },
       ],
       tests: {

@@ -111,6 +111,8 @@ class Conversion {
           ? undefined
           : this.convert(innerOf(schema), json)
       case 'nullable':
+        // One of its values, whatever stands within it makes of null.
+        return json === null ? null : this.convert(innerOf(schema), json)
       case 'nonoptional':
       case 'catch':
       case 'readonly':
