@@ -63,7 +63,7 @@ test('a drain that takes longer than the lease loses nothing and does nothing tw
   expect(two.handled).toEqual([last.sequence])
 })
 
-test('a lease whose return is lost with its connection is given back before the process signs off', async () => {
+test('what a process that stops loses with a connection is given back on the next one', async () => {
   await using app = appOn(database, [recorder('quick')])
   const runner = await app.start({ handleSignals: false })
   const { sequence } = await app.publish(noted({ note: 'a' }))
@@ -83,4 +83,6 @@ test('a lease whose return is lost with its connection is given back before the 
     lost.mockRestore()
   }
   expect(await leases('owner is not null')).toBe(0)
+  const { rows } = await database.query('select * from tidemark.processes')
+  expect(rows).toEqual([])
 })

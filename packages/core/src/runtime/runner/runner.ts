@@ -294,16 +294,20 @@ export class Runner implements AsyncDisposable {
     this.#stopObserving()
     await this.#loops
     await this.#notifications.close()
-    const { database, logger } = this.#environment
+    // Each for itself: the connection that one of them loses is not the next one's. A lease whose return was lost so would
+    // keep its partition from everybody else.
+    await this.#signOff(() => this.#doorbell.remove())
+    await this.#signOff(() => this.#partitions.releaseAll())
+    await this.#signOff(() => this.#presence.end())
+    await this.#environment.database.close()
+  }
+
+  async #signOff(part: () => Promise<void>): Promise<void> {
     try {
-      await this.#doorbell.remove()
-      // Once more: a lease whose return was lost with its connection would keep its partition from everybody else.
-      await this.#partitions.releaseAll()
-      await this.#presence.end()
+      await part()
     } catch (error) {
-      logger.warn({ err: error }, 'the process could not sign off; others will notice its silence')
-    } finally {
-      await database.close()
+      const message = 'the process could not sign off; others will notice its silence'
+      this.#environment.logger.warn({ err: error }, message)
     }
   }
 
