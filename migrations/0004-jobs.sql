@@ -40,8 +40,8 @@ CREATE TABLE :"schema".jobs (
     CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
-  -- of its type allows.
-  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
+  -- of its type allows; pause: its queue or its type was paused when somebody looked.
+  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit', 'pause')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
   name              text        NOT NULL,
@@ -145,6 +145,7 @@ CREATE INDEX jobs_limited ON :"schema".jobs (queue, name, (coalesce(rate_key, ''
 CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
+CREATE INDEX jobs_held ON :"schema".jobs (queue, name, priority, run_at, id) WHERE parked = 'pause';
 -- One unfinished job of a type for each key, and one that comes after it.
 CREATE UNIQUE INDEX jobs_unique ON :"schema".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');

@@ -81,6 +81,38 @@ CREATE TABLE :"schema".job_pauses (
   PRIMARY KEY (kind, name)
 );
 
+CREATE FUNCTION :"schema".is_paused(queue text, name text) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM :"schema".job_pauses p
+    WHERE (p.kind = 'queue' AND p.name = is_paused.queue) OR (p.kind = 'type' AND p.name = is_paused.name))
+$$;
+
+-- Brings back jobs that were put aside and are not paused any more, in their order; answers how many.
+CREATE FUNCTION :"schema".unpark_resumed(most integer DEFAULT 1000) RETURNS integer LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  place record;
+  back  uuid[] := '{}';
+BEGIN
+  SELECT '' AS queue, '' AS name INTO place;
+  LOOP
+    SELECT j.queue, j.name INTO place FROM :"schema".jobs j
+      WHERE j.parked = 'pause' AND (j.queue, j.name) > (place.queue, place.name) ORDER BY j.queue, j.name LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    IF NOT :"schema".is_paused(place.queue, place.name) THEN
+      back := back || ARRAY(
+        SELECT j.id FROM :"schema".jobs j
+        WHERE j.parked = 'pause' AND j.queue = place.queue AND j.name = place.name
+        ORDER BY j.priority, j.run_at, j.id LIMIT most - cardinality(back) FOR UPDATE SKIP LOCKED);
+    END IF;
+    EXIT WHEN cardinality(back) >= most;
+  END LOOP;
+  UPDATE :"schema".jobs j SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+    WHERE j.id = ANY (back);
+  RETURN cardinality(back);
+END $$;
+
 -- Names -------------------------------------------------------------------------------------------
 
 -- The names that types of jobs had before, as the processes say that know them: keys hold under all names of a type.
@@ -196,7 +228,8 @@ END $$;
 
 -- Moves keyed jobs on, as many as their keys allow: into the claim index, or to those that wait for the limit of
 -- their type. Keys before limits: a job that waits for the limit has its turn of the key. Each job is looked at when
--- it is new and each key when a turn of it ends, so the cost does not grow with how many wait.
+-- it is new and each key when a turn of it ends, so the cost does not grow with how many wait. What is paused is put
+-- aside when it is met: it neither takes a turn nor stands before those that would.
 --
 -- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
 -- whose snapshot is newer than that lock. Locks are taken in one order.
@@ -212,14 +245,20 @@ DECLARE
   same       text[];
   aliased    boolean;
   turns      integer;
+  pausing    boolean := EXISTS (SELECT FROM :"schema".job_pauses);
+  held       uuid[];
+  -- Keys of which not all that wait were looked at, perhaps.
+  again      text[];
   candidates refcursor;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
-    INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.turn_key FROM :"schema".jobs j WHERE j.parked = 'new'
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.held)
+    INTO fresh, fresh_keys, entering, held
+    FROM (SELECT j.id, j.turn_key, pausing AND :"schema".is_paused(j.queue, j.name) AS held
+          FROM :"schema".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM :"schema".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -249,13 +288,13 @@ BEGIN
               WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
-          SELECT j.id, j.concurrency_limit FROM :"schema".jobs j
+          SELECT j.id, j.queue, j.name, j.concurrency_limit FROM :"schema".jobs j
           WHERE j.turn_key = one AND j.parked = 'key'
           ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
       ELSE
         OPEN candidates FOR
-          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
-            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM :"schema".jobs j
+          SELECT c.id, c.queue, c.name, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.queue, j.name, j.concurrency_limit, j.priority, j.run_at FROM :"schema".jobs j
             WHERE j.turn_key = s.key AND j.parked = 'key'
             ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
           ORDER BY c.priority, c.run_at, c.id;
@@ -263,11 +302,18 @@ BEGIN
       LOOP
         FETCH candidates INTO candidate;
         EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
-        entering := entering || candidate.id;
-        turns := turns + 1;
+        IF pausing AND :"schema".is_paused(candidate.queue, candidate.name) THEN
+          held := held || candidate.id;
+          again := array_append(again, one);
+        ELSE
+          entering := entering || candidate.id;
+          turns := turns + 1;
+        END IF;
       END LOOP;
       CLOSE candidates;
     END LOOP;
+    INSERT INTO :"schema".job_key_releases (key) SELECT DISTINCT a FROM unnest(again) AS a;
   END IF;
+  UPDATE :"schema".jobs j SET parked = 'pause' WHERE j.id = ANY (held);
   IF entering IS NOT NULL THEN PERFORM :"schema".enter_jobs(entering); END IF;
 END $$;

@@ -424,7 +424,7 @@ CREATE TABLE tidemark.jobs (
   waiting jsonb,
   lifecycle text[],
   CONSTRAINT jobs_pkey PRIMARY KEY (id),
-  CONSTRAINT jobs_parked_check CHECK ((parked = ANY (ARRAY['new'::text, 'key'::text, 'type'::text, 'limit'::text]))),
+  CONSTRAINT jobs_parked_check CHECK ((parked = ANY (ARRAY['new'::text, 'key'::text, 'type'::text, 'limit'::text, 'pause'::text]))),
   CONSTRAINT jobs_requested_check CHECK ((requested = ANY (ARRAY['pause'::text, 'cancel'::text]))),
   CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['completed'::text, 'running'::text, 'queued'::text, 'scheduled'::text, 'paused'::text, 'failed'::text, 'cancelled'::text])))
 ) WITH (fillfactor=70);
@@ -438,6 +438,7 @@ CREATE INDEX jobs_by_type ON tidemark.jobs USING btree (tidemark.job_place(name,
 CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''::text)), id) WHERE (unique_key IS NOT NULL);
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
+CREATE INDEX jobs_held ON tidemark.jobs USING btree (queue, name, priority, run_at, id) WHERE (parked = 'pause'::text);
 CREATE INDEX jobs_limited ON tidemark.jobs USING btree (queue, name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
@@ -654,14 +655,20 @@ DECLARE
   same       text[];
   aliased    boolean;
   turns      integer;
+  pausing    boolean := EXISTS (SELECT FROM "tidemark".job_pauses);
+  held       uuid[];
+  -- Keys of which not all that wait were looked at, perhaps.
+  again      text[];
   candidates refcursor;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
-    INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.turn_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.held)
+    INTO fresh, fresh_keys, entering, held
+    FROM (SELECT j.id, j.turn_key, pausing AND "tidemark".is_paused(j.queue, j.name) AS held
+          FROM "tidemark".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -691,13 +698,13 @@ BEGIN
               WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
-          SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+          SELECT j.id, j.queue, j.name, j.concurrency_limit FROM "tidemark".jobs j
           WHERE j.turn_key = one AND j.parked = 'key'
           ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
       ELSE
         OPEN candidates FOR
-          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
-            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
+          SELECT c.id, c.queue, c.name, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.queue, j.name, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
             WHERE j.turn_key = s.key AND j.parked = 'key'
             ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
           ORDER BY c.priority, c.run_at, c.id;
@@ -705,12 +712,19 @@ BEGIN
       LOOP
         FETCH candidates INTO candidate;
         EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
-        entering := entering || candidate.id;
-        turns := turns + 1;
+        IF pausing AND "tidemark".is_paused(candidate.queue, candidate.name) THEN
+          held := held || candidate.id;
+          again := array_append(again, one);
+        ELSE
+          entering := entering || candidate.id;
+          turns := turns + 1;
+        END IF;
       END LOOP;
       CLOSE candidates;
     END LOOP;
+    INSERT INTO "tidemark".job_key_releases (key) SELECT DISTINCT a FROM unnest(again) AS a;
   END IF;
+  UPDATE "tidemark".jobs j SET parked = 'pause' WHERE j.id = ANY (held);
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $function$;
 
@@ -1364,6 +1378,16 @@ BEGIN
   -- Whether last_sequence is as good as taken after the look: what a process must know before it sleeps.
   still := last_sequence = pg_sequence_last_value('"tidemark".events_sequence'::regclass);
 END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.is_paused(queue text, name text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+AS $function$
+  SELECT EXISTS (
+    SELECT FROM "tidemark".job_pauses p
+    WHERE (p.kind = 'queue' AND p.name = is_paused.queue) OR (p.kind = 'type' AND p.name = is_paused.name))
+$function$;
 
 CREATE OR REPLACE FUNCTION tidemark.job_after(status text, requested text, what text)
  RETURNS text
@@ -2032,6 +2056,37 @@ AS $function$
     WHEN "position" IS NULL AND job_status NOT IN ('completed', 'failed', 'cancelled') THEN 'retrying'
     ELSE 'failed' END
 $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.unpark_resumed(most integer DEFAULT 1000)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+DECLARE
+  place record;
+  back  uuid[] := '{}';
+BEGIN
+  SELECT '' AS queue, '' AS name INTO place;
+  LOOP
+    SELECT j.queue, j.name INTO place FROM "tidemark".jobs j
+      WHERE j.parked = 'pause' AND (j.queue, j.name) > (place.queue, place.name) ORDER BY j.queue, j.name LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    IF NOT "tidemark".is_paused(place.queue, place.name) THEN
+      back := back || ARRAY(
+        SELECT j.id FROM "tidemark".jobs j
+        WHERE j.parked = 'pause' AND j.queue = place.queue AND j.name = place.name
+        ORDER BY j.priority, j.run_at, j.id LIMIT most - cardinality(back) FOR UPDATE SKIP LOCKED);
+    END IF;
+    EXIT WHEN cardinality(back) >= most;
+  END LOOP;
+  UPDATE "tidemark".jobs j SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+    WHERE j.id = ANY (back);
+  RETURN cardinality(back);
+END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.use_lock_namespace(namespace integer)
  RETURNS void

@@ -109,6 +109,17 @@ test('a performed job that fails, snoozes, completes early or waits for nothing 
   expect(await effectsOf(database, 'posting')).toEqual([1n])
 })
 
+test('drainJobs leaves what is paused, and runs the rest', async () => {
+  const letter = defineJob('letter', { input: z.string(), queue: 'post', run: () => {} })
+  await using app = appOn(database, [mail, letter])
+  await app.jobs.pauses.pauseQueue('post')
+  const paused = await app.jobs.spawn(letter, 'a')
+  const other = await app.jobs.spawn(mail, { to: 'a' })
+  await drainJobs(app)
+  expect(await other.result()).toBe('sent')
+  expect((await paused.report()).status).toBe('queued')
+})
+
 test('what listeners spawn is asserted with a difference, and drained', async () => {
   const welcome = defineListener('welcome').on(opened, async (event, { spawn }) => {
     await spawn(mail, { to: event.payload.id })

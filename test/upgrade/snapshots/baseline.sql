@@ -2,8 +2,8 @@
 -- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
 -- migrated by 2 publishing 9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa
 -- migrated by 3 consumers ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d
--- migrated by 4 jobs 4dac77ed5288726ae7cac7fa2bea7c3a189b888f7821ccebd991abba227f6aea
--- migrated by 5 job-turns a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9
+-- migrated by 4 jobs 5747cba4e144d2b34f30fcc92220116d5e0b3d1393ed68ab9a308971e70edb70
+-- migrated by 5 job-turns 1c6e03202752791fbedd6c7761ccd2b96cc5b4fb44574aacab66da585a9128c1
 -- migrated by 6 job-work 10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de
 -- migrated by 7 job-story d3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
@@ -783,8 +783,8 @@ CREATE TABLE "tidemark".jobs (
     CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
-  -- of its type allows.
-  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit')),
+  -- of its type allows; pause: its queue or its type was paused when somebody looked.
+  parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit', 'pause')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
   name              text        NOT NULL,
@@ -888,6 +888,7 @@ CREATE INDEX jobs_limited ON "tidemark".jobs (queue, name, (coalesce(rate_key, '
 CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE status = 'running' AND limited;
 CREATE INDEX jobs_unknown ON "tidemark".jobs (name) WHERE parked = 'type';
+CREATE INDEX jobs_held ON "tidemark".jobs (queue, name, priority, run_at, id) WHERE parked = 'pause';
 -- One unfinished job of a type for each key, and one that comes after it.
 CREATE UNIQUE INDEX jobs_unique ON "tidemark".jobs (unique_key, name)
   WHERE unique_key IS NOT NULL AND NOT successor AND status IN ('scheduled', 'queued', 'running', 'paused');
@@ -1207,7 +1208,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '4dac77ed5288726ae7cac7fa2bea7c3a189b888f7821ccebd991abba227f6aea');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, '5747cba4e144d2b34f30fcc92220116d5e0b3d1393ed68ab9a308971e70edb70');
 
 -- 5 job-turns
 -- breaking: no
@@ -1292,6 +1293,38 @@ CREATE TABLE "tidemark".job_pauses (
   paused_by text        NOT NULL,
   PRIMARY KEY (kind, name)
 );
+
+CREATE FUNCTION "tidemark".is_paused(queue text, name text) RETURNS boolean LANGUAGE sql STABLE AS $$
+  SELECT EXISTS (
+    SELECT FROM "tidemark".job_pauses p
+    WHERE (p.kind = 'queue' AND p.name = is_paused.queue) OR (p.kind = 'type' AND p.name = is_paused.name))
+$$;
+
+-- Brings back jobs that were put aside and are not paused any more, in their order; answers how many.
+CREATE FUNCTION "tidemark".unpark_resumed(most integer DEFAULT 1000) RETURNS integer LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+AS $$
+DECLARE
+  place record;
+  back  uuid[] := '{}';
+BEGIN
+  SELECT '' AS queue, '' AS name INTO place;
+  LOOP
+    SELECT j.queue, j.name INTO place FROM "tidemark".jobs j
+      WHERE j.parked = 'pause' AND (j.queue, j.name) > (place.queue, place.name) ORDER BY j.queue, j.name LIMIT 1;
+    EXIT WHEN NOT FOUND;
+    IF NOT "tidemark".is_paused(place.queue, place.name) THEN
+      back := back || ARRAY(
+        SELECT j.id FROM "tidemark".jobs j
+        WHERE j.parked = 'pause' AND j.queue = place.queue AND j.name = place.name
+        ORDER BY j.priority, j.run_at, j.id LIMIT most - cardinality(back) FOR UPDATE SKIP LOCKED);
+    END IF;
+    EXIT WHEN cardinality(back) >= most;
+  END LOOP;
+  UPDATE "tidemark".jobs j SET parked = CASE WHEN j.concurrency_key IS NOT NULL OR j.limited THEN 'new' END
+    WHERE j.id = ANY (back);
+  RETURN cardinality(back);
+END $$;
 
 -- Names -------------------------------------------------------------------------------------------
 
@@ -1408,7 +1441,8 @@ END $$;
 
 -- Moves keyed jobs on, as many as their keys allow: into the claim index, or to those that wait for the limit of
 -- their type. Keys before limits: a job that waits for the limit has its turn of the key. Each job is looked at when
--- it is new and each key when a turn of it ends, so the cost does not grow with how many wait.
+-- it is new and each key when a turn of it ends, so the cost does not grow with how many wait. What is paused is put
+-- aside when it is met: it neither takes a turn nor stands before those that would.
 --
 -- INVARIANT: keyed jobs become claimable here only, under the key's lock, and the turns are counted by a statement
 -- whose snapshot is newer than that lock. Locks are taken in one order.
@@ -1424,14 +1458,20 @@ DECLARE
   same       text[];
   aliased    boolean;
   turns      integer;
+  pausing    boolean := EXISTS (SELECT FROM "tidemark".job_pauses);
+  held       uuid[];
+  -- Keys of which not all that wait were looked at, perhaps.
+  again      text[];
   candidates refcursor;
   candidate  record;
 BEGIN
-  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL),
-      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL)
-    INTO fresh, fresh_keys, entering
-    FROM (SELECT j.id, j.turn_key FROM "tidemark".jobs j WHERE j.parked = 'new'
+  SELECT array_agg(n.id) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.turn_key) FILTER (WHERE n.turn_key IS NOT NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.turn_key IS NULL AND NOT n.held),
+      array_agg(n.id) FILTER (WHERE n.held)
+    INTO fresh, fresh_keys, entering, held
+    FROM (SELECT j.id, j.turn_key, pausing AND "tidemark".is_paused(j.queue, j.name) AS held
+          FROM "tidemark".jobs j WHERE j.parked = 'new'
           LIMIT 500 FOR UPDATE SKIP LOCKED) AS n;
   WITH notes AS (
     DELETE FROM "tidemark".job_key_releases r WHERE r.ctid = ANY (ARRAY(
@@ -1461,13 +1501,13 @@ BEGIN
               WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
-          SELECT j.id, j.concurrency_limit FROM "tidemark".jobs j
+          SELECT j.id, j.queue, j.name, j.concurrency_limit FROM "tidemark".jobs j
           WHERE j.turn_key = one AND j.parked = 'key'
           ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED;
       ELSE
         OPEN candidates FOR
-          SELECT c.id, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
-            SELECT j.id, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
+          SELECT c.id, c.queue, c.name, c.concurrency_limit FROM unnest(same) AS s (key), LATERAL (
+            SELECT j.id, j.queue, j.name, j.concurrency_limit, j.priority, j.run_at FROM "tidemark".jobs j
             WHERE j.turn_key = s.key AND j.parked = 'key'
             ORDER BY j.priority, j.run_at, j.id LIMIT 100 FOR UPDATE SKIP LOCKED) AS c
           ORDER BY c.priority, c.run_at, c.id;
@@ -1475,16 +1515,23 @@ BEGIN
       LOOP
         FETCH candidates INTO candidate;
         EXIT WHEN NOT FOUND OR turns >= candidate.concurrency_limit;
-        entering := entering || candidate.id;
-        turns := turns + 1;
+        IF pausing AND "tidemark".is_paused(candidate.queue, candidate.name) THEN
+          held := held || candidate.id;
+          again := array_append(again, one);
+        ELSE
+          entering := entering || candidate.id;
+          turns := turns + 1;
+        END IF;
       END LOOP;
       CLOSE candidates;
     END LOOP;
+    INSERT INTO "tidemark".job_key_releases (key) SELECT DISTINCT a FROM unnest(again) AS a;
   END IF;
+  UPDATE "tidemark".jobs j SET parked = 'pause' WHERE j.id = ANY (held);
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, 'a3b73229d9fd8356fa6d9e1afc793750a2300cc836614817083fa997263d97e9');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '1c6e03202752791fbedd6c7761ccd2b96cc5b4fb44574aacab66da585a9128c1');
 
 -- 6 job-work
 -- breaking: no
@@ -2717,28 +2764,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('e0325b1a-b1e3-483f-b759-05e054013d33', 'true', '2026-11-29 11:05:49.29157+00');
+('b5726b9f-ee78-4812-9098-6a273362cf63', 'true', '2026-11-29 11:27:27.463889+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 11:05:49.316148+00', '791', '1', '0c1e5054-cd87-42bb-9ef3-4ced47017939', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 11:05:49.333488+00', '792', '2', 'ef41bbfd-3366-4d19-8187-837879cbd070', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 11:05:49.361711+00', '795', '3', '483453e6-d6bd-460b-ad8e-b7c9f6c0f526', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 11:05:49.381869+00', '802', NULL, '0e0ca534-97ad-4085-bacf-aa43e15135cf', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 11:05:49.40181+00', '809', NULL, '53022064-ff4a-437d-b116-2943ee892ba3', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 11:05:49.408939+00', '814', NULL, '3502ba21-695f-4a29-931d-07d307192fb9', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 11:05:49.481977+00', '837', NULL, 'dc5a3da1-0d00-49ad-9df4-9b16568e9e3a', '1', 'job.failed', NULL, '01a226fb-8c70-7000-95d6-6a6b600de3c5', E'{"job": "01a226fb-8c70-7000-95d6-6a6b600de3c5", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "e0325b1a-b1e3-483f-b759-05e054013d33", "createdAt": "2026-11-29T11:05:49.425507+00:00", "triggeredBy": "system"}', NULL, '01a226fb-8c70-7000-95d6-6a6b600de3c5', '01a226fb-8c70-7000-95d6-6a6b600de3c5', NULL, NULL, NULL);
+('1', '2026-11-29 11:27:27.388225+00', '788', '1', '576074c6-80d3-4664-b5f9-98357fe9e8f8', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 11:27:27.445523+00', '794', '2', 'ea811778-6e5f-47b7-b8f5-f2dcbffc768a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 11:27:27.475951+00', '798', '3', '76be18ac-bd66-4af1-9cfc-960ed77abc03', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 11:27:27.490966+00', '803', NULL, 'e77f3a48-b76f-4fd2-b82a-29de3543a724', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 11:27:27.507727+00', '807', NULL, '079418ce-253c-43f6-96d2-00155e1d5086', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 11:27:27.515211+00', '809', NULL, 'f6afedaf-8daa-4eb3-ae25-d1c4df508b40', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 11:27:27.605677+00', '834', NULL, '6c7663f7-e29f-4cac-be6d-6dbf61d29886', '1', 'job.failed', NULL, '01a2270f-5b2d-7000-8615-44307f2ad6cc', E'{"job": "01a2270f-5b2d-7000-8615-44307f2ad6cc", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "b5726b9f-ee78-4812-9098-6a273362cf63", "createdAt": "2026-11-29T11:27:27.534777+00:00", "triggeredBy": "system"}', NULL, '01a2270f-5b2d-7000-8615-44307f2ad6cc', '01a2270f-5b2d-7000-8615-44307f2ad6cc', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 11:05:49.381+00');
+('order b', '4', '2026-11-29 11:27:27.490032+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('4649df6c-db11-4f9d-a521-eb3b50a46f2f', 'true');
+('5f8a10c8-f7e1-498a-8a6b-b592cc4a1a63', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2763,54 +2810,54 @@ ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 11:05:50.379413+00');
+('true', '2026-11-29 11:27:28.394859+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('e0325b1a-b1e3-483f-b759-05e054013d33', 'true');
+('b5726b9f-ee78-4812-9098-6a273362cf63', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 11:05:50.460884+00');
+('types', '2026-11-29 11:27:28.671382+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '772:772:', '2026-11-29 11:05:51.276202+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '847:847:', '2026-11-29 11:27:29.286368+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c64-7000-a670-36be97dff826', '2026-11-29 11:05:49.413794+00', '2026-11-29 11:05:49.413679+00', '2026-11-29 11:05:49.441062+00', '2026-11-29 11:05:49.45185+00', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "77d604dd-5771-4fde-ba8f-84134e7ab067", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a226fb-8c70-7000-95d6-6a6b600de3c5', '2026-11-29 11:05:49.425507+00', '2026-11-29 11:05:49.425413+00', '2026-11-29 11:05:49.441491+00', '2026-11-29 11:05:49.472798+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a226fb-8c77-7000-881b-3ae986b0039d', '2026-11-29 11:05:49.436151+00', 'infinity', '2026-11-29 11:05:49.441509+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a226fb-8c7d-7000-be93-7b629b6a1a1a', '2026-11-29 11:05:49.444926+00', '2026-11-29 11:05:49.444849+00', '2026-11-29 11:05:49.468458+00', NULL, '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226fb-8cad-7000-bda8-72134650baa2', '2026-11-29 11:05:49.486099+00', '2026-11-29 11:05:49.486019+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226fb-8caf-7000-abf5-afa3a14bf9e5', '2026-11-29 11:05:49.488524+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a226fb-8cb3-7000-9e1c-bbe92afc9e07', '2026-11-29 11:05:49.49667+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('0a18584f-350a-43fb-bb83-b2e8a60ea2c6', '2026-11-29 11:05:49.521819+00', '2026-11-29 11:05:49.504324+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2270f-5b1d-7000-97b2-c859011ba700', '2026-11-29 11:27:27.520117+00', '2026-11-29 11:27:27.520011+00', '2026-11-29 11:27:27.567642+00', '2026-11-29 11:27:27.589499+00', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "72c00949-c8d2-4dc7-b708-aa56e9561a01", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2270f-5b2d-7000-8615-44307f2ad6cc', '2026-11-29 11:27:27.534777+00', '2026-11-29 11:27:27.534686+00', '2026-11-29 11:27:27.581143+00', '2026-11-29 11:27:27.595848+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2270f-5b31-7000-9201-a3273613abdf', '2026-11-29 11:27:27.539869+00', 'infinity', '2026-11-29 11:27:27.581164+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2270f-5b37-7000-a371-2f64f5d2e6d0', '2026-11-29 11:27:27.545816+00', '2026-11-29 11:27:27.545748+00', '2026-11-29 11:27:27.609257+00', NULL, '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2270f-5b85-7000-ac05-e96875d1dc46', '2026-11-29 11:27:27.622256+00', '2026-11-29 11:27:27.622143+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2270f-5b87-7000-92cb-8d235d18cb16', '2026-11-29 11:27:27.626381+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2270f-5b8b-7000-8dd8-5ad80149e008', '2026-11-29 11:27:27.628107+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('78ae4b62-8669-4d06-9f5c-4f03547a8aff', '2026-11-29 11:27:27.644694+00', '2026-11-29 11:27:27.635047+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.135758+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.143555+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.454729+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.181547+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:05:49.190863+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:05:49.207054+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.235108+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.24701+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.543095+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.271412+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:27:27.279055+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.295754+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('e0325b1a-b1e3-483f-b759-05e054013d33', 'host', '31283', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:05:49.249546+00', '2026-11-29 11:05:49.249546+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39889576, "loopDelay": 0, "clockAhead": null, "loopDelayMax": 0, "residentBytes": 159080448}');
+('b5726b9f-ee78-4812-9098-6a273362cf63', 'host', '23463', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:27:27.325159+00', '2026-11-29 11:27:27.83161+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 40975632, "loopDelay": 4, "clockAhead": -6, "loopDelayMax": 4, "residentBytes": 165232640}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'ecfd2ba8-6346-4b00-b97e-600a1a2f3492', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:05:49.290334+00');
+('yearly', '613a05a4-5141-4bd7-a702-e15abcf2d508', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:27:27.383255+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2825,49 +2872,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.421237+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.529943+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:05:49.409737+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:05:49.454533+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:05:49.454533+00'),
-('letters', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.431854+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.529983+00'),
-('orders', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.427222+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:05:49.52998+00'),
-('turnover', '1', '0', '7', '0', '1', 'e0325b1a-b1e3-483f-b759-05e054013d33', '2026-11-29 11:05:51.421474+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:05:49.529976+00');
+('by-order', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.837468+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.65956+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:27:27.516646+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:27:27.542983+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:27:27.542983+00'),
+('letters', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.83749+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.659555+00'),
+('orders', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.837496+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.659562+00'),
+('turnover', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.8375+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:27:27.659532+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '53022064-ff4a-437d-b116-2943ee892ba3', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:05:49.423179+00', '2026-11-29 11:05:49.423179+00');
+('letters', '1', '5', 'shop.placed', '079418ce-253c-43f6-96d2-00155e1d5086', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:27:27.55051+00', '2026-11-29 11:27:27.55051+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c70-7000-95d6-6a6b600de3c5', '1', '1', 'failed', 'e0325b1a-b1e3-483f-b759-05e054013d33', 'system', '2026-11-29 11:05:49.441491+00', '2026-11-29 11:05:49.473409+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a226fb-8c77-7000-881b-3ae986b0039d', '1', '1', 'suspended', 'e0325b1a-b1e3-483f-b759-05e054013d33', 'system', '2026-11-29 11:05:49.441509+00', '2026-11-29 11:05:49.511459+00', NULL);
+('01a2270f-5b2d-7000-8615-44307f2ad6cc', '1', '1', 'failed', 'b5726b9f-ee78-4812-9098-6a273362cf63', 'system', '2026-11-29 11:27:27.581143+00', '2026-11-29 11:27:27.596308+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2270f-5b31-7000-9201-a3273613abdf', '1', '1', 'suspended', 'b5726b9f-ee78-4812-9098-6a273362cf63', 'system', '2026-11-29 11:27:27.581164+00', '2026-11-29 11:27:27.653645+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a226fb-8c7d-7000-be93-7b629b6a1a1a', '1', '2026-11-29 11:05:49.485823+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2270f-5b37-7000-a371-2f64f5d2e6d0', '1', '2026-11-29 11:27:27.622608+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c64-7000-a670-36be97dff826', '77d604dd-5771-4fde-ba8f-84134e7ab067', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2270f-5b1d-7000-97b2-c859011ba700', '72c00949-c8d2-4dc7-b708-aa56e9561a01', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c7d-7000-be93-7b629b6a1a1a', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:05:49.478228+00', NULL, '2026-11-29 11:05:49.484048+00');
+('01a2270f-5b37-7000-a371-2f64f5d2e6d0', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:27:27.616356+00', NULL, '2026-11-29 11:27:27.618327+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c77-7000-881b-3ae986b0039d', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:05:49.446495+00', '2026-11-29 11:05:49.447495+00'),
-('01a226fb-8c77-7000-881b-3ae986b0039d', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:05:49.473748+00', NULL);
+('01a2270f-5b31-7000-9201-a3273613abdf', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:27:27.5873+00', '2026-11-29 11:27:27.5883+00'),
+('01a2270f-5b31-7000-9201-a3273613abdf', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:27:27.610752+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a226fb-8c77-7000-881b-3ae986b0039d', 'paid', 'event', 'shop.paid', 'a', '6', NULL, '847');
+('01a2270f-5b31-7000-9201-a3273613abdf', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '845');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

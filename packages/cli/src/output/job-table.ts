@@ -43,6 +43,7 @@ export function statusText({
   if (requested !== null) return `${status} (asked to ${requested})`
   if (parked === 'type') return `${status} (no process knows it in the version that it needs)`
   if (parked === 'limit') return `${status} (behind the limit of its type)`
+  if (parked === 'pause') return `${status} (its queue or its type is paused)`
   if (parked !== null) return `${status} (behind its key)`
   if (retrying) return `${status} (retrying)`
   return waiting === null ? status : `${status} (waits)`

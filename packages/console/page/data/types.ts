@@ -25,7 +25,7 @@ export interface Job {
   readonly name: string
   readonly queue: string
   readonly status: JobStatus
-  readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  readonly parked: 'new' | 'key' | 'type' | 'limit' | 'pause' | null
   readonly retrying: boolean
   readonly requested: 'pause' | 'cancel' | null
   readonly needs: number

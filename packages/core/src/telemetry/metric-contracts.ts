@@ -152,7 +152,7 @@ export const metricContracts: Readonly<
     kind: 'gauge',
     unit: '{job}',
     description:
-      'Jobs that have not finished, and those that have failed: `scheduled`, `queued`, `parked` (queued behind a key or a limit, or of a type that nobody runs), `running`, `paused`, `failed`.',
+      'Jobs that have not finished, and those that have failed: `scheduled`, `queued`, `parked` (queued behind a key, a limit or a pause, or of a type that nobody runs), `running`, `paused`, `failed`.',
     attributes: [attribute.schema, attribute.jobStatus],
   },
   'tidemark.findings': {

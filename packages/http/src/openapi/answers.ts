@@ -36,10 +36,10 @@ const job = z.object({
   queue: z.string(),
   status,
   parked: z
-    .enum(['new', 'key', 'type', 'limit'])
+    .enum(['new', 'key', 'type', 'limit', 'pause'])
     .nullable()
     .describe(
-      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it `needs`; `new`: nobody has looked yet.',
+      'Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it `needs`; `limit`: the limit of its type does not let it; `pause`: its queue or its type was paused; `new`: nobody has looked yet.',
     ),
   requested: z.enum(['pause', 'cancel']).nullable().describe('What was asked of a running job.'),
   needs: z.int().describe('The least version of its definition that can go on with it.'),

@@ -8,7 +8,8 @@ const pollInterval = 10
 
 /**
  * Runs jobs, listeners and projections of an application until nothing is left to do now, and then stops them. What is
- * scheduled for later, or waits for something that has not happened, is left as it is: {@link advance} makes it due.
+ * scheduled for later or paused, or waits for something that has not happened, is left as it is: {@link advance} makes
+ * it due.
  *
  * @throws TestingError TIDEMARK_TESTING_NOT_IDLE, as {@link waitForIdle}.
  *
@@ -64,7 +65,7 @@ async function unfinished(app: App): Promise<string[]> {
       `
       SELECT format('%s %s: %s%s', j.name, j.id, j.status, CASE WHEN j.parked = 'type' THEN ', nobody runs its type' END) AS job
       FROM ${schema}.jobs j
-      WHERE j.status IN ('queued', 'running')
+      WHERE j.status = 'running' OR (j.status = 'queued' AND NOT ${schema}.is_paused(j.queue, j.name))
         OR (j.status = 'scheduled' AND (j.run_at <= clock_timestamp() OR EXISTS (
           SELECT FROM ${schema}.job_waits w WHERE w.job = j.id AND CASE w.kind
             WHEN 'job' THEN NOT EXISTS (

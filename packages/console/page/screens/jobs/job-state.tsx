@@ -28,6 +28,7 @@ function stateOf(job: Job): {
       return { state: 'retrying', tone: 'warn', ...(error && { why: error.message }) }
     if (parked === 'key') return { state: 'waits for its key', tone: 'rest' }
     if (parked === 'limit') return { state: 'waits for a limit', tone: 'rest' }
+    if (parked === 'pause') return { state: 'held by a pause', tone: 'rest' }
     if (parked === 'type') return { state: 'no process runs it', tone: 'warn' }
     return { state: status, tone: 'rest' }
   }

@@ -514,6 +514,10 @@ export const schemaObjects: {
     ],
     [
       "jobs",
+      "jobs_held"
+    ],
+    [
+      "jobs",
       "jobs_limited"
     ],
     [

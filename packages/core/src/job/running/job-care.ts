@@ -16,6 +16,7 @@ import {
   wakeJobs,
 } from '../../database/sql/job/job-claim.ts'
 import { foldJobCounts } from '../../database/sql/job/job-counts.ts'
+import { parkPaused, unparkResumed } from '../../database/sql/job/job-holds.ts'
 import { releaseSuccessors } from '../../database/sql/job/job-spawn.ts'
 import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -78,9 +79,9 @@ export class JobCare {
         rescued = performance.now()
       }
       if (performance.now() - parked >= leaseDuration / 2) {
-        await this.#unpark()
+        const all = await this.#unpark()
         await this.#sortInTurn()
-        parked = performance.now()
+        if (all) parked = performance.now()
       }
       await wait(250, signal)
     }
@@ -139,17 +140,23 @@ export class JobCare {
     if (woken.rows[0]?.['woken'] !== '0') this.#onClaimable()
   }
 
-  /** Takes back what was put aside for want of a process, and this one runs. */
-  async #unpark(): Promise<void> {
+  /**
+   * Takes back what was put aside for want of a process, and this one runs, and what was resumed since; answers whether
+   * that is all.
+   */
+  async #unpark(): Promise<boolean> {
     const { database, outbox, spawner } = this.#environment
     const { names } = spawner.registry
     const values = [names, spawner.registry.versionsOf(names)]
-    for (let page = 0; page < mostPages; page++) {
-      const { rowCount } = await run(database, unparkKnown(outbox.schema), values)
-      if ((rowCount ?? 0) > 0) this.#onClaimable()
-      if (rowCount !== pageSize) break
-    }
     await run(database, sweepJobDoorbells(outbox.schema), [])
+    for (let page = 0; page < mostPages; page++) {
+      const known = await run(database, unparkKnown(outbox.schema), values)
+      const resumed = await run(database, unparkResumed(outbox.schema), [])
+      const jobs = (known.rowCount ?? 0) + (resumed.rows[0]?.['jobs'] as number)
+      if (jobs > 0) this.#onClaimable()
+      if (jobs < pageSize) return true
+    }
+    return false
   }
 
   /** Looks through all that can be claimed. So one process does it for all, a twentieth of the time at most. */
@@ -164,11 +171,15 @@ export class JobCare {
     await run(database, putOffLook(outbox.schema), ['types', pause])
   }
 
-  /** Puts jobs that no live process runs aside, and those whose limits have changed where they belong. */
+  /** Puts jobs that no live process runs or that are paused aside, and those whose limits have changed where they belong. */
   async #sort(): Promise<void> {
     const { database, outbox, leaseDuration, logger } = this.#environment
     const moved = await run(database, moveLimited(outbox.schema), [])
     if ((moved.rowCount ?? 0) > 0) this.#onClaimable()
+    for (let page = 0; page < mostPages; page++) {
+      const { rowCount } = await run(database, parkPaused(outbox.schema), [])
+      if ((rowCount ?? 0) < pageSize) break
+    }
     const unknown = new Set<string>()
     for (let page = 0; page < mostPages; page++) {
       const { rows } = await run(database, parkUnknown(outbox.schema), [leaseDuration])

@@ -235,7 +235,7 @@ export class JobAdmin {
 
   /**
    * How many jobs are in which status, without those that have completed or were cancelled, in the time of an index:
-   * `parked` are those that are queued and wait for their key, their type or a limit.
+   * `parked` are those that are queued and wait for their key, their type, a limit or the end of a pause.
    */
   openCounts(): Promise<Readonly<Record<string, number>>> {
     return this.#reading.openCounts()

@@ -1,10 +1,19 @@
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
 import { ringForJobs } from '../../database/sql/job/job-admin.ts'
-import { pauseJobs, readPauses, resumeJobs } from '../../database/sql/job/job-holds.ts'
+import {
+  parkPaused,
+  pauseJobs,
+  readPauses,
+  resumeJobs,
+  unparkResumed,
+} from '../../database/sql/job/job-holds.ts'
 import { requireText } from '../../errors/checked-text.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import type { JobRegistry } from '../defined/job-registry.ts'
+
+// A thousand jobs each. Those that look after jobs bring back what is left.
+const mostPages = 20
 
 /** A queue or a type of job that is paused. */
 export interface JobPause {
@@ -80,12 +89,20 @@ export class JobPauses {
     for (const name of names) requireText(where, 'name', name, { most: 200 })
     requireText(where, 'by', by)
     await run(this.#database, pauseJobs(this.#schema), [kind, names, by])
+    // The turns of keys that they have go to others now, where they are not very many.
+    await run(this.#database, parkPaused(this.#schema), [])
+    await run(this.#database, ringForJobs(this.#schema), [])
   }
 
   async #resume(kind: 'queue' | 'type', names: readonly string[]): Promise<boolean> {
     for (const name of names) requireText(`jobs.pauses: ${kind}`, 'name', name, { most: 200 })
     const { rows } = await run(this.#database, resumeJobs(this.#schema), [kind, names])
-    if (rows.length > 0) await run(this.#database, ringForJobs(this.#schema), [])
-    return rows.length > 0
+    if (rows.length === 0) return false
+    for (let page = 0; page < mostPages; page++) {
+      const unparked = await run(this.#database, unparkResumed(this.#schema), [])
+      if (unparked.rows[0]?.['jobs'] === 0) break
+    }
+    await run(this.#database, ringForJobs(this.#schema), [])
+    return true
   }
 }

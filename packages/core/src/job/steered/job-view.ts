@@ -28,10 +28,10 @@ export interface JobView {
   readonly status: JobStatus
   /**
    * Why a queued job is not run: `key`: others with its concurrency key are; `type`: no live process knows it in the version that it needs, see `needs`;
-   * `limit`: the limit of its type does not let it;
+   * `limit`: the limit of its type does not let it; `pause`: its queue or its type was paused;
    * `new`: its key has not been looked at yet.
    */
-  readonly parked: 'new' | 'key' | 'type' | 'limit' | null
+  readonly parked: 'new' | 'key' | 'type' | 'limit' | 'pause' | null
   /** Whether it has failed and is tried again: it waits for its next attempt, or is at it. */
   readonly retrying: boolean
   /** What was asked of it while it runs. */

@@ -47,6 +47,7 @@ const openByQueue = (jobs: string): string =>
     [`queued`, `parked = 'new'`],
     [`queued`, `parked = 'key'`],
     [`queued`, `parked = 'type'`],
+    [`queued`, `parked = 'pause'`],
     [`queued`, `status = 'queued' AND parked = 'limit'`],
     [`running`, `status = 'running' AND process IS NOT NULL`],
   ]

@@ -17,6 +17,7 @@ WITH counted AS MATERIALIZED (
   SELECT ((SELECT count(*) FROM ${schema}.jobs WHERE parked = 'new')
     + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'key')
     + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'type')
+    + (SELECT count(*) FROM ${schema}.jobs WHERE parked = 'pause')
     + (SELECT count(*) FROM ${schema}.jobs WHERE status = 'queued' AND parked = 'limit'))::float8 AS jobs
 )
 SELECT s.status, greatest(0, coalesce(c.jobs, 0) - CASE WHEN s.status = 'queued' THEN p.jobs ELSE 0 END) AS jobs

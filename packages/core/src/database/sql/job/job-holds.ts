@@ -24,7 +24,8 @@ ON CONFLICT (kind, name) DO UPDATE
 SET concurrency = excluded.concurrency, rate = excluded.rate, period = excluded.period`,
 )
 
-// The former names $1 of the types $2; of the types $3 no others, unless a live process has one in a version above $4.
+// The former names $1 of the types $2; of the types $3 no others, unless a live process has one in a version above $4. A
+// type that is paused under a former name is paused.
 export const putAliases: SchemaStatement = statement(
   'put_job_aliases',
   (schema) => `
@@ -36,23 +37,57 @@ WITH mine AS (
 ), gone AS (
   DELETE FROM ${schema}.job_aliases a USING mine m
   WHERE a.name = m.name AND NOT EXISTS (SELECT FROM given g WHERE g.name = a.name AND g.alias = a.alias)
+), paused AS (
+  INSERT INTO ${schema}.job_pauses (kind, name, paused_at, paused_by)
+  SELECT p.kind, g.name, p.paused_at, p.paused_by FROM given g
+  JOIN ${schema}.job_pauses p ON p.kind = 'type' AND p.name = g.alias
+  ON CONFLICT DO NOTHING
 )
 INSERT INTO ${schema}.job_aliases (alias, name) SELECT g.alias, g.name FROM given g
 WHERE NOT EXISTS (SELECT FROM ${schema}.job_aliases a WHERE a.alias = g.alias AND a.name = g.name)
 ON CONFLICT DO NOTHING`,
 )
 
+// A type is paused under all of its names, whichever of them are known here.
+const pausedNames = (schema: string): string =>
+  `CASE $1::text WHEN 'type' THEN ${schema}.names_of_type($2::text[]) ELSE $2::text[] END`
+
 export const pauseJobs: SchemaStatement = statement(
   'pause_jobs',
   (schema) => `
 INSERT INTO ${schema}.job_pauses (kind, name, paused_by)
-SELECT $1::text, n, $3::text FROM unnest($2::text[]) AS n ON CONFLICT DO NOTHING`,
+SELECT $1::text, n, $3::text FROM unnest(${pausedNames(schema)}) AS n ON CONFLICT DO NOTHING`,
 )
 
 export const resumeJobs: SchemaStatement = statement(
   'resume_jobs',
   (schema) => `
-DELETE FROM ${schema}.job_pauses WHERE kind = $1::text AND name = ANY ($2::text[]) RETURNING name`,
+DELETE FROM ${schema}.job_pauses WHERE kind = $1::text AND name = ANY (${pausedNames(schema)}) RETURNING name`,
+)
+
+// Puts jobs aside that are paused where others can be claimed, a page at a time: those of a paused type, which claims of
+// their queue would walk along; and those of a paused queue that have the turn of a key, which jobs of other queues have
+// too. The rest of a paused queue is in nobody's way.
+export const parkPaused: SchemaStatement = statement(
+  'park_paused_jobs',
+  (schema) => `
+UPDATE ${schema}.jobs j SET parked = 'pause'
+WHERE j.id = ANY (ARRAY(
+  SELECT q.id FROM ${schema}.jobs q
+  WHERE q.status = 'queued' AND q.parked IS NULL AND EXISTS (SELECT FROM ${schema}.job_pauses)
+    AND (q.name IN (SELECT p.name FROM ${schema}.job_pauses p WHERE p.kind = 'type')
+      OR (q.turn_key IS NOT NULL AND q.queue IN (SELECT p.name FROM ${schema}.job_pauses p WHERE p.kind = 'queue')))
+  ORDER BY q.queue, q.priority, q.run_at, q.id LIMIT 1000 FOR UPDATE SKIP LOCKED)
+|| ARRAY(
+  SELECT q.id FROM ${schema}.jobs q
+  WHERE q.status = 'queued' AND q.parked = 'limit' AND EXISTS (SELECT FROM ${schema}.job_pauses)
+    AND q.turn_key IS NOT NULL AND q.queue IN (SELECT p.name FROM ${schema}.job_pauses p WHERE p.kind = 'queue')
+  LIMIT 1000 FOR UPDATE SKIP LOCKED))`,
+)
+
+export const unparkResumed: SchemaStatement = statement(
+  'unpark_resumed_jobs',
+  (schema) => `SELECT ${schema}.unpark_resumed() AS jobs`,
 )
 
 // What waits is counted up to a limit: a pause may last.
