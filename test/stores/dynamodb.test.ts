@@ -17,9 +17,16 @@ import { slow, throughService } from '../state-service/served.ts'
 import { ServiceProcess } from '../state-service/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { DynamodbLocal, dynamodbMissing } from './dynamodb-local.ts'
+import { eachRequest } from './each-request.ts'
+import { answered, networkFaults, type Fault } from './faults.ts'
 
 const missing = dynamodbMissing()
 if (missing !== null) console.log(`DynamoDB is not tested: ${missing}`)
+
+/** What DynamoDB answers to a batch of reads. */
+interface Batch {
+  readonly Responses: Readonly<Record<string, readonly { readonly jobId: unknown }[]>>
+}
 const command = fileURLToPath(
   new URL('../../packages/stores/src/dynamodb/command.ts', import.meta.url),
 )
@@ -145,5 +152,122 @@ describe.skipIf(missing !== null)('DynamoDB Local', () => {
     expect((await two.list()).states).toEqual([])
     expect((await one.list({ status: 'running' })).states.map(({ key }) => key)).toEqual(['a'])
     expect((await one.list()).states.map(({ status }) => status)).toEqual(['running'])
+  })
+
+  const told = (kind: string): Fault =>
+    answered(400, JSON.stringify({ __type: `com.amazonaws.dynamodb.v20120810#${kind}` }))
+  const faults: Readonly<Record<string, Fault>> = {
+    ...networkFaults,
+    'the table is throttled': told('ProvisionedThroughputExceededException'),
+    'the account is throttled': told('ThrottlingException'),
+    'a limit is exceeded': told('RequestLimitExceeded'),
+    'another transaction is under way': told('TransactionConflictException'),
+    'the server fails': answered(500, '{"__type":"InternalServerError"}'),
+    'it happens, and the server says that it failed': async (done) => {
+      await done()
+      return answered(500, '{"__type":"InternalServerError"}')(done)
+    },
+  }
+  let days = 0
+  test.each(Object.entries(faults))(
+    'whichever request it is of which %s, each write happens once, and what is read is right',
+    async (_, fault) => {
+      const most = await eachRequest((broken) => {
+        days += 1
+        let requests = 0
+        const fetch = (url: string, init: RequestInit): Promise<Response> => {
+          const done = (): Promise<Response> => server.client().fetch(url, init)
+          return requests++ === broken ? fault(done) : done()
+        }
+        const store = dynamodbStore({
+          client: { fetch },
+          endpoint: server.url,
+          table,
+          name: `day-${days}`,
+        })
+        return { store, requests: () => requests }
+      })
+      expect(most).toBeGreaterThan(10)
+    },
+  )
+
+  test('a table that is throttled for long is said to be, in time and without haste', async () => {
+    let requests = 0
+    const fetch = async (): Promise<Response> => {
+      requests += 1
+      return told('ProvisionedThroughputExceededException')(() => Promise.reject(new Error()))
+    }
+    await using store = dynamodbStore({
+      client: { fetch },
+      endpoint: server.url,
+      table,
+      timeout: 1_000,
+    })
+    await expect(store.put('a', { value: 1 })).rejects.toMatchObject({
+      code: 'TIDEMARK_STORE_UNAVAILABLE',
+      message: expect.stringContaining('ProvisionedThroughputExceededException') as unknown,
+    })
+    expect(requests).toBeLessThan(30)
+  })
+
+  test('what a batch of reads leaves unread is asked for again, and with pauses', async () => {
+    let partial = 0
+    const fetch = async (url: string, init: RequestInit): Promise<Response> => {
+      const answer = await server.client().fetch(url, init)
+      const target = new Headers(init.headers).get('x-amz-target')
+      if (target?.endsWith('.BatchGetItem') !== true) return answer
+      const { Responses } = (await answer.json()) as Batch
+      const items = Responses[table] ?? []
+      const read = items.slice(0, Math.ceil(items.length / 2))
+      const left = items.slice(read.length)
+      if (left.length > 0) partial += 1
+      return Response.json({
+        Responses: { [table]: read },
+        UnprocessedKeys:
+          left.length === 0 ? {} : { [table]: { Keys: left.map(({ jobId }) => ({ jobId })) } },
+      })
+    }
+    const options = { endpoint: server.url, table, name: 'partial' }
+    await using whole = dynamodbStore({ ...options, client: server.client() })
+    await using store = dynamodbStore({ ...options, client: { fetch }, timeout: 60_000 })
+    const keys = Array.from({ length: 120 }, (_, index) => `key-${index}`)
+    const writes = keys.map((key) => ({ op: 'put', key, state: { value: key } }) as const)
+    for (const { ok } of await whole.batch(writes)) expect(ok).toBe(true)
+    const found = await store.getMany([...keys, 'none'])
+    expect(found.map((state) => state?.value)).toEqual([...keys, undefined])
+    expect(partial).toBeGreaterThan(5)
+  })
+
+  test('an item of somebody else in the table is named, and costs no list', async () => {
+    await ask('PutItem', {
+      TableName: table,
+      Item: { jobId: { S: 'foreign' }, status: { S: 'shared' }, createdAt: { N: '5' } },
+    })
+    await using store = dynamodbStore({ client: server.client(), endpoint: server.url, table })
+    await store.put('own', { value: 1, status: 'shared' })
+    const unreadable = { code: 'TIDEMARK_STATE_UNREADABLE' }
+    for (const attempt of [
+      () => store.get('foreign'),
+      () => store.put('foreign', { value: 1 }),
+      () => store.create('foreign', { value: 1 }),
+      () => store.delete('foreign'),
+    ]) {
+      await expect(attempt()).rejects.toMatchObject(unreadable)
+    }
+    const { states } = await store.list({ status: 'shared' })
+    expect(states.map(({ key }) => key)).toEqual(['own'])
+  })
+
+  test('a state is too large with its fields, where its value alone is not', async () => {
+    await using store = dynamodbStore({ client: server.client(), endpoint: server.url, table })
+    // Six characters of JSON each.
+    const text = '\u0001'.repeat(256)
+    const fields = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`f${index}`, text]))
+    const value = 'x'.repeat(379_000)
+    await store.put('large', { value })
+    await expect(store.put('large', { value, fields })).rejects.toMatchObject({
+      code: 'TIDEMARK_STATE_TOO_LARGE',
+    })
+    expect((await store.get('large'))?.version).toBe(1)
   })
 })

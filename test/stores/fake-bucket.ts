@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto'
-
-/** What happens to one request: before anything is done, or after it was done. */
-export type Fault = (done: () => Promise<Response>) => Promise<Response>
+import type { Fault } from './faults.ts'
 
 /**
  * An object store in this process with exact conditional writes, whose requests can be made to go wrong one by one. What

@@ -1,73 +1,83 @@
+import { s3 } from '@tidemark/stores/context'
 import { s3Store } from '@tidemark/stores/s3'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { FakeBucket, type Fault } from './fake-bucket.ts'
+import { eachRequest } from './each-request.ts'
+import { FakeBucket } from './fake-bucket.ts'
+import { answered, networkFaults, type Fault } from './faults.ts'
 
 const url = 'http://localhost:1/states'
-const answered =
-  (status: number, code: string): Fault =>
-  async () =>
-    new Response(`<Error><Code>${code}</Code></Error>`, { status })
-const gone: Fault = async () => {
-  throw new TypeError('fetch failed')
-}
+const told = (status: number, code: string): Fault =>
+  answered(status, `<Error><Code>${code}</Code></Error>`)
 
 const faults: Readonly<Record<string, Fault>> = {
-  'the connection is refused': gone,
-  'its answer is lost': async (done) => {
-    await done()
-    return gone(done)
-  },
-  'it is answered 500': answered(500, 'InternalError'),
+  ...networkFaults,
+  'it is answered 500': told(500, 'InternalError'),
   'it happens, and is answered 500': async (done) => {
     await done()
-    return answered(500, 'InternalError')(done)
+    return told(500, 'InternalError')(done)
   },
-  'it is answered 503': answered(503, 'SlowDown'),
-  'it is answered 429': answered(429, 'TooManyRequests'),
-  'its answer breaks off': async (done) => {
-    const text = await (await done()).text()
-    const half = new ReadableStream({
-      start: (controller) => {
-        controller.enqueue(new TextEncoder().encode(text.slice(0, text.length / 2)))
-        controller.error(new TypeError('terminated'))
-      },
-    })
-    return new Response(half)
-  },
+  'it is answered 503': told(503, 'SlowDown'),
+  'it is answered 429': told(429, 'TooManyRequests'),
+  'it came too slowly': told(400, 'RequestTimeout'),
 }
 // Only what is written under a condition is answered so.
 const refusals: Readonly<Record<string, Fault>> = {
-  'it is answered 409': answered(409, 'ConditionalRequestConflict'),
+  'it is answered 409': told(409, 'ConditionalRequestConflict'),
   'it happens, and is answered 412': async (done) => {
     await done()
-    return answered(412, 'PreconditionFailed')(done)
+    return told(412, 'PreconditionFailed')(done)
   },
 }
 
 for (const [what, fault] of Object.entries({ ...faults, ...refusals })) {
   test(`whichever request it is of which ${what}, each write happens once, and what is read is right`, async () => {
-    let requests = Infinity
-    for (let broken = 0; broken < requests; broken += 1) {
+    const most = await eachRequest((broken) => {
       const client = new FakeBucket()
       client.fault = (request, conditional) =>
         request === broken && (conditional || what in faults) ? fault : undefined
-      await using store = s3Store({ client, bucket: url })
-      const created = await store.create('a', { value: 1, status: 'new' }, { token: 3n })
-      const changed = await store.update('a', { value: 2, ttl: 60_000 }, { token: 4n })
-      const { states } = await store.list({ status: 'new' })
-      const deleted = await store.delete('a', { token: 4n })
-      const put = await store.put('a', { value: 3 }, { token: 5n })
-      expect([created.version, changed.version, deleted, put.version]).toEqual([1, 2, true, 4])
-      expect(states.map(({ value, version }) => [value, version])).toEqual([[2, 2]])
-      expect((await store.list()).states.map(({ value }) => value)).toEqual([3])
-      await expect(store.put('a', { value: 0 }, { token: 4n })).rejects.toMatchObject({
-        code: 'TIDEMARK_STATE_FENCED',
-      })
-      requests = client.requests
-    }
-    expect(requests).toBeGreaterThan(15)
+      return { store: s3Store({ client, bucket: url }), requests: () => client.requests }
+    })
+    expect(most).toBeGreaterThan(15)
   })
 }
+
+test('a sweep that is turned away leaves nothing behind that the next one does not find', async () => {
+  for (let broken = 0, most = Infinity; broken < most; broken += 1) {
+    const client = new FakeBucket()
+    await using store = s3Store({ client, bucket: url, remember: 0 })
+    await store.put('a', { value: 1 })
+    await store.delete('a')
+    const before = client.requests
+    client.fault = (request) => (request === before + broken ? told(503, 'SlowDown') : undefined)
+    await store.sweep()
+    most = client.requests - before
+    client.fault = () => undefined
+    await store.sweep()
+    expect([...client.objects.keys()]).toEqual([])
+  }
+})
+
+test('a bucket that is not there is said at once, and not asked for again and again', async () => {
+  let requests = 0
+  const client = {
+    fetch: async (_: string, { method }: RequestInit) => {
+      requests += 1
+      const text = method === 'HEAD' ? null : '<Error><Code>NoSuchBucket</Code></Error>'
+      return new Response(text, { status: 404 })
+    },
+  }
+  const contexts = s3({ client, bucket: url })
+  const signal = AbortSignal.timeout(60_000)
+  await expect(
+    contexts.put('jobs/a/definition.json', '{}', { version: 1, sha256: 'none', signal }),
+  ).rejects.toThrow('NoSuchBucket')
+  await using store = s3Store({ client, bucket: url, timeout: 60_000 })
+  await expect(store.put('a', { value: 1 })).rejects.toMatchObject({
+    code: 'TIDEMARK_STORE_UNAVAILABLE',
+    message: expect.stringContaining('NoSuchBucket') as unknown,
+  })
+  expect(requests).toBeLessThan(10)
+})
 
 test('a state that is deleted and put again is listed, by a clock that was set back, too', async () => {
   const client = new FakeBucket()
@@ -103,6 +113,19 @@ test('what others have put among the objects of a store is named, and costs no l
     await expect(store.put(key, { value: 2 })).rejects.toMatchObject(unreadable)
     expect(client.objects.get(`tidemark/states/${key}`)).toBe(text)
   }
+  const skipping = { onUnreadable: 'skip' } as const
+  const found = await store.getMany(['junk', 'mine', 'empty', 'null', 'none'], skipping)
+  expect(found.map((state) => state?.value)).toEqual([
+    undefined,
+    1,
+    undefined,
+    undefined,
+    undefined,
+  ])
+  expect(await store.sync([{ key: 'mine', version: 1 }, { key: 'junk' }])).toMatchObject({
+    missing: ['junk'],
+    extra: [],
+  })
   for (const name of ['', '0', 'README', '000000000000000/%zz', '000000000000000/a/b', 'x/y']) {
     client.objects.set(`tidemark/created/${name}`, '')
     client.objects.set(`tidemark/ending/${name}`, '')

@@ -4,7 +4,7 @@ import { PostgresBackend } from '@tidemark/stores/postgres'
 import { startPostgres, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
 import { migrateUp } from 'tidemark'
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
 let server: PostgresServer
@@ -44,3 +44,22 @@ const subject: ConformanceSubject = {
 }
 
 testStateStore('postgres', () => subject, { without: exceptions.postgres })
+
+test('a server that is being switched over takes no write, and is asked again until it does', async () => {
+  const pool = new pg.Pool({ connectionString: server.url(), max: 1 })
+  try {
+    const database = new PostgresBackend(pool, 'Kept', 'switched')
+    await using hurried = openStore(database, { timeout: 300 })
+    await using store = openStore(database, { timeout: 60_000 })
+    await pool.query('SET default_transaction_read_only = on')
+    await expect(hurried.put('a', { value: 1 })).rejects.toMatchObject({
+      code: 'TIDEMARK_STORE_UNAVAILABLE',
+      message: expect.stringContaining('read-only') as unknown,
+    })
+    const waiting = store.put('a', { value: 2 })
+    await pool.query('SET default_transaction_read_only = off')
+    expect(await waiting).toMatchObject({ value: 2, version: 1 })
+  } finally {
+    await pool.end()
+  }
+})

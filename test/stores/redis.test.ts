@@ -1,10 +1,11 @@
 import { openStore, type StateBackend } from '@tidemark/stores'
 import { exceptions, testStateStore } from '@tidemark/stores/conformance'
-import { RedisBackend, type RedisClient } from '@tidemark/stores/redis'
+import { RedisBackend, redisStore, type RedisClient } from '@tidemark/stores/redis'
 import { Redis } from 'ioredis'
 import { createClient } from 'redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { eachRequest } from './each-request.ts'
 import { redisPrograms, RedisServer } from './redis-server.ts'
 
 const programs = redisPrograms()
@@ -31,6 +32,25 @@ const libraries: Readonly<Record<string, (url: string) => Client>> = {
     return { client, close: () => void connecting.then(() => client.destroy()) }
   },
 }
+
+/** What a command is answered on a bad day, when nothing is done. */
+const answers: readonly string[] = [
+  'Connection is closed.',
+  "READONLY You can't write against a read only replica.",
+  'LOADING Redis is loading the dataset in memory',
+  "OOM command not allowed when used memory > 'maxmemory'.",
+  "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+  'MISCONF Redis is configured to save RDB snapshots, but it is currently unable to persist',
+  'NOREPLICAS Not enough good replicas to write.',
+  'CLUSTERDOWN The cluster is down',
+  'TRYAGAIN Multiple keys request during rehashing of slot',
+  'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
+  'NOSCRIPT No matching script. Please use EVAL.',
+  'ERR max number of clients reached',
+  // As Redis 6.2 says it.
+  "ERR Error running script (call to f_1): @user_script:39: @user_script: 39: -READONLY You can't write against a read only replica.",
+  "ERR Error running script (call to f_1): @user_script:39: -OOM command not allowed when used memory > 'maxmemory'.",
+]
 
 for (const program of programs) {
   describe.each(Object.entries(libraries))(`${program} by %s`, (name, connect) => {
@@ -126,5 +146,44 @@ for (const program of programs) {
         operator.disconnect()
       }
     })
+  })
+
+  describe(program, () => {
+    let server: RedisServer
+    let redis: Redis
+    beforeAll(async () => {
+      server = await RedisServer.start(program)
+      redis = new Redis(server.url)
+    })
+    afterAll(async () => {
+      redis.disconnect()
+      await server[Symbol.asyncDispose]()
+    })
+
+    let days = 0
+    test.each([
+      { what: 'happens without an answer', answer: 'Command timed out', happens: true },
+      ...answers.map((answer) => ({ what: `is answered "${answer}"`, answer, happens: false })),
+    ])(
+      'whichever command it is that $what, each write happens once, and what is read is right',
+      async ({ answer, happens }) => {
+        const most = await eachRequest((broken) => {
+          days += 1
+          let commands = 0
+          const client: RedisClient = {
+            duplicate: () => redis.duplicate(),
+            call: async (command, ...args) => {
+              const breaks = commands++ === broken
+              if (breaks && !happens) throw new Error(answer)
+              const done = await redis.call(command, ...args)
+              if (breaks) throw new Error(answer)
+              return done
+            },
+          }
+          return { store: redisStore({ client, prefix: `day-${days}` }), requests: () => commands }
+        })
+        expect(most).toBeGreaterThan(6)
+      },
+    )
   })
 }

@@ -1,3 +1,5 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { TidemarkError } from 'tidemark'
 import type {
   ListQuery,
   StateBackend,
@@ -10,11 +12,14 @@ import { isRepeated, refusal, written, type KeptState } from '../backend/judge.t
 import { matches, statusesOf } from '../backend/matches.ts'
 import { inOrder, placeOf, placeText, type Place } from '../backend/place.ts'
 import type { StateFilter } from '../contract/state.ts'
-import { byShard, byStatus, idOf, itemOf, shards, stateOf, statusOf } from './item.ts'
+import { byShard, byStatus, idOf, isOfStore, itemOf, shards, stateOf, statusOf } from './item.ts'
 import { DynamoError, isPassing, type Item, type TableClient } from './table-client.ts'
 
 // What DynamoDB answers in one request.
 const mostRead = 100
+// Before what was left unread is asked for again, in milliseconds. Each further time waits twice as long, up to the longest.
+const firstPause = 20
+const longestPause = 500
 // States that a page looks at where few of them may be wanted.
 const leastExamined = 100
 
@@ -135,6 +140,7 @@ export class DynamoBackend implements StateBackend {
       return 'replaced'
     } catch (error) {
       if (!(error instanceof DynamoError)) throw error
+      if (isTooLarge(error)) throw tooLarge(state, error)
       if (error.kind !== 'ConditionalCheckFailedException') throw error
       return error.item
     }
@@ -149,6 +155,7 @@ export class DynamoBackend implements StateBackend {
     const ids = keys.map((key) => idOf(this.#store, key))
     const found = new Map<string, Item>()
     let wanted = [...new Set(ids)]
+    let pause = firstPause
     while (wanted.length > 0) {
       signal.throwIfAborted()
       const some = wanted.slice(0, mostRead)
@@ -169,6 +176,9 @@ export class DynamoBackend implements StateBackend {
         throw new DynamoError('ThrottlingException', 400, 'no key was read')
       }
       wanted = [...wanted.slice(mostRead), ...left]
+      if (left.length === 0) continue
+      await wait(pause * (0.5 + Math.random()), undefined, { signal })
+      pause = Math.min(2 * pause, longestPause)
     }
     return ids.map((id) => found.get(id))
   }
@@ -224,6 +234,7 @@ export class DynamoBackend implements StateBackend {
       )
       const now = Date.now()
       for (const item of answer.Items) {
+        if (!isOfStore(item)) continue
         const state = stateOf(this.#store, item, now)
         if (state !== undefined) yield state
       }
@@ -231,6 +242,19 @@ export class DynamoBackend implements StateBackend {
       start = answer.LastEvaluatedKey
     }
   }
+}
+
+function isTooLarge({ kind, message }: DynamoError): boolean {
+  return kind === 'ValidationException' && message.includes('Item size')
+}
+
+/** Fields, too, take their room, and some characters of theirs take six. */
+function tooLarge({ key }: KeptState, cause: DynamoError): TidemarkError {
+  return new TidemarkError(
+    'TIDEMARK_STATE_TOO_LARGE',
+    `"${key}" has more than the 400 KiB of an item, with its fields: ${cause.message}`,
+    { details: { backend: 'dynamodb', key }, cause },
+  )
 }
 
 /** Some of an index. */

@@ -62,7 +62,16 @@ export function itemOf(store: string, state: KeptState): Item {
   return item
 }
 
-/** A state as an item has it; undefined: it need not be remembered any more. */
+/** Whether a store has written it: others may keep items of theirs in the same table. */
+export function isOfStore(item: Item): boolean {
+  return ['version', 'token', 'writeId', 'createdAt', 'fields'].every((name) => name in item)
+}
+
+/**
+ * A state as an item has it; undefined: it need not be remembered any more.
+ *
+ * @throws TidemarkError TIDEMARK_STATE_UNREADABLE for what no store has written.
+ */
 export function stateOf(store: string, item: Item, now: number): KeptState | undefined {
   const text = (name: string): string | null => {
     const attribute = item[name]
@@ -72,6 +81,11 @@ export function stateOf(store: string, item: Item, now: number): KeptState | und
     const attribute = item[name]
     return attribute !== undefined && 'N' in attribute ? Number(attribute.N) : null
   }
+  const key = unnamed(store, text('jobId') ?? '')
+  const fields = keptUnder('dynamodb', key, () => {
+    if (!isOfStore(item)) throw new Error('it has no version, token or write id')
+    return JSON.parse(text('fields') ?? '{}') as KeptState['fields']
+  })
   const forgetAt = number('forgetAt')
   if (forgetAt !== null && forgetAt <= now) return undefined
   const expiresAt = number('endsAt')
@@ -79,16 +93,14 @@ export function stateOf(store: string, item: Item, now: number): KeptState | und
   const status = text('status')
   const token = item['token']
   return {
-    key: unnamed(store, text('jobId') ?? ''),
+    key,
     body,
     version: number('version') ?? 0,
     token: BigInt(token !== undefined && 'N' in token ? token.N : 0),
     writeId: text('writeId') ?? '',
     name: text('name'),
     status: status === null ? null : unnamed(store, status),
-    fields: keptUnder('dynamodb', unnamed(store, text('jobId') ?? ''), () =>
-      JSON.parse(text('fields') ?? '{}'),
-    ) as KeptState['fields'],
+    fields,
     createdAt: number('createdAt') ?? 0,
     updatedAt: number('updatedAt') ?? 0,
     expiresAt,

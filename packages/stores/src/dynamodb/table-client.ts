@@ -74,7 +74,8 @@ export class TableClient {
 /** Whether it may go better another time. */
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof DynamoError)) return true
-  return error.status >= 500 || passing.has(error.kind)
+  // Without a kind it is something in between that answers.
+  return error.status >= 500 || [408, 429].includes(error.status) || passing.has(error.kind)
 }
 
 interface Problem {

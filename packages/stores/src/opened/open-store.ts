@@ -162,7 +162,7 @@ class OpenStore<Value> implements StateStore<Value> {
     rejectUnknownOptions('getMany', options, ['onUnreadable'])
     checkOnUnreadable('getMany', options)
     if (keys.length === 0) return []
-    const kept = await this.#ask((signal) => this.#backend.read(keys, signal))
+    const kept = await this.#kept(keys, options.onUnreadable === 'skip')
     const read = async (state: StoredState | undefined): Promise<State<Value> | undefined> => {
       if (state?.live !== true) return undefined
       if (options.onUnreadable !== 'skip') return this.#read(state)
@@ -234,6 +234,22 @@ class OpenStore<Value> implements StateStore<Value> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#backend.close()
+  }
+
+  /** What the backend has. What it cannot read itself fails all that it is asked for with, which is then asked for apart. */
+  async #kept(
+    keys: readonly string[],
+    skips: boolean,
+  ): Promise<readonly (StoredState | undefined)[]> {
+    try {
+      return await this.#ask((signal) => this.#backend.read(keys, signal))
+    } catch (error) {
+      if (!skips || !isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE')) throw error
+      if (keys.length === 1) return [undefined]
+      const half = Math.ceil(keys.length / 2)
+      const parts = [keys.slice(0, half), keys.slice(half)]
+      return (await Promise.all(parts.map((part) => this.#kept(part, skips)))).flat()
+    }
   }
 
   #ask<T>(ask: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -127,7 +127,8 @@ export class PostgresBackend implements StateBackend {
     const code: unknown = (error as { code?: unknown } | null)?.code
     // Without a code it is the driver that speaks: of a connection that ended, or a pool that gave none in time.
     if (typeof code !== 'string') return error instanceof Error
-    return /^(?:08|57P0|53|40)|^E(?:CONN|PIPE|TIMEDOUT|HOST|NET|AI_AGAIN)/u.test(code)
+    // 25006: a standby, or a server that is being switched over.
+    return /^(?:08|57P0|53|40|25006)|^E(?:CONN|PIPE|TIMEDOUT|HOST|NET|AI_AGAIN)/u.test(code)
   }
 
   async close(): Promise<void> {

@@ -129,9 +129,11 @@ export class RedisBackend implements StateBackend {
   isTransient(error: unknown): boolean {
     // What a server says of a command begins with a word in capitals; what else is thrown is about the connection.
     const message = error instanceof Error ? error.message : ''
-    return !/^(?:ERR|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS|NOPROTO|EXECABORT|CROSSSLOT)\b/u.test(
-      message,
-    )
+    // Before 7.0 a server says of a script that it has failed, and behind a dash what with: -READONLY, say, or -OOM.
+    const [, within] = /^ERR Error running script.* -([A-Z]+\b.*)/su.exec(message) ?? []
+    const said = within ?? message
+    if (said.startsWith('ERR max number of clients')) return true
+    return !/^(?:ERR|WRONGTYPE|NOPERM|NOAUTH|WRONGPASS|NOPROTO|EXECABORT|CROSSSLOT)\b/u.test(said)
   }
 
   async close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { ObjectStoreError } from './bucket.ts'
+import { isPassing } from './bucket.ts'
 
 const pauses = [100, 300]
 
@@ -14,9 +14,4 @@ export async function again<T>(signal: AbortSignal, ask: () => Promise<T>): Prom
       await wait(pause, undefined, { signal })
     }
   }
-}
-
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof ObjectStoreError)) return true
-  return error.status >= 500 || error.status === 409 || error.status === 429
 }

@@ -7,12 +7,24 @@ export interface SigningClient {
 export class ObjectStoreError extends Error {
   override readonly name = 'ObjectStoreError'
   readonly status: number
+  /** For instance `SlowDown`; undefined where the answer has none. */
+  readonly code: string | undefined
 
   constructor(what: string, status: number, text: string) {
     const [, code] = /<Code>([^<]*)<\/Code>/u.exec(text) ?? []
     super(`${what}: ${status}${code === undefined ? '' : ` ${code}`}`)
     this.status = status
+    this.code = code
   }
+}
+
+/** Whether it may go better another time: a lost connection, throttling, somebody who writes at this moment. */
+export function isPassing(error: unknown): boolean {
+  if (!(error instanceof ObjectStoreError)) return true
+  const { status, code } = error
+  // 501: what the store does not know, it does not learn.
+  if (status >= 500) return status !== 501
+  return status === 408 || status === 409 || status === 429 || code === 'RequestTimeout'
 }
 
 /** An object with what it is recognised by. */
@@ -109,9 +121,9 @@ export class Bucket {
       await answer.arrayBuffer()
       return true
     }
-    // 409: somebody else writes at this moment; 404: it was removed.
-    if (![404, 409, 412].includes(answer.status)) throw await failure(`PUT ${name}`, answer)
-    await answer.arrayBuffer()
+    const error = await failure(`PUT ${name}`, answer)
+    // 409: somebody else writes at this moment; 404: it was removed. A bucket that is not there is another matter.
+    if (![404, 409, 412].includes(answer.status) || error.code === 'NoSuchBucket') throw error
     if (etag !== undefined && answer.status === 412)
       await this.#learnQuotes(name, etag, quoted, signal)
     return false
@@ -139,7 +151,10 @@ export class Bucket {
     this.#deletesConditionally ??= await this.#canDeleteConditionally(probe, signal)
     if (!this.#deletesConditionally) return
     const answer = await this.#send('DELETE', name, signal, undefined, { 'if-match': `"${etag}"` })
-    // Otherwise it is another one by now, which stays.
+    // 412: it is another one by now, which stays.
+    if (!answer.ok && answer.status !== 404 && answer.status !== 412) {
+      throw await failure(`DELETE ${name}`, answer)
+    }
     await answer.arrayBuffer()
   }
 
@@ -206,7 +221,9 @@ export class Bucket {
     await this.put(probe, signal)
     const other = { 'if-match': '"00000000000000000000000000000000"' }
     const answer = await this.#send('DELETE', probe, signal, undefined, other)
-    await answer.arrayBuffer()
+    const refused = await failure(`DELETE ${probe}`, answer)
+    // Turned away, it has said nothing of what it can do.
+    if (!answer.ok && isPassing(refused)) throw refused
     const spared = answer.status === 412 && (await this.get(probe, signal)) !== undefined
     if (spared) await this.remove(probe, signal)
     return spared

@@ -11,7 +11,7 @@ import { keptUnder } from '../backend/kept.ts'
 import { matches } from '../backend/matches.ts'
 import { placeOf, placeText, type Place } from '../backend/place.ts'
 import type { StateFilter } from '../contract/state.ts'
-import { ObjectStoreError, type Bucket } from './bucket.ts'
+import { isPassing, type Bucket } from './bucket.ts'
 
 // Requests under way at a time, for what reads many objects.
 const concurrency = 16
@@ -125,8 +125,7 @@ export class S3Backend implements StateBackend {
   }
 
   isTransient(error: unknown): boolean {
-    if (!(error instanceof ObjectStoreError)) return true
-    return error.status >= 500 || error.status === 409 || error.status === 429
+    return isPassing(error)
   }
 
   async close(): Promise<void> {
