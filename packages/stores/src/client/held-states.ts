@@ -8,7 +8,7 @@ export interface Held {
   readonly token: bigint | undefined
   /** When it is gone by itself, in milliseconds since 1970. */
   readonly expiresAt: number | undefined
-  /** When it was set, in milliseconds of `performance.now()`. */
+  /** Since when the service is behind with it, in milliseconds of `performance.now()`. */
   readonly since: number
   /** Of this write: sent again, it happens once. */
   readonly writeId: string
@@ -16,6 +16,8 @@ export interface Held {
   /** That the service has of it, as far as this process knows. */
   version: number | undefined
   underWay: boolean
+  /** Something newer was set of the key, and there was no room for it. */
+  outdated: boolean
 }
 
 /** How much is held. */
@@ -74,21 +76,26 @@ export class HeldStates {
   /**
    * Holds what is to be written; what the service has makes room for it.
    *
-   * @returns false where there is no room: then what was held of the key stays.
+   * @returns false where there is no room: then what was held of the key stays, and is outdated.
    */
   set(key: string, what: Pick<Held, 'text' | 'token' | 'expiresAt'>): boolean {
     const before = this.find(key)
     const bytes = overhead + 2 * (key.length + (what.text?.length ?? 0))
     const grown = this.#bytes + bytes - (before?.bytes ?? 0)
-    if (!this.#makeRoom(grown, before)) return false
+    if (!this.#makeRoom(grown, before)) {
+      if (before !== undefined) before.outdated = true
+      return false
+    }
     const held: Held = {
       key,
       ...what,
-      since: performance.now(),
+      // It has waited since the first of what was set and not written.
+      since: this.#unsent.get(key)?.since ?? performance.now(),
       writeId: randomUUID(),
       bytes,
       version: before?.version,
       underWay: false,
+      outdated: false,
     }
     // What is under way keeps its place: it is followed up when it is answered.
     this.#bytes += bytes - (before?.bytes ?? 0)

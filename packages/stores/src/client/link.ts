@@ -39,6 +39,10 @@ export class Link {
     this.#timeout = timeout
   }
 
+  get closed(): boolean {
+    return this.#closed
+  }
+
   get connected(): boolean {
     return this.#socket !== undefined
   }
@@ -50,6 +54,7 @@ export class Link {
    * @throws LinkLost. TidemarkError as the service says.
    */
   async ask(fields: string, signal?: AbortSignal): Promise<WireAnswer> {
+    if (this.#closed) throw new LinkLost('the client is closed')
     const socket = this.#socket ?? (await (this.#connecting ??= this.#connect()))
     const id = this.#next
     this.#next += 1

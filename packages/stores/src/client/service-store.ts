@@ -190,6 +190,7 @@ export class ServiceStore<Value> implements StateStore<Value>, Asked {
   }
 
   isTransient(error: unknown): boolean {
+    if (this.#link.closed) return false
     return error instanceof LinkLost || isTidemarkError(error, 'TIDEMARK_STORE_UNAVAILABLE')
   }
 

@@ -6,6 +6,7 @@ import type { SyncReport } from '../contract/sync.ts'
 import {
   checkState,
   checkWriteOptions,
+  invalid,
   plainFields,
   requireKey,
   requireText,
@@ -54,6 +55,11 @@ export type StateSource<Value> =
   | Iterable<readonly [string, NewState<Value>]>
   | AsyncIterable<readonly [string, NewState<Value>]>
 
+/** What a write may say besides the state. */
+interface TokenOption {
+  readonly token?: bigint
+}
+
 /** A client of a state service that never keeps its caller waiting. */
 export interface StateClient<Value = unknown> extends AsyncDisposable {
   /** The same service, with an answer to each operation. */
@@ -64,7 +70,8 @@ export interface StateClient<Value = unknown> extends AsyncDisposable {
    * written, the last one is. A client is meant to be the only one that sets a key: where somebody else has
    * written it, too, what was set last here holds. With a `token`, an older one is refused.
    *
-   * @returns false when there is no room for it, see `sync`; and when the client is closed.
+   * @returns false when there is no room for it, see `sync`; and when the client is closed. What was held of the key
+   * before stays then.
    * @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_PAYLOAD_NOT_STORABLE or TIDEMARK_STATE_TOO_LARGE.
    */
   set(key: string, state: NewState<Value>, options?: { readonly token?: bigint }): boolean
@@ -79,13 +86,15 @@ export interface StateClient<Value = unknown> extends AsyncDisposable {
    *
    * @param timeout - in milliseconds. Defaults to the client's.
    * @returns false when the time is over before.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION.
    */
   flush(timeout?: number): Promise<boolean>
   /**
    * Compares what is held, and a source that has more, with the service, and writes what is missing there or differs: for
    * after an outage in which the service has lost its memory, or there was no room here.
    *
-   * @param source - states as they should be. What was set here goes before.
+   * @param source - states as they should be. What was set here last, and is held, goes before.
+   * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_INVALID_OPTION.
    */
   sync(source?: StateSource<Value>): Promise<SyncReport>
   /** Asks the service how it is. Never throws. */
@@ -164,22 +173,27 @@ class Client<Value> implements StateClient<Value> {
     }
   }
 
-  set(key: string, state: NewState<Value>, { token }: { readonly token?: bigint } = {}): boolean {
+  set(key: string, state: NewState<Value>, options: TokenOption = {}): boolean {
+    return this.#counted(this.#holds(key, state, options))
+  }
+
+  remove(key: string, options: TokenOption = {}): boolean {
+    requireKey('remove', key)
+    const token = tokenOf('remove', options)
+    return this.#counted(this.#keep(key, { text: undefined, token, expiresAt: undefined }))
+  }
+
+  /** Sets a state, if there is room for it. */
+  #holds(key: string, state: NewState<Value>, options: TokenOption): boolean {
     requireKey('set', key)
     requireValue('set', state)
     checkState('set', state)
-    checkWriteOptions('set', token === undefined ? {} : { token })
+    const token = tokenOf('set', options)
     const { ttl = null, fields = {}, ...rest } = state
     const text = changeText(key, { ...rest, fields: plainFields(fields) })
     requireFitting(key, text, this.#lineBytes)
     const expiresAt = ttl === null ? undefined : Date.now() + ttl
     return this.#keep(key, { text, token, expiresAt })
-  }
-
-  remove(key: string, { token }: { readonly token?: bigint } = {}): boolean {
-    requireKey('remove', key)
-    checkWriteOptions('remove', token === undefined ? {} : { token })
-    return this.#keep(key, { text: undefined, token, expiresAt: undefined })
   }
 
   async get(key: string): Promise<NewState<Value> | State<Value> | undefined> {
@@ -192,22 +206,30 @@ class Client<Value> implements StateClient<Value> {
     return held === undefined || isOver(held) ? undefined : stateOf<Value>(held)
   }
 
-  flush(timeout: number = this.#timeout): Promise<boolean> {
+  async flush(timeout: number = this.#timeout): Promise<boolean> {
+    requireWhole('flush', 'timeout', timeout, 0, 2_147_483_647)
     return this.#sender.flushed(timeout)
   }
 
-  async sync(source: StateSource<Value> = []): Promise<SyncReport> {
+  async sync(source?: StateSource<Value>): Promise<SyncReport> {
+    if (source !== undefined) requireIterable(source)
     await this.flush()
     const report = { missing: [] as string[], older: [] as string[], newer: [], extra: [] }
     const before = this.#sender.sent.refused
     await this.#compareHeld(report)
     const dropped = this.#dropped
-    for await (const some of pages(source)) await this.#compareSource(some, report)
+    const left: string[] = []
+    for await (const some of pages(source ?? [])) {
+      left.push(...(await this.#compareSource(some, report)))
+    }
     const done = await this.flush()
-    if (done && source !== undefined) this.#dropped -= Math.min(this.#dropped, dropped)
-    const refused = done ? [] : this.#held.unsentKeys()
-    const differing = report.missing.length + report.older.length
-    const written = differing - refused.length - (this.#sender.sent.refused - before)
+    if (done && left.length === 0 && source !== undefined) {
+      this.#dropped -= Math.min(this.#dropped, dropped)
+    }
+    const refused = [...(done ? [] : this.#held.unsentKeys()), ...left]
+    const unwritten = new Set(refused)
+    const differing = [...report.missing, ...report.older].filter((key) => !unwritten.has(key))
+    const written = differing.length - (this.#sender.sent.refused - before)
     return { ...report, written: Math.max(0, written), removed: 0, refused }
   }
 
@@ -226,7 +248,16 @@ class Client<Value> implements StateClient<Value> {
   #keep(key: string, what: Pick<Held, 'text' | 'token' | 'expiresAt'>): boolean {
     const kept = !this.#closed && this.#held.set(key, what)
     if (kept) this.#sender.wake()
-    else this.#dropped += 1
+    return kept
+  }
+
+  /** Whether what is held of a key is what was set last. */
+  #hasNewest(key: string): boolean {
+    return this.#held.find(key)?.outdated === false
+  }
+
+  #counted(kept: boolean): boolean {
+    if (!kept) this.#dropped += 1
     return kept
   }
 
@@ -245,22 +276,40 @@ class Client<Value> implements StateClient<Value> {
     }
   }
 
+  /** @returns the keys of those that there is no room for, because the service takes nothing. */
   async #compareSource(
     some: readonly (readonly [string, NewState<Value>])[],
     report: { missing: string[]; older: string[] },
-  ): Promise<void> {
-    const others = some.filter(([key]) => this.#held.find(key) === undefined)
+  ): Promise<string[]> {
+    const left: string[] = []
+    const others = some.filter(([key]) => !this.#hasNewest(key))
     const found = await this.store.getMany(others.map(([key]) => key))
     for (const [index, [key, wanted]] of others.entries()) {
       const state = found[index]
       // What was set here meanwhile is newer than the source.
-      if (isSame(wanted, state) || this.#held.find(key) !== undefined) continue
+      if (isSame(wanted, state) || this.#hasNewest(key)) continue
       report[state === undefined ? 'missing' : 'older'].push(key)
-      if (this.set(key, wanted)) continue
-      this.#dropped -= 1
+      if (this.#holds(key, wanted, {})) continue
       // There is room when some are written.
-      if (await this.flush()) this.set(key, wanted)
+      if (!(await this.flush()) || !this.#holds(key, wanted, {})) left.push(key)
     }
+    return left
+  }
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+function tokenOf(where: string, options: TokenOption): bigint | undefined {
+  rejectUnknownOptions(where, options, ['token'])
+  checkWriteOptions(where, options)
+  return options.token
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION. */
+function requireIterable(source: unknown): void {
+  const given = Object(source) as Partial<Iterable<unknown> & AsyncIterable<unknown>>
+  const iterates = given[Symbol.iterator] ?? given[Symbol.asyncIterator]
+  if (typeof iterates !== 'function') {
+    throw invalid('sync', 'source', 'must be an iterable of pairs of a key and a state')
   }
 }
 
@@ -285,6 +334,9 @@ function isSame(wanted: NewState, state: State | undefined): boolean {
 async function* pages<T>(source: Iterable<T> | AsyncIterable<T>): AsyncGenerator<readonly T[]> {
   let some: T[] = []
   for await (const one of source) {
+    if (!Array.isArray(one)) {
+      throw invalid('sync', 'source', 'holds something that is no pair of a key and a state')
+    }
     some.push(one)
     if (some.length < page) continue
     yield some

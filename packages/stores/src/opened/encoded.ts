@@ -10,12 +10,17 @@ export async function encodedBy(
   try {
     return await codec.encode(value, place)
   } catch (cause) {
-    if (isTidemarkError(cause)) throw cause
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new TidemarkError(
-      'TIDEMARK_PAYLOAD_NOT_STORABLE',
-      `the value of "${place.key}" cannot be stored: ${why}`,
-      { cause, details: { key: place.key } },
-    )
+    throw notStorable(place.key, cause)
   }
+}
+
+/** The error of a value that cannot be written. */
+export function notStorable(key: string, cause: unknown): TidemarkError {
+  if (isTidemarkError(cause)) return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new TidemarkError(
+    'TIDEMARK_PAYLOAD_NOT_STORABLE',
+    `the value of "${key}" cannot be stored: ${why}`,
+    { cause, details: { key } },
+  )
 }

@@ -6,6 +6,7 @@ import type {
   StateChange,
   UnreadableState,
 } from '../../contract/state.ts'
+import { notStorable } from '../../opened/encoded.ts'
 
 /** What a request says of a state. */
 export interface WireChange {
@@ -102,11 +103,23 @@ export function newStateOf(job: WireChange): NewState {
   return { value: null, ...changeOf(job) }
 }
 
-/** What the client asks for, as a text of JSON. */
+/**
+ * What the client asks for, as a text of JSON.
+ *
+ * @throws TidemarkError TIDEMARK_PAYLOAD_NOT_STORABLE.
+ */
 export function changeText(key: string, change: StateChange): string {
   const { value, ...rest } = change
   if (!Object.hasOwn(change, 'value')) return JSON.stringify(rest)
-  const { json, meta } = encodeValue(`the value of "${key}"`, value)
+  const { json, meta } = encoded(key, value)
   const others = JSON.stringify(rest).slice(1)
   return `{"value":${json}${meta === null ? '' : `,"meta":${meta}`}${others === '}' ? '' : ','}${others}`
+}
+
+function encoded(key: string, value: unknown): ReturnType<typeof encodeValue> {
+  try {
+    return encodeValue(`the value of "${key}"`, value)
+  } catch (cause) {
+    throw notStorable(key, cause)
+  }
 }
