@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { openStore } from '@tidemark/stores'
+import { serviceStore } from '@tidemark/stores/client'
 import { chunksIn, claimCheck, keyRing, pipeline } from '@tidemark/stores/codecs'
 import { testStateStore } from '@tidemark/stores/conformance'
 import { memoryContexts } from '@tidemark/stores/context'
 import { MemoryBackend } from '@tidemark/stores/memory'
 import { describe, expect, test } from 'vitest'
+import { serve } from '../state-service/served.ts'
 
 describe('memory with a claim check', () => {
   const backend = new MemoryBackend()
@@ -62,7 +64,7 @@ test('objects are swept that no state refers to, and no others', async () => {
   })
   expect(objects.objects.size).toBe(6)
   expect(await codec.sweep(store)).toBe(0)
-  expect(await Promise.all([codec.sweep(store, -1), codec.sweep(store, -1)])).toContain(3)
+  expect(await Promise.all([codec.sweep(store, 0), codec.sweep(store, 0)])).toContain(3)
   expect(objects.objects.size).toBe(3)
   for (const key of ['kept', 'odd/ü key']) expect((await store.get(key))?.value).toBe(value)
   expect((await store.get('replaced'))?.value).toBe(`${value}y`)
@@ -116,6 +118,44 @@ test('a value in chunks is read whole or not at all, and what a dead writer has 
   expect(await codec.sweep(store)).toBe(1)
   expect((await chunks.list({ limit: 100 })).states.length).toBe(13)
   await store.delete(key)
-  expect(await codec.sweep(store, -1)).toBe(1)
+  expect(await codec.sweep(store, 0)).toBe(1)
   expect((await chunks.list()).states).toEqual([])
+})
+
+test('a sweep through a store that does not have the codec is refused, and deletes nothing', async () => {
+  const objects = memoryContexts()
+  const codec = claimCheck({ objects, above: 10 })
+  const store = openStore(new MemoryBackend(), { codec })
+  await store.put('kept', { value: 'x'.repeat(100) })
+  const { socket } = await serve({ store })
+  await using remote = serviceStore({ socket })
+  for (const [other, olderThan] of [
+    [remote, 0],
+    [undefined, 0],
+    [store, -1],
+    [store, Number.NaN],
+  ] as const) {
+    await expect(codec.sweep(other as never, olderThan)).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  }
+  expect(await codec.sweep(store, 0)).toBe(0)
+  expect(objects.objects.size).toBe(1)
+})
+
+test('a sweep leaves what a value that cannot be read may refer to, and goes on', async () => {
+  const objects = memoryContexts()
+  const backend = new MemoryBackend()
+  const encrypting = pipeline({ keys: keyRing({ keys: { a: randomBytes(32) }, current: 'a' }) })
+  const former = claimCheck({ objects, above: 1_000, codec: encrypting })
+  const store = openStore(backend, { codec: former })
+  await store.put('lost', { value: randomBytes(2_000).toString('hex') })
+  await store.put('lost', { value: 'small' })
+  const codec = claimCheck({ objects, above: 1_000 })
+  const present = openStore(backend, { codec })
+  await present.put('gone', { value: 'x'.repeat(2_000) })
+  await present.delete('gone')
+  expect(await codec.sweep(present, 0)).toBe(1)
+  expect(objects.objects.size).toBe(1)
+  expect(await former.sweep(store, 0)).toBe(1)
 })

@@ -92,6 +92,35 @@ test('a value whose key is lost is missing for sync, and is written anew', async
   expect((await store.get('k'))?.value).toBe(2)
 })
 
+test('a state that is written in the former way while it is rewritten is rewritten all the same', async () => {
+  const backend = new MemoryBackend()
+  const [a, b] = [key(), key()]
+  const former = openStore(backend, {
+    codec: pipeline({ keys: keyRing({ keys: { a, b }, current: 'a' }) }),
+  })
+  const present = openStore(backend, {
+    codec: pipeline({ keys: keyRing({ keys: { a, b }, current: 'b' }) }),
+  })
+  for (const name of ['one', 'two', 'gone']) await former.put(name, { value: 1 }, { token: 1n })
+  const list = present.list.bind(present)
+  present.list = async (options) => {
+    const page = await list(options)
+    // By a process that does not have the new key ring yet.
+    await former.put('one', { value: 2 }, { token: 9n })
+    await former.delete('gone', { token: 9n })
+    return page
+  }
+  expect(await rewrite(present)).toEqual({ rewritten: 2, passed: 1, unreadable: [], next: null })
+  const alone = openStore(backend, {
+    codec: pipeline({ keys: keyRing({ keys: { b }, current: 'b' }) }),
+  })
+  const states = await alone.getMany(['one', 'two'])
+  expect(states.map((state) => [state?.value, state?.token])).toEqual([
+    [2, 9n],
+    [1, 1n],
+  ])
+})
+
 describe('a key ring', () => {
   const ringOf = (options: object) => (): unknown => keyRing(options as never)
 

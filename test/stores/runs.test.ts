@@ -53,6 +53,25 @@ test('failures are listed with their errors, by name, status and trigger', async
   expect([page.runs.length, rest.runs.length, rest.next]).toEqual([2, 1, null])
 })
 
+test('runs are found by names and triggers of any length, and by nothing that there is not', async () => {
+  const history = runHistory({ store: memoryStore(), logger: silentLogger })
+  const [name, triggeredBy] = ['ü'.repeat(300), 'x'.repeat(1_000)]
+  await history.run(name, () => 1, { triggeredBy })
+  const { runs } = await history.list({ name, triggeredBy })
+  expect(runs.map((run) => [run.name, run.triggeredBy])).toEqual([[name, triggeredBy]])
+  for (const options of [
+    { status: 'completed' },
+    { name: '' },
+    { triggeredBy: 5 },
+    { nmae: name },
+    null,
+  ]) {
+    await expect(history.list(options as never)).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  }
+})
+
 test('an output that cannot be stored does not hide how the run ended', async () => {
   const warnings: string[] = []
   const logger: Logger = { ...silentLogger, warn: (_, text) => void warnings.push(text) }

@@ -14,7 +14,7 @@ export interface ClaimCheckOptions {
   readonly codec?: StateCodec
   /** Texts of more bytes than this are put into the object store. Defaults to 262,144 (256 KiB). */
   readonly above?: number
-  /** What the names of the objects begin with. Defaults to `claims/`. */
+  /** What the names of the objects begin with: another one for each store. Defaults to `claims/`. */
   readonly prefix?: string
   /** How long an object store may take, in milliseconds. Defaults to 5,000. */
   readonly timeout?: number
@@ -24,10 +24,11 @@ export interface ClaimCheckOptions {
 export interface ClaimCheck extends StateCodec {
   /**
    * Deletes the objects that are older than a time and that no state refers to any more: of values that were replaced,
-   * deleted, or whose write was refused. Call it now and then, with a store that has this codec.
+   * deleted, or whose write was refused. Call it now and then, with the one store that has this codec.
    *
    * @param olderThan - in milliseconds: longer than any write or read may take. Defaults to a day.
    * @returns how many.
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION for a store that does not have this codec; TIDEMARK_STORE_UNAVAILABLE.
    */
   sweep(store: StateStore, olderThan?: number): Promise<number>
 }
@@ -80,8 +81,8 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
   if (typeof prefix !== 'string') throw invalid('claimCheck', 'prefix', 'must be a text')
   requireWhole('claimCheck', 'above', above, 0, 2_147_483_647)
   requireWhole('claimCheck', 'timeout', timeout, 1, 2_147_483_647)
-  /** The objects that a sweep comes across, which reads states and not what they refer to. */
-  const looking = new AsyncLocalStorage<Set<string>>()
+  /** A sweep under way, which reads states and not what they refer to. */
+  const looking = new AsyncLocalStorage<Look>()
 
   return {
     bindsPlace: codec.bindsPlace,
@@ -97,15 +98,16 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
       return mark + JSON.stringify({ object, sha256, bytes } satisfies Claim)
     },
     decode: async (body, place) => {
+      const look = looking.getStore()
+      if (look !== undefined) look.asked = true
       if (!body.startsWith(mark)) return codec.decode(body, place)
       const { object, sha256 } = claimIn(body, place)
       // A state that was copied under another key must not be read there, nor keep an object of this one alive.
       if (!object.startsWith(folderOf(prefix, place.key))) {
         throw unreadable(place, `refers to ${object}, which belongs to another key`)
       }
-      const seen = looking.getStore()
-      if (seen !== undefined) {
-        seen.add(object)
+      if (look !== undefined) {
+        look.objects.add(object)
         throw unreadable(place, looked)
       }
       const signal = AbortSignal.timeout(timeout)
@@ -115,6 +117,8 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
       return codec.decode(text, place)
     },
     sweep: async (store, olderThan = day) => {
+      if (typeof store?.get !== 'function') throw invalid('sweep', 'store', 'is no store of states')
+      requireWhole('sweep', 'olderThan', olderThan, 0, Number.MAX_SAFE_INTEGER)
       let swept = 0
       for (let after = ''; ;) {
         const signal = AbortSignal.timeout(timeout)
@@ -122,10 +126,13 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
         const last = names.at(-1)
         if (last === undefined) return swept
         after = last
-        const old = names.filter((name) => Date.now() - timeOf(name) > olderThan)
+        const old = names.filter((name) => Date.now() - timeOf(name) >= olderThan)
         const keys = new Set(old.map((name) => keyOf(prefix, name)))
         const kept = new Set<string>()
-        for (const key of keys) await looking.run(kept, () => look(store, key))
+        for (const key of keys) {
+          const ofKey = old.filter((name) => keyOf(prefix, name) === key)
+          for (const object of (await objectsOf(store, key, looking)) ?? ofKey) kept.add(object)
+        }
         const orphans = old.filter((name) => !kept.has(name))
         await available(objects.delete(orphans, { signal: AbortSignal.timeout(timeout) }))
         swept += orphans.length
@@ -134,16 +141,39 @@ export function claimCheck(options: ClaimCheckOptions): ClaimCheck {
   }
 }
 
-/** Reads a state, for what its codec sees of it. */
-async function look(store: StateStore, key: string): Promise<void> {
+/** What a codec sees while a state is read. */
+interface Look {
+  readonly objects: Set<string>
+  /** Whether it was asked at all. */
+  asked: boolean
+}
+
+/**
+ * Reads a state, for what its codec sees of it.
+ *
+ * @returns the objects that it refers to; undefined: that cannot be read, and may be any.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION where the store reads without this codec: all would look unused.
+ */
+async function objectsOf(
+  store: StateStore,
+  key: string,
+  looking: AsyncLocalStorage<Look>,
+): Promise<Iterable<string> | undefined> {
+  const look: Look = { objects: new Set(), asked: false }
   try {
-    await store.get(key)
+    const state = await looking.run(look, () => store.get(key))
+    if (state !== undefined && !look.asked) {
+      throw invalid(
+        'sweep',
+        'store',
+        'does not have this codec: give the one that was opened with it',
+      )
+    }
   } catch (error) {
-    // It has been looked at. One that cannot be read for another reason must not have its objects deleted.
-    if (isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE') && error.message.includes(looked))
-      return
-    throw error
+    if (!isTidemarkError(error, 'TIDEMARK_STATE_UNREADABLE')) throw error
+    if (!error.message.includes(looked)) return undefined
   }
+  return look.objects
 }
 
 function folderOf(prefix: string, key: string): string {

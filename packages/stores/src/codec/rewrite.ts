@@ -1,7 +1,10 @@
 import { isTidemarkError, rejectUnknownOptions } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import type { StateFilter } from '../contract/state.ts'
+import type { State, StateFilter } from '../contract/state.ts'
 import { invalid } from '../opened/checked.ts'
+
+// How often one state is tried that others write meanwhile.
+const mostTurns = 5
 
 /** What is rewritten. */
 export interface RewriteOptions {
@@ -16,7 +19,7 @@ export interface RewriteOptions {
 /** How far it came. */
 export interface RewriteReport {
   readonly rewritten: number
-  /** Written by somebody else meanwhile, and so in the present way already; or gone. */
+  /** Gone meanwhile, or written by somebody else again and again. */
   readonly passed: number
   /** The keys of those whose value cannot be read, for want of its key for instance: they stay as they are. */
   readonly unreadable: readonly string[]
@@ -58,19 +61,33 @@ export async function rewrite<Value>(
       onUnreadable: 'skip',
       ...(next === null ? {} : { after: next }),
     })
-    for (const { key, value, version, token } of page.states) {
-      try {
-        await store.update(key, { value }, { ifVersion: version, token })
-        rewritten += 1
-      } catch (error) {
-        if (!isOvertaken(error)) throw error
-        passed += 1
-      }
+    for (const state of page.states) {
+      if (await isRewritten(store, state)) rewritten += 1
+      else passed += 1
     }
     unreadable.push(...page.unreadable.map(({ key }) => key))
     next = page.next
   } while (next !== null && signal?.aborted !== true)
   return { rewritten, passed, unreadable, next }
+}
+
+/** A list may be a moment behind, and whoever has written since may have done so in the former way: it is tried anew. */
+async function isRewritten<Value>(
+  store: StateStore<Value>,
+  listed: State<Value>,
+): Promise<boolean> {
+  let state: State<Value> | undefined = listed
+  for (let turn = 0; turn < mostTurns && state !== undefined; turn += 1) {
+    const { key, value, version, token }: State<Value> = state
+    try {
+      await store.update(key, { value }, { ifVersion: version, token })
+      return true
+    } catch (error) {
+      if (!isOvertaken(error)) throw error
+      ;[state] = await store.getMany([key], { onUnreadable: 'skip' })
+    }
+  }
+  return false
 }
 
 function isOvertaken(error: unknown): boolean {

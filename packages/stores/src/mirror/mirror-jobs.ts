@@ -113,6 +113,8 @@ export function mirrorJobs(options: MirrorOptions): JobMirror {
   const exitQuery = exitOf(options.schema ?? 'tidemark')
 
   const listener = defineListener(name, {
+    // A job that began before the mirror is in it, too.
+    startFrom: 'beginning',
     partitions,
     retry: {
       attempts,

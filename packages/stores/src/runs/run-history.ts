@@ -9,9 +9,9 @@ import {
 } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
 import type { State, StateFilter } from '../contract/state.ts'
-import { requireWhole } from '../opened/checked.ts'
+import { invalid, requireText, requireWhole } from '../opened/checked.ts'
 import { RunNotes } from './run-notes.ts'
-import { thisNode, type RunRecord } from './run-record.ts'
+import { nameLabel, thisNode, triggerLabel, type RunRecord } from './run-record.ts'
 
 /** Where the history is kept, and for how long. */
 export interface RunHistoryOptions {
@@ -50,6 +50,17 @@ export interface RunPage {
   readonly next: string | null
 }
 
+const statuses: readonly RunRecord['status'][] = ['running', 'succeeded', 'failed', 'lost']
+const listNames = [
+  'name',
+  'status',
+  'triggeredBy',
+  'startedFrom',
+  'startedBefore',
+  'limit',
+  'after',
+] as const
+
 /** Functions that are run as jobs, and what became of them. */
 export interface RunHistory {
   /**
@@ -63,7 +74,7 @@ export interface RunHistory {
   ): Promise<JobResult<T>>
   /** @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_STATE_UNREADABLE. */
   get(id: string): Promise<RunRecord | undefined>
-  /** @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_STATE_UNREADABLE. */
+  /** @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_STATE_UNREADABLE. */
   list(options?: RunListOptions): Promise<RunPage>
 }
 
@@ -145,12 +156,22 @@ export function runHistory(options: RunHistoryOptions): RunHistory {
       const state = await store.get(id)
       return state === undefined ? undefined : recordOf(state)
     },
-    async list({ triggeredBy, status, startedFrom, startedBefore, ...rest } = {}) {
-      rejectUnknownOptions('list', rest, ['name', 'limit', 'after'])
+    async list(listOptions = {}) {
+      rejectUnknownOptions('list', listOptions, listNames)
+      const { name, triggeredBy, status, startedFrom, startedBefore, ...rest } = listOptions
+      for (const [option, text] of Object.entries({ name, triggeredBy })) {
+        if (text !== undefined) requireText('list', option, text, Infinity)
+      }
+      if (status !== undefined && !statuses.includes(status)) {
+        throw invalid('list', 'status', `must be one of ${statuses.join(', ')}`)
+      }
       const { states, next } = await store.list({
         ...rest,
         ...byStatus(status),
-        ...(triggeredBy === undefined ? {} : { fields: { triggeredBy } }),
+        ...(name === undefined ? {} : { name: nameLabel(name) }),
+        ...(triggeredBy === undefined
+          ? {}
+          : { fields: { triggeredBy: triggerLabel(triggeredBy) } }),
         ...(startedFrom === undefined ? {} : { createdFrom: startedFrom }),
         ...(startedBefore === undefined ? {} : { createdBefore: startedBefore }),
       })

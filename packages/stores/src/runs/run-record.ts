@@ -27,14 +27,24 @@ const mostFieldBytes = 256
 /** This process, among those that share a store. */
 export const thisNode: string = `${hostname()}:${process.pid}`
 
-/** Long names and triggers are whole in the record; only filters see their beginning. */
+/** What filters see of a name: the beginning of a long one, which is whole in the record. */
+export function nameLabel(name: string): string {
+  return cut(name, mostNameBytes)
+}
+
+/** The same of what has triggered a run. */
+export function triggerLabel(triggeredBy: string): string {
+  return cut(triggeredBy, mostFieldBytes)
+}
+
+/** A run as a store keeps it. */
 export function stateOf(record: RunRecord, ttl: number | null): NewState<RunRecord> {
   const { name, status, triggeredBy, node } = record
   return {
     value: record,
-    name: cut(name, mostNameBytes) || null,
+    name: nameLabel(name) || null,
     status,
-    fields: { triggeredBy: cut(triggeredBy, mostFieldBytes), node: cut(node, mostFieldBytes) },
+    fields: { triggeredBy: triggerLabel(triggeredBy), node: cut(node, mostFieldBytes) },
     ttl,
   }
 }
