@@ -142,6 +142,21 @@ test('where there was no room for the last of a state, the source has it, and no
   expect((await store.get('job'))?.value).toEqual(short.value)
 })
 
+test('a sync waits for as long as the service takes something, however slowly', async () => {
+  const backend = new MemoryBackend()
+  const write = backend.write.bind(backend)
+  backend.write = async (what) => {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return write(what)
+  }
+  const store = openStore<Job>(backend)
+  const { socket } = await serve({ store, pipelined: 1 })
+  const jobs = client({ socket, timeout: 150, mostStates: 20 })
+  const all = Array.from({ length: 40 }, (_, rows) => [`job-${rows}`, { value: { rows } }] as const)
+  expect(await jobs.sync(all)).toMatchObject({ written: 40, refused: [] })
+  expect((await store.list()).states).toHaveLength(40)
+})
+
 test('what was dropped is forgotten by a sync that had a source, and by no other', async () => {
   const socket = socketPath()
   const jobs = client({ socket, mostStates: 2, timeout: 300 })

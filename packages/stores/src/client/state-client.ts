@@ -91,7 +91,8 @@ export interface StateClient<Value = unknown> extends AsyncDisposable {
   flush(timeout?: number): Promise<boolean>
   /**
    * Compares what is held, and a source that has more, with the service, and writes what is missing there or differs: for
-   * after an outage in which the service has lost its memory, or there was no room here.
+   * after an outage in which the service has lost its memory, or there was no room here. It takes as long as the service
+   * takes something, and gives up when that is nothing for the client's timeout.
    *
    * @param source - states as they should be. What was set here last, and is held, goes before.
    * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_INVALID_OPTION.
@@ -213,7 +214,7 @@ class Client<Value> implements StateClient<Value> {
 
   async sync(source?: StateSource<Value>): Promise<SyncReport> {
     if (source !== undefined) requireIterable(source)
-    await this.flush()
+    await this.#drained()
     const report = { missing: [] as string[], older: [] as string[], newer: [], extra: [] }
     const before = this.#sender.sent.refused
     await this.#compareHeld(report)
@@ -222,7 +223,7 @@ class Client<Value> implements StateClient<Value> {
     for await (const some of pages(source ?? [])) {
       left.push(...(await this.#compareSource(some, report)))
     }
-    const done = await this.flush()
+    const done = await this.#drained()
     if (done && left.length === 0 && source !== undefined) {
       this.#dropped -= Math.min(this.#dropped, dropped)
     }
@@ -249,6 +250,16 @@ class Client<Value> implements StateClient<Value> {
     const kept = !this.#closed && this.#held.set(key, what)
     if (kept) this.#sender.wake()
     return kept
+  }
+
+  /** Waits for as long as the service takes something: much that has piled up takes its time. */
+  async #drained(): Promise<boolean> {
+    const { sent } = this.#sender
+    for (let before = -1; before < sent.written + sent.refused;) {
+      before = sent.written + sent.refused
+      if (await this.flush()) return true
+    }
+    return false
   }
 
   /** Whether what is held of a key is what was set last. */
@@ -291,7 +302,7 @@ class Client<Value> implements StateClient<Value> {
       report[state === undefined ? 'missing' : 'older'].push(key)
       if (this.#holds(key, wanted, {})) continue
       // There is room when some are written.
-      if (!(await this.flush()) || !this.#holds(key, wanted, {})) left.push(key)
+      if (!(await this.#drained()) || !this.#holds(key, wanted, {})) left.push(key)
     }
     return left
   }
