@@ -63,7 +63,9 @@ CREATE TABLE :"schema".processes (
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
-  vitals       jsonb
+  vitals       jsonb,
+  -- The same for all that run the same: whoever looks who is alive reads what they run once, and not of each.
+  runs         bigint      GENERATED ALWAYS AS (jsonb_hash_extended(definitions, 0)) STORED
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------

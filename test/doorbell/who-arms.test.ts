@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
+import { defineJob } from 'tidemark'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { armedProcesses, asleep } from '../support/doorbells.ts'
 import { noted, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -72,6 +74,46 @@ test('a doorbell row without a process is swept at the start of another', async 
   await using app = appOn(database, [recorder('ledger')])
   const runner = await app.start()
   await expect.poll(() => armedProcesses(database), { timeout: 10_000 }).toEqual([runner.id])
+})
+
+test('a process that was taken for dead says what it runs once more, and has others ring for it again', async () => {
+  const nothing = defineJob('nothing', { input: z.object({}), run: () => {} })
+  await using app = appOn(database, [recorder('ledger'), nothing])
+  const runner = await app.start({ leaseDuration: 1_000 })
+  await asleep(database)
+  const armedForJobs = async (): Promise<unknown[]> =>
+    (await database.query('select process from tidemark.job_doorbells where armed')).rows
+  await expect.poll(armedForJobs, { timeout: 10_000 }).toEqual([{ process: runner.id }])
+  const known = 'select id, definitions from tidemark.processes'
+  const { rows: before } = await database.query(known)
+  // As maintenance of the others does.
+  for (const table of ['processes', 'doorbells', 'job_doorbells']) {
+    await database.query(`delete from tidemark.${table}`)
+  }
+  await expect.poll(() => armedProcesses(database), { timeout: 10_000 }).toEqual([runner.id])
+  await expect.poll(armedForJobs, { timeout: 10_000 }).toEqual([{ process: runner.id }])
+  expect((await database.query(known)).rows).toEqual(before)
+})
+
+test('a process that sleeps locks no row of its doorbell', async () => {
+  await using app = appOn(database, [recorder('ledger')])
+  await app.start({ leaseDuration: 1_000, doorbell: { safetyPoll: 20 } })
+  await asleep(database)
+  const row = async (): Promise<unknown> =>
+    (await database.query('select xmin, xmax, ctid from tidemark.doorbells')).rows
+  const before = await row()
+  const beats = new Set<number>()
+  const beat = 'select extract(epoch from heartbeat_at)::float8 as at from tidemark.processes'
+  // Meanwhile it looks more than twenty times.
+  await expect
+    .poll(
+      async () => beats.add((await database.query<{ at: number }>(beat)).rows[0]?.at ?? 0).size,
+      {
+        timeout: 15_000,
+      },
+    )
+    .toBe(4)
+  expect(await row()).toEqual(before)
 })
 
 test('publishers stop ringing for a process that is woken too often, and ring again when the rush is over', async () => {

@@ -77,6 +77,23 @@ test('only processes that can run a partition are given it, and none that somebo
   )
 })
 
+test('processes that share a list of definitions are given what they would be given with lists of their own', () => {
+  fc.assert(
+    fc.property(clusters(true), clusters(false), (alike, different) => {
+      const shared = alike.processes[0]?.definitions ?? []
+      const processes = [
+        ...alike.processes.map(({ id }) => ({ id: `shared ${id}`, definitions: shared })),
+        ...different.processes,
+      ]
+      const copies = processes.map(({ id, definitions }) => ({ id, definitions: [...definitions] }))
+      const partitions = [...different.partitions, ...alike.partitions]
+      expect([...assignPartitions(processes, partitions)]).toEqual([
+        ...assignPartitions(copies, partitions),
+      ])
+    }),
+  )
+})
+
 test('a process of another version is given nothing of this one', () => {
   const processes = [{ id: 'old', definitions: [{ name: 'a', version: 1 }] }]
   const partition = { listener: 'a', generation: 2, partition: 0, live: false, owner: null }

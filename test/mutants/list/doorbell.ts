@@ -17,8 +17,8 @@ export const doorbell: MutantGroup = {
       edits: [
         {
           file: tail,
-          find: 'const rung = await this.#doorbell.wait(this.#safetyPoll, signal)',
-          replace: 'const rung = await this.#doorbell.wait(3_600_000, signal)',
+          find: 'expecting = await this.#doorbell.wait(this.#safetyPoll, signal)',
+          replace: 'expecting = await this.#doorbell.wait(3_600_000, signal)',
         },
       ],
       tests: {

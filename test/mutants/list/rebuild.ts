@@ -78,13 +78,13 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: '        `${name}@${version}`,\n',
-          replace: '        name,\n',
+          find: 'kind.map((one) => [`${one.name}@${one.version}`, one])',
+          replace: 'kind.map((one) => [one.name, one])',
         },
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: 'process.known.get(`${listener}@${version}`)',
-          replace: 'process.known.get(listener)',
+          find: 'const place = `${partition.listener}@${partition.version}`',
+          replace: 'const place = partition.listener',
         },
       ],
       tests: {

@@ -1,7 +1,7 @@
 -- A populated database of this release, written by npm run snapshot: what upgrade tests start from.
 -- migrated by 1 outbox 1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b
 -- migrated by 2 publishing 9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa
--- migrated by 3 consumers ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d
+-- migrated by 3 consumers 612b61cd6a975f62f9dff3c5baa937e65a46dcdd74feb4719de46d4ee1e8b47b
 -- migrated by 4 jobs 5747cba4e144d2b34f30fcc92220116d5e0b3d1393ed68ab9a308971e70edb70
 -- migrated by 5 job-turns 1c6e03202752791fbedd6c7761ccd2b96cc5b4fb44574aacab66da585a9128c1
 -- migrated by 6 job-work 10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de
@@ -668,7 +668,9 @@ CREATE TABLE "tidemark".processes (
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
-  vitals       jsonb
+  vitals       jsonb,
+  -- The same for all that run the same: whoever looks who is alive reads what they run once, and not of each.
+  runs         bigint      GENERATED ALWAYS AS (jsonb_hash_extended(definitions, 0)) STORED
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------
@@ -738,7 +740,7 @@ CREATE TABLE "tidemark".snapshots (
   state_meta     jsonb
 ) WITH (fillfactor = 70);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, 'ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (3, 'consumers', false, '612b61cd6a975f62f9dff3c5baa937e65a46dcdd74feb4719de46d4ee1e8b47b');
 
 -- 4 jobs
 -- breaking: no
@@ -2764,100 +2766,91 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('b5726b9f-ee78-4812-9098-6a273362cf63', 'true', '2026-11-29 11:27:27.463889+00');
+('a98fea40-4149-42a5-901b-c72e5fb07149', 'true', '2026-11-29 11:42:34.0953+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 11:27:27.388225+00', '788', '1', '576074c6-80d3-4664-b5f9-98357fe9e8f8', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 11:27:27.445523+00', '794', '2', 'ea811778-6e5f-47b7-b8f5-f2dcbffc768a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 11:27:27.475951+00', '798', '3', '76be18ac-bd66-4af1-9cfc-960ed77abc03', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 11:27:27.490966+00', '803', NULL, 'e77f3a48-b76f-4fd2-b82a-29de3543a724', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 11:27:27.507727+00', '807', NULL, '079418ce-253c-43f6-96d2-00155e1d5086', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 11:27:27.515211+00', '809', NULL, 'f6afedaf-8daa-4eb3-ae25-d1c4df508b40', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 11:27:27.605677+00', '834', NULL, '6c7663f7-e29f-4cac-be6d-6dbf61d29886', '1', 'job.failed', NULL, '01a2270f-5b2d-7000-8615-44307f2ad6cc', E'{"job": "01a2270f-5b2d-7000-8615-44307f2ad6cc", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "b5726b9f-ee78-4812-9098-6a273362cf63", "createdAt": "2026-11-29T11:27:27.534777+00:00", "triggeredBy": "system"}', NULL, '01a2270f-5b2d-7000-8615-44307f2ad6cc', '01a2270f-5b2d-7000-8615-44307f2ad6cc', NULL, NULL, NULL);
+('1', '2026-11-29 11:42:34.152259+00', '791', '1', '5ed5c547-f2d9-4004-882b-a5aa1907e1db', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 11:42:34.198426+00', '794', '2', '09063e71-1af3-479f-a46b-d4f5915b3f67', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 11:42:34.304234+00', '801', '3', '3d6cd6fb-2e71-460d-b72c-8ea69a7c6447', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 11:42:34.339862+00', '808', NULL, 'd599779b-a696-40ab-b09b-9b21f2d15455', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 11:42:34.391341+00', '814', NULL, 'de8094b3-52c2-4b8c-a515-c4aeaecab9fb', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 11:42:34.455091+00', '821', NULL, 'b8e3cea9-df16-4985-98d5-5a77ddd1c95a', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 11:42:34.56395+00', '837', NULL, '55434435-c500-4143-9a0a-aebeb6ccd27e', '1', 'job.failed', NULL, '01a2271d-3223-7000-ae32-ca2aa2ba83cb', E'{"job": "01a2271d-3223-7000-ae32-ca2aa2ba83cb", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "a98fea40-4149-42a5-901b-c72e5fb07149", "createdAt": "2026-11-29T11:42:34.541897+00:00", "triggeredBy": "system"}', NULL, '01a2271d-3223-7000-ae32-ca2aa2ba83cb', '01a2271d-3223-7000-ae32-ca2aa2ba83cb', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 11:27:27.490032+00');
+('order b', '4', '2026-11-29 11:42:34.332455+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('5f8a10c8-f7e1-498a-8a6b-b592cc4a1a63', 'true');
+('ca4f8afd-88f2-4350-9bf4-3491883b1f83', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
-ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
-DELETE FROM tidemark.job_count_changes;
-INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
-('broken', 'failed', '1'),
-('broken', 'queued', '-1'),
-('broken', 'queued', '1'),
-('import', 'queued', '1'),
-('import', 'queued', '1'),
-('invoice', 'queued', '-1'),
-('invoice', 'queued', '1'),
-('invoice', 'scheduled', '1'),
-('later', 'paused', '1'),
-('later', 'scheduled', '-1'),
-('later', 'scheduled', '1'),
-('later', 'scheduled', '1'),
-('report', 'completed', '1'),
-('report', 'queued', '-1'),
-('report', 'queued', '1'),
-('retired', 'queued', '1');
-ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 11:27:28.394859+00');
+('true', '2026-11-29 11:42:35.853431+00');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
+ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
+DELETE FROM tidemark.job_counts;
+INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('import', 'queued', '2'),
+('invoice', 'scheduled', '1'),
+('later', 'paused', '1'),
+('later', 'scheduled', '1'),
+('report', 'completed', '1'),
+('retired', 'queued', '1');
+ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('b5726b9f-ee78-4812-9098-6a273362cf63', 'true');
+('a98fea40-4149-42a5-901b-c72e5fb07149', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 11:27:28.671382+00');
+('types', '2026-11-29 11:42:35.207287+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '847:847:', '2026-11-29 11:27:29.286368+00', '00000000-0000-0000-0000-000000000000');
+('true', '7', '856:856:', '2026-11-29 11:42:36.747823+00', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b1d-7000-97b2-c859011ba700', '2026-11-29 11:27:27.520117+00', '2026-11-29 11:27:27.520011+00', '2026-11-29 11:27:27.567642+00', '2026-11-29 11:27:27.589499+00', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "72c00949-c8d2-4dc7-b708-aa56e9561a01", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2270f-5b2d-7000-8615-44307f2ad6cc', '2026-11-29 11:27:27.534777+00', '2026-11-29 11:27:27.534686+00', '2026-11-29 11:27:27.581143+00', '2026-11-29 11:27:27.595848+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2270f-5b31-7000-9201-a3273613abdf', '2026-11-29 11:27:27.539869+00', 'infinity', '2026-11-29 11:27:27.581164+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2270f-5b37-7000-a371-2f64f5d2e6d0', '2026-11-29 11:27:27.545816+00', '2026-11-29 11:27:27.545748+00', '2026-11-29 11:27:27.609257+00', NULL, '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2270f-5b85-7000-ac05-e96875d1dc46', '2026-11-29 11:27:27.622256+00', '2026-11-29 11:27:27.622143+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2270f-5b87-7000-92cb-8d235d18cb16', '2026-11-29 11:27:27.626381+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2270f-5b8b-7000-8dd8-5ad80149e008', '2026-11-29 11:27:27.628107+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('78ae4b62-8669-4d06-9f5c-4f03547a8aff', '2026-11-29 11:27:27.644694+00', '2026-11-29 11:27:27.635047+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a2271d-31f1-7000-afcf-aab91b3f777c', '2026-11-29 11:42:34.483615+00', '2026-11-29 11:42:34.483501+00', '2026-11-29 11:42:34.492151+00', '2026-11-29 11:42:34.547744+00', '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "e060f05d-a4c2-47c1-b876-26675e3b61db", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2271d-3223-7000-ae32-ca2aa2ba83cb', '2026-11-29 11:42:34.541897+00', '2026-11-29 11:42:34.532675+00', '2026-11-29 11:42:34.545343+00', '2026-11-29 11:42:34.562429+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2271d-3234-7000-8f77-d40c93643bd2', '2026-11-29 11:42:34.551597+00', 'infinity', '2026-11-29 11:42:34.575066+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2271d-323f-7000-92fe-96907a2e8719', '2026-11-29 11:42:34.560348+00', '2026-11-29 11:42:34.560275+00', '2026-11-29 11:42:34.575236+00', NULL, '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2271d-3264-7000-ad6e-39f148ee8b53', '2026-11-29 11:42:34.597655+00', '2026-11-29 11:42:34.597568+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2271d-326b-7000-8784-58ab418d9d30', '2026-11-29 11:42:34.606308+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2271d-3273-7000-ba0d-ba5104644b61', '2026-11-29 11:42:34.613427+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('8538ec8d-9623-433a-a54f-1fa30e6e9455', '2026-11-29 11:42:34.633482+00', '2026-11-29 11:42:34.62679+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.235108+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.24701+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.543095+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.271412+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:27:27.279055+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:27:27.295754+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:42:33.78952+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:42:33.810416+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:42:34.49342+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:42:33.844502+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 11:42:33.854946+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 11:42:33.868204+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('b5726b9f-ee78-4812-9098-6a273362cf63', 'host', '23463', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:27:27.325159+00', '2026-11-29 11:27:27.83161+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 40975632, "loopDelay": 4, "clockAhead": -6, "loopDelayMax": 4, "residentBytes": 165232640}');
+('a98fea40-4149-42a5-901b-c72e5fb07149', 'host', '10869', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 11:42:33.909132+00', '2026-11-29 11:42:34.480855+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 36095824, "loopDelay": 41, "clockAhead": 5, "loopDelayMax": 41, "residentBytes": 171839488}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', '613a05a4-5141-4bd7-a702-e15abcf2d508', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:27:27.383255+00');
+('yearly', '822a5e2f-285c-4a2f-a9f0-0a696985b7e4', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 11:42:34.086152+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2872,49 +2865,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.837468+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.65956+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:27:27.516646+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:27:27.542983+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:27:27.542983+00'),
-('letters', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.83749+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.659555+00'),
-('orders', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.837496+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:27:27.659562+00'),
-('turnover', '1', '0', '7', '0', '1', 'b5726b9f-ee78-4812-9098-6a273362cf63', '2026-11-29 11:27:29.8375+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:27:27.659532+00');
+('by-order', '1', '0', '7', '0', '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', '2026-11-29 11:42:36.493746+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:42:34.638864+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 11:42:34.475739+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 11:42:34.493304+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 11:42:34.493304+00'),
+('letters', '1', '0', '7', '0', '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', '2026-11-29 11:42:36.61686+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:42:34.61686+00'),
+('orders', '1', '0', '7', '0', '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', '2026-11-29 11:42:36.499405+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 11:42:34.638887+00'),
+('turnover', '1', '0', '7', '0', '1', 'a98fea40-4149-42a5-901b-c72e5fb07149', '2026-11-29 11:42:36.489547+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 11:42:34.638892+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '079418ce-253c-43f6-96d2-00155e1d5086', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:27:27.55051+00', '2026-11-29 11:27:27.55051+00');
+('letters', '1', '5', 'shop.placed', 'de8094b3-52c2-4b8c-a515-c4aeaecab9fb', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 11:42:34.604788+00', '2026-11-29 11:42:34.604788+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b2d-7000-8615-44307f2ad6cc', '1', '1', 'failed', 'b5726b9f-ee78-4812-9098-6a273362cf63', 'system', '2026-11-29 11:27:27.581143+00', '2026-11-29 11:27:27.596308+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2270f-5b31-7000-9201-a3273613abdf', '1', '1', 'suspended', 'b5726b9f-ee78-4812-9098-6a273362cf63', 'system', '2026-11-29 11:27:27.581164+00', '2026-11-29 11:27:27.653645+00', NULL);
+('01a2271d-3223-7000-ae32-ca2aa2ba83cb', '1', '1', 'failed', 'a98fea40-4149-42a5-901b-c72e5fb07149', 'system', '2026-11-29 11:42:34.545343+00', '2026-11-29 11:42:34.562832+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2271d-3234-7000-8f77-d40c93643bd2', '1', '1', 'suspended', 'a98fea40-4149-42a5-901b-c72e5fb07149', 'system', '2026-11-29 11:42:34.575066+00', '2026-11-29 11:42:34.664851+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2270f-5b37-7000-a371-2f64f5d2e6d0', '1', '2026-11-29 11:27:27.622608+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2271d-323f-7000-92fe-96907a2e8719', '1', '2026-11-29 11:42:34.598042+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b1d-7000-97b2-c859011ba700', '72c00949-c8d2-4dc7-b708-aa56e9561a01', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2271d-31f1-7000-afcf-aab91b3f777c', 'e060f05d-a4c2-47c1-b876-26675e3b61db', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b37-7000-a371-2f64f5d2e6d0', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:27:27.616356+00', NULL, '2026-11-29 11:27:27.618327+00');
+('01a2271d-323f-7000-92fe-96907a2e8719', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 11:42:34.585327+00', NULL, '2026-11-29 11:42:34.588777+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b31-7000-9201-a3273613abdf', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:27:27.5873+00', '2026-11-29 11:27:27.5883+00'),
-('01a2270f-5b31-7000-9201-a3273613abdf', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:27:27.610752+00', NULL);
+('01a2271d-3234-7000-8f77-d40c93643bd2', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 11:42:34.582714+00', '2026-11-29 11:42:34.585714+00'),
+('01a2271d-3234-7000-8f77-d40c93643bd2', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 11:42:34.612542+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2270f-5b31-7000-9201-a3273613abdf', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '845');
+('01a2271d-3234-7000-8f77-d40c93643bd2', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

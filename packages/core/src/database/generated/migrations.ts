@@ -598,7 +598,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: 'ecb2e2a08ab24f8769a298acd210bad805181a1daded60c57aa28b32e177a95d',
+    checksum: '612b61cd6a975f62f9dff3c5baa937e65a46dcdd74feb4719de46d4ee1e8b47b',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -664,7 +664,9 @@ CREATE TABLE :"schema".processes (
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
-  vitals       jsonb
+  vitals       jsonb,
+  -- The same for all that run the same: whoever looks who is alive reads what they run once, and not of each.
+  runs         bigint      GENERATED ALWAYS AS (jsonb_hash_extended(definitions, 0)) STORED
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------

@@ -36,6 +36,11 @@ export class WakeUp {
     this.#armed = armed
   }
 
+  /** Has the process arm again when the database does not know any more that it is armed. */
+  confirm(armed: boolean): void {
+    if (!armed && this.#armed) this.forget()
+  }
+
   /** Forgets what it knew: the row may be gone, after a connection was lost. */
   forget(): void {
     this.#armed = false

@@ -1,9 +1,9 @@
 import { run } from '../../database/executor.ts'
 import {
-  anyWaits,
   cancelChildren,
   forgetWaits,
   jobsOfProcess,
+  lookAfterJobs,
   moveLimited,
   parkUnknown,
   putOffLook,
@@ -22,9 +22,14 @@ import { describeError } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
 import { wait } from '../../outbox/woken/wait.ts'
+import { WakeUps } from '../../outbox/woken/wake-ups.ts'
 import { countRescued } from '../../telemetry/job-span.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
 import type { JobQueues } from '../claimed/job-queues.ts'
+
+// How often is looked what there is to look after, in milliseconds, and how often at the latest while there is nothing.
+const shortest = 250
+const longest = 1_000
 
 // How many jobs are moved by one statement, and by how many in one go.
 const pageSize = 1_000
@@ -36,12 +41,21 @@ const longestBetween = 600_000
 // A claim that was committed so long ago and is not known here had its answer lost.
 const orphanAge = 5_000
 
+/** What there is to look after. */
+interface Look {
+  readonly waits: boolean
+  readonly successors: boolean
+  readonly cancellations: boolean
+  readonly counts: boolean
+}
+
 /** Looks after the jobs of all processes: those that wait for something, those whose process has died, unknown types. */
 export class JobCare {
   readonly #environment: JobEnvironment
   readonly #queues: JobQueues
   readonly #isKnown: (id: string) => boolean
   readonly #onClaimable: () => void
+  readonly #ends = new WakeUps(1_000 / shortest)
 
   /**
    * @param queues - those that this process takes jobs from.
@@ -60,20 +74,27 @@ export class JobCare {
     this.#onClaimable = onClaimable
   }
 
+  /** To be called when a job of this process has ended, or waits: others may go on because of it. */
+  ring(): void {
+    this.#ends.ring()
+  }
+
   /** Returns when the signal aborts. */
   async tend(signal: AbortSignal): Promise<void> {
-    const { leaseDuration } = this.#environment
+    const { database, outbox, leaseDuration } = this.#environment
+    const { schema } = outbox
     const rescueEvery = Math.min(2_000, leaseDuration / 4)
     let rescued = Number.NEGATIVE_INFINITY
     let parked = Number.NEGATIVE_INFINITY
     while (!signal.aborted) {
-      await this.#wakeWaiting()
-      await this.#releaseSuccessors()
-      await run(this.#environment.database, cancelChildren(this.#environment.outbox.schema), [])
+      const { waits, successors, cancellations, counts } = await this.#look()
+      if (waits) await this.#wakeWaiting()
+      if (successors) await this.#releaseSuccessors()
+      if (cancellations) await run(database, cancelChildren(schema), [])
       if (performance.now() - rescued >= rescueEvery) {
         await this.#rescue()
-        await run(this.#environment.database, forgetWaits(this.#environment.outbox.schema), [])
-        await run(this.#environment.database, foldJobCounts(this.#environment.outbox.schema), [])
+        if (waits) await run(database, forgetWaits(schema), [])
+        if (counts) await run(database, foldJobCounts(schema), [])
         await this.#releaseOrphans()
         await this.#findQueues()
         rescued = performance.now()
@@ -83,8 +104,17 @@ export class JobCare {
         await this.#sortInTurn()
         if (all) parked = performance.now()
       }
-      await wait(250, signal)
+      await wait(shortest, signal)
+      if (!waits && !successors && !cancellations) {
+        await this.#ends.wait(longest - shortest, signal)
+      }
     }
+  }
+
+  async #look(): Promise<Look> {
+    const { database, outbox } = this.#environment
+    const { rows } = await run(database, lookAfterJobs(outbox.schema), [])
+    return rows[0] as unknown as Look
   }
 
   async #rescue(): Promise<void> {
@@ -133,8 +163,6 @@ export class JobCare {
 
   async #wakeWaiting(): Promise<void> {
     const { database, outbox } = this.#environment
-    const { rows } = await run(database, anyWaits(outbox.schema), [])
-    if (rows[0]?.['any'] !== true) return
     const horizon = await readHorizon(database, outbox.schema)
     const woken = await run(database, wakeJobs(outbox.schema), [horizon.sequence])
     if (woken.rows[0]?.['woken'] !== '0') this.#onClaimable()

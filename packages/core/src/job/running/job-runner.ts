@@ -81,6 +81,7 @@ export class JobRunner {
     this.#wake = new WakeUp(database, outbox.schema, process)
     this.#ends = new JobEnds(environment, this.#attempts, this.#impatience.signal, () => {
       this.#wake.ring()
+      this.#care.ring()
       this.#runSuspect()
     })
     this.#care = new JobCare(
@@ -106,6 +107,11 @@ export class JobRunner {
     const attempt = this.#attempts.current()
     attempt?.fail(error)
     return attempt && { job: attempt.job.id, name: attempt.definition.name }
+  }
+
+  /** To be told now and then whether the database knows that spawners are to ring. */
+  confirm(armed: boolean): void {
+    this.#wake.confirm(armed)
   }
 
   /** To be called when connections were lost: the doorbell may be disarmed. */

@@ -1,6 +1,7 @@
 /** A process that is alive, and what it can run. */
 export interface LiveProcess {
   readonly id: string
+  /** The same list in processes that run the same. */
   readonly definitions: readonly {
     readonly name: string
     readonly version: number
@@ -53,36 +54,47 @@ export function assignPartitions(
     const least = loads.leastOf(able.get(partition) ?? [])
     if (least !== undefined) loads.give(partition, least)
   }
-  while (moveOne(loads, able));
+  while (moveSome(loads, able));
   return loads.ownerOf
 }
+
+type Definition = LiveProcess['definitions'][number]
 
 /** Which processes can run each partition, in the order of the processes. */
 function ableProcesses(
   processes: readonly LiveProcess[],
   partitions: readonly AssignablePartition[],
 ): ReadonlyMap<AssignablePartition, readonly string[]> {
-  const runs = processes.map(({ id, definitions }) => ({
-    id,
-    known: new Map(
-      definitions.map(({ name, version, types = [], versions = {} }) => [
-        `${name}@${version}`,
-        { types: new Set(types), versions },
-      ]),
-    ),
-  }))
+  // Hundreds of processes share a few lists of definitions: what can be run is asked of each list once.
+  const kinds = [...new Set(processes.map(({ definitions }) => definitions))]
+  const known = kinds.map(
+    (kind) => new Map<string, Definition>(kind.map((one) => [`${one.name}@${one.version}`, one])),
+  )
+  const able = new Map<string, readonly string[]>()
   return new Map(
     partitions.map((partition) => {
-      const { listener, version, types, awaits } = partition
-      const can = runs.filter((process) => {
-        const known = process.known.get(`${listener}@${version}`)
-        if (known === undefined || !(types ?? []).every((type) => known.types.has(type)))
-          return false
-        return !awaits || (known.versions[awaits.type] ?? 0) >= awaits.version
-      })
-      return [partition, can.map(({ id }) => id)]
+      const place = `${partition.listener}@${partition.version}`
+      const can = kinds.filter((_, kind) => canRun(known[kind]?.get(place), partition))
+      const id = can.map((kind) => kinds.indexOf(kind)).join(' ')
+      let ids = able.get(id)
+      if (ids === undefined) {
+        const chosen = new Set(can)
+        ids = processes.filter((one) => chosen.has(one.definitions)).map((one) => one.id)
+        able.set(id, ids)
+      }
+      return [partition, ids]
     }),
   )
+}
+
+function canRun(
+  definition: Definition | undefined,
+  { types, awaits }: AssignablePartition,
+): boolean {
+  if (definition === undefined) return false
+  const handled = new Set(definition.types)
+  if (!(types ?? []).every((type) => handled.has(type))) return false
+  return !awaits || (definition.versions?.[awaits.type] ?? 0) >= awaits.version
 }
 
 /** Who has what, while it is being decided. */
@@ -128,39 +140,72 @@ interface Step {
 }
 
 /**
- * Finds the shortest chain of moves from a process to one that has at least two less, and makes them. Answers false
- * when there is none left.
+ * Moves partitions from the process with the most, as long as it has the most, to some that have at least two less. Answers
+ * false when there is nobody from whom that can be done.
  */
-function moveOne(loads: Loads, able: ReadonlyMap<AssignablePartition, readonly string[]>): boolean {
+function moveSome(
+  loads: Loads,
+  able: ReadonlyMap<AssignablePartition, readonly string[]>,
+): boolean {
   // Whatever can be reached from where the search began without success leads nowhere from there either: others may
   // begin with less, and would need somebody with less still.
   const hopeless = new Set<string>()
-  for (const source of loads.byLoad()) {
+  const sources = loads.byLoad()
+  for (const [index, source] of sources.entries()) {
     if (hopeless.has(source)) continue
-    const reached = new Map<string, Step | undefined>([[source, undefined]])
-    for (const [from] of reached) {
-      if (loads.of(from) <= loads.of(source) - 2) {
-        for (let to = from, step = reached.get(to); step !== undefined; step = reached.get(to)) {
-          loads.give(step.partition, to)
-          to = step.from
-        }
-        return true
+    const next = sources[index + 1]
+    let moved = false
+    do {
+      const reached = moveOne(source, loads, able)
+      if (reached === undefined) moved = true
+      else {
+        for (const id of reached) hopeless.add(id)
+        break
       }
-      for (const partition of newcomersFirst(loads.heldBy(from), from)) {
-        for (const to of able.get(partition) ?? []) {
-          if (!reached.has(to)) reached.set(to, { partition, from })
-        }
-      }
-    }
-    for (const id of reached.keys()) hopeless.add(id)
+    } while (next === undefined || loads.of(source) > loads.of(next))
+    if (moved) return true
   }
   return false
 }
 
+/**
+ * Finds the shortest chain of moves from a process to one that has at least two less, and makes them. Answers what could
+ * be reached when there is none; undefined when there was.
+ */
+function moveOne(
+  source: string,
+  loads: Loads,
+  able: ReadonlyMap<AssignablePartition, readonly string[]>,
+): Iterable<string> | undefined {
+  const most = loads.of(source) - 2
+  const reached = new Map<string, Step | undefined>([[source, undefined]])
+  for (const [from] of reached) {
+    for (const partition of newcomersFirst(loads.heldBy(from), from)) {
+      for (const to of able.get(partition) ?? []) {
+        if (reached.has(to)) continue
+        reached.set(to, { partition, from })
+        if (loads.of(to) > most) continue
+        follow(reached, to, loads)
+        return undefined
+      }
+    }
+  }
+  return reached.keys()
+}
+
+/** Makes the moves that lead to a process. */
+function follow(reached: ReadonlyMap<string, Step | undefined>, last: string, loads: Loads): void {
+  for (let to = last, step = reached.get(to); step !== undefined; step = reached.get(to)) {
+    loads.give(step.partition, to)
+    to = step.from
+  }
+}
+
 /** What a process does not run yet is moved at no cost. */
-function newcomersFirst(
+function* newcomersFirst(
   held: ReadonlySet<AssignablePartition>,
   id: string,
-): readonly AssignablePartition[] {
-  return [...held].toSorted((a, b) => Number(a.owner === id) - Number(b.owner === id))
+): Iterable<AssignablePartition> {
+  for (const partition of held) if (partition.owner !== id) yield partition
+  for (const partition of held) if (partition.owner === id) yield partition
 }

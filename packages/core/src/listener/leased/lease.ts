@@ -1,10 +1,5 @@
 import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
-import {
-  acquireLeases,
-  advanceCursor,
-  releaseLease,
-  renewLeases,
-} from '../../database/sql/listener/cursors.ts'
+import { acquireLeases, advanceCursor, releaseLease } from '../../database/sql/listener/cursors.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventSequence } from '../../event/sequence.ts'
 import type { AssignablePartition } from './assignment.ts'
@@ -141,15 +136,12 @@ export async function acquire(
   return (rows as unknown as LeaseRow[]).map((row) => new Lease(row))
 }
 
-/** Renews the leases of the process; answers the ids of those that it still holds. */
-export async function renew(
-  executor: PreparingExecutor,
-  schema: string,
-  process: string,
-  duration: number,
-): Promise<ReadonlySet<string>> {
-  const { rows } = await run(executor, renewLeases(schema), [process, duration])
-  return new Set((rows as unknown as LeaseRow[]).map((row) => `${placeOf(row)}@${row.epoch}`))
+/** What says which lease is meant: its partition and its epoch. */
+export type HeldLease = Pick<LeaseRow, 'listener' | 'generation' | 'partition' | 'epoch'>
+
+/** The identity of a lease, as {@link Lease.id} has it. */
+export function leaseIdOf(held: HeldLease): string {
+  return `${placeOf(held)}@${held.epoch}`
 }
 
 /** Gives a lease back, so that another process need not wait for it to expire. */

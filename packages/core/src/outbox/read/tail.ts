@@ -44,7 +44,6 @@ export class Tail {
   readonly #doorbell: Doorbell
   readonly #hears: () => boolean
   readonly #onLook: (horizon: Horizon) => void
-  readonly #pollInterval: number
   /** How often a process looks that does not hear. */
   readonly #deafPoll: number
   readonly #safetyPoll: number
@@ -74,7 +73,6 @@ export class Tail {
     this.#hears = hears
     this.#mostBytes = mostBytes
     this.#onLook = onLook
-    this.#pollInterval = options.pollInterval ?? 5
     this.#safetyPoll = options.safetyPoll ?? 1000
     const listens = options.enabled !== false
     this.#deafPoll = listens ? Math.min(this.#safetyPoll / 4, longestDeaf) : this.#safetyPoll / 4
@@ -163,7 +161,7 @@ export class Tail {
       if (full) continue
       if (this.#doorbell.polling) {
         await this.#doorbell.disarm()
-        await wait(this.#pollInterval, signal)
+        await wait(this.#doorbell.pollInterval, signal)
       } else if (found) {
         // Look again: more may have come, and going to sleep takes a look that finds nothing.
       } else if (!this.#hears()) {
@@ -177,10 +175,7 @@ export class Tail {
         publishingSince ??= now
         expecting = await this.#doorbell.wait(retryAfter(now - publishingSince), signal)
       } else {
-        const rung = await this.#doorbell.wait(this.#safetyPoll, signal)
-        expecting = rung
-        // Suspended for long, a process may have been taken for dead, and its doorbell for a dead one's.
-        if (!rung && !signal.aborted) await this.#doorbell.arm()
+        expecting = await this.#doorbell.wait(this.#safetyPoll, signal)
         publishingSince = undefined
       }
     }

@@ -8,10 +8,11 @@ import { WakeUps } from './wake-ups.ts'
 export interface DoorbellOptions {
   /**
    * The most wake-ups a second that are worth a NOTIFY in each publisher's commit; above it the process
-   * disarms and polls, below half of it it arms again. Defaults to 100.
+   * disarms and polls, below half of it it arms again. Defaults to 100, and to less where more than 50 processes
+   * follow the outbox: all together they look 5000 times a second at most.
    */
   readonly maxWakeUps?: number
-  /** How often a disarmed process polls. Defaults to 5. */
+  /** How often a disarmed process polls. Defaults to 5, and to more where more than 25 processes follow the outbox. */
   readonly pollInterval?: number
   /** How often a sleeping process looks anyway, in case a notification was lost. Defaults to 1000. */
   readonly safetyPoll?: number
@@ -20,6 +21,11 @@ export interface DoorbellOptions {
   /** Whether to listen at all. Defaults to true; when false the process polls every `safetyPoll / 4`. */
   readonly enabled?: boolean
 }
+
+const mostWakeUps = 100
+const shortestPoll = 5
+// What those who follow the outbox cost the server together, however many they are: looks a second.
+const mostLooks = 5_000
 
 /**
  * One process's doorbell: whether publishers should ring, and waiting until one does.
@@ -32,13 +38,16 @@ export class Doorbell {
   readonly #schema: string
   readonly #process: string
   readonly #wakeUps: WakeUps
+  readonly #options: DoorbellOptions
+  #followers = 1
   #armed = false
 
   constructor(database: Database, schema: string, process: string, options: DoorbellOptions) {
     this.#database = database
     this.#schema = schema
     this.#process = process
-    this.#wakeUps = new WakeUps(options.maxWakeUps ?? 100)
+    this.#options = options
+    this.#wakeUps = new WakeUps(options.maxWakeUps ?? mostWakeUps)
   }
 
   /** Whether publishers ring. */
@@ -49,6 +58,20 @@ export class Doorbell {
   /** Whether there is so much to do that polling is cheaper, for publishers and for this process. */
   get polling(): boolean {
     return this.#wakeUps.tooMany
+  }
+
+  /** How often to poll, in milliseconds. */
+  get pollInterval(): number {
+    return (
+      this.#options.pollInterval ?? Math.max(shortestPoll, (1000 * this.#followers) / mostLooks)
+    )
+  }
+
+  /** Shares what the server does for all who follow the outbox among so many. */
+  shareAmong(followers: number): void {
+    this.#followers = followers
+    if (this.#options.maxWakeUps !== undefined) return
+    this.#wakeUps.allow(Math.min(mostWakeUps, mostLooks / Math.max(1, followers)))
   }
 
   /**
@@ -68,6 +91,13 @@ export class Doorbell {
   /** Forgets what it knew: the row is gone or may be, after a connection was lost. */
   forget(): void {
     this.#armed = false
+  }
+
+  /** Has the process arm again when the database does not know any more that it is armed. */
+  confirm(armed: boolean): void {
+    if (armed || !this.#armed) return
+    this.#armed = false
+    this.#wakeUps.ring()
   }
 
   /** Wakes the process, or keeps it from falling asleep. */

@@ -8,7 +8,7 @@ const rateWindow = 250
  * polling is cheaper, for those who ring and for the loop; below half of it the loop sleeps again.
  */
 export class WakeUps {
-  readonly #most: number
+  #most: number
   #tooMany = false
   #rung = false
   #wake: (() => void) | undefined
@@ -16,6 +16,11 @@ export class WakeUps {
   #count = 0
 
   constructor(most: number) {
+    this.#most = most
+  }
+
+  /** From now on so many a second are worth while. */
+  allow(most: number): void {
     this.#most = most
   }
 

@@ -58,6 +58,11 @@ export class JobWork {
     return this.#runner.fail(error)
   }
 
+  /** To be told now and then whether the database knows that spawners are to ring. */
+  confirm(armed: boolean): void {
+    this.#runner.confirm(armed)
+  }
+
   /** To be called when connections were lost. */
   forget(): void {
     this.#runner.forget()

@@ -14,13 +14,14 @@ import {
 import { assignPartitions, type AssignablePartition } from '../../listener/leased/assignment.ts'
 import {
   acquire,
+  leaseIdOf,
   leaseLost,
   placeOf,
   release,
-  renew,
+  type HeldLease,
   type Lease,
 } from '../../listener/leased/lease.ts'
-import { loadRoster } from '../../listener/leased/roster.ts'
+import { RosterReader, type Roster } from '../../listener/leased/roster.ts'
 import type { Consumer, Environment } from '../../listener/read/consumer.ts'
 import { finishResizes } from '../../listener/steered/resize.ts'
 import { readHorizon } from '../../outbox/ordered/horizon.ts'
@@ -63,6 +64,11 @@ export class Partitions {
   readonly #consumers: ReadonlyMap<string, Consumer>
   readonly #running = new Map<string, Running>()
   readonly #slots: Semaphore
+  readonly #roster: RosterReader
+  /** Who is to run what, by the roster that it was computed from. */
+  #assigned:
+    | { readonly from: Roster; readonly owners: ReturnType<typeof assignPartitions> }
+    | undefined
   readonly #switching = new Set<string>()
   /** Ends what waits for the next attempt to switch, when the partitions stop. */
   #stopping = new AbortController()
@@ -77,8 +83,20 @@ export class Partitions {
         .filter((consumer) => consumer.mode === 'async')
         .map((consumer) => [consumer.name, consumer]),
     )
+    this.#roster = new RosterReader(environment.outbox.schema, environment.leaseDuration)
     const connections = environment.database.most
     this.#slots = new Semaphore(Math.max(1, connections - reservedConnections))
+  }
+
+  /** How many processes live, as far as is known. */
+  get processes(): number {
+    return this.#assigned?.from.processes.length ?? 1
+  }
+
+  /** How many of them follow the outbox. */
+  get followers(): number {
+    const owners = this.#assigned?.from.partitions.map(({ owner }) => owner) ?? []
+    return new Set(owners.filter((owner) => owner !== null)).size
   }
 
   get size(): number {
@@ -98,10 +116,7 @@ export class Partitions {
   async balance(prepare: () => Promise<void>): Promise<void> {
     const { database, outbox, process, leaseDuration } = this.#environment
     if (this.#consumers.size === 0) return
-    await finishResizes(database, outbox.schema)
-    const { processes, partitions } = await loadRoster(database, outbox.schema, leaseDuration)
-    this.#noteLive(partitions)
-    const assigned = assignPartitions(processes, partitions)
+    const assigned = await this.#assign()
     const running = new Map([...this.#running.values()].map((one) => [one.runner.lease.place, one]))
     const wanted: AssignablePartition[] = []
     for (const [partition, owner] of assigned) {
@@ -115,6 +130,22 @@ export class Partitions {
     if (leases.length === 0) return
     await prepare()
     for (const lease of leases) await this.#startOrRefuse(lease)
+  }
+
+  /** Decides who runs what, which costs nothing while nothing changes. */
+  async #assign(): Promise<ReturnType<typeof assignPartitions>> {
+    const { database, outbox } = this.#environment
+    let { roster, resizing } = await this.#roster.read(database)
+    if (resizing) {
+      await finishResizes(database, outbox.schema)
+      roster = (await this.#roster.read(database)).roster
+    }
+    this.#noteLive(roster.partitions)
+    if (this.#assigned?.from !== roster) {
+      const owners = assignPartitions(roster.processes, roster.partitions)
+      this.#assigned = { from: roster, owners }
+    }
+    return this.#assigned.owners
   }
 
   /** A generation that was under construction may be the live one by now. */
@@ -187,12 +218,14 @@ export class Partitions {
     else await this.#refuse(lease, ahead.lastSequence)
   }
 
-  /** Renews the leases, and gives up what another process owns by now. */
-  async renew(): Promise<void> {
-    const { database, outbox, process, leaseDuration } = this.#environment
+  /**
+   * Gives up what another process owns by now.
+   *
+   * @param renew - renews the leases; answers those that the process still has.
+   */
+  async keep(renew: () => Promise<readonly HeldLease[]>): Promise<void> {
     const before = new Map(this.#running)
-    if (before.size === 0) return
-    const held = await renew(database, outbox.schema, process, leaseDuration)
+    const held = new Set((await renew()).map(leaseIdOf))
     for (const [id, running] of before) {
       if (!held.has(id)) this.#giveUp(running)
     }

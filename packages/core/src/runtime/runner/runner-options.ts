@@ -26,7 +26,10 @@ export interface RunnerOptions {
    * Defaults to 10000.
    */
   readonly leaseDuration?: number
-  /** How often a process looks for partitions that nobody runs. Defaults to 1000. */
+  /**
+   * How often a process looks for partitions that nobody runs; where more than 200 processes live, somewhat less often.
+   * Defaults to 1000.
+   */
   readonly acquireInterval?: number
   /** How long a stop waits for batches under way before it gives them up. Defaults to 30000. */
   readonly drainTimeout?: number

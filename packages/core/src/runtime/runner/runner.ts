@@ -13,6 +13,7 @@ import type { Outputs } from '../../job/outputs/outputs.ts'
 import { JobKeeper } from '../../job/running/job-keeper.ts'
 import type { JobSpawner } from '../../job/spawned/job-spawner.ts'
 import type { CursorSignals } from '../../listener/leased/cursor-signals.ts'
+import type { HeldLease } from '../../listener/leased/lease.ts'
 import type { Consumer } from '../../listener/read/consumer.ts'
 import { HorizonWatch } from '../../outbox/ordered/horizon-watch.ts'
 import { requireInvariants } from '../../outbox/ordered/invariants.ts'
@@ -150,8 +151,8 @@ export class Runner implements AsyncDisposable {
       keepKeys: options.keepIdempotencyKeys,
       keepAudit: options.keepAudit ?? 90 * 86_400_000,
       keepEvents: options.keepEvents === undefined ? undefined : keptEvents(options.keepEvents),
-      // Somewhat less, so that a round is not missed by a few milliseconds.
-      sampleInterval: this.#maintenanceInterval * 0.9,
+      // Less than between the two rounds that are closest, so that none is missed.
+      sampleInterval: this.#maintenanceInterval * 0.75,
       jobs: new JobKeeper(
         database,
         schema,
@@ -320,7 +321,7 @@ export class Runner implements AsyncDisposable {
       process: this.id,
       leaseDuration: this.#leaseDuration,
       hears: () => this.#notifications.hears,
-      beat: () => this.#presence.show(),
+      beat: async () => void (await this.#presence.beat(this.#leaseDuration)),
     }
     const { drainTimeout } = options
     const connection = poolShares(environment.connection, options).jobs
@@ -400,10 +401,18 @@ export class Runner implements AsyncDisposable {
     // It has just said that it is there.
     await wait(this.#leaseDuration / 4, this.#abort.signal)
     await every(this.#leaseDuration / 4, this.#abort.signal, async () => {
-      await this.#presence.show()
-      await this.#partitions.renew()
+      await this.#partitions.keep(() => this.#sayAlive())
       noticeMetering()
     })
+  }
+
+  /** Answers the leases that the process still has. */
+  async #sayAlive(): Promise<readonly HeldLease[]> {
+    const { held, armed, jobsArmed } = await this.#presence.beat(this.#leaseDuration)
+    // Suspended for long, a process may have been taken for dead, and its doorbells for a dead one's.
+    this.#doorbell.confirm(armed)
+    this.#jobs?.confirm(jobsArmed)
+    return held
   }
 
   async #maintain(): Promise<void> {

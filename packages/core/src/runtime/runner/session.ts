@@ -19,6 +19,9 @@ export interface SessionEnvironment {
 }
 
 const flushInterval = 200
+// How long a process waits between two looks for partitions for each process that lives, in milliseconds: all together
+// look 200 times a second at most.
+const lookShare = 5
 
 /**
  * One session: from a fresh look at the outbox to the first sign that connections were lost. After that nothing
@@ -53,13 +56,15 @@ export class Session {
     const { tail, doorbell, partitions, horizonWatch, acquireInterval } = this.#environment
     const follower = new Follower(tail, doorbell, this.#abort)
     try {
-      await every(acquireInterval, signal, async () => {
+      const interval = (): number => Math.max(acquireInterval, partitions.processes * lookShare)
+      await every(interval, signal, async () => {
         if (partitions.size === 0) {
           await follower.pause()
           horizonWatch.forget()
         }
         await this.#environment.beforeBalance()
         await partitions.balance(() => follower.follow(signal))
+        doorbell.shareAmong(partitions.followers)
         follower.throwIfFailed()
       })
     } finally {

@@ -37,14 +37,23 @@ export async function supervise(
   }
 }
 
-/** Calls `task` now and then every `interval` milliseconds; what it throws ends the loop. */
+// Of its interval, how much earlier or later a loop may come.
+const spread = 0.2
+
+/**
+ * Calls `task` now and then about every `interval` milliseconds; what it throws ends the loop. Sometimes it comes earlier
+ * and sometimes later: processes that were started at once must not ask the server at once for ever.
+ *
+ * @param interval - or what says before each pause how long it is.
+ */
 export async function every(
-  interval: number,
+  interval: number | (() => number),
   signal: AbortSignal,
   task: () => Promise<void>,
 ): Promise<void> {
   while (!signal.aborted) {
     await task()
-    await wait(interval, signal)
+    const pause = typeof interval === 'number' ? interval : interval()
+    await wait(pause * (1 - spread + 2 * spread * Math.random()), signal)
   }
 }

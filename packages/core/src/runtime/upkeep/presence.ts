@@ -1,9 +1,10 @@
 import { hostname } from 'node:os'
 import { run } from '../../database/executor.ts'
 import type { Database } from '../../database/pool.ts'
-import { registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
+import { beat, registerProcess, removeProcess } from '../../database/sql/listener/processes.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import type { JobRegistry } from '../../job/defined/job-registry.ts'
+import type { HeldLease } from '../../listener/leased/lease.ts'
 import { stateTypeOf, type Consumer } from '../../listener/read/consumer.ts'
 import type { VitalSigns } from './vital-signs.ts'
 
@@ -21,6 +22,16 @@ export interface PresenceEnvironment {
     | undefined
 }
 
+/** What the database knows of a process that has given a sign of life. */
+export interface Known {
+  /** The leases that it still has. */
+  readonly held: readonly HeldLease[]
+  /** Whether publishers ring for it. */
+  readonly armed: boolean
+  /** Whether spawners of jobs do. */
+  readonly jobsArmed: boolean
+}
+
 /** The row of a process among those that run the application: that it lives, and what it runs. */
 export class Presence {
   readonly #environment: PresenceEnvironment
@@ -29,7 +40,7 @@ export class Presence {
     this.#environment = environment
   }
 
-  /** Says that the process lives, what it runs and how it is. */
+  /** Says that the process lives, what it runs and how it is: at its start. */
   async show(): Promise<void> {
     const { database, schema, process: id, vitals } = this.#environment
     const asked = Date.now()
@@ -42,6 +53,26 @@ export class Presence {
       JSON.stringify(vitals.measure()),
     ])
     vitals.compare(asked, rows[0]?.['now'] as number, Date.now())
+  }
+
+  /**
+   * Says that the process still lives and how it is, and renews its leases; one that was taken for dead meanwhile
+   * says what it runs once more.
+   *
+   * @param duration - of the leases, in milliseconds.
+   */
+  async beat(duration: number): Promise<Known> {
+    const { database, schema, process: id, vitals } = this.#environment
+    const asked = Date.now()
+    const { rows } = await run(database, beat(schema), [
+      id,
+      JSON.stringify(vitals.measure()),
+      duration,
+    ])
+    const answer = rows[0] as unknown as Known & { readonly now: number; readonly known: boolean }
+    vitals.compare(asked, answer.now, Date.now())
+    if (!answer.known) await this.show()
+    return answer
   }
 
   /** Signs off. */

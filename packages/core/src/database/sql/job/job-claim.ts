@@ -98,10 +98,14 @@ FROM dead d JOIN rescued r ON r.id = d.id
 RETURNING job`,
 )
 
-export const anyWaits: SchemaStatement = statement(
-  'any_job_waits',
+// Whether there is anything to look after: nearly always there is not, and one statement says so.
+export const lookAfterJobs: SchemaStatement = statement(
+  'look_after_jobs',
   (schema) => `
-SELECT EXISTS (SELECT FROM ${schema}.job_waits) OR EXISTS (SELECT FROM ${schema}.job_wakes) AS any`,
+SELECT EXISTS (SELECT FROM ${schema}.job_waits) OR EXISTS (SELECT FROM ${schema}.job_wakes) AS waits,
+  EXISTS (SELECT FROM ${schema}.jobs WHERE successor AND status IN ('scheduled', 'paused')) AS successors,
+  EXISTS (SELECT FROM ${schema}.job_cancellations) AS cancellations,
+  EXISTS (SELECT FROM ${schema}.job_count_changes) AS counts`,
 )
 
 export const wakeJobs: SchemaStatement = statement(
@@ -143,7 +147,10 @@ export const takeLook: SchemaStatement = statement(
   'take_job_look',
   (schema) => `
 INSERT INTO ${schema}.job_looks AS l (what, next_at)
-VALUES ($1::text, clock_timestamp() + $2::float8 * interval '1 ms')
+SELECT $1::text, clock_timestamp() + $2::float8 * interval '1 ms'
+-- A row that stays what it is would be locked and cost a commit.
+WHERE NOT EXISTS (SELECT FROM ${schema}.job_looks o
+  WHERE o.what = $1::text AND o.next_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 hour')
 ON CONFLICT (what) DO UPDATE SET next_at = excluded.next_at
 WHERE l.next_at <= clock_timestamp() OR l.next_at > clock_timestamp() + interval '1 hour'
 RETURNING what`,

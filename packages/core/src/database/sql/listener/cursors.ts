@@ -2,25 +2,46 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 
 // Who is alive and can run what, and which partitions there are: what every process computes the same assignment
 // from. Cursors that stand where a resize begins have nothing to do until it is over.
+//
+// Each process asks each second, and nearly always nothing has changed: then only a digest of it is made ($2: of what it
+// has). What processes run is answered once for all that run the same, and only to who does not have it ($3). With 500
+// processes and 200 listeners an answer with everything had 15 MB.
 export const readRoster: SchemaStatement = statement(
   'read_roster',
   (schema) => `
-SELECT
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'definitions',
-     jsonb_path_query_array(p.definitions, '$[*] ? (@.kind != "job" && @.kind != "schedule")')) ORDER BY p.id), '[]')
-   FROM ${schema}.processes p
-   WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms') AS processes,
-  (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', c.listener,
-     'version', CASE WHEN c.generation = l.generation THEN l.version ELSE l.rebuild_version END,
-     'generation', c.generation, 'partition', c.partition, 'live', c.generation = l.generation,
-     'types', CASE WHEN c.generation = l.generation THEN l.definition -> 'types' END, 'awaits', c.awaits,
-     'owner', CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END) ORDER BY c.listener, c.generation, c.partition), '[]')
-   FROM ${schema}.listeners l
-   JOIN ${schema}.cursors c ON c.listener = l.name
-   WHERE l.mode = 'async' AND c.halted_at IS NULL
-     AND CASE WHEN c.generation = l.generation
-           THEN l.status <> 'paused' AND (l.resize_at IS NULL OR c.cursor < l.resize_at)
-           ELSE c.generation = l.rebuild_generation AND NOT l.rebuild_paused END) AS partitions`,
+WITH alive AS MATERIALIZED (
+  SELECT p.id, p.runs FROM ${schema}.processes p
+  WHERE p.heartbeat_at > clock_timestamp() - $1::integer * interval '1 ms'
+), places AS MATERIALIZED (
+  SELECT c.listener, CASE WHEN c.generation = l.generation THEN l.version ELSE l.rebuild_version END AS version,
+    c.generation, c.partition, c.generation = l.generation AS live,
+    CASE WHEN c.generation = l.generation THEN l.definition -> 'types' END AS types, c.awaits,
+    CASE WHEN c.lease_until > clock_timestamp() THEN c.owner END AS owner
+  FROM ${schema}.listeners l
+  JOIN ${schema}.cursors c ON c.listener = l.name
+  WHERE l.mode = 'async' AND c.halted_at IS NULL
+    AND CASE WHEN c.generation = l.generation
+          THEN l.status <> 'paused' AND (l.resize_at IS NULL OR c.cursor < l.resize_at)
+          ELSE c.generation = l.rebuild_generation AND NOT l.rebuild_paused END
+), present AS MATERIALIZED (
+  SELECT concat_ws(' ', (SELECT coalesce(bit_xor(uuid_hash_extended(a.id, a.runs)), 0) FROM alive a),
+    (SELECT coalesce(bit_xor(hash_record_extended(p, 0)), 0) FROM places p)) AS digest
+)
+SELECT n.digest, EXISTS (SELECT FROM ${schema}.listeners WHERE resize_to IS NOT NULL) AS resizing,
+  CASE WHEN n.digest IS DISTINCT FROM $2::text THEN
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'runs', a.runs::text) ORDER BY a.id), '[]')
+     FROM alive a) END AS processes,
+  CASE WHEN n.digest IS DISTINCT FROM $2::text THEN
+    (SELECT coalesce(jsonb_object_agg(p.runs, jsonb_path_query_array(p.definitions,
+       '$[*] ? (@.kind != "job" && @.kind != "schedule")')), '{}')
+     FROM (SELECT DISTINCT ON (a.runs) a.id FROM alive a WHERE a.runs <> ALL ($3::bigint[])) AS one
+     JOIN ${schema}.processes p ON p.id = one.id) END AS definitions,
+  CASE WHEN n.digest IS DISTINCT FROM $2::text THEN
+    (SELECT coalesce(jsonb_agg(jsonb_build_object('listener', p.listener, 'version', p.version,
+       'generation', p.generation, 'partition', p.partition, 'live', p.live, 'types', p.types, 'awaits', p.awaits,
+       'owner', p.owner) ORDER BY p.listener, p.generation, p.partition), '[]')
+     FROM places p) END AS partitions
+FROM present n`,
 )
 
 // Takes partitions that are free or whose lease has expired. SKIP LOCKED: a row that is locked belongs to a batch
@@ -53,24 +74,6 @@ RETURNING c.listener, c.generation, c.partition, f.live, f.partitions, f.resize_
   c.attempts, c.crashes, c.failed_sequence,
   (greatest(0, extract(epoch FROM c.next_attempt_at - clock_timestamp())) * 1000)::float8 AS next_attempt_in,
   c.state, c.state_meta`,
-)
-
-// Renews all leases of the process and answers the ones that it still holds. Rows that a batch of its own has
-// locked are renewed by that batch's fence; waiting for them here would let the others expire.
-export const renewLeases: SchemaStatement = statement(
-  'renew_leases',
-  (schema) => `
-WITH idle AS (
-  SELECT listener, generation, partition FROM ${schema}.cursors
-  WHERE owner = $1::uuid
-  ORDER BY listener, generation, partition
-  FOR UPDATE SKIP LOCKED
-), renewed AS (
-  UPDATE ${schema}.cursors c SET lease_until = clock_timestamp() + $2::integer * interval '1 ms'
-  FROM idle i
-  WHERE c.listener = i.listener AND c.generation = i.generation AND c.partition = i.partition
-)
-SELECT listener, generation, partition, epoch FROM ${schema}.cursors WHERE owner = $1::uuid`,
 )
 
 export const releaseLease: SchemaStatement = statement(
