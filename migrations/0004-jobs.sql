@@ -47,8 +47,9 @@ CREATE TABLE :"schema".jobs (
   name              text        NOT NULL,
   queue             text        NOT NULL DEFAULT 'default',
   concurrency_key   text,
-  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other.
-  turn_key          text        GENERATED ALWAYS AS (name || ' ' || concurrency_key) STORED,
+  -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other. Kept by a trigger: as a
+  -- generated column, which each update pays for, it cost 3.6 of 36 us of a claim and a completion.
+  turn_key          text,
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
@@ -82,6 +83,17 @@ CREATE TABLE :"schema".jobs (
 -- Room for the next version of a row on its own page: of a version on the same page only what differs is written to the
 -- log, which is 110 bytes a job less than in full pages. Half of the page would save 220, and take twice the disk.
 WITH (fillfactor = 70);
+
+CREATE FUNCTION :"schema".keep_turn_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  NEW.turn_key := NEW.name || ' ' || NEW.concurrency_key;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER keep_turn_key BEFORE INSERT ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.concurrency_key IS NOT NULL) EXECUTE FUNCTION :"schema".keep_turn_key();
+CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON :"schema".jobs FOR EACH ROW
+  EXECUTE FUNCTION :"schema".keep_turn_key();
 
 -- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
 -- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.

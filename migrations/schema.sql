@@ -403,7 +403,7 @@ CREATE TABLE tidemark.jobs (
   name text NOT NULL,
   queue text NOT NULL DEFAULT 'default'::text,
   concurrency_key text,
-  turn_key text GENERATED ALWAYS AS (((name || ' '::text) || concurrency_key)),
+  turn_key text,
   rate_key text,
   unique_key text,
   successor boolean NOT NULL DEFAULT false,
@@ -456,6 +456,8 @@ CREATE TRIGGER count_changed_job AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON tidemark.jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_deleted_jobs();
 CREATE TRIGGER count_spawned_jobs AFTER INSERT ON tidemark.jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_spawned_jobs();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.forget_job_counts();
+CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON tidemark.jobs FOR EACH ROW EXECUTE FUNCTION tidemark.keep_turn_key();
+CREATE TRIGGER keep_turn_key BEFORE INSERT ON tidemark.jobs FOR EACH ROW WHEN ((new.concurrency_key IS NOT NULL)) EXECUTE FUNCTION tidemark.keep_turn_key();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
@@ -1539,6 +1541,15 @@ BEGIN
       SELECT u.type, max(u.last) AS last FROM unnest(types, lasts) AS u (type, last) GROUP BY 1) AS e, LATERAL (
       SELECT w.job FROM "tidemark".job_waits w
       WHERE w.kind = 'event' AND w.target = e.type AND w.key IS NULL AND w.sequence < e.last OFFSET 0) AS w);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.keep_turn_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  NEW.turn_key := NEW.name || ' ' || NEW.concurrency_key;
+  RETURN NEW;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.lock_namespace()

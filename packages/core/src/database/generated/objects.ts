@@ -608,6 +608,14 @@ export const schemaObjects: {
     ],
     [
       "jobs",
+      "keep_changed_turn_key"
+    ],
+    [
+      "jobs",
+      "keep_turn_key"
+    ],
+    [
+      "jobs",
       "note_deleted_child"
     ],
     [
