@@ -1,4 +1,5 @@
-import { defineApp, defineEvent } from 'tidemark'
+import pg from 'pg'
+import { defineApp, defineEvent, defineJob, type App } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { FaultyWire } from '../harness/faults/faulty-wire.ts'
@@ -46,3 +47,35 @@ test('an application closes although its server has vanished', async () => {
   expect(wire.loseConnections(() => true)).toBeGreaterThan(0)
   await app.close()
 })
+
+const job = defineJob('closing_job', { input: z.number(), run: () => {} })
+const afterwards: Readonly<Record<string, (app: App) => Promise<unknown>>> = {
+  'jobs.spawn': (app) => app.jobs.spawn(job, 1),
+  'jobs.list': (app) => app.jobs.list(),
+  'jobs.handle': (app) => app.jobs.handle('00000000-0000-7000-8000-000000000000').report(),
+  'jobs.pauses': (app) => app.jobs.pauses.pauseQueue('default'),
+  'jobs.schedules': (app) => app.jobs.schedules.list(),
+  'jobs.withLock': (app) => app.jobs.withLock('k', { ttl: '1s' }, () => {}),
+  listeners: (app) => app.listeners.list(),
+  deadLetters: (app) => app.deadLetters.list(),
+  processes: (app) => app.processes.list(),
+  publish: (app) => app.publish(noted({ n: 1 })),
+  transaction: (app) => app.transaction(async () => {}),
+}
+
+test.each(['its own pool', 'a given pool'])(
+  'whatever is asked of an application that is closed says so: %s',
+  async (whose) => {
+    const pool = new pg.Pool({ connectionString: database.url })
+    const app = defineApp({
+      modules: [noted, job],
+      ...(whose === 'a given pool' ? { pool } : { connectionString: database.url }),
+    })
+    await app.jobs.spawn(job, 1)
+    await app.close()
+    for (const [what, ask] of Object.entries(afterwards)) {
+      await expect(ask(app), what).rejects.toMatchObject({ code: 'TIDEMARK_CLOSED' })
+    }
+    await pool.end()
+  },
+)

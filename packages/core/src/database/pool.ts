@@ -7,6 +7,7 @@ import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
 import { explained, type PreparingExecutor, type QueryResult, type TextRow } from './executor.ts'
 import {
+  closed,
   configOf,
   GivenPool,
   type ConnectionPool,
@@ -192,6 +193,7 @@ class OwnPool implements ConnectionPool {
   readonly #pool: pg.Pool
   /** Those whose connection has not ended. */
   readonly #clients = new Set<pg.PoolClient>()
+  #ended = false
 
   constructor(
     options: DatabaseOptions,
@@ -224,8 +226,9 @@ class OwnPool implements ConnectionPool {
     return this.#pool.waitingCount
   }
 
-  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none of the pool's connections becomes free in time. */
+  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none becomes free in time, TIDEMARK_CLOSED. */
   async connect(): Promise<pg.PoolClient> {
+    if (this.#ended) throw closed()
     try {
       return await this.#pool.connect()
     } catch (error) {
@@ -244,11 +247,13 @@ class OwnPool implements ConnectionPool {
     }
   }
 
-  query(config: pg.QueryConfig): Promise<pg.QueryResult> {
+  async query(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    if (this.#ended) throw closed()
     return this.#pool.query(config)
   }
 
   async end(): Promise<void> {
+    this.#ended = true
     await this.#pool.end()
     // The driver has said goodbye and does not wait: whoever drops the database next would find connections to it.
     await Promise.all([...this.#clients].map(ended))

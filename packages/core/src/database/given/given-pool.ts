@@ -22,6 +22,11 @@ export interface ConnectionPool {
   end(): Promise<void>
 }
 
+/** What whoever uses connections is told that were given up with their application. */
+export function closed(): TidemarkError {
+  return new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
+}
+
 /** The part of an application's pool that Tidemark uses at once. It is not Tidemark's to close. */
 export class GivenPool implements ConnectionPool {
   readonly most: number
@@ -29,6 +34,7 @@ export class GivenPool implements ConnectionPool {
   readonly #patience: number
   readonly #queue: (() => void)[] = []
   #used = 0
+  #ended = false
 
   /** @param patience - how long to wait for a connection, in milliseconds. */
   constructor(source: ConnectionSource, most: number, patience: number) {
@@ -41,8 +47,9 @@ export class GivenPool implements ConnectionPool {
     return this.#queue.length
   }
 
-  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none becomes free in time. */
+  /** @throws TidemarkError TIDEMARK_NO_CONNECTION when none becomes free in time, TIDEMARK_CLOSED. */
   async connect(): Promise<pg.PoolClient> {
+    if (this.#ended) throw closed()
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
       const message = `none of the ${this.most} connections that may be used of the given pool became free within ${this.#patience} ms`
@@ -79,7 +86,9 @@ export class GivenPool implements ConnectionPool {
     }
   }
 
-  async end(): Promise<void> {}
+  async end(): Promise<void> {
+    this.#ended = true
+  }
 
   async #take(): Promise<pg.PoolClient> {
     if (this.#used < this.most) this.#used += 1

@@ -1,3 +1,4 @@
+import { closed } from '../../database/given/given-pool.ts'
 import { Database } from '../../database/pool.ts'
 import { defaultSchema, requireSchemaName } from '../../database/schema.ts'
 import { discreet } from '../../database/secrets.ts'
@@ -11,7 +12,6 @@ import {
   requireTexts,
   requireWhole,
 } from '../../errors/options.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EventDraft } from '../../event/define-event.ts'
 import type { RecordedEvent } from '../../event/recorded-event.ts'
 import type { EventSequence } from '../../event/sequence.ts'
@@ -489,7 +489,7 @@ export class App implements AsyncDisposable {
 
   #requireOpen(): void {
     if (this.#closed === undefined) return
-    throw new TidemarkError('TIDEMARK_CLOSED', 'the application is closed')
+    throw closed()
   }
 }
 
