@@ -393,6 +393,22 @@ test('who has not the store, or a store that has lost an output, is told so; a l
   })
 })
 
+test('nobody waits longer than he says for a store that answers nothing, and heeds no signal', async () => {
+  const store = new MemoryStore()
+  const large = defineJob('large', { input: z.number(), run: () => long('a') })
+  await using app = appOn(database, [large], { outputs: { limit, store } })
+  await app.start()
+  const { id } = await app.jobs.spawn(large, 1)
+  await untilStatus(database, id, 'completed')
+  store.get = () => new Promise<never>(() => {})
+  const leaving = new AbortController()
+  const reading = app.jobs.handle(id).result({ signal: leaving.signal })
+  const late = app.jobs.handle(id).result({ signal: AbortSignal.timeout(50) })
+  await expect(late).rejects.toMatchObject({ code: 'TIDEMARK_OUTPUT_UNREADABLE' })
+  leaving.abort(new Error('gone'))
+  await expect(reading).rejects.toThrow('gone')
+})
+
 test('the store is checked when the application is defined', () => {
   const store = new MemoryStore()
   expect(() => appOn(database, [], { outputs: { stores: store } as never })).toThrow(

@@ -40,7 +40,7 @@ export const jobCodes = {
   },
   TIDEMARK_OUTPUT_UNREADABLE: {
     summary:
-      'A large output of a job or step is in a store that this application does not have, or that does not have it.',
+      'A large output of a job or step is in a store that this application does not have, that does not have it, or that does not answer.',
     example:
       'an output of job 01a20068-459c-7f5b-ac10-2fa5168fd22c is in the store "bucket", and this application has none',
     remedy:

@@ -10,7 +10,7 @@ import {
   referToIdleDocument,
 } from '../../database/sql/job/job-documents.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { wait, withTimeout } from '../../outbox/woken/wait.ts'
+import { orAborted, wait, withTimeout } from '../../outbox/woken/wait.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import type { ContextDocument, DocumentFile, DocumentWebhook } from '../defined/context-document.ts'
 import type { Outputs } from '../outputs/outputs.ts'
@@ -168,7 +168,7 @@ export class Documents {
     const signal = AbortSignal.timeout(documentPatience)
     for (let turn = 0; ; turn++) {
       const reference = await this.#reference(id)
-      const text = await this.store.get(nameOf(reference), { signal })
+      const text = await orAborted(signal, this.store.get(nameOf(reference), { signal }))
       // INVARIANT: what was put late, never, or by somebody else is never believed.
       if (text !== undefined && sha256Of(text) === reference.sha256) {
         return JSON.parse(text) as ContextDocument

@@ -6,6 +6,7 @@ import type { SchemaStatement } from '../../database/statement.ts'
 import { messageOf } from '../../errors/describe-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { decodeValue, type EncodedValue } from '../../event/encoded/codec.ts'
+import { orAborted } from '../../outbox/woken/wait.ts'
 import { JobValues } from '../coded/job-values.ts'
 import {
   outputSize,
@@ -197,13 +198,35 @@ export class Outputs {
     for (let start = 0; start < elsewhere.length; start += readsAtOnce) {
       await Promise.all(
         elsewhere.slice(start, start + readsAtOnce).map(async (reference) => {
-          const { key } = reference
-          const text = await this.#storeOf(job, reference).get(key, { signal })
-          if (text !== undefined) kept.set(key, storedIn(job, reference, text))
+          const text = await this.#get(job, reference, signal)
+          if (text !== undefined) kept.set(reference.key, storedIn(job, reference, text))
         }),
       )
     }
     return kept
+  }
+
+  /** What a store has under a key. Nobody waits for it longer than the signal says, whatever the store does. */
+  async #get(
+    job: string,
+    reference: OutputReference,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { key, size, store } = reference
+    try {
+      return await orAborted(signal, this.#storeOf(job, reference).get(key, { signal }))
+    } catch (cause) {
+      if ((signal.reason as Error | undefined)?.name !== 'TimeoutError') throw cause
+      throw new TidemarkError(
+        'TIDEMARK_OUTPUT_UNREADABLE',
+        `the store "${store}" did not say in time what it has as the output ${key} of job ${job}`,
+        {
+          hint: 'Ask again: the output may well be there.',
+          cause,
+          details: { id: job, key, size, store },
+        },
+      )
+    }
   }
 
   #storeOf(job: string, { key, size, store }: OutputReference): OutputStore {

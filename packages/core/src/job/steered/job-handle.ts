@@ -10,7 +10,7 @@ import type { SpawnedJob, SpawnOutcome } from '../../listener/declared/spawning.
 import { wait } from '../../outbox/woken/wait.ts'
 import type { JobDefinition } from '../defined/define-job.ts'
 import { decodeOutput } from '../defined/job-codec.ts'
-import type { Outputs } from '../outputs/outputs.ts'
+import { storePatience, type Outputs } from '../outputs/outputs.ts'
 import { finishedStatuses, type JobStatus } from './job-view.ts'
 
 /** What a job says of itself at one moment. */
@@ -23,7 +23,7 @@ export interface JobReport {
 
 /** How to wait for a job. */
 export interface JobResultOptions {
-  /** How long at most. Defaults to 30 s. */
+  /** How long at most until its end. Defaults to 30 s. A store of the application's has 30 s more to answer with its output. */
   readonly timeout?: Duration
   readonly signal?: AbortSignal
 }
@@ -92,12 +92,18 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
    *
    * @returns its output.
    * @throws TidemarkError TIDEMARK_JOB_FAILED when it has failed or was cancelled, TIDEMARK_WAIT_TIMEOUT,
-   * TIDEMARK_OUTPUT_UNREADABLE when its output is in a store that this application does not have.
+   * TIDEMARK_OUTPUT_UNREADABLE when its output is in a store that this application does not have, or that does not answer.
    */
   async result(options: JobResultOptions = {}): Promise<Output> {
     rejectUnknownOptions('result', options, ['timeout', 'signal'])
     if (options.signal !== undefined) requireSignal('result', 'signal', options.signal)
     const timeout = milliseconds(options.timeout ?? '30s')
+    // The output of a job that has ended may be large, however short the wait for its end was to be.
+    const reading = (): AbortSignal =>
+      AbortSignal.any([
+        ...(options.signal ? [options.signal] : []),
+        AbortSignal.timeout(storePatience),
+      ])
     const deadline = performance.now() + timeout
     for (let poll = firstPoll; ; poll = Math.min(poll * 2, longestPoll)) {
       options.signal?.throwIfAborted()
@@ -107,8 +113,7 @@ export class JobHandle<Output = unknown> implements SpawnedJob {
       const { status, output, output_meta: meta, error } = row
       if (status === 'completed') {
         const columns = { output, meta, part: 'output' }
-        const reading = this.#outputs.read(this.#database, this.id, columns, options.signal)
-        const stored = await reading
+        const stored = await this.#outputs.read(this.#database, this.id, columns, reading())
         const definition = this.#definition
         return (definition === undefined ? stored : decodeOutput(definition, stored)) as Output
       }

@@ -17,6 +17,7 @@ import { messageOf } from '../../errors/describe-error.ts'
 import { rejectUnknownOptions } from '../../errors/options.ts'
 import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import type { EncodedValue } from '../../event/encoded/codec.ts'
+import { orAborted } from '../../outbox/woken/wait.ts'
 import type { ValueOf } from '../coded/job-values.ts'
 import { referenceIn, type OutputColumns, type OutputReference } from '../outputs/large-output.ts'
 import { storePatience, type OutputClaim, type Outputs } from '../outputs/outputs.ts'
@@ -259,7 +260,7 @@ function idleClaim(database: Database, schema: string, id: string, token: string
   return {
     job: { id },
     cutSignal,
-    orCut: async (work) => work,
+    orCut: (work) => orAborted(cutSignal, work),
     async write(_, values) {
       const write = writeIdleOutputKey(schema)
       const { rowCount } = await run(database, write, [id, token, ...values])

@@ -28,3 +28,16 @@ export async function withTimeout<T>(ms: number, what: string, promise: Promise<
     timer.clear()
   }
 }
+
+/** Races some work against a signal, whose reason it fails with. The work goes on; its late error is swallowed. */
+export async function orAborted<T>(signal: AbortSignal, work: T | PromiseLike<T>): Promise<T> {
+  const over = Promise.withResolvers<never>()
+  const end = (): void => over.reject(signal.reason)
+  if (signal.aborted) end()
+  else signal.addEventListener('abort', end, { once: true })
+  try {
+    return await Promise.race([work, over.promise])
+  } finally {
+    signal.removeEventListener('abort', end)
+  }
+}
