@@ -42,6 +42,7 @@ const slow = [
   'an identity',
   'a key that is always drawn, and referred to',
   'an index of an expression',
+  'unlogged',
   'statistics of an expression',
   'a view',
   'a materialized view',

@@ -6,6 +6,7 @@ import {
 } from '../../errors/options.ts'
 import { cursors } from './checks/consumers/cursors.ts'
 import { deadLetters } from './checks/consumers/dead-letters.ts'
+import { emptied } from './checks/consumers/emptied.ts'
 import { listeners } from './checks/consumers/listeners.ts'
 import { rebuilds } from './checks/consumers/rebuilds.ts'
 import { resizes } from './checks/consumers/resizes.ts'
@@ -42,6 +43,7 @@ const ofTables: readonly Check[] = [
   partitions,
   skips,
   unseen,
+  emptied,
   types,
 ]
 
@@ -68,7 +70,7 @@ export class Doctor {
 
   /**
    * Looks at the server and its settings, migrations, invariants, publishers, listeners, who runs them and how these processes are, dead letters,
-   * jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events, those that inline projections have not seen, and stored types. Changes nothing.
+   * jobs, schedules, rebuilds, resizes, cursors, partitions, skipped events, those that inline projections have not seen, unlogged tables that were emptied, and stored types. Changes nothing.
    *
    * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_CONNECTION_FAILED.
    *

@@ -2,9 +2,10 @@
 // search path on which these questions are asked: definitions name what is on it without its schema, so that the copies
 // mean each other where the tables do.
 
+// A copy of an unlogged table is logged: a crash of the server would empty it, and the generation go on from its cursor.
 export const likeStatement: string = `
-SELECT format('CREATE %s TABLE %I.%I (LIKE %s INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING IDENTITY INCLUDING STORAGE)%s%s',
-  CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END, $2::text, c.relname, c.oid::regclass,
+SELECT format('CREATE TABLE %I.%I (LIKE %s INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING IDENTITY INCLUDING STORAGE)%s%s',
+  $2::text, c.relname, c.oid::regclass,
   ' USING ' || quote_ident((SELECT amname FROM pg_am WHERE oid = c.relam)),
   ' TABLESPACE ' || quote_ident((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace))) AS text
 FROM pg_class c WHERE c.oid = $1::text::regclass`
