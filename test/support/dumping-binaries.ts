@@ -22,6 +22,20 @@ export function findDumpingBinaries(): string | undefined {
   )
 }
 
+/** A pg_dump, and the server's programs that it goes with; without them whatever server the tests have. */
+export interface Dumping {
+  readonly pgDump: string
+  readonly binaries: string | undefined
+}
+
+/** Any pg_dump that is not older than the server may be named in TIDEMARK_TEST_PG_DUMP, to try every server with. */
+export function findDumping(): Dumping | undefined {
+  const { TIDEMARK_TEST_PG_DUMP: pgDump, TIDEMARK_TEST_POSTGRES_BIN: binaries } = process.env
+  if (pgDump !== undefined && pgDump !== '') return { pgDump, binaries }
+  const found = findDumpingBinaries()
+  return found === undefined ? undefined : { pgDump: join(found, 'pg_dump'), binaries: found }
+}
+
 function configured(): string[] {
   try {
     return [execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim()]

@@ -154,5 +154,50 @@ export const doorbell: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'a process that is woken too often goes on being rung',
+      edits: [
+        {
+          file: 'packages/core/src/outbox/woken/wake-ups.ts',
+          find: 'this.#tooMany = true',
+          replace: 'this.#tooMany = false',
+        },
+      ],
+      tests: {
+        [whoArms]: [
+          'publishers stop ringing for a process that is woken too often, and ring again when the rush is over',
+        ],
+      },
+    },
+    {
+      breaks: 'a ring carries 8,000 bytes',
+      edits: [
+        {
+          file: 'migrations/0001-outbox.sql',
+          find: `PERFORM pg_notify(:'channel', what);`,
+          replace: `PERFORM pg_notify(:'channel', repeat('x', 8000));`,
+        },
+      ],
+      tests: {
+        [lost]: [
+          'an event with a payload of 8,000 bytes rings like any other: the notification carries nothing',
+        ],
+      },
+    },
+    {
+      breaks: 'a process listens through the pooler',
+      edits: [
+        {
+          file: 'packages/core/src/database/pool.ts',
+          find: 'elsewhere === undefined ? options : { ...options, connectionString: elsewhere },',
+          replace: 'elsewhere === undefined ? options : { ...options },',
+        },
+      ],
+      tests: {
+        'test/compatibility/pg-bouncer.test.ts': [
+          'the story holds through PgBouncer in transaction mode, for everything but LISTEN',
+        ],
+      },
+    },
   ],
 }

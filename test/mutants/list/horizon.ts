@@ -206,6 +206,21 @@ export const horizon: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'a listener is sent back to before what was pruned',
+      edits: [
+        {
+          file: 'packages/core/src/outbox/kept/pruned.ts',
+          find: 'SELECT max(upper_bound) AS bound',
+          replace: 'SELECT NULL::bigint AS bound',
+        },
+      ],
+      tests: {
+        'test/outbox/retention.test.ts': [
+          'a listener is not sent back to before pruned events that it handles, unless told',
+        ],
+      },
+    },
   ],
 }
 

@@ -70,5 +70,20 @@ export const jobs: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'jobs that wait for a key are looked at again by each claim',
+      edits: [
+        {
+          file: 'migrations/0005-job-turns.sql',
+          find: "SET parked = 'key' WHERE j.id = ANY (fresh);",
+          replace: "SET parked = 'key' WHERE j.id = ANY (fresh) AND false;",
+        },
+      ],
+      tests: {
+        'test/job/keys.test.ts': [
+          'claiming costs the same in front of 20,000 jobs that wait for one key',
+        ],
+      },
+    },
   ],
 }

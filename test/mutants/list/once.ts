@@ -290,5 +290,35 @@ export const once: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'a commit is confirmed before it is written',
+      edits: [
+        {
+          file: 'packages/core/src/database/transaction/session-traces.ts',
+          find: "extra_float_digits: '1',",
+          replace: "extra_float_digits: '1',\n  synchronous_commit: 'off',",
+        },
+      ],
+      tests: {
+        'test/faults/failover.test.ts': [
+          'a synchronous standby that is promoted under load: what was confirmed is there, handled once and in order',
+        ],
+      },
+    },
+    {
+      breaks: 'what is in memory is believed after connections were lost',
+      edits: [
+        {
+          file: 'packages/core/src/runtime/runner/session.ts',
+          find: 'end(): void {\n    this.#abort.abort()',
+          replace: 'end(): void {\n    this.#abort.signal.throwIfAborted()',
+        },
+      ],
+      tests: {
+        'test/faults/failover.test.ts': [
+          'an asynchronous standby that lacks the last events: they are gone with their effects, and those that are given their numbers again are handled',
+        ],
+      },
+    },
   ],
 }

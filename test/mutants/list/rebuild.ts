@@ -347,5 +347,20 @@ export const rebuild: MutantGroup = {
         [owned]: ["rows of the application that hang on a projection's are not deleted with them"],
       },
     },
+    {
+      breaks: 'a rebuild cannot be paused',
+      edits: [
+        {
+          file: 'packages/core/src/projection/rebuilt/rebuild-admin.ts',
+          find: 'SET rebuild_paused = $2, updated_at',
+          replace: 'SET rebuild_paused = $2 AND false, updated_at',
+        },
+      ],
+      tests: {
+        'test/projection/rebuild.test.ts': [
+          'a rebuild is paused, resumed and cancelled; twice gives the same',
+        ],
+      },
+    },
   ],
 }

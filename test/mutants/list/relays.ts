@@ -110,5 +110,35 @@ export const relays: MutantGroup = {
       ],
       tests: { [documents]: ['keeps its numbers where somebody has written its document anew'] },
     },
+    {
+      breaks: 'a message does not say which trace it is of',
+      edits: [
+        {
+          file: 'packages/core/src/relay/message.ts',
+          find: 'traceparent: event.traceparent,',
+          replace: 'traceparent: null,',
+        },
+      ],
+      tests: {
+        [relay]: [
+          'an event that is published in one service is handled in another, with everything that it says',
+        ],
+      },
+    },
+    {
+      breaks: 'whoever opens a topic has a transactional id of its own',
+      edits: [
+        {
+          file: 'packages/kafka/src/kafka.ts',
+          find: 'transactionalId: transactionalId ?? `tidemark.${topic.name}`,',
+          replace: 'transactionalId: `tidemark.${topic.name}.${Math.random()}`,',
+        },
+      ],
+      tests: {
+        'test/kafka/conformance.test.ts': [
+          'whoever had the topic open before adds nothing, at whatever moment it tries',
+        ],
+      },
+    },
   ],
 }

@@ -162,5 +162,20 @@ export const unreadable: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'old code takes a listener whose types it does not all know',
+      edits: [
+        {
+          file: 'packages/core/src/listener/leased/assignment.ts',
+          find: 'if (known === undefined || !(types ?? []).every((type) => known.types.has(type)))',
+          replace: 'if (known === undefined)',
+        },
+      ],
+      tests: {
+        'test/listener/rolling-deploy.test.ts': [
+          'an event type that new code adds to a listener is not passed by while old code still runs',
+        ],
+      },
+    },
   ],
 }

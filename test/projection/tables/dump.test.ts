@@ -1,21 +1,24 @@
 import { execFileSync } from 'node:child_process'
-import { join } from 'node:path'
 import { createTestDatabase, startPostgres } from '@tidemark/testing'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { findDumpingBinaries, noDump } from '../../support/dumping-binaries.ts'
+import { findDumping, noDump } from '../../support/dumping-binaries.ts'
 import { makeTable, rebuildTable, setUp } from './featured-table.ts'
 
 test(
   'pg_dump tells the same of every table before and after its rebuild',
   { timeout: 120_000 },
   async ({ skip }) => {
-    const binaries = findDumpingBinaries()
-    if (binaries === undefined) {
+    const dumping = findDumping()
+    if (dumping === undefined) {
       skip(noDump)
       return
     }
-    await using server = await startPostgres({ source: 'embedded', binaries })
+    const { pgDump, binaries } = dumping
+    await using server = await startPostgres({
+      source: 'embedded',
+      ...(binaries === undefined ? {} : { binaries }),
+    })
     await using database = await createTestDatabase({ server, migrate: false })
     const client = new pg.Client({ connectionString: database.url })
     await client.connect()
@@ -28,14 +31,14 @@ test(
       // All that go together, in one table.
       const together = features.filter(({ alone = false }) => !alone)
       tables.push(await makeTable(client, features.length, 'all of them', together))
-      const before = dump(binaries, database.url)
+      const before = dump(pgDump, database.url)
       expect(before.length).toBeGreaterThan(features.length * 20)
       for (const [number, table] of tables.entries()) {
         await rebuildTable(client, table).catch((error: unknown) => {
           throw new Error(`${features[number]?.name ?? 'all'}: ${String(error)}`, { cause: error })
         })
       }
-      expect(dump(binaries, database.url)).toEqual(before)
+      expect(dump(pgDump, database.url)).toEqual(before)
     } finally {
       await client.end()
     }
@@ -43,8 +46,8 @@ test(
 )
 
 /** What `pg_dump --schema-only` writes, line by line. */
-function dump(binaries: string, url: string): string[] {
-  const text = execFileSync(join(binaries, 'pg_dump'), ['--schema-only', url], {
+function dump(pgDump: string, url: string): string[] {
+  const text = execFileSync(pgDump, ['--schema-only', url], {
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
   })
