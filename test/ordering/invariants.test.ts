@@ -48,6 +48,12 @@ const breaches = [
     'tidemark.events',
     'has the rule quiet',
   ],
+  [
+    `create function discard() returns trigger language plpgsql as 'begin return null; end';
+     create trigger early before insert on tidemark.events for each row execute function discard()`,
+    'tidemark.events',
+    'has the trigger early',
+  ],
   ['alter table tidemark.cursors enable row level security', 'cursors', 'row level security'],
   [
     `do $$ begin execute format('alter role %I in database %I set session_replication_role = replica', current_user, current_database()); end $$`,

@@ -138,3 +138,26 @@ test('a list of thousands is one statement, all of it or nothing', async () => {
   })
   expect(await committedEvents(database)).toHaveLength(5_000)
 })
+
+test('what the server discards of a shared statement is no reason to publish the rest of it again', async () => {
+  await database.query(`
+    create function discard() returns trigger language plpgsql as
+      $$ begin return case when new.payload ->> 'note' = 'bad' then null else new end; end $$;
+    create trigger discard before insert on tidemark.events for each row execute function discard()`)
+  await using app = appOn(database, [noted])
+  for (const [n, options] of [{}, { stream: 's' }].entries()) {
+    const notes = ['a', 'b', 'bad', 'c', 'd'].map((note) => (note === 'bad' ? note : note + n))
+    const outcomes = await Promise.allSettled(
+      notes.map((note) => app.publish(noted({ note }), options)),
+    )
+    const codes = outcomes.flatMap((one) =>
+      one.status === 'rejected' ? [(one.reason as { code?: string }).code] : [],
+    )
+    expect(new Set(codes)).toEqual(new Set(['TIDEMARK_INVARIANT_BROKEN']))
+  }
+  const { rows } = await database.query(
+    `select payload ->> 'note' as note, count(*)::integer as n from tidemark.events group by 1 order by 1`,
+  )
+  expect(rows.map(({ n }) => n)).toEqual(rows.map(() => 1))
+  expect(rows.map(({ note }) => note)).toEqual(['a0', 'a1', 'b0', 'b1', 'c0', 'c1', 'd0', 'd1'])
+})

@@ -3,7 +3,7 @@ import { jetstream as client, jetstreamManager } from '@nats-io/jetstream'
 import { connect } from '@nats-io/transport-node'
 import { defineIntake, defineRelay, jetstream } from '@tidemark/nats'
 import { createTestDatabase } from '@tidemark/testing'
-import { defineEvent, toEventSequence, type App, type OutgoingMessage } from 'tidemark'
+import { defineEvent, toEventSequence, withRequest, type App, type OutgoingMessage } from 'tidemark'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { effectsOf, noted, notesOf, recorder } from '../support/effects.ts'
@@ -95,11 +95,17 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
       tags: new Set(['a', 'ü "%"\n']),
       text: 'naïve ☃ %41',
     }
-    const published = await a.publish(everything(payload), {
-      stream: 'order-☃ 1',
-      correlationId: 'corr % é',
-      metadata: { who: 'ann' },
-    })
+    const trace = {
+      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      tracestate: 'vendor=1',
+    }
+    const published = await withRequest(trace, () =>
+      a.publish(everything(payload), {
+        stream: 'order-☃ 1',
+        correlationId: 'corr % é',
+        metadata: { who: 'ann' },
+      }),
+    )
     await expect.poll(() => effectsOf(other, 'there'), { timeout: 20_000 }).toHaveLength(1)
     const [event] = await Array.fromAsync(b.events({ types: [everything.type] }))
     expect(event?.payload).toEqual(payload)
@@ -107,6 +113,7 @@ describe.skipIf(missing !== null)('a relay to JetStream', () => {
       id: published.id,
       key: 'order-☃ 1',
       correlationId: 'corr % é',
+      ...trace,
       metadata: {
         who: 'ann',
         'tidemark.origin': { sequence: String(published.sequence), stream: 'order-☃ 1' },

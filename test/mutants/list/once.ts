@@ -305,20 +305,5 @@ export const once: MutantGroup = {
         ],
       },
     },
-    {
-      breaks: 'what is in memory is believed after connections were lost',
-      edits: [
-        {
-          file: 'packages/core/src/runtime/runner/session.ts',
-          find: 'end(): void {\n    this.#abort.abort()',
-          replace: 'end(): void {\n    this.#abort.signal.throwIfAborted()',
-        },
-      ],
-      tests: {
-        'test/faults/failover.test.ts': [
-          'an asynchronous standby that lacks the last events: they are gone with their effects, and those that are given their numbers again are handled',
-        ],
-      },
-    },
   ],
 }

@@ -126,8 +126,13 @@ export const relays: MutantGroup = {
       },
     },
     {
-      breaks: 'whoever opens a topic has a transactional id of its own',
+      breaks: 'whoever opens a topic has a transactional id of its own, and looks at nothing',
       edits: [
+        {
+          file: 'packages/kafka/src/kafka-writer.ts',
+          find: 'if (base !== expected)',
+          replace: 'if (base === -2n)',
+        },
         {
           file: 'packages/kafka/src/kafka.ts',
           find: 'transactionalId: transactionalId ?? `tidemark.${topic.name}`,',

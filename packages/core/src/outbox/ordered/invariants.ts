@@ -101,6 +101,15 @@ const ofRules = `
   WHERE n.nspname = $1 AND c.relname IN (SELECT jsonb_array_elements_text($4::jsonb)) AND c.relkind IN ('r', 'p')
     AND (r.oid IS NOT NULL OR c.relrowsecurity)`
 
+// A trigger before the rows has the last word of what is written of an event, its number included, and may discard it.
+const ofEarlyTriggers = `
+  SELECT format('%I.%I', $1, c.relname), format('has the trigger %s, which may change or discard events', t.tgname),
+    format('DROP TRIGGER %I ON %I.%I; then do AFTER INSERT what it is for', t.tgname, $1, c.relname)
+  FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1 AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D' AND t.tgtype & 7 = 7
+    AND (c.relname = 'events' OR c.oid IN (SELECT i.inhrelid FROM pg_inherits i JOIN pg_class e ON e.oid = i.inhparent
+                                           WHERE e.relname = 'events' AND e.relnamespace = n.oid))`
+
 /** Looks in the catalogs for what docs/protocols.md forbids. */
 export async function brokenInvariants(
   executor: Executor,
@@ -115,6 +124,7 @@ export async function brokenInvariants(
     ofTriggers,
     ofReplicas,
     ofRules,
+    ofEarlyTriggers,
   ].join('\n  UNION ALL')
   const quoted = schema.replaceAll('"', '""')
   const { constraints, uniqueIndexes, triggers, tables } = await objectsOf(executor, quoted)

@@ -49,6 +49,7 @@ async function insert(
     events.length === 1
       ? await run(executor, insertEvent(schema), valuesOf(events[0] as OutgoingEvent))
       : await run(executor, insertEvents(schema), columnsOf(events, plainColumns))
+  requireAll(rows, events)
   return events.map((event, index) => published(event, rows[index]))
 }
 
@@ -59,10 +60,24 @@ export async function appendAndRead(
   events: readonly OutgoingEvent[],
 ): Promise<{ readonly published: PublishedEvent[]; readonly stored: StoredEvent[] }> {
   const { rows } = await run(executor, insertAndReadEvents(schema), columnsOf(events, plainColumns))
+  requireAll(rows, events)
   return {
     published: events.map((event, index) => published(event, rows[index])),
     stored: (rows as unknown as EventRow[]).map((row) => new StoredEvent(row)),
   }
+}
+
+/**
+ * The server answers a row for each event, unless somebody has made it discard some: then nobody knows which.
+ *
+ * @throws TidemarkError TIDEMARK_INVARIANT_BROKEN.
+ */
+function requireAll(rows: readonly unknown[], events: readonly OutgoingEvent[]): void {
+  if (rows.length === events.length) return
+  throw new TidemarkError(
+    'TIDEMARK_INVARIANT_BROKEN',
+    `the server has kept ${rows.length} of ${events.length} events: a trigger or a rule of the outbox has discarded the others`,
+  )
 }
 
 /** Divides large events among statements; each has at least one. */
@@ -147,9 +162,12 @@ export async function appendCalls(
   for (const row of rows) {
     const index = Number(row['ordinal']) - 1
     const call = callOf[index] as number
-    if (row['conflict'] === null) answers[index] = row
-    else if (!conflicts.has(call)) conflicts.set(call, row)
+    if (row['conflict'] === null) {
+      if (row['sequence'] !== null) answers[index] = row
+    } else if (!conflicts.has(call)) conflicts.set(call, row)
   }
+  const appended = events.filter((_, index) => !conflicts.has(callOf[index] as number))
+  requireAll(Object.values(answers), appended)
   let start = 0
   return calls.map((call, index): CallOutcome => {
     const first = start

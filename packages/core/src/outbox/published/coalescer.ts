@@ -1,6 +1,6 @@
 import type { Database } from '../../database/pool.ts'
 import { errorCodeOf, isConnectionError, isRetryableConflict } from '../../errors/postgres-error.ts'
-import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { isTidemarkError, TidemarkError } from '../../errors/tidemark-error.ts'
 import { appendCalls } from './append.ts'
 import { Lane } from './lane.ts'
 import type { Outbox } from './outbox.ts'
@@ -265,7 +265,9 @@ export class Coalescer {
     error: unknown,
     send: (half: readonly PublishCall[]) => Promise<void>,
   ): Promise<void> {
-    if (calls.length === 1 || isConnectionError(error)) {
+    // What a trigger has discarded events of is published for the rest.
+    const isDone = isTidemarkError(error, 'TIDEMARK_INVARIANT_BROKEN')
+    if (calls.length === 1 || isConnectionError(error) || isDone) {
       for (const call of calls) refuse(call, error)
       return
     }
