@@ -305,5 +305,20 @@ export const once: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'nobody notes what SQL publishes past inline projections',
+      edits: [
+        {
+          file: 'migrations/0002-publishing.sql',
+          find: 'PERFORM :"schema".note_unseen(type, answer.sequence);',
+          replace: '',
+        },
+      ],
+      tests: {
+        'test/projection/inline.test.ts': [
+          'what SQL publishes past an inline projection is found, until that is derived again',
+        ],
+      },
+    },
   ],
 }

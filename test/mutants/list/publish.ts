@@ -140,7 +140,7 @@ export const publish: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/outbox/published/coalescer.ts',
-          find: 'if (calls.length === 1 || isConnectionError(error)) {',
+          find: 'if (calls.length === 1 || isConnectionError(error) || isDone) {',
           replace: 'if (calls.length > 0) {',
         },
       ],
@@ -162,6 +162,40 @@ export const publish: MutantGroup = {
       tests: {
         [coalescing]: [
           'a publish whose connection is lost says that it does not know, and its idempotency key makes a second one safe',
+        ],
+      },
+    },
+    {
+      breaks: 'lists go into a transaction of the caller’s as Postgres writes them',
+      edits: [
+        {
+          file: 'packages/core/src/database/foreign/text-values.ts',
+          find: 'return JSON.stringify(value.map(textOf))',
+          replace:
+            "return `{${value.map((one) => (one === null ? 'NULL' : JSON.stringify(textOf(one)))).join(',')}}`",
+        },
+        {
+          file: 'packages/core/src/database/foreign/portable-statement.ts',
+          find: String.raw`(?<parameter>\$\d+)::(?<element>\w+)\[\]`,
+          replace: String.raw`(?<parameter>\$never)::(?<element>\w+)\[\]`,
+        },
+      ],
+      tests: {
+        'test/outbox/caller-settings.test.ts': ['publishes in a session of the caller’s with %s'],
+      },
+    },
+    {
+      breaks: 'what the server has discarded a part of is published again by halves',
+      edits: [
+        {
+          file: 'packages/core/src/outbox/published/coalescer.ts',
+          find: "const isDone = isTidemarkError(error, 'TIDEMARK_INVARIANT_BROKEN')",
+          replace: "const isDone = isTidemarkError(error, 'TIDEMARK_STREAM_CONFLICT')",
+        },
+      ],
+      tests: {
+        'test/outbox/coalescing.test.ts': [
+          'what the server discards of a shared statement is no reason to publish the rest of it again',
         ],
       },
     },

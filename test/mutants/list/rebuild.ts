@@ -362,5 +362,65 @@ export const rebuild: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'a table takes the place of one that a publication of its schema sends',
+      edits: [
+        {
+          file: 'packages/core/src/database/sql/projection/table-description.ts',
+          find: 'v.schemaname = n.nspname AND v.tablename = c.relname',
+          replace: 'v.schemaname IS NULL',
+        },
+      ],
+      tests: {
+        'test/ordering/logical-replication.test.ts': [
+          'subscribers of a projection’s table get what its rebuild changes, however the table is published',
+        ],
+      },
+    },
+    {
+      breaks: 'triggers of partitions are not looked at',
+      edits: [
+        {
+          file: 'packages/core/src/database/sql/projection/table-description.ts',
+          find: 'tree.level > 0 AND NOT t.tgisinternal',
+          replace: 'tree.level > 99 AND NOT t.tgisinternal',
+        },
+      ],
+      tests: {
+        'test/projection/tables/owned-tables.test.ts': [
+          'a trigger of a partition alone, or one that is off there, would be missing from a copy: the rebuild says so',
+        ],
+      },
+    },
+    {
+      breaks: 'the copy of an unlogged table is unlogged',
+      edits: [
+        {
+          file: 'packages/core/src/database/sql/projection/table-copy.ts',
+          find: "format('CREATE TABLE %I.%I (LIKE",
+          replace: "format('CREATE UNLOGGED TABLE %I.%I (LIKE",
+        },
+      ],
+      tests: {
+        'test/projection/unlogged.test.ts': [
+          'a crash of the server in a rebuild of an unlogged table loses nothing of it; what it empties is found',
+        ],
+      },
+    },
+    {
+      breaks: 'what is decided about dead letters reaches the live generation only',
+      edits: [
+        {
+          file: 'packages/core/src/listener/steered/dead-letter-admin.ts',
+          find: 'unnest(ARRAY[l.generation, l.rebuild_generation])',
+          replace: 'unnest(ARRAY[l.generation])',
+        },
+      ],
+      tests: {
+        'test/projection/rebuild-steering.test.ts': [
+          'a rebuild says what it has set aside, and what is decided about dead letters reaches it, too',
+        ],
+      },
+    },
   ],
 }
