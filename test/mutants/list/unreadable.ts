@@ -167,8 +167,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/listener/leased/assignment.ts',
-          find: 'if (known === undefined || !(types ?? []).every((type) => known.types.has(type)))',
-          replace: 'if (known === undefined)',
+          find: 'if (!(types ?? []).every((type) => handled.has(type))) return false',
+          replace: 'if (handled.size < 0) return false',
         },
       ],
       tests: {

@@ -64,6 +64,8 @@ export class Partitions {
   readonly #consumers: ReadonlyMap<string, Consumer>
   readonly #running = new Map<string, Running>()
   readonly #slots: Semaphore
+  // Each switch needs two connections and holds a live generation still: of many at once none would have its second.
+  readonly #switches = new Semaphore(1)
   readonly #roster: RosterReader
   /** Who is to run what, by the roster that it was computed from. */
   #assigned:
@@ -165,7 +167,10 @@ export class Partitions {
     this.#attempts.set(consumer.name, attempts)
     try {
       const environment = { database, schema: outbox.schema, logger }
-      const outcome = await trySwitch(environment, consumer, rate, attempts)
+      const { signal } = this.#stopping
+      const outcome = await this.#inTurn(async () =>
+        signal.aborted ? 'early' : trySwitch(environment, consumer, rate, attempts),
+      )
       if (outcome === 'switched') {
         this.#attempts.delete(consumer.name)
         this.#unswitched.delete(consumer.name)
@@ -185,6 +190,15 @@ export class Partitions {
       await wait(failedSwitchInterval, this.#stopping.signal)
     } finally {
       this.#switching.delete(consumer.name)
+    }
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const giveBack = await this.#switches.acquire()
+    try {
+      return await work()
+    } finally {
+      giveBack()
     }
   }
 
