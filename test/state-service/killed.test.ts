@@ -7,8 +7,8 @@ import { redisPrograms, RedisServer } from '../stores/redis-server.ts'
 import { socketPath } from './served.ts'
 import { ServiceProcess } from './service-process.ts'
 
-// As long as the promise says: TIDEMARK_STATE_SECONDS=120.
-const seconds = Number(process.env['TIDEMARK_STATE_SECONDS'] ?? 3)
+// As long as the promise says: TIDEMARK_KILLED_SECONDS=120.
+const seconds = Number(process.env['TIDEMARK_KILLED_SECONDS'] ?? 3)
 const perSecond = 1_000
 
 const programs = redisPrograms().slice(0, 1)

@@ -111,3 +111,12 @@ test('a stop answers what is under way, takes nothing new, and removes the socke
   await stopped
   expect(await store.get('b')).toBeUndefined()
 })
+
+test.for([{}, null, Promise.resolve(memoryStore())])(
+  'what is no store is not served: %o',
+  async (store) => {
+    await expect(serve({ store: store as never })).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  },
+)

@@ -186,3 +186,28 @@ test('a page that is too large for one answer becomes a smaller one', async () =
   expect(new Set(seen)).toEqual(new Set(Array.from({ length: 20 }, (_, at) => `job-${at}`)))
   expect(seen).toHaveLength(20)
 })
+
+test.for([
+  ['12345678901234567890', 'a number that JavaScript rounds'],
+  ['-9007199254740993', 'one below'],
+  ['1e400', 'one that is larger than any'],
+])('%s, %s, is refused wherever it stands, and what is exact is not', async ([number]) => {
+  const raw = await rawClient(await serve())
+  const refused = { success: false, error: { code: 'TIDEMARK_STATE_REQUEST_INVALID' } }
+  for (const job of [
+    `{"value":${number}}`,
+    `{"value":{"rows":[${number}]}}`,
+    `{"fields":{"a":${number}}}`,
+  ]) {
+    raw.send(`{"op":"put","jobId":"a","job":${job}}\n`)
+    expect(await raw.next()).toMatchObject(refused)
+  }
+  expect(await raw.ask({ op: 'get', jobId: 'a' })).toMatchObject({ job: null })
+  const exact =
+    '[9007199254740992,100000000000000000000,1e+300,-0.1,0.30000000000000004,9223372036854775808]'
+  raw.send(`{"op":"put","jobId":"a","job":{"value":${exact}}}\n`)
+  expect(await raw.next()).toMatchObject({
+    success: true,
+    job: { value: JSON.parse(exact) as unknown },
+  })
+})

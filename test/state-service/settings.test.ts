@@ -87,3 +87,12 @@ test('a service begins without its backend, and says so', async () => {
   stop.abort()
   await running
 })
+
+test('a variable that is misspelt is refused: a service without its backend would forget what it has', async () => {
+  const env = { TIDEMARK_STATE_SOCKET: '/s', TIDEMARK_STATE_BACKAND: 'redis' }
+  await expect(readSettings({ env })).rejects.toMatchObject({
+    code: 'TIDEMARK_INVALID_OPTION',
+    message: expect.stringContaining('TIDEMARK_STATE_BACKAND') as unknown,
+    hint: expect.stringContaining('TIDEMARK_STATE_BACKEND') as unknown,
+  })
+})

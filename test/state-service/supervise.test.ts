@@ -54,3 +54,28 @@ test('it ends with the process that supervises it, however that ends', async () 
   await once(raw.socket, 'close')
   await expect.poll(() => existsSync(socket), { timeout: 30_000 }).toBe(false)
 })
+
+test('a log that throws ends nothing', async () => {
+  const log = (): void => {
+    throw new Error('the log is full')
+  }
+  const service = await superviseStateService({
+    env,
+    settings: { socket: socketPath() },
+    log,
+    prefix: '',
+  })
+  onTestFinished(() => service.stop())
+  await using store = serviceStore({ socket: service.socket, timeout: 20_000 })
+  expect((await store.put('a', { value: 1 })).version).toBe(1)
+})
+
+test.for([{ log: 'stderr' }, { prefix: 5 }, { startTimeout: 0 }, { logs: console.log }])(
+  'what is no option is refused: %o',
+  async (options) => {
+    const settings = { socket: socketPath() }
+    await expect(superviseStateService({ settings, ...options } as never)).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  },
+)

@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises'
 import { TidemarkError } from 'tidemark'
-import { checkedSettings, settingsOfEnvironment, type ServiceSettings } from './settings.ts'
+import {
+  checkedSettings,
+  configVariable,
+  settingsOfEnvironment,
+  type ServiceSettings,
+} from './settings.ts'
 
 /** Where settings may come from. */
 export interface SettingsSources {
@@ -31,7 +36,7 @@ export type ReadSettings = ServiceSettings & { readonly socket: string }
 export async function readSettings({
   flags = {},
   env = {},
-  file = env['TIDEMARK_STATE_CONFIG'],
+  file = env[configVariable],
 }: SettingsSources): Promise<ReadSettings> {
   const set: ServiceSettings = {
     ...(file === undefined || file === '' ? {} : checkedSettings(file, await readYaml(file))),

@@ -63,6 +63,9 @@ export const settings: readonly Setting[] = (Object.keys(kinds) as (keyof Servic
   (name) => ({ name, kind: kinds[name] }),
 )
 
+/** The variable that names the file. */
+export const configVariable = 'TIDEMARK_STATE_CONFIG'
+
 /** The name of a setting as a variable of the environment: `TIDEMARK_STATE_SWEEP_EVERY`. */
 export function variableOf({ name }: Pick<Setting, 'name'>): string {
   return `TIDEMARK_STATE_${words(name).join('_').toUpperCase()}`
@@ -102,10 +105,19 @@ export function checkedSettings(where: string, given: unknown): ServiceSettings 
   )
 }
 
-/** What the environment sets. An empty variable sets nothing. */
+/**
+ * What the environment sets. An empty variable sets nothing.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, also for a variable that would be one of these if it were not misspelt.
+ */
 export function settingsOfEnvironment(
   env: Readonly<Record<string, string | undefined>>,
 ): ServiceSettings {
+  const ours = Object.keys(env).filter((name) => name.startsWith('TIDEMARK_STATE_'))
+  rejectUnknownOptions('the environment', Object.fromEntries(ours.map((name) => [name, ''])), [
+    ...settings.map(variableOf),
+    configVariable,
+  ])
   const given = Object.fromEntries(
     settings.flatMap((known) => {
       const value = env[variableOf(known)]

@@ -1,4 +1,4 @@
-import { rejectUnknownOptions, TidemarkError } from 'tidemark'
+import { isTidemarkError, rejectUnknownOptions, TidemarkError } from 'tidemark'
 import type { ListOptions, NewState, StateChange, WriteOptions } from '../../contract/state.ts'
 import type { SyncEntry, SyncOptions } from '../../contract/sync.ts'
 import { changeOf, newStateOf, type WireChange } from './wire-job.ts'
@@ -57,12 +57,27 @@ const utf8 = new TextDecoder('utf-8', { fatal: true })
 export function messageOf(line: Uint8Array): Message {
   let read: unknown
   try {
-    read = JSON.parse(utf8.decode(line))
+    const text = utf8.decode(line)
+    read = mayHoldOther.test(text) ? JSON.parse(text, sameNumber) : JSON.parse(text)
   } catch (cause) {
+    if (isTidemarkError(cause)) throw cause
     throw invalidRequest('the line is not JSON in UTF-8', cause)
   }
   return objectOf('the line', read)
 }
+
+// A number of so many digits, or with such an exponent, may be another one here than where it was written.
+const mayHoldOther = /\d{16}|[eE]\+?\d{3}/u
+
+// Node hands its text to revivers; its type definitions do not know it yet.
+const sameNumber = ((_: string, value: unknown, { source = '' }: { source?: string }): unknown => {
+  if (typeof value !== 'number' || String(value) === source) return value
+  const isSame = /^-?\d+$/u.test(source)
+    ? Number.isFinite(value) && BigInt(value) === BigInt(source)
+    : Number.isFinite(value)
+  if (isSame) return value
+  throw invalidRequest(`the number ${source} would come back as ${value}: send it as a text`)
+}) as unknown as Parameters<typeof JSON.parse>[1]
 
 /** What names the request, as far as it can: also of one that is refused. */
 export function requestIdOf({ requestId }: Message): RequestId {

@@ -7,7 +7,7 @@ import {
   type Logger,
 } from 'tidemark'
 import type { StateStore } from '../../contract/state-store.ts'
-import { requireText, requireWhole } from '../../opened/checked.ts'
+import { invalid, requireText, requireWhole } from '../../opened/checked.ts'
 import { errorLine } from '../protocol/answer.ts'
 import { Connection } from './connection.ts'
 import { limitNames, limitsOf, type ServiceLimits } from './limits.ts'
@@ -62,6 +62,9 @@ export async function serveState(options: StateServiceOptions): Promise<StateSer
   const own = ['store', 'socket', 'sweepEvery', 'logger'] as const
   rejectUnknownOptions('serveState', options, [...own, ...limitNames])
   const { store, socket, sweepEvery = 60_000, logger = stderrLogger, ...limits } = options
+  if (typeof store?.getMany !== 'function') {
+    throw invalid('serveState', 'store', 'is no store of states')
+  }
   requireText('serveState', 'socket', socket, 4_096)
   requireWhole('serveState', 'sweepEvery', sweepEvery, 1, 86_400_000)
   const service = new Service(store, limitsOf('serveState', limits), logger)

@@ -3,9 +3,11 @@ import { extname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { exponential, rejectUnknownOptions, TidemarkError } from 'tidemark'
+import { invalid, requireWhole } from '../../opened/checked.ts'
 import { readSettings } from '../configured/read-settings.ts'
 import {
   checkedSettings,
+  configVariable,
   settings,
   variableOf,
   type ServiceSettings,
@@ -21,7 +23,7 @@ export interface SuperviseOptions {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** What each line of its log begins with. Defaults to `[state] `. */
   readonly prefix?: string
-  /** Takes the lines of its log. Defaults to stderr of this process. */
+  /** Takes the lines of its log: those that it throws at come on stderr. Defaults to stderr of this process. */
   readonly log?: (line: string) => void
   /** How long it may take to be ready the first time, in milliseconds. Defaults to 30,000. */
   readonly startTimeout?: number
@@ -81,14 +83,22 @@ export async function superviseStateService(
   const { settings: flags = {}, config, env = process.env, startTimeout = 30_000 } = options
   const { prefix = '[state] ', log = (line: string) => void process.stderr.write(`${line}\n`) } =
     options
+  if (typeof log !== 'function') throw invalid('superviseStateService', 'log', 'must be a function')
+  requireWhole('superviseStateService', 'startTimeout', startTimeout, 1, 2_147_483_647)
+  if (typeof prefix !== 'string') throw invalid('superviseStateService', 'prefix', 'must be a text')
   const { socket } = await readSettings({
     flags,
     env,
     ...(config === undefined ? {} : { file: config }),
   })
-  const supervisor = new Supervisor(socket, environmentOf(flags, config, env), (line) =>
-    log(`${prefix}${line}`),
-  )
+  const supervisor = new Supervisor(socket, environmentOf(flags, config, env), (line) => {
+    try {
+      log(`${prefix}${line}`)
+    } catch {
+      // What it throws is about a line of a log: neither this process nor the service ends because of that.
+      process.stderr.write(`${prefix}${line}\n`)
+    }
+  })
   await supervisor.begin(startTimeout)
   return supervisor
 }
@@ -207,7 +217,7 @@ function environmentOf(
   })
   return {
     ...env,
-    ...(config === undefined ? {} : { TIDEMARK_STATE_CONFIG: config }),
+    ...(config === undefined ? {} : { [configVariable]: config }),
     ...Object.fromEntries(variables),
   }
 }
