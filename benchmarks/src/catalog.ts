@@ -7,6 +7,7 @@ import { jobHistory } from './job-history.ts'
 import { jobs } from './jobs.ts'
 import { latency } from './latency.ts'
 import { listener } from './listener.ts'
+import { mirror } from './mirror.ts'
 import { peers } from './peers/peers.ts'
 import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
@@ -44,6 +45,12 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
     'what codecs of stores make of five states of jobs, and what they cost',
     1,
     codecs,
+  ),
+  mirror: reporting(
+    'what a mirror of jobs costs jobs that come at a pace, and how far it is behind them',
+    2,
+    mirror,
+    { runs: 3, seconds: 10 },
   ),
   console: reporting(
     'what the screens of the console take beside very many events and jobs, and what open consoles cost',
