@@ -172,6 +172,55 @@ test('sync gives back what a store has lost, takes away what is gone, and knows 
   expect((await store.get(waiting.id))?.value.jobStatus).toBe('completed')
 })
 
+test('an output that cannot be read keeps no other job from the mirror', async () => {
+  const store = memoryStore<MirroredJob>()
+  const mirror = mirrorJobs({ to: store, name: 'jobs.mirror.spoilt', partitions: 1 })
+  await using working = appOn(database, [work])
+  await working.start(quiet)
+  const spoilt = await working.jobs.spawn(work, { fails: 0 })
+  await untilStatus(database, spoilt.id, 'completed')
+  await database.query(
+    `update tidemark.jobs set output_meta = '{"values": [["custom", "unknown"]]}' where id = $1`,
+    [spoilt.id],
+  )
+  const other = await working.jobs.spawn(work, { fails: 0 })
+  await untilStatus(database, other.id, 'completed')
+  await using app = appOn(database, [work, mirror])
+  await app.start({ ...quiet, jobs: false })
+  await caughtUp(app, mirror)
+  const found = await store.getMany([spoilt.id, other.id])
+  expect(found.map((state) => [state?.status, state?.value.exit])).toEqual([
+    ['completed', null],
+    ['completed', { rows: 5n }],
+  ])
+  await database.query('delete from tidemark.jobs where id = $1', [spoilt.id])
+})
+
+test.for([
+  { to: {} },
+  { timeout: 0 },
+  { partitions: 0 },
+  { schema: '' },
+  { retention: 'soon' },
+  { retentoin: '1d' },
+])('what is no mirror is refused: %o', (options) => {
+  const to = memoryStore<MirroredJob>()
+  const invalid = expect.objectContaining({ code: 'TIDEMARK_INVALID_OPTION' }) as unknown
+  expect(() => mirrorJobs({ to, ...options } as never)).toThrow(invalid)
+})
+
+test('a mirror asks for an application', async () => {
+  const mirror = mirrorJobs({ to: memoryStore<MirroredJob>() })
+  for (const app of [null, Promise.resolve({})]) {
+    await expect(mirror.lag(app as never)).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+    await expect(mirror.sync(app as never)).rejects.toMatchObject({
+      code: 'TIDEMARK_INVALID_OPTION',
+    })
+  }
+})
+
 const programs = redisPrograms().slice(0, 1)
 if (programs.length === 0)
   console.log('No mirror in Redis is tested: redis-server is not installed here')

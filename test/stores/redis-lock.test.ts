@@ -28,6 +28,11 @@ const libraries: Readonly<Record<string, (url: string) => Client>> = {
     client.on('error', () => {})
     return { client, close: () => client.disconnect() }
   },
+  'ioredis that answers numbers as texts': (url) => {
+    const client = new Redis(url, { stringNumbers: true, maxRetriesPerRequest: 1 })
+    client.on('error', () => {})
+    return { client, close: () => client.disconnect() }
+  },
   redis: (url) => {
     const client = createClient({ url, socket: { reconnectStrategy: () => 50 } })
     client.on('error', () => {})

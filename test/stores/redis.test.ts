@@ -2,7 +2,7 @@ import { openStore, type StateBackend } from '@tidemark/stores'
 import { exceptions, testStateStore } from '@tidemark/stores/conformance'
 import { RedisBackend, redisStore, type RedisClient } from '@tidemark/stores/redis'
 import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { createClient, RESP_TYPES } from 'redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 import { eachRequest } from './each-request.ts'
@@ -31,6 +31,16 @@ const libraries: Readonly<Record<string, (url: string) => Client>> = {
     const connecting = client.connect().catch(() => {})
     return { client, close: () => void connecting.then(() => client.destroy()) }
   },
+}
+
+const ofIoredis = async (client: Redis): Promise<Client> => ({
+  client,
+  close: () => client.disconnect(),
+})
+
+const nodeRedis = (options: object) => async (url: string) => {
+  const client = await createClient({ ...options, url }).connect()
+  return { client, close: () => client.destroy() }
 }
 
 /** What a command is answered on a bad day, when nothing is done. */
@@ -158,6 +168,44 @@ for (const program of programs) {
     afterAll(async () => {
       redis.disconnect()
       await server[Symbol.asyncDispose]()
+    })
+
+    test.each<{ what: string; open: (url: string) => Promise<Client> }>([
+      {
+        what: 'puts a prefix before keys',
+        open: (url) => ofIoredis(new Redis(url, { keyPrefix: 'app:' })),
+      },
+      {
+        what: 'answers numbers as texts',
+        open: (url) => ofIoredis(new Redis(url, { stringNumbers: true })),
+      },
+      { what: 'speaks RESP3', open: nodeRedis({ RESP: 3 }) },
+      {
+        what: 'answers bytes',
+        open: nodeRedis({ commandOptions: { typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } } }),
+      },
+    ])('a client that $what is as good as any other', async ({ what, open }) => {
+      const { client, close } = await open(server.url)
+      try {
+        const store = redisStore({ client, prefix: what })
+        await store.create('a', { value: 1, status: 'before', ttl: 1 })
+        await vi.waitFor(async () => expect(await store.get('a')).toBeUndefined())
+        expect(await store.sweep()).toBe(1)
+        await store.put('a', { value: 2, status: 'before' }, { token: 1n })
+        await store.update('a', { status: 'now' }, { token: 1n })
+        expect(await store.get('a')).toMatchObject({ value: 2, version: 3, token: 1n })
+        await expect(store.create('a', { value: 3 }, { token: 1n })).rejects.toMatchObject({
+          code: 'TIDEMARK_STATE_EXISTS',
+        })
+        const found = await Promise.all([
+          store.list(),
+          store.list({ status: 'now' }),
+          store.list({ status: 'before' }),
+        ])
+        expect(found.map(({ states }) => states.map(({ key }) => key))).toEqual([['a'], ['a'], []])
+      } finally {
+        close()
+      }
     })
 
     let days = 0

@@ -15,13 +15,14 @@ import {
   jobSuspended,
   milliseconds,
   rejectUnknownOptions,
+  requireApp,
   TidemarkError,
   type App,
   type Duration,
   type Listener,
 } from 'tidemark'
 import type { StateStore } from '../contract/state-store.ts'
-import { invalid, requireWhole } from '../opened/checked.ts'
+import { invalid, requireText, requireWhole } from '../opened/checked.ts'
 import { afterTransition, stateOf, type MirroredJob } from './mirrored-job.ts'
 import { reconcile, type MirrorReport, type MirrorSyncOptions } from './reconcile.ts'
 
@@ -54,13 +55,17 @@ export interface MirrorLag {
 /** A mirror of jobs. Pass it to `defineApp` as a module. */
 export interface JobMirror {
   readonly listener: Listener
-  /** How far it is behind. */
+  /**
+   * How far it is behind.
+   *
+   * @throws TidemarkError TIDEMARK_INVALID_OPTION for what is no application.
+   */
   lag(app: App): Promise<MirrorLag>
   /**
    * Compares the mirror with the table of jobs and mends what differs: for a store that has lost something, and for jobs
    * without `lifecycle`.
    *
-   * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE.
+   * @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE or TIDEMARK_INVALID_OPTION.
    */
   sync(app: App, options?: MirrorSyncOptions): Promise<MirrorReport>
 }
@@ -110,7 +115,10 @@ export function mirrorJobs(options: MirrorOptions): JobMirror {
   const retention = milliseconds(options.retention ?? '30d')
   const timeout = milliseconds(options.timeout ?? '5s')
   requireWhole('mirrorJobs', 'partitions', partitions, 1, 1_000)
-  const exitQuery = exitOf(options.schema ?? 'tidemark')
+  requireWhole('mirrorJobs', 'timeout', timeout, 1, 2_147_483_647)
+  const { schema = 'tidemark' } = options
+  requireText('mirrorJobs', 'schema', schema, 63)
+  const exitQuery = exitOf(schema)
 
   const listener = defineListener(name, {
     // A job that began before the mirror is in it, too.
@@ -139,7 +147,7 @@ export function mirrorJobs(options: MirrorOptions): JobMirror {
       let exit: unknown
       if (payload.status === 'completed') {
         const { rows } = await tx.query(exitQuery, [payload.job])
-        exit = rows[0] === undefined ? null : decodeValue(rows[0]['output'], rows[0]['output_meta'])
+        exit = rows[0] === undefined ? null : readable(rows[0]['output'], rows[0]['output_meta'])
       }
       const job = afterTransition(payload, recordedAt, exit, retention)
       try {
@@ -154,11 +162,15 @@ export function mirrorJobs(options: MirrorOptions): JobMirror {
   return {
     listener,
     async lag(app) {
+      requireApp('lag', app)
       const { lag, lagSeconds, partitions: all } = await app.listeners.get(name)
       const failed = all.find(({ lastError }) => lastError !== null)
       return { events: lag, seconds: lagSeconds, error: failed?.lastError?.message ?? null }
     },
-    sync: (app, syncOptions = {}) => reconcile(app, store, retention, syncOptions),
+    async sync(app, syncOptions = {}) {
+      requireApp('sync', app)
+      return reconcile(app, store, retention, syncOptions)
+    },
   }
 }
 
@@ -167,6 +179,15 @@ function exitOf(schema: string): string {
   return `SELECT output, output_meta FROM "${schema.replaceAll('"', '""')}".jobs
 WHERE id = $1::uuid AND status = 'completed' AND coalesce(output_meta::text, '')
   NOT IN ('{"values": [["custom", "tidemark.output"]]}', '{"values": [["custom", "tidemark.coded"]]}')`
+}
+
+/** Null where it cannot be read: that keeps no other job from the mirror. */
+function readable(output: unknown, notes: unknown): unknown {
+  try {
+    return decodeValue(output, notes)
+  } catch {
+    return null
+  }
 }
 
 /** Also a store that does not keep to a time-out of its own keeps nobody longer. */

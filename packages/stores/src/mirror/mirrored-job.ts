@@ -14,7 +14,7 @@ export interface MirroredJob {
   readonly updated: Date
   /** Null while it is not at its end. */
   readonly completed: Date | null
-  /** What it answered; null where it has not completed, or answered nothing, or something that is kept apart. */
+  /** What it answered; null where it has not completed, or answered nothing, or what is kept apart or cannot be read. */
   readonly exit: unknown
   /** What it, or its last attempt, failed with. */
   readonly error: { readonly name: string; readonly message: string } | null

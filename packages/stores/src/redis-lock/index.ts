@@ -54,7 +54,8 @@ export function redisLocks(client: RedisCaller, options: RedisLocksOptions = {})
     },
     async renew(key, token, ttl) {
       const answer = await evaluate(client, renew, [lockOf(key)], [String(token), String(ttl)])
-      return answer === 1
+      // Some clients answer numbers as texts.
+      return Number(answer) === 1
     },
     async release(key, token) {
       // 0 is no news: it has expired, and somebody else may have it.

@@ -40,9 +40,8 @@ export class RedisBackend implements StateBackend {
     const answer = await runScript(
       this.#client,
       writeScript,
-      [this.#states + key, this.#all, this.#ending],
+      [this.#states + key, this.#all, this.#ending, this.#byStatus],
       [
-        this.#byStatus,
         key,
         op,
         write.writeId,
@@ -57,16 +56,17 @@ export class RedisBackend implements StateBackend {
         given(ttl),
       ],
     )
-    const [is, live, values] = answer as [WriteOutcome['is'], number, Values]
-    const state = stateOf(key, values, live === 1)
+    const [outcome, live, values] = answer as [unknown, unknown, Values]
+    const is = String(outcome) as WriteOutcome['is']
+    const state = stateOf(key, values, isOne(live))
     return state === undefined ? { is: 'missing', state } : { is, state }
   }
 
   async read(keys: readonly string[]): Promise<readonly (StoredState | undefined)[]> {
     const states = keys.map((key) => this.#states + key)
     const answer = await runScript(this.#client, readScript, states, [])
-    return (answer as ([number, Values] | null)[]).map((found, index) =>
-      found === null ? undefined : stateOf(keys[index] as string, found[1], found[0] === 1),
+    return (answer as ([unknown, Values] | null)[]).map((found, index) =>
+      found === null ? undefined : stateOf(keys[index] as string, found[1], isOne(found[0])),
     )
   }
 
@@ -79,7 +79,6 @@ export class RedisBackend implements StateBackend {
       before === undefined ? Infinity : before - 1,
     )
     const args = [
-      this.#states,
       String(limit),
       latest === Infinity ? '' : String(latest),
       filter.createdFrom === undefined ? '' : String(filter.createdFrom.getTime()),
@@ -89,9 +88,14 @@ export class RedisBackend implements StateBackend {
     const pages = await Promise.all(
       statuses.map(async (status) => {
         const index = status === undefined ? this.#all : this.#byStatus + status
-        const found = await runScript(this.#client, listScript, [index], [...args, status ?? ''])
-        return (found as [string, Values][]).map(
-          ([key, values]) => stateOf(key, values, true) as StoredState,
+        const found = await runScript(
+          this.#client,
+          listScript,
+          [index, this.#states],
+          [...args, status ?? ''],
+        )
+        return (found as [unknown, Values][]).map(
+          ([key, values]) => stateOf(String(key), values, true) as StoredState,
         )
       }),
     )
@@ -111,9 +115,8 @@ export class RedisBackend implements StateBackend {
   }
 
   async sweep(): Promise<number> {
-    const keys = [this.#ending, this.#all]
-    const args = [this.#states, this.#byStatus]
-    return Number(await runScript(this.#client, sweepScript, keys, args))
+    const keys = [this.#ending, this.#all, this.#states, this.#byStatus]
+    return Number(await runScript(this.#client, sweepScript, keys, []))
   }
 
   watch({ signal }: WatchOptions): Promise<AsyncIterable<StateEvent>> {
@@ -141,7 +144,12 @@ export class RedisBackend implements StateBackend {
   }
 }
 
-type Values = readonly (string | null)[]
+// Clients differ in what they make of an answer: texts or bytes, numbers or texts of them.
+type Values = readonly (string | Buffer | number | null)[]
+
+function isOne(answer: unknown): boolean {
+  return Number(answer) === 1
+}
 
 /** As the scripts read it: '' not given, '-' null, '=' and the value. */
 function given(value: string | number | null | undefined): string {
@@ -156,8 +164,8 @@ function unrepeated(states: readonly StoredState[]): StoredState[] {
 /** In the order of `fields` in the scripts. */
 function stateOf(key: string, values: Values, live: boolean): StoredState | undefined {
   const [version, token, writeId, createdAt, updatedAt, expiresAt, name, status, fields, body] =
-    values
-  if (typeof version !== 'string') return undefined
+    values.map((value) => (value === null ? null : String(value)))
+  if (version === null || version === undefined) return undefined
   return {
     key,
     body: body ?? null,

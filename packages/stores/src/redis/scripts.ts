@@ -43,17 +43,21 @@ local function kept(at)
 end
 `
 
+// INVARIANT: whatever begins the name of a key comes with KEYS, for a client that puts a prefix of its own before those.
+
 /**
  * Judges a write and makes it, in the order of `StateBackend`. Answers what became of it, whether the state is live, and
  * what is kept.
  *
- * KEYS: the state, the index of all by creation, the index of those that end by when they do.
- * ARGV: the beginning of keys of the indexes by status, key, op, id, token, expected version ('': any), how long to
+ * KEYS: the state, the index of all by creation, the index of those that end by when they do, the beginning of keys of the
+ * indexes by status.
+ * ARGV: key, op, id, token, expected version ('': any), how long to
  * remember, channel; then body, name, status, fields, ttl: '' not given, '-' null, '=' and the value.
  */
 export const writeScript: Script = script(`${common}
-local byStatus, key, op, id, token, expected, remember, channel =
-  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
+local byStatus = KEYS[4]
+local key, op, id, token, expected, remember, channel =
+  ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local function below(a, b) -- of decimal numbers without leading zeros
   if #a ~= #b then return #a < #b end
   for i = 1, #a do
@@ -89,12 +93,12 @@ if op == 'delete' then
   next.fields = '{}'
   next.expiresAt = whole(now)
 else
-  next.body = given(ARGV[9], before.body)
-  next.name = given(ARGV[10], before.name)
-  next.status = given(ARGV[11], before.status)
-  next.fields = given(ARGV[12], before.fields) or '{}'
-  if ARGV[13] == '' then next.expiresAt = before.expiresAt
-  elseif ARGV[13] ~= '-' then next.expiresAt = whole(now + tonumber(string.sub(ARGV[13], 2))) end
+  next.body = given(ARGV[8], before.body)
+  next.name = given(ARGV[9], before.name)
+  next.status = given(ARGV[10], before.status)
+  next.fields = given(ARGV[11], before.fields) or '{}'
+  if ARGV[12] == '' then next.expiresAt = before.expiresAt
+  elseif ARGV[12] ~= '-' then next.expiresAt = whole(now + tonumber(string.sub(ARGV[12], 2))) end
 end
 
 local list, pairs, absent = {}, {}, {}
@@ -143,11 +147,11 @@ return found
  * Live states of an index, those created last first. What the index has and is not there any more is taken out of it;
  * so is what is there anew, with another time or status, after the server had removed it by itself.
  *
- * KEYS: the index. ARGV: the beginning of keys of states, how many, the latest and the earliest time ('' for none), and
+ * KEYS: the index, the beginning of keys of states. ARGV: how many, the latest and the earliest time ('' for none), and
  * the key before which to begin, of states of the latest time ('' for none), and the status of the index ('' for all).
  */
 export const listScript: Script = script(`${common}
-local prefix, limit, latest, earliest, after, status = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local prefix, limit, latest, earliest, after, status = KEYS[2], tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local function less(a, b) -- by bytes, as the index is ordered
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -179,15 +183,15 @@ return found
 /**
  * Takes up to 1,000 states that have ended out of the indexes; the server removes them by itself.
  *
- * KEYS: the index of those that end, the index of all. ARGV: the beginnings of keys of states and of indexes by status.
+ * KEYS: the index of those that end, the index of all, the beginnings of keys of states and of indexes by status.
  */
 export const sweepScript: Script = script(`${common}
 local ended = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, 1000)
 for _, key in ipairs(ended) do
-  local state = kept(ARGV[1] .. key)
+  local state = kept(KEYS[3] .. key)
   redis.call('ZREM', KEYS[1], key)
   redis.call('ZREM', KEYS[2], key)
-  if state and state.status then redis.call('ZREM', ARGV[2] .. state.status, key) end
+  if state and state.status then redis.call('ZREM', KEYS[4] .. state.status, key) end
 end
 return #ended
 `)
