@@ -1,9 +1,9 @@
 import { openStore, type StateBackend } from '@tidemark/stores'
 import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/stores/conformance'
-import { PostgresBackend } from '@tidemark/stores/postgres'
+import { PostgresBackend, postgresStore } from '@tidemark/stores/postgres'
 import { startPostgres, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
-import { migrateUp } from 'tidemark'
+import { migrateUp, type Executor } from 'tidemark'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
 
@@ -46,20 +46,63 @@ const subject: ConformanceSubject = {
 testStateStore('postgres', () => subject, { without: exceptions.postgres })
 
 test('a server that is being switched over takes no write, and is asked again until it does', async () => {
-  const pool = new pg.Pool({ connectionString: server.url(), max: 1 })
+  const connectionString = server.url()
+  const options = '-c default_transaction_read_only=on'
+  const [standby, primary] = [
+    new pg.Pool({ connectionString, options }),
+    new pg.Pool({ connectionString }),
+  ]
+  let asked = 0
+  const switched = {
+    query: (text: string, values?: unknown[]) =>
+      (asked++ === 0 ? standby : primary).query(text, values),
+  }
   try {
-    const database = new PostgresBackend(pool, 'Kept', 'switched')
-    await using hurried = openStore(database, { timeout: 300 })
-    await using store = openStore(database, { timeout: 60_000 })
-    await pool.query('SET default_transaction_read_only = on')
-    await expect(hurried.put('a', { value: 1 })).rejects.toMatchObject({
+    const storeOf = (database: Executor, timeout: number) =>
+      openStore(new PostgresBackend(database, 'Kept', 'switched'), { timeout })
+    await expect(storeOf(standby, 1_000).put('a', { value: 1 })).rejects.toMatchObject({
       code: 'TIDEMARK_STORE_UNAVAILABLE',
       message: expect.stringContaining('read-only') as unknown,
     })
-    const waiting = store.put('a', { value: 2 })
-    await pool.query('SET default_transaction_read_only = off')
-    expect(await waiting).toMatchObject({ value: 2, version: 1 })
+    expect(await storeOf(switched, 60_000).put('a', { value: 2 })).toMatchObject({
+      value: 2,
+      version: 1,
+    })
+    expect(asked).toBe(2)
+  } finally {
+    await Promise.all([standby.end(), primary.end()])
+  }
+})
+
+test('a pool whose application reads types in its own way is as good as any other', async () => {
+  const isText = (oid: number): boolean => oid === 25 || oid === 1043
+  const types: pg.CustomTypesConfig = {
+    getTypeParser: ((oid: number) => (text: string) =>
+      isText(oid) ? text : { text }) as pg.CustomTypesConfig['getTypeParser'],
+  }
+  const pool = new pg.Pool({
+    connectionString: server.url(),
+    types,
+  })
+  try {
+    await using store = postgresStore({ database: pool, schema: 'Kept', name: 'typed' })
+    await store.create('a', { value: 1, fields: { rows: 1.5 }, ttl: 60_000 }, { token: 3n })
+    await store.update('a', { value: 2 }, { token: 3n, ifVersion: 1 })
+    expect(await store.get('a')).toMatchObject({ value: 2, version: 2, token: 3n })
+    const { states } = await store.list({ fields: { rows: 1.5 } })
+    expect(states.map(({ key }) => key)).toEqual(['a'])
+    expect(await store.delete('a', { token: 3n })).toBe(true)
+    expect(await store.get('a')).toBeUndefined()
   } finally {
     await pool.end()
   }
 })
+
+test.for([undefined, 'postgres://localhost', Promise.resolve(new pg.Pool())])(
+  'what is no pool is refused: %o',
+  (database) => {
+    expect(() => postgresStore({ database: database as never })).toThrow(
+      expect.objectContaining({ code: 'TIDEMARK_INVALID_OPTION' }),
+    )
+  },
+)

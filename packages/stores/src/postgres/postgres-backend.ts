@@ -33,7 +33,7 @@ export class PostgresBackend implements StateBackend {
       value === undefined ? [] : [key],
     )
     const { rows } = await this.#database.query(
-      `SELECT outcome, live, ${columns('(state).')} FROM ${this.#schema}.write_state($1::text, $2::text, $3::text,
+      `SELECT outcome, live::text AS live, ${columns('(state).')} FROM ${this.#schema}.write_state($1::text, $2::text, $3::text,
         $4::text, $5::bigint, $6::bigint, string_to_array($7::text, ','), $8::text, $9::text, $10::text,
         $11::text::jsonb, $12::float8, $13::float8)`,
       [
@@ -59,7 +59,7 @@ export class PostgresBackend implements StateBackend {
 
   async read(keys: readonly string[]): Promise<readonly (StoredState | undefined)[]> {
     const { rows } = await this.#database.query(
-      `SELECT ${columns('s.')}, ${live} AS live FROM ${this.#schema}.states s
+      `SELECT ${columns('s.')}, ${live}::text AS live FROM ${this.#schema}.states s
        WHERE s.store = $1::text AND s.key IN (SELECT jsonb_array_elements_text($2::text::jsonb))
          AND (s.forget_at IS NULL OR s.forget_at > clock_timestamp())`,
       [this.#store, JSON.stringify(keys)],
@@ -98,7 +98,7 @@ export class PostgresBackend implements StateBackend {
       if (at !== undefined) conditions.push(`${comparison} ${time(given(at.getTime()))}`)
     }
     const { rows } = await this.#database.query(
-      `SELECT ${columns('s.')}, true AS live FROM ${this.#schema}.states s WHERE ${conditions.join(' AND ')}
+      `SELECT ${columns('s.')}, 'true' AS live FROM ${this.#schema}.states s WHERE ${conditions.join(' AND ')}
        ORDER BY s.created_at DESC, s.key DESC LIMIT ${given(limit + 1)}::integer`,
       values,
     )
@@ -138,7 +138,7 @@ export class PostgresBackend implements StateBackend {
 
 const live = '(s.body IS NOT NULL AND (s.expires_at IS NULL OR s.expires_at > clock_timestamp()))'
 
-/** As texts and numbers, which every driver reads alike. */
+/** As texts, of which no driver makes anything else, whatever its application has told it of types. */
 function columns(of: string): string {
   const at = (column: string): string => `round(extract(epoch FROM ${of}${column}) * 1000)::text`
   return `${of}key AS key, ${of}version::text AS version, ${of}token::text AS token, ${of}write_id AS write_id,
@@ -164,6 +164,6 @@ function stateOf(row: Record<string, unknown>): StoredState {
     createdAt: Number(row['created_at']),
     updatedAt: Number(row['updated_at']),
     expiresAt: expiresAt === null ? null : Number(expiresAt),
-    live: row['live'] as boolean,
+    live: row['live'] === 'true',
   }
 }

@@ -32,6 +32,12 @@ export interface PostgresStoreOptions extends StoreOptions {
 export function postgresStore<Value = unknown>(options: PostgresStoreOptions): StateStore<Value> {
   rejectUnknownOptions('postgresStore', options, ['database', 'schema', 'name', ...storeOptions])
   const { database, schema = 'tidemark', name = 'default', ...rest } = options
+  if (typeof (database as Partial<Executor> | undefined)?.query !== 'function') {
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'postgresStore: "database" has no query()', {
+      hint: 'Give a pool of node-postgres: `new pg.Pool({ connectionString })`.',
+      details: { option: 'database' },
+    })
+  }
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,39}$/u.test(schema)) {
     throw new TidemarkError(
       'TIDEMARK_INVALID_SCHEMA_NAME',
