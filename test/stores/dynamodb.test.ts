@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { openStore, type StateBackend } from '@tidemark/stores'
+import { keyRing, pipeline } from '@tidemark/stores/codecs'
 import { exceptions, testStateStore, type ConformanceSubject } from '@tidemark/stores/conformance'
 import {
   createDynamodbTable,
@@ -190,6 +192,19 @@ describe.skipIf(missing !== null)('DynamoDB Local', () => {
       expect(most).toBeGreaterThan(10)
     },
   )
+
+  test('an encrypted state is created once, and again after it was deleted', async () => {
+    const keys = keyRing({ keys: { a: randomBytes(32) }, current: 'a' })
+    const client = server.client()
+    const options = { client, endpoint: server.url, table, name: 'encrypted' }
+    await using store = dynamodbStore({ ...options, codec: pipeline({ keys }) })
+    await store.create('a', { value: 1 })
+    await expect(store.create('a', { value: 2 })).rejects.toMatchObject({
+      code: 'TIDEMARK_STATE_EXISTS',
+    })
+    await store.delete('a')
+    expect(await store.create('a', { value: 3 })).toMatchObject({ value: 3, version: 3 })
+  })
 
   test('a table that is throttled for long is said to be, in time and without haste', async () => {
     let requests = 0

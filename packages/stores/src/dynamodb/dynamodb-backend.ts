@@ -42,8 +42,9 @@ export class DynamoBackend implements StateBackend {
   }
 
   async write(write: Write, signal: AbortSignal): Promise<WriteOutcome> {
-    // Of a key that nobody has used there is nothing to read.
-    const [found] = write.op === 'create' ? [] : await this.#items([write.key], signal)
+    // Of a key that nobody has used there is nothing to read. A version that is expected is one of something.
+    const isFirst = write.op === 'create' && (write.ifVersion ?? 0) === 0
+    const [found] = isFirst ? [] : await this.#items([write.key], signal)
     for (let item = found; ;) {
       const now = Date.now()
       const current = item === undefined ? undefined : stateOf(this.#store, item, now)

@@ -119,6 +119,10 @@ export const valueChecks: Checks<
     // Whoever has read version 1 and decides late must not meet another version 1.
     assert.equal(again.version, 3)
     await refusedWith('TIDEMARK_STATE_CONFLICT', store.update(key, { value: 0 }, { ifVersion: 1 }))
+    await store.delete(key)
+    await refusedWith('TIDEMARK_STATE_CONFLICT', store.create(key, { value: 0 }, { ifVersion: 3 }))
+    assert.equal((await store.create(key, { value: 'third' }, { ifVersion: 4 })).version, 5)
+    await refusedWith('TIDEMARK_STATE_EXISTS', store.create(key, { value: 0 }, { ifVersion: 5 }))
   },
 
   async ttl(subject) {
