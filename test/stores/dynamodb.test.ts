@@ -18,6 +18,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { slow, throughService } from '../state-service/served.ts'
 import { ServiceProcess } from '../state-service/service-process.ts'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { testAgainstMemory } from './against-memory.ts'
 import { DynamodbLocal, dynamodbMissing } from './dynamodb-local.ts'
 import { eachRequest } from './each-request.ts'
 import { answered, networkFaults, type Fault } from './faults.ts'
@@ -192,6 +193,11 @@ describe.skipIf(missing !== null)('DynamoDB Local', () => {
       expect(most).toBeGreaterThan(10)
     },
   )
+
+  testAgainstMemory((run, options) => {
+    const client = server.client()
+    return dynamodbStore({ ...options, client, endpoint: server.url, table, name: `random-${run}` })
+  })
 
   test('an encrypted state is created once, and again after it was deleted', async () => {
     const keys = keyRing({ keys: { a: randomBytes(32) }, current: 'a' })

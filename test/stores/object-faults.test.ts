@@ -1,6 +1,7 @@
 import { s3 } from '@tidemark/stores/context'
 import { s3Store } from '@tidemark/stores/s3'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { testAgainstMemory } from './against-memory.ts'
 import { eachRequest } from './each-request.ts'
 import { FakeBucket } from './fake-bucket.ts'
 import { answered, networkFaults, type Fault } from './faults.ts'
@@ -40,6 +41,8 @@ for (const [what, fault] of Object.entries({ ...faults, ...refusals })) {
     expect(most).toBeGreaterThan(15)
   })
 }
+
+testAgainstMemory((_, options) => s3Store({ ...options, client: new FakeBucket(), bucket: url }))
 
 test('a sweep that is turned away leaves nothing behind that the next one does not find', async () => {
   for (let broken = 0, most = Infinity; broken < most; broken += 1) {

@@ -4,8 +4,9 @@ import { PostgresBackend, postgresStore } from '@tidemark/stores/postgres'
 import { startPostgres, type PostgresServer } from '@tidemark/testing'
 import pg from 'pg'
 import { migrateUp, type Executor } from 'tidemark'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { testAgainstMemory } from './against-memory.ts'
 
 let server: PostgresServer
 let proxy: TcpProxy
@@ -44,6 +45,17 @@ const subject: ConformanceSubject = {
 }
 
 testStateStore('postgres', () => subject, { without: exceptions.postgres })
+
+describe('against memory', () => {
+  let pool: pg.Pool
+  beforeAll(() => {
+    pool = new pg.Pool({ connectionString: server.url(), max: 3 })
+  })
+  afterAll(() => pool.end())
+  testAgainstMemory((name, options) =>
+    postgresStore({ ...options, database: pool, schema: 'Kept', name }),
+  )
+})
 
 test('a server that is being switched over takes no write, and is asked again until it does', async () => {
   const connectionString = server.url()

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis'
 import { createClient, RESP_TYPES } from 'redis'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { TcpProxy } from '../support/tcp-proxy.ts'
+import { testAgainstMemory } from './against-memory.ts'
 import { eachRequest } from './each-request.ts'
 import { redisPrograms, RedisServer } from './redis-server.ts'
 
@@ -169,6 +170,8 @@ for (const program of programs) {
       redis.disconnect()
       await server[Symbol.asyncDispose]()
     })
+
+    testAgainstMemory((run, options) => redisStore({ ...options, client: redis, prefix: run }))
 
     test.each<{ what: string; open: (url: string) => Promise<Client> }>([
       {
