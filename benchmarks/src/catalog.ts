@@ -13,6 +13,7 @@ import { publish } from './publish.ts'
 import { rebuild } from './rebuild.ts'
 import { relay } from './relay.ts'
 import { replay } from './replay.ts'
+import { scale } from './scale/scale.ts'
 import { soak } from './soak.ts'
 import { tail } from './tail.ts'
 
@@ -60,5 +61,6 @@ export const catalog: Readonly<Record<string, Benchmark>> = {
   ),
   relay,
   peers,
+  scale,
   soak,
 }
