@@ -244,6 +244,11 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
+  IF (ahead BETWEEN 1 AND 1000 AND size BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN
+    RAISE EXCEPTION 'ensure_partitions: "ahead" is from 1 to 1000, and "size" from 1 to 10^15'
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'They say for how many ranges there are to be partitions, and how many events each holds.';
+  END IF;
   PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)

@@ -67,10 +67,11 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   -- What a job without a correlation causes has the job's id as its own.
   chain := coalesce(subject.correlation_id, subject.id::text);
-  began := subject.created_at - around;
-  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
-  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
-  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  -- Whatever a clock, or somebody by hand, has written there.
+  began := least(greatest(subject.created_at, 'epoch'), clock_timestamp()) - around;
+  ended := least(greatest(coalesce(subject.finished_at, 'infinity'), 'epoch'), clock_timestamp()) + around;
+  first_id := (lpad(to_hex(greatest(extract(epoch FROM began) * 1000, 0)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex(greatest(extract(epoch FROM ended) * 1000, 0)::bigint), 12, '0') || repeat('f', 20))::uuid;
   low := :"schema".sequence_at(began - interval '1 minute');
   high := :"schema".sequence_at(ended + interval '1 minute');
   middle := greatest(low + most, high - most);

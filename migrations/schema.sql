@@ -1253,6 +1253,11 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
+  IF (ahead BETWEEN 1 AND 1000 AND size BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN
+    RAISE EXCEPTION 'ensure_partitions: "ahead" is from 1 to 1000, and "size" from 1 to 10^15'
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'They say for how many ranges there are to be partitions, and how many events each holds.';
+  END IF;
   PERFORM pg_advisory_xact_lock(hashtextextended('tidemark' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
@@ -1455,10 +1460,11 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   -- What a job without a correlation causes has the job's id as its own.
   chain := coalesce(subject.correlation_id, subject.id::text);
-  began := subject.created_at - around;
-  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
-  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
-  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  -- Whatever a clock, or somebody by hand, has written there.
+  began := least(greatest(subject.created_at, 'epoch'), clock_timestamp()) - around;
+  ended := least(greatest(coalesce(subject.finished_at, 'infinity'), 'epoch'), clock_timestamp()) + around;
+  first_id := (lpad(to_hex(greatest(extract(epoch FROM began) * 1000, 0)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex(greatest(extract(epoch FROM ended) * 1000, 0)::bigint), 12, '0') || repeat('f', 20))::uuid;
   low := "tidemark".sequence_at(began - interval '1 minute');
   high := "tidemark".sequence_at(ended + interval '1 minute');
   middle := greatest(low + most, high - most);

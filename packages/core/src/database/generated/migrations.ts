@@ -20,7 +20,7 @@ export const migrations: readonly Migration[] = Object.freeze([
     version: 1,
     name: 'outbox',
     breaking: false,
-    checksum: '1fa5eda7355ea6511eaa045cae6c0ce49f89091b70a1fe9b2591e3b778aaf23b',
+    checksum: '18bb23a12b96fdbc8fdb9928d4c1cdc81c8dff6e7c47b042cfaa9a034f269574',
     sql: `-- breaking: no
 --
 -- The outbox: events, how they are numbered, the order in which they are read, and who is woken for them.
@@ -267,6 +267,11 @@ DECLARE
   upper bigint;
   name  text;
 BEGIN
+  IF (ahead BETWEEN 1 AND 1000 AND size BETWEEN 1 AND 1000000000000000) IS NOT TRUE THEN
+    RAISE EXCEPTION 'ensure_partitions: "ahead" is from 1 to 1000, and "size" from 1 to 10^15'
+      USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'They say for how many ranges there are to be partitions, and how many events each holds.';
+  END IF;
   PERFORM pg_advisory_xact_lock(hashtextextended(:'schema' || '.ensure_partitions', 0) | (1::bigint << 63));
   LOOP
     SELECT coalesce(max(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'TO [(]''([0-9]+)''[)]')::bigint), 0)
@@ -2279,7 +2284,7 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: 'd3fbeb2cd26a17fd36c2551508c01d91e146a8fbc4203a9e3134eff66ac55dc6',
+    checksum: '73a71b4728362bfc009ce172aa658f0286a68da8b0367352a4fff4839e43ae8d',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
@@ -2349,10 +2354,11 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   -- What a job without a correlation causes has the job's id as its own.
   chain := coalesce(subject.correlation_id, subject.id::text);
-  began := subject.created_at - around;
-  ended := coalesce(subject.finished_at, clock_timestamp()) + around;
-  first_id := (lpad(to_hex((extract(epoch FROM began) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid;
-  last_id := (lpad(to_hex((extract(epoch FROM ended) * 1000)::bigint), 12, '0') || repeat('f', 20))::uuid;
+  -- Whatever a clock, or somebody by hand, has written there.
+  began := least(greatest(subject.created_at, 'epoch'), clock_timestamp()) - around;
+  ended := least(greatest(coalesce(subject.finished_at, 'infinity'), 'epoch'), clock_timestamp()) + around;
+  first_id := (lpad(to_hex(greatest(extract(epoch FROM began) * 1000, 0)::bigint), 12, '0') || repeat('0', 20))::uuid;
+  last_id := (lpad(to_hex(greatest(extract(epoch FROM ended) * 1000, 0)::bigint), 12, '0') || repeat('f', 20))::uuid;
   low := :"schema".sequence_at(began - interval '1 minute');
   high := :"schema".sequence_at(ended + interval '1 minute');
   middle := greatest(low + most, high - most);

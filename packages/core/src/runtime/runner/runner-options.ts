@@ -79,7 +79,7 @@ const wholeRunnerOptions = new Map([
   ['keptBytes', [1, Number.MAX_SAFE_INTEGER]],
   ['publisherPatience', [0, largestInteger]],
   ['maintenanceInterval', [100, largestInteger]],
-  ['partitionSize', [1, Number.MAX_SAFE_INTEGER]],
+  ['partitionSize', [1, 1_000_000_000_000_000]],
   ['keepIdempotencyKeys', [0, 36_525 * day]],
   ['keepAudit', [0, 36_525 * day]],
 ] as const)
