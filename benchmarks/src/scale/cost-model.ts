@@ -42,15 +42,16 @@ const pageSize = 1_000
 // An event of 110 bytes of JSON with the entries of its indexes; what a transaction of its own adds.
 const event = { walBytes: 345, ofTransaction: 55 }
 // BEGIN with its limit, the fence, COMMIT, and what makes the session as it was, which travels in one message.
-const batch = { commits: 1, statements: 34, walBytes: 210, rows: 5 }
+const batch = { commits: 1, statements: 34, walBytes: 210, rows: 4 }
 // Two reads of the horizon and one of the page.
 const page = { statements: 3 }
 // Spawned, claimed and completed, each in a transaction of its own while jobs come one at a time.
-const job = { commits: 2.4, statements: 3, walBytes: 1_680, rows: 3.3 }
+const job = { commits: 2.4, statements: 2.8, walBytes: 1_660, rows: 3.2 }
 // Of a process, a second: looks at the outbox and at the roster, a sign of life each 2.5 s.
 const idle = { statements: 2.5, commits: 0.4, walBytes: 130, rows: 2.5 }
-// Of a process that runs jobs, a second.
-const idleJobs = { statements: 6.3, commits: 0.1, walBytes: 20, rows: 5 }
+// Of a process that runs jobs, a second; and of the one whose turn it is to look through them all.
+const idleJobs = { statements: 6.9, commits: 0, walBytes: 10, rows: 2.4 }
+const turns = { statements: 0.4, commits: 0.4, walBytes: 30, rows: 0.4 }
 // Of each lease that a sign of life renews, a second.
 const lease = { walBytes: 75 }
 
@@ -74,6 +75,7 @@ export function predict(work: Work): Cost {
       return sum(
         times(idle, work.processes * work.seconds),
         times(idleJobs, work.jobs ? work.processes * work.seconds : 0),
+        times(turns, work.jobs ? work.seconds : 0),
         times({ ...none, ...lease }, work.listeners * work.seconds),
       )
   }

@@ -83,20 +83,20 @@ function present({ idle, counted, time, phases }: ScaleResults): Presentation {
   const all = [
     ...counted.map(({ work, counts }) => ({ work, counts })),
     ...idle.map((cost) => ({ work: workOf(cost), counts: cost })),
-  ]
+  ].map(({ work, counts }) => ({ work, counts, model: predict(work) }))
   return {
     tables: [
       {
         title:
           'what the server counted, beside what the model of cost says, and the ratio of the two',
         columns: ['what', 'commits', 'statements', 'WAL, bytes', 'rows'],
-        rows: all.map(({ work, counts }) => {
-          const model = predict(work)
-          const cell = (of: keyof Cost): string => beside(counts[of], model[of])
+        rows: all.map(({ work, counts, model }) => {
+          const processes = work.kind === 'idle' ? work.processes : 1
+          const cell = (of: keyof Cost): string => beside(counts[of], model[of] / processes)
           return [nameOf(work), cell('commits'), cell('statements'), cell('walBytes'), cell('rows')]
         }),
         notes: [
-          'Each cell: counted, predicted, ratio. Idle processes: a second, for each process. Commits are transactions that write.',
+          'Each cell: counted, predicted, ratio. Idle processes: a second, for each process. Commits are transactions that write. A burst that is larger than what a process keeps of the outbox is read by each listener that falls behind: the model has the rows of those that do not.',
         ],
       },
       idleTable(idle),
@@ -113,8 +113,8 @@ function present({ idle, counted, time, phases }: ScaleResults): Presentation {
 function workOf({ processes, listeners, jobs }: IdleCost): Work {
   return {
     kind: 'idle',
-    processes: 1,
-    listeners: listeners / processes,
+    processes,
+    listeners,
     jobs: jobs > 0,
     seconds: 1,
   }
@@ -127,7 +127,7 @@ function nameOf(work: Work): string {
     case 'jobs':
       return `${whole(work.jobs)} jobs, one a transaction`
     case 'idle':
-      return `idle: ${fraction(work.listeners)} listeners a process${work.jobs ? ', jobs' : ''}`
+      return `idle: ${work.listeners} listeners, ${work.processes} processes${work.jobs ? ', jobs' : ''}`
     case 'handle': {
       const how = work.together === 1 ? 'one at a time' : 'at once'
       return `${whole(work.events)} events ${how}, ${work.listeners} listeners, ${work.processes} processes`

@@ -63,7 +63,7 @@ export async function simulate(
   })
   // Until all have heard of the last change.
   await cluster.pass(5)
-  await phase('nothing happens', () => cluster.pass(20))
+  await phase('nothing happens', () => cluster.pass(10))
   await phase('a third dies at once', async () => {
     cluster.kill(Math.floor(processes / 3))
     return cluster.converge()
@@ -74,7 +74,7 @@ export async function simulate(
     return cluster.converge()
   })
   await phase('all are deployed anew, one after the other', async () => {
-    await cluster.replaceAll(20)
+    await cluster.replaceAll(50)
     return cluster.converge()
   })
   return phases
