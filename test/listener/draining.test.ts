@@ -1,8 +1,10 @@
-import { defineListener, type RecordedEvent } from 'tidemark'
+import { defineJob, defineListener, type RecordedEvent } from 'tidemark'
 import { expect, test, vi } from 'vitest'
+import { z } from 'zod'
 import { Database } from '../../packages/core/src/database/pool.ts'
 import { committedEvents, effectsOf, noted, recordEffect, recorder } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
+import { Latch } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'
 
 const database = useFreshDatabase()
@@ -61,6 +63,39 @@ test('a drain that takes longer than the lease loses nothing and does nothing tw
   expect(await effectsOf(database, 'quick')).toEqual(committed)
   expect(one.handled).toEqual(published.map(({ sequence }) => sequence))
   expect(two.handled).toEqual([last.sequence])
+})
+
+test('a process whose jobs still run says that it lives, and prolongs no lease of what it runs no more', async () => {
+  const latch = new Latch()
+  const job = defineJob('long', { input: z.object({}), run: () => latch.pass() })
+  await using app = appOn(database, [recorder('quick'), job])
+  const runner = await app.start({ leaseDuration, handleSignals: false })
+  await app.jobs.spawn(job, {})
+  await latch.reached
+  await expect.poll(() => leases('owner is not null'), { timeout: 10_000 }).toBe(1)
+  const stopping = runner.stop()
+  await expect.poll(() => leases('owner is not null'), { timeout: 10_000 }).toBe(0)
+  // A lease whose return was lost.
+  await database.query(
+    `update tidemark.cursors set owner = $1, lease_until = clock_timestamp() + interval '1 s'`,
+    [runner.id],
+  )
+  const until = async (): Promise<unknown> =>
+    (await database.query('select lease_until from tidemark.cursors')).rows
+  const before = await until()
+  const beats = new Set<number>()
+  const beat = 'select extract(epoch from heartbeat_at)::float8 as at from tidemark.processes'
+  await expect
+    .poll(
+      async () => beats.add((await database.query<{ at: number }>(beat)).rows[0]?.at ?? 0).size,
+      {
+        timeout: 15_000,
+      },
+    )
+    .toBe(4)
+  expect(await until()).toEqual(before)
+  latch.open()
+  await stopping
 })
 
 test('what a process that stops loses with a connection is given back on the next one', async () => {

@@ -321,7 +321,7 @@ export class Runner implements AsyncDisposable {
       process: this.id,
       leaseDuration: this.#leaseDuration,
       hears: () => this.#notifications.hears,
-      beat: async () => void (await this.#presence.beat(this.#leaseDuration)),
+      beat: async () => void (await this.#presence.beat(null)),
     }
     const { drainTimeout } = options
     const connection = poolShares(environment.connection, options).jobs

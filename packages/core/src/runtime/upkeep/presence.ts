@@ -59,9 +59,9 @@ export class Presence {
    * Says that the process still lives and how it is, and renews its leases; one that was taken for dead meanwhile
    * says what it runs once more.
    *
-   * @param duration - of the leases, in milliseconds.
+   * @param duration - of the leases, in milliseconds; null: they are not renewed, because what is renewed is run.
    */
-  async beat(duration: number): Promise<Known> {
+  async beat(duration: number | null): Promise<Known> {
     const { database, schema, process: id, vitals } = this.#environment
     const asked = Date.now()
     const { rows } = await run(database, beat(schema), [

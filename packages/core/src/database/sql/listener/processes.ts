@@ -9,7 +9,8 @@ ON CONFLICT (id) DO UPDATE SET heartbeat_at = clock_timestamp(), vitals = exclud
 RETURNING extract(epoch FROM clock_timestamp())::float8 * 1000 AS now`,
 )
 
-// A sign of life: says that the process lives and how it is, renews all of its leases, and answers what it still has.
+// A sign of life: says that the process lives and how it is, renews all of its leases ($3: for how long; null: not), and
+// answers what it still has.
 // Cursors that a batch of its own has locked are renewed by that batch's fence; waiting for them here would let the others
 // expire. Nothing waits for the disk: a server that crashes forgets a fraction of a second of a lease, with all connections.
 export const beat: SchemaStatement = statement(
@@ -19,7 +20,7 @@ WITH known AS (
   UPDATE ${schema}.processes SET heartbeat_at = clock_timestamp(), vitals = $2::jsonb WHERE id = $1::uuid RETURNING id
 ), idle AS (
   SELECT listener, generation, partition FROM ${schema}.cursors
-  WHERE owner = $1::uuid
+  WHERE owner = $1::uuid AND $3::integer IS NOT NULL
   ORDER BY listener, generation, partition
   FOR UPDATE SKIP LOCKED
 ), renewed AS (
