@@ -8,7 +8,6 @@ import {
   defineProjection,
   defineQueue,
   isTidemarkError,
-  type Module,
 } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
@@ -103,7 +102,7 @@ test('no name that a user can choose is taken for SQL: it is refused with a code
         await using app = defineApp({
           connectionString: database.url,
           logger: new LogBook(),
-          modules: all as readonly Module[],
+          modules: all,
         })
         const asked: readonly (() => Promise<unknown>)[] = [
           () => app.start({ handleSignals: false, acquireInterval: 20 }),
@@ -111,7 +110,7 @@ test('no name that a user can choose is taken for SQL: it is refused with a code
             ? []
             : [
                 () =>
-                  app.publish(event({ [other]: one } as never), {
+                  app.publish(event({ [other]: one }), {
                     stream: one,
                     key: other,
                     idempotencyKey: other,
@@ -121,11 +120,15 @@ test('no name that a user can choose is taken for SQL: it is refused with a code
             ? []
             : [
                 () =>
-                  app.jobs.spawn(job, { text: one }, {
-                    queue: other,
-                    uniqueKey: one,
-                    concurrencyKey: other,
-                  } as never),
+                  app.jobs.spawn(
+                    job,
+                    { text: one },
+                    {
+                      queue: other,
+                      uniqueKey: one,
+                      concurrencyKey: other,
+                    },
+                  ),
               ]),
           ...(entity === undefined ? [] : [() => app.load(entity, other)]),
           () => Array.fromAsync(app.events({ types: [one] })),
@@ -133,24 +136,24 @@ test('no name that a user can choose is taken for SQL: it is refused with a code
           () => app.listeners.get(one),
           () => app.listeners.pause(one),
           () => app.listeners.resume(one),
-          () => app.deadLetters.list({ listener: one } as never),
+          () => app.deadLetters.list({ listener: one }),
           () => app.rebuilds.progress(other),
-          () => app.jobs.list({ name: one } as never),
-          () => app.jobs.search({ queue: other } as never),
+          () => app.jobs.list({ name: one }),
+          () => app.jobs.search({ queue: other }),
           () => app.jobs.signal('00000000-0000-0000-0000-000000000000', one),
           () => app.doctor.examine({ quick: true }),
         ]
+        const wrong: string[] = []
         for (const ask of asked) {
           // Some refuse before they answer a promise.
           await (async () => ask())().catch((error: unknown) => {
-            const said = `${JSON.stringify({ one, other })} ${String(ask)}: ${String(error)}`
-            expect(isTidemarkError(error), said).toBe(true)
             // Its cause is what the server has said, if it was asked.
-            expect(String((error as Error).cause ?? ''), said).not.toMatch(
-              /syntax error|does not exist|unterminated/u,
-            )
+            const { cause } = error as { cause?: { message?: string } }
+            const misread = /syntax error|does not exist|unterminated/u.test(cause?.message ?? '')
+            if (misread || !isTidemarkError(error)) wrong.push(`${String(ask)}: ${String(error)}`)
           })
         }
+        expect(wrong, JSON.stringify({ one, other })).toEqual([])
         await database.query('select from public.canary')
       },
     ),
