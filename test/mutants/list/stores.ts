@@ -174,6 +174,36 @@ export const stores: MutantGroup = {
       },
     },
     {
+      breaks: 'what is held goes before the source, also where something newer found no room',
+      edits: [
+        {
+          file: 'packages/stores/src/client/held-states.ts',
+          find: 'before.outdated = true',
+          replace: 'before.outdated = false',
+        },
+      ],
+      tests: {
+        'test/state-service/client.test.ts': [
+          'where there was no room for the last of a state, the source has it, and not what is held',
+        ],
+      },
+    },
+    {
+      breaks: 'a write whose answer was lost happens again',
+      edits: [
+        {
+          file: 'packages/stores/src/s3/s3-backend.ts',
+          find: 'if (current !== undefined && isRepeated(current, write))',
+          replace: 'if (current !== undefined && isRepeated(current, write) && !current.live)',
+        },
+      ],
+      tests: {
+        'test/stores/object-faults.test.ts': [
+          'whichever request it is of which ${what}, each write happens once, and what is read is right',
+        ],
+      },
+    },
+    {
       breaks: 'a line that makes no sense is an error of the service',
       edits: [
         {
