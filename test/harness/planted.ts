@@ -224,13 +224,13 @@ export const plantedBugs: readonly PlantedBug[] = [
     edits: [
       {
         file: 'packages/core/src/listener/leased/assignment.ts',
-        find: '        `${name}@${version}`,\n',
-        replace: '        name,\n',
+        find: '[`${one.name}@${one.version}`, one]',
+        replace: '[one.name, one]',
       },
       {
         file: 'packages/core/src/listener/leased/assignment.ts',
-        find: 'process.known.get(`${listener}@${version}`)',
-        replace: 'process.known.get(listener)',
+        find: 'const place = `${partition.listener}@${partition.version}`',
+        replace: 'const place = partition.listener',
       },
     ],
   },
