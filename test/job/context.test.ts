@@ -1,4 +1,5 @@
-import { defineEvent, defineJob, defineListener, type JobReport } from 'tidemark'
+import { setTimeout } from 'node:timers/promises'
+import { defineEvent, defineJob, defineListener, type JobReport, type ValueCodec } from 'tidemark'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
@@ -376,4 +377,30 @@ test('a stored state that fails its schema fails the job and is not overwritten'
   await expect(handle.result()).rejects.toThrow(/TIDEMARK_INVALID_STATE/u)
   const { rows } = await database.query('select state from tidemark.job_states')
   expect(rows).toEqual([{ state: { page: 'x' } }])
+})
+
+test('of checkpoints and variables that are set at once the last is what is found', async () => {
+  const hasty = defineJob('hasty', {
+    input: z.null(),
+    state: z.number().default(-1),
+    run: async (_, ctx) => {
+      const found = (): unknown => [ctx.state, ctx.variables.get('v')]
+      if (ctx.state >= 0) return found()
+      await Promise.all([0, 1, 2].flatMap((n) => [ctx.checkpoint(n), ctx.variables.set('v', n)]))
+      expect(found()).toEqual([2, 2])
+      return ctx.snooze('1ms')
+    },
+  })
+  // As one that asks a key service, which takes its time for the first.
+  const codec: ValueCodec = {
+    encode: async (value) => {
+      await setTimeout(value === 0 ? 200 : 0)
+      return JSON.stringify(value)
+    },
+    decode: (body) => JSON.parse(body) as unknown,
+  }
+  await using app = appOn(database, [hasty], { jobs: { codec } })
+  await app.start()
+  const handle = await app.jobs.spawn(hasty, null)
+  expect(await handle.result()).toEqual([2, 2])
 })

@@ -1,5 +1,5 @@
 import { defineEvent, type LockStore } from 'tidemark'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Latch } from '../support/jobs.ts'
@@ -108,6 +108,33 @@ test('a store that does not answer at all does not keep its holder believing', a
     })
     .catch((error: unknown) => error)
   expect(reason).toMatchObject(lost)
+})
+
+test('nobody waits for ever for a store that neither gives a lock nor takes it back', async () => {
+  const log = new LogBook()
+  await using app = appOn(database, [unused], { logger: log })
+  const released: bigint[] = []
+  const late = Promise.withResolvers<bigint>()
+  const store: LockStore = {
+    name: 'deaf',
+    acquire: async () => 1n,
+    renew: async () => true,
+    release: () => new Promise<never>(() => {}),
+  }
+  const slow: LockStore = {
+    ...store,
+    acquire: () => late.promise,
+    release: async (_, token) => void released.push(token),
+  }
+  const [kept, refused] = await Promise.allSettled([
+    app.jobs.withLock('k', { ttl: 300, store }, () => 'done'),
+    app.jobs.withLock('k', { ttl: 300, store: slow }, () => 'never'),
+  ])
+  expect(kept).toMatchObject({ value: { held: true, value: 'done' } })
+  expect(refused).toMatchObject({ reason: { code: 'TIDEMARK_STORE_UNAVAILABLE' } })
+  // What is given after all is given back.
+  late.resolve(7n)
+  await vi.waitFor(() => expect(released).toEqual([7n]))
 })
 
 test('a store that fails for a while loses nothing, as long as it is back in time', async () => {

@@ -4,10 +4,13 @@ import { guardListeners } from '../../errors/guarded-signal.ts'
 import { rejectUnknownOptions, requireFunction } from '../../errors/options.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { milliseconds, type Duration } from '../../listener/declared/backoff.ts'
+import { orAborted } from '../../outbox/woken/wait.ts'
 import type { Logger } from '../../telemetry/logger.ts'
 import { checkLockStore, type LockStore } from './lock-store.ts'
 
 const shortestLock = 100
+/** How long a store may take to give a lock or to take it back, in milliseconds: as long as the lock lasts, and so long at least. */
+const leastPatience = 5_000
 
 /** How a lock is held. */
 export interface LockOptions {
@@ -35,7 +38,8 @@ export type LockResult<T> =
  * Runs `work` while nobody else in the cluster holds the lock; when somebody does, it is skipped, the log has a warning
  * of it, and the result says so.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OPTION, or TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION, TIDEMARK_LOCK_LOST when the lock was lost before `work` had finished, or
+ * TIDEMARK_STORE_UNAVAILABLE when the store says for too long (the lock's time, 5 s at least) nothing.
  */
 export async function withLock<T>(
   locks: LockStore,
@@ -97,7 +101,15 @@ class Tenure {
 
   static async begin(store: LockStore, key: string, ttl: number): Promise<Tenure | undefined> {
     const asked = performance.now()
-    const token: unknown = await store.acquire(key, ttl)
+    const acquiring = (async () => store.acquire(key, ttl))()
+    const token: unknown = await answered(store, ttl, acquiring).catch((error: unknown) => {
+      // One that is given late has nobody who would give it back.
+      acquiring.then(
+        async (late) => typeof late === 'bigint' && store.release(key, late),
+        () => {},
+      )
+      throw error
+    })
     if (token === undefined) return undefined
     requireToken(store, token)
     const tenure = new Tenure(store, key, ttl, token, asked)
@@ -121,7 +133,8 @@ class Tenure {
     this.#renewals.clear()
     this.#deadline?.clear()
     try {
-      await this.#store.release(this.#key, this.token)
+      const releasing = (async () => this.#store.release(this.#key, this.token))()
+      await answered(this.#store, this.#ttl, releasing)
     } catch (error) {
       const fields = { lock: this.#key, store: this.#store.name, err: error }
       logger.warn(fields, `the lock "${this.#key}" could not be given back; it ends with its time`)
@@ -158,6 +171,16 @@ class Tenure {
       }),
     )
   }
+}
+
+/** @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE: nobody waits for ever for a store that answers nothing. */
+async function answered<T>({ name }: LockStore, ttl: number, answer: Promise<T>): Promise<T> {
+  const patience = Math.max(leastPatience, ttl)
+  return orAborted(AbortSignal.timeout(patience), answer).catch((cause: unknown) => {
+    if ((cause as Error | undefined)?.name !== 'TimeoutError') throw cause
+    const message = `the lock store "${name}" did not answer within ${patience} ms`
+    throw new TidemarkError('TIDEMARK_STORE_UNAVAILABLE', message, { cause, details: { name } })
+  })
 }
 
 function requireToken(store: LockStore, token: unknown): asserts token is bigint {

@@ -69,6 +69,8 @@ export class JobMemory {
   /** Those that hold the row of the state and the variables. */
   readonly #holding = new WeakSet<object>()
   #state: unknown
+  /** The last write of the state or a variable that was begun. */
+  #writing: Promise<void> = Promise.resolve()
   /** The number of the last writing that a codec has seen. */
   #writings = 0
   // From the server's clock to that of this process.
@@ -196,19 +198,33 @@ export class JobMemory {
     }
   }
 
+  /**
+   * Writes in the order of the calls: what was set last is what is found, whoever awaits it or not. What is part of a
+   * transaction waits for nothing: what is behind it waits for its row.
+   */
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const turn = this.#writing.then(write)
+    // Whoever is next waits for the end of it, whichever that is; the caller is told.
+    this.#writing = turn.catch(() => {})
+    return turn
+  }
+
   /** Stores the state; with an executor, in its transaction. */
   async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
     const { definition } = this.#attempt
     if (executor === undefined) this.#requireFree('a checkpoint without `tx`')
     else this.#holding.add(executor)
     const { json, meta } = encodeJobState(definition, state)
-    const { row, writings } = await this.#coded('state', { json, meta })
-    const values = [definition.version, row.json, row.meta, writings]
-    await this.#attempt.persist(writeState, values, executor)
-    this.#noteProgress(executor)
-    // As the next attempt will read it: an object of its own, also where codecs made it.
-    const stored = { version: definition.version, value: decodeTexts({ json, meta }) }
-    this.#state = decodeJobState(definition, stored)
+    const write = async (): Promise<void> => {
+      const { row, writings } = await this.#coded('state', { json, meta })
+      const values = [definition.version, row.json, row.meta, writings]
+      await this.#attempt.persist(writeState, values, executor)
+      this.#noteProgress(executor)
+      // As the next attempt will read it: an object of its own, also where codecs made it.
+      const stored = { version: definition.version, value: decodeTexts({ json, meta }) }
+      this.#state = decodeJobState(definition, stored)
+    }
+    await (executor === undefined ? this.#inTurn(write) : write())
   }
 
   async saveVariable(name: string, value: unknown): Promise<void> {
@@ -217,9 +233,11 @@ export class JobMemory {
     const encoded = encodeStored(`the variable ${name}`, value)
     // What is stored is what it is now, whatever becomes of the object until it is.
     const kept = copyOf(`the variable ${name}`, value)
-    const { row, writings } = await this.#coded(`variable/${name}`, encoded)
-    await this.#attempt.persist(writeVariable, [name, row.json, row.meta ?? 'null', writings])
-    this.#variables.set(name, kept)
+    await this.#inTurn(async () => {
+      const { row, writings } = await this.#coded(`variable/${name}`, encoded)
+      await this.#attempt.persist(writeVariable, [name, row.json, row.meta ?? 'null', writings])
+      this.#variables.set(name, kept)
+    })
   }
 
   /** What the row gets of a state or a variable; with a codec, also the number of this writing, which belongs to it. */
