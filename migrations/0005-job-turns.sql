@@ -144,19 +144,31 @@ CREATE TABLE :"schema".job_key_takers (
   key text PRIMARY KEY
 );
 
+-- Keeps a unique key of a type, under all these names of it, for the transaction. Answers true.
+CREATE FUNCTION :"schema".keep_key(names text[], unique_key text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  place tid;
+BEGIN
+  INSERT INTO :"schema".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+    ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+  -- By its place: all that the transaction has taken before is still in the table.
+  DELETE FROM :"schema".job_key_takers t WHERE t.ctid = place;
+  RETURN true;
+END $$;
+
 -- Whether a job under the first of these names of a type may have a unique key as far as the type's other names go: no
 -- unfinished job has it under one of them; no other one that follows, where the job is to follow. If so, it is kept for
 -- the transaction. What has it under the same name is found by an index, and two names of a type by this only.
 --
 -- INVARIANT: whatever makes an unfinished job with a unique key asks this function, and looks with a snapshot that is
--- newer than its turn: VOLATILE.
+-- newer than its turn: VOLATILE. Whatever gives one another name keeps the key, too: who looks meanwhile would find it
+-- under neither.
 CREATE FUNCTION :"schema".may_take_key(known text[], unique_key text, successor boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable
 DECLARE
   names  text[] := :"schema".names_of_type(known);
   others text[];
-  place  tid;
 BEGIN
   IF cardinality(names) = 1 THEN RETURN true; END IF;
   others := array_remove(names, known[1]);
@@ -173,12 +185,7 @@ BEGIN
     THEN
       RETURN false;
     END IF;
-    IF look = 1 THEN
-      INSERT INTO :"schema".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
-        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
-      -- By its place: all that the transaction has taken before is still in the table.
-      DELETE FROM :"schema".job_key_takers t WHERE t.ctid = place;
-    END IF;
+    IF look = 1 THEN PERFORM :"schema".keep_key(names, unique_key); END IF;
   END LOOP;
   RETURN true;
 END $$;

@@ -1549,6 +1549,20 @@ BEGIN
       WHERE w.kind = 'event' AND w.target = e.type AND w.key IS NULL AND w.sequence < e.last OFFSET 0) AS w);
 END $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.keep_key(names text[], unique_key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  place tid;
+BEGIN
+  INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+    ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+  -- By its place: all that the transaction has taken before is still in the table.
+  DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
+  RETURN true;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.keep_turn_key()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1572,7 +1586,6 @@ AS $function$
 DECLARE
   names  text[] := "tidemark".names_of_type(known);
   others text[];
-  place  tid;
 BEGIN
   IF cardinality(names) = 1 THEN RETURN true; END IF;
   others := array_remove(names, known[1]);
@@ -1589,12 +1602,7 @@ BEGIN
     THEN
       RETURN false;
     END IF;
-    IF look = 1 THEN
-      INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
-        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
-      -- By its place: all that the transaction has taken before is still in the table.
-      DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
-    END IF;
+    IF look = 1 THEN PERFORM "tidemark".keep_key(names, unique_key); END IF;
   END LOOP;
   RETURN true;
 END $function$;

@@ -134,7 +134,7 @@ test.each(['commits', 'rolls back'] as const)(
 test('many spawns under both names at once make one job, whatever the policy', async () => {
   await using releases = await bothReleases()
   const { old, app } = releases
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 20; round++) {
     const onDuplicate = round % 2 === 0 ? 'keep' : 'replace'
     const given = { ...later, onDuplicate, uniqueKey: `round ${round}` } as const
     const spawned = await Promise.all(
@@ -147,8 +147,44 @@ test('many spawns under both names at once make one job, whatever the policy', a
     expect(new Set(spawned.map(({ id }) => id)).size).toBe(1)
     expect(spawned.filter(({ duplicate }) => !duplicate)).toHaveLength(1)
   }
-  await until(database, unfinished, 10)
+  await until(database, unfinished, 20)
   await until(database, 'select count(*)::int from tidemark.job_key_takers', 0)
+})
+
+test('a job that is given another name is found under one of them by who looks meanwhile', async () => {
+  await using releases = await bothReleases()
+  const { old, app } = releases
+  const { id } = await app.jobs.spawn(newsletter, { text: 'new' }, later)
+  const latch = new Latch()
+  const replacing = old.transaction(async ({ spawn }) => {
+    await spawn(mailing, { text: 'old' }, { ...later, onDuplicate: 'replace' })
+    await latch.pass()
+  })
+  await latch.reached
+  const other = app.jobs.spawn(newsletter, { text: 'newer' }, later)
+  await until(database, anotherWaits, 1)
+  latch.open()
+  await replacing
+  expect((await other).id).toBe(id)
+  await until(database, unfinished, 1)
+})
+
+test('where two jobs have a key from before their names were known to be of one type, nothing is aborted', async () => {
+  await using old = appOn(database, [mailing])
+  await old.jobs.spawn(mailing, { text: 'old' }, later)
+  await database.query(
+    `select tidemark.spawn('newsletter', '{"text":"new"}', now() + interval '1h', unique_key => 'k')`,
+  )
+  await using app = appOn(database, [newsletter])
+  await app.start()
+  const replace = { ...later, onDuplicate: 'replace' } as const
+  const replaced = await app.jobs.spawn(newsletter, { text: 'newer' }, replace)
+  expect(replaced.outcome).toBe('replaced')
+  expect(await app.jobs.get(replaced.id)).toMatchObject({
+    name: 'newsletter',
+    input: { text: 'newer' },
+  })
+  await until(database, unfinished, 2)
 })
 
 test('a tick that an older release fires keeps the job that has the key under the new name', async () => {

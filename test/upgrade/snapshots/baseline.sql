@@ -3,7 +3,7 @@
 -- migrated by 2 publishing 9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa
 -- migrated by 3 consumers 612b61cd6a975f62f9dff3c5baa937e65a46dcdd74feb4719de46d4ee1e8b47b
 -- migrated by 4 jobs ff470ffdec450343c3dbfa6c54587995f6ce959eef42a265fdb2d5c2f3a48731
--- migrated by 5 job-turns 1c6e03202752791fbedd6c7761ccd2b96cc5b4fb44574aacab66da585a9128c1
+-- migrated by 5 job-turns 11f05aeba36a6a547f0d7da03444bd360a4bee4bba7cae81d364c94f302c182c
 -- migrated by 6 job-work 10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de
 -- migrated by 7 job-story 73a71b4728362bfc009ce172aa658f0286a68da8b0367352a4fff4839e43ae8d
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
@@ -1376,19 +1376,31 @@ CREATE TABLE "tidemark".job_key_takers (
   key text PRIMARY KEY
 );
 
+-- Keeps a unique key of a type, under all these names of it, for the transaction. Answers true.
+CREATE FUNCTION "tidemark".keep_key(names text[], unique_key text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+  place tid;
+BEGIN
+  INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
+    ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
+  -- By its place: all that the transaction has taken before is still in the table.
+  DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
+  RETURN true;
+END $$;
+
 -- Whether a job under the first of these names of a type may have a unique key as far as the type's other names go: no
 -- unfinished job has it under one of them; no other one that follows, where the job is to follow. If so, it is kept for
 -- the transaction. What has it under the same name is found by an index, and two names of a type by this only.
 --
 -- INVARIANT: whatever makes an unfinished job with a unique key asks this function, and looks with a snapshot that is
--- newer than its turn: VOLATILE.
+-- newer than its turn: VOLATILE. Whatever gives one another name keeps the key, too: who looks meanwhile would find it
+-- under neither.
 CREATE FUNCTION "tidemark".may_take_key(known text[], unique_key text, successor boolean DEFAULT false) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 #variable_conflict use_variable
 DECLARE
   names  text[] := "tidemark".names_of_type(known);
   others text[];
-  place  tid;
 BEGIN
   IF cardinality(names) = 1 THEN RETURN true; END IF;
   others := array_remove(names, known[1]);
@@ -1405,12 +1417,7 @@ BEGIN
     THEN
       RETURN false;
     END IF;
-    IF look = 1 THEN
-      INSERT INTO "tidemark".job_key_takers AS t (key) VALUES (names[1] || ' ' || unique_key)
-        ON CONFLICT DO NOTHING RETURNING t.ctid INTO place;
-      -- By its place: all that the transaction has taken before is still in the table.
-      DELETE FROM "tidemark".job_key_takers t WHERE t.ctid = place;
-    END IF;
+    IF look = 1 THEN PERFORM "tidemark".keep_key(names, unique_key); END IF;
   END LOOP;
   RETURN true;
 END $$;
@@ -1550,7 +1557,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '1c6e03202752791fbedd6c7761ccd2b96cc5b4fb44574aacab66da585a9128c1');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '11f05aeba36a6a547f0d7da03444bd360a4bee4bba7cae81d364c94f302c182c');
 
 -- 6 job-work
 -- breaking: no
@@ -2784,68 +2791,63 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('6f426706-47ce-4e65-8ed8-2296321f2acb', 'true', '2026-11-29 12:13:33.475056+00');
+('8173f497-db3c-4b64-ad58-afd33df5089a', 'true', '2026-11-29 12:28:04.970123+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 12:13:33.596164+00', '791', '1', 'c7083429-fddf-4d80-a6e5-fb7fec043e67', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 12:13:33.83974+00', '799', '2', '8650c3e9-1375-43a2-8d98-ff38fec991ba', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 12:13:33.955915+00', '807', '3', 'eb106e16-3ccc-4309-b21c-5b3b09589154', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 12:13:33.974541+00', '809', NULL, '24171411-61d7-40ca-9c39-85c712366867', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 12:13:34.019867+00', '815', NULL, '1a46cb9a-66e4-4658-bb37-eb10235059e8', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 12:13:34.132939+00', '821', NULL, 'dd8e055a-2164-4b37-a4f8-a68a3fc25f12', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 12:13:34.379053+00', '835', NULL, 'ce13511e-f8fb-4ec6-ac40-506fd9c917d7', '1', 'job.failed', NULL, '01a22739-928b-7000-ab9e-5df352417430', E'{"job": "01a22739-928b-7000-ab9e-5df352417430", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "6f426706-47ce-4e65-8ed8-2296321f2acb", "createdAt": "2026-11-29T12:13:34.225915+00:00", "triggeredBy": "system"}', NULL, '01a22739-928b-7000-ab9e-5df352417430', '01a22739-928b-7000-ab9e-5df352417430', NULL, NULL, NULL);
+('1', '2026-11-29 12:28:05.029268+00', '792', '1', '13d1d111-7297-4227-a383-229c0cdbe498', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 12:28:05.063709+00', '800', '2', '2f81a877-c165-49e5-a382-69c9f89eceff', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 12:28:05.079967+00', '805', '3', '992a9953-07eb-4916-a218-bf7a602f554c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 12:28:05.087567+00', '808', NULL, 'ba82098d-51ff-47e0-ae29-52dff5aa2eb8', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 12:28:05.125684+00', '814', NULL, 'd942a138-730f-4b97-be3d-3238cde033d0', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 12:28:05.156709+00', '820', NULL, '3d5df1bd-8d4e-415f-9a9f-55ccf5dbec88', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 12:28:05.260437+00', '841', NULL, 'ab4aed3a-3d6a-4fdc-b7fa-ee8fa89692d6', '1', 'job.failed', NULL, '01a22746-dcc4-7000-98ed-8c5e2f95c447', E'{"job": "01a22746-dcc4-7000-98ed-8c5e2f95c447", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "8173f497-db3c-4b64-ad58-afd33df5089a", "createdAt": "2026-11-29T12:28:05.189533+00:00", "triggeredBy": "system"}', NULL, '01a22746-dcc4-7000-98ed-8c5e2f95c447', '01a22746-dcc4-7000-98ed-8c5e2f95c447', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
-ALTER TABLE tidemark.horizon_samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.horizon_samples;
-INSERT INTO tidemark.horizon_samples (id, base, horizon, snapshot, late, late_xid, found_at, sampled_at) OVERRIDING SYSTEM VALUE VALUES
-('1', '0', '7', '837:841:837', NULL, NULL, NULL, '2026-11-29 12:13:34.425506+00');
-ALTER TABLE tidemark.horizon_samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 12:13:33.973547+00');
+('order b', '4', '2026-11-29 12:28:05.085701+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('f8e483aa-8acc-4b96-9b32-17b8bd46feae', 'true');
+('c4dc3360-76ce-40c7-bb8d-326e40196b21', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
 INSERT INTO tidemark.job_count_changes (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
+('broken', 'failed', '1'),
+('broken', 'queued', '-1'),
+('broken', 'queued', '1'),
+('import', 'queued', '1'),
 ('import', 'queued', '1'),
 ('invoice', 'queued', '-1'),
+('invoice', 'queued', '1'),
 ('invoice', 'scheduled', '1'),
 ('later', 'paused', '1'),
 ('later', 'scheduled', '-1'),
 ('later', 'scheduled', '1'),
 ('later', 'scheduled', '1'),
+('report', 'completed', '1'),
+('report', 'queued', '-1'),
+('report', 'queued', '1'),
 ('retired', 'queued', '1');
 ALTER TABLE tidemark.job_count_changes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_turn DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_turn;
 INSERT INTO tidemark.job_count_turn (one, folds_at) OVERRIDING SYSTEM VALUE VALUES
-('true', '2026-11-29 12:13:35.411694+00');
+('true', '-infinity');
 ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
-ALTER TABLE tidemark.job_counts DISABLE TRIGGER USER;
-DELETE FROM tidemark.job_counts;
-INSERT INTO tidemark.job_counts (name, status, jobs) OVERRIDING SYSTEM VALUE VALUES
-('broken', 'failed', '1'),
-('import', 'queued', '1'),
-('invoice', 'queued', '1'),
-('report', 'completed', '1');
-ALTER TABLE tidemark.job_counts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('6f426706-47ce-4e65-8ed8-2296321f2acb', 'true');
+('8173f497-db3c-4b64-ad58-afd33df5089a', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 12:13:36.291272+00');
+('types', '2026-11-29 12:28:06.040794+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
@@ -2855,39 +2857,34 @@ ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, turn_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-924e-7000-afcd-78ef76d4b346', '2026-11-29 12:13:34.16467+00', '2026-11-29 12:13:34.161754+00', '2026-11-29 12:13:34.265179+00', '2026-11-29 12:13:34.382414+00', '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "779f0a05-fc8f-4931-adc0-b45c36e2c9b8", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a22739-928b-7000-ab9e-5df352417430', '2026-11-29 12:13:34.225915+00', '2026-11-29 12:13:34.225824+00', '2026-11-29 12:13:34.265615+00', '2026-11-29 12:13:34.343421+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a22739-92b7-7000-a37d-91ee079765ef', '2026-11-29 12:13:34.266486+00', 'infinity', '2026-11-29 12:13:34.427768+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a22739-92c4-7000-b1bd-b9f7802af3c4', '2026-11-29 12:13:34.278007+00', '2026-11-29 12:13:34.277921+00', '2026-11-29 12:13:34.427938+00', NULL, '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22739-93d8-7000-ad83-85fd2f76d644', '2026-11-29 12:13:34.555666+00', '2026-11-29 12:13:34.555565+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22739-93e3-7000-b030-8c8b014cb337', '2026-11-29 12:13:34.569463+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a22739-93ee-7000-b9de-b6f4bfc9c35a', '2026-11-29 12:13:34.575092+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('eea476ce-d1d2-4f21-aee4-42893e7652cf', '2026-11-29 12:13:34.59532+00', '2026-11-29 12:13:34.59236+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a22746-dca6-7000-bd62-99dfacb70c71', '2026-11-29 12:28:05.160362+00', '2026-11-29 12:28:05.160242+00', '2026-11-29 12:28:05.182116+00', '2026-11-29 12:28:05.186481+00', '1', '8173f497-db3c-4b64-ad58-afd33df5089a', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "716b65c2-ac44-421f-8873-c6c915041f15", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a22746-dcc4-7000-98ed-8c5e2f95c447', '2026-11-29 12:28:05.189533+00', '2026-11-29 12:28:05.189445+00', '2026-11-29 12:28:05.228956+00', '2026-11-29 12:28:05.244116+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a22746-dcc6-7000-a16f-20c9c4ae5d8d', '2026-11-29 12:28:05.191332+00', 'infinity', '2026-11-29 12:28:05.229175+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a22746-dcca-7000-a2e1-ee9c9ccbee03', '2026-11-29 12:28:05.195523+00', '2026-11-29 12:28:05.195451+00', '2026-11-29 12:28:05.22919+00', NULL, '1', '8173f497-db3c-4b64-ad58-afd33df5089a', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22746-dcfd-7000-963c-4ddf0efd447f', '2026-11-29 12:28:05.246622+00', '2026-11-29 12:28:05.246511+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22746-dcff-7000-9bdb-b4fe536dfa87', '2026-11-29 12:28:05.248652+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a22746-dd01-7000-ab4c-5fc17b4dc745', '2026-11-29 12:28:05.252987+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('098cac3e-01c6-433c-ac19-f1f57ed5af3b', '2026-11-29 12:28:05.272084+00', '2026-11-29 12:28:05.269087+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:13:33.272134+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:13:33.282855+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:13:34.164374+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:13:33.302123+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 12:13:33.311305+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:13:33.318621+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:28:04.799013+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:28:04.809193+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:28:05.145827+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:28:04.826608+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 12:28:04.833896+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:28:04.84713+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('6f426706-47ce-4e65-8ed8-2296321f2acb', 'host', '32269', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 12:13:33.359361+00', '2026-11-29 12:13:34.84215+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 42733336, "loopDelay": 17, "clockAhead": 2, "loopDelayMax": 17, "residentBytes": 164569088}');
+('8173f497-db3c-4b64-ad58-afd33df5089a', 'host', '24843', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 12:28:04.893289+00', '2026-11-29 12:28:05.416319+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 40108360, "loopDelay": 8, "clockAhead": -9, "loopDelayMax": 8, "residentBytes": 169500672}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
-ALTER TABLE tidemark.samples DISABLE TRIGGER USER;
-DELETE FROM tidemark.samples;
-INSERT INTO tidemark.samples (at, last_sequence, handled, lag_seconds, dead_letters, processes, queued, running, failed) OVERRIDING SYSTEM VALUE VALUES
-('2026-11-29 12:13:00+00', '7', '32', '0.666603', '1', '1', '2', '2', '1');
-ALTER TABLE tidemark.samples ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'a695fe98-d981-4180-80c8-19653c8d4573', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 12:13:33.476724+00');
+('yearly', '81952cbd-6298-4ef8-9158-4f3e3bbd5d0a', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 12:28:04.960293+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2902,49 +2899,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', '2026-11-29 12:13:36.842284+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:13:34.474345+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 12:13:34.151984+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 12:13:34.164264+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 12:13:34.164264+00'),
-('letters', '1', '0', '7', '0', '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', '2026-11-29 12:13:36.842302+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:13:34.551851+00'),
-('orders', '1', '0', '7', '0', '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', '2026-11-29 12:13:36.842308+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:13:34.474382+00'),
-('turnover', '1', '0', '7', '0', '1', '6f426706-47ce-4e65-8ed8-2296321f2acb', '2026-11-29 12:13:36.842312+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 12:13:34.474387+00');
+('by-order', '1', '0', '7', '0', '1', '8173f497-db3c-4b64-ad58-afd33df5089a', '2026-11-29 12:28:07.41646+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:28:05.332956+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 12:28:05.157684+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 12:28:05.145717+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 12:28:05.145717+00'),
+('letters', '1', '0', '7', '0', '1', '8173f497-db3c-4b64-ad58-afd33df5089a', '2026-11-29 12:28:07.416481+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:28:05.332961+00'),
+('orders', '1', '0', '7', '0', '1', '8173f497-db3c-4b64-ad58-afd33df5089a', '2026-11-29 12:28:07.416486+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:28:05.332926+00'),
+('turnover', '1', '0', '7', '0', '1', '8173f497-db3c-4b64-ad58-afd33df5089a', '2026-11-29 12:28:07.41649+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 12:28:05.332964+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '1a46cb9a-66e4-4658-bb37-eb10235059e8', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 12:13:34.471267+00', '2026-11-29 12:13:34.471267+00');
+('letters', '1', '5', 'shop.placed', 'd942a138-730f-4b97-be3d-3238cde033d0', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 12:28:05.148725+00', '2026-11-29 12:28:05.148725+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-928b-7000-ab9e-5df352417430', '1', '1', 'failed', '6f426706-47ce-4e65-8ed8-2296321f2acb', 'system', '2026-11-29 12:13:34.265615+00', '2026-11-29 12:13:34.344074+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a22739-92b7-7000-a37d-91ee079765ef', '1', '1', 'suspended', '6f426706-47ce-4e65-8ed8-2296321f2acb', 'system', '2026-11-29 12:13:34.427768+00', '2026-11-29 12:13:34.722228+00', NULL);
+('01a22746-dcc4-7000-98ed-8c5e2f95c447', '1', '1', 'failed', '8173f497-db3c-4b64-ad58-afd33df5089a', 'system', '2026-11-29 12:28:05.228956+00', '2026-11-29 12:28:05.244554+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a22746-dcc6-7000-a16f-20c9c4ae5d8d', '1', '1', 'suspended', '8173f497-db3c-4b64-ad58-afd33df5089a', 'system', '2026-11-29 12:28:05.229175+00', '2026-11-29 12:28:05.311227+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a22739-92c4-7000-b1bd-b9f7802af3c4', '1', '2026-11-29 12:13:34.561375+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a22746-dcca-7000-a2e1-ee9c9ccbee03', '1', '2026-11-29 12:28:05.248469+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-924e-7000-afcd-78ef76d4b346', '779f0a05-fc8f-4931-adc0-b45c36e2c9b8', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a22746-dca6-7000-bd62-99dfacb70c71', '716b65c2-ac44-421f-8873-c6c915041f15', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-92c4-7000-b1bd-b9f7802af3c4', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 12:13:34.462251+00', NULL, '2026-11-29 12:13:34.528202+00');
+('01a22746-dcca-7000-a2e1-ee9c9ccbee03', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 12:28:05.241019+00', NULL, '2026-11-29 12:28:05.245107+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-92b7-7000-a37d-91ee079765ef', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 12:13:34.442273+00', '2026-11-29 12:13:34.470274+00'),
-('01a22739-92b7-7000-a37d-91ee079765ef', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 12:13:34.652336+00', NULL);
+('01a22746-dcc6-7000-a16f-20c9c4ae5d8d', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 12:28:05.235662+00', '2026-11-29 12:28:05.238663+00'),
+('01a22746-dcc6-7000-a16f-20c9c4ae5d8d', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 12:28:05.266513+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a22739-92b7-7000-a37d-91ee079765ef', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '857');
+('01a22746-dcc6-7000-a16f-20c9c4ae5d8d', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '851');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2956,5 +2953,4 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
-SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);

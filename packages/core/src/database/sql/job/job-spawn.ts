@@ -98,8 +98,13 @@ FROM (
     ELSE least(coalesce(u.run_at, statement_timestamp() + u.delay * interval '1 ms'),
       o.created_at + $28::float8 * interval '1 ms') END AS at
   FROM ${given}
-  JOIN ${schema}.jobs o ON o.unique_key = u.unique_key AND o.name = ANY (${schema}.names_of_type(string_to_array(u.names, ','))) AND o.successor = $26::boolean
-    AND o.status IN ('scheduled', 'queued', 'paused')) AS n
+  CROSS JOIN LATERAL (SELECT ${schema}.names_of_type(string_to_array(u.names, ',')) AS names) AS t
+  JOIN ${schema}.jobs o ON o.unique_key = u.unique_key AND o.name = ANY (t.names) AND o.successor = $26::boolean
+    AND o.status IN ('scheduled', 'queued', 'paused')
+  -- One under another name gets this one, unless there is one with it: of before the names were known to be of one type.
+  WHERE cardinality(t.names) = 1 OR (${schema}.keep_key(t.names, u.unique_key) AND (o.name = u.name OR NOT EXISTS (
+    SELECT FROM ${schema}.jobs s WHERE s.unique_key = u.unique_key AND s.name = u.name AND s.successor = o.successor
+      AND s.status IN ('scheduled', 'queued', 'running', 'paused'))))) AS n
 WHERE j.id = n.target AND j.token = 0 AND j.successor = $26::boolean AND j.status IN ('scheduled', 'queued', 'paused')
 RETURNING j.id`,
 )
