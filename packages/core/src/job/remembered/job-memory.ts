@@ -58,16 +58,17 @@ interface MemoryRow {
 /** What earlier attempts of a job have left, and what this one leaves. Each write is fenced. */
 export class JobMemory {
   readonly #attempt: Attempt
-  readonly steps: JobSteps
+  // Made when they are first asked for: most jobs end without any of them.
+  #steps: JobSteps | undefined
   #branches: Branches | undefined
   #closed = false
   readonly #variables = new Map<string, unknown>()
   /** The transactions that something is stored in which later attempts go on from. */
-  readonly #uncommitted = new WeakSet<object>()
+  #uncommitted: WeakSet<object> | undefined
   /** Called when a step or a wait has come to something that is committed. */
   onEnd: (() => Promise<void>) | undefined
   /** Those that hold the row of the state and the variables. */
-  readonly #holding = new WeakSet<object>()
+  #holding: WeakSet<object> | undefined
   #state: unknown
   /** The last write of the state or a variable that was begun. */
   #writing: Promise<void> = Promise.resolve()
@@ -78,10 +79,13 @@ export class JobMemory {
 
   private constructor(attempt: Attempt) {
     this.#attempt = attempt
-    this.steps = new JobSteps(attempt)
   }
 
-  /** What goes on in the attempt. Made when it is first asked for: code that ends at once begins nothing. */
+  get steps(): JobSteps {
+    return (this.#steps ??= new JobSteps(this.#attempt))
+  }
+
+  /** What goes on in the attempt. */
   get branches(): Branches {
     if (this.#branches === undefined) {
       this.#branches = new Branches(
@@ -174,12 +178,12 @@ export class JobMemory {
 
   /** Notes that a transaction has committed: what was stored in it is progress by now. */
   committed(executor: object): void {
-    if (this.#uncommitted.has(executor)) this.#attempt.progressed = true
+    if (this.#uncommitted?.has(executor) === true) this.#attempt.progressed = true
   }
 
   #noteProgress(executor: object | undefined): void {
     if (executor === undefined) this.#attempt.progressed = true
-    else this.#uncommitted.add(executor)
+    else (this.#uncommitted ??= new WeakSet()).add(executor)
   }
 
   /**
@@ -189,7 +193,7 @@ export class JobMemory {
    */
   #requireFree(what: string): void {
     for (const transaction of Guard.around()) {
-      if (!this.#holding.has(transaction)) continue
+      if (this.#holding?.has(transaction) !== true) continue
       throw new TidemarkError(
         'TIDEMARK_INVALID_EXECUTOR',
         `${this.#attempt.definition.name}: ${what} would wait for the transaction that it is set in: that has a checkpoint`,
@@ -213,7 +217,7 @@ export class JobMemory {
   async saveState(state: unknown, executor?: Executor | PreparingExecutor): Promise<void> {
     const { definition } = this.#attempt
     if (executor === undefined) this.#requireFree('a checkpoint without `tx`')
-    else this.#holding.add(executor)
+    else (this.#holding ??= new WeakSet()).add(executor)
     const { json, meta } = encodeJobState(definition, state)
     const write = async (): Promise<void> => {
       const { row, writings } = await this.#coded('state', { json, meta })

@@ -208,7 +208,9 @@ export class JobRunner {
 
   /** Begins the suspect when nothing else runs in this process, and no end of anything is being written. */
   #runSuspect(): void {
-    if (this.#draining || this.running > 0 || !this.#ends.idle) return
+    // Asked after each job: what is mostly so comes first.
+    if (this.#suspects.next === undefined || this.#draining) return
+    if (this.running > 0 || !this.#ends.idle) return
     const suspect = this.#suspects.begin()
     if (suspect === undefined) return
     const { queue, job } = suspect
