@@ -1,15 +1,16 @@
-import { createTestDatabase, startPostgres } from '@tidemark/testing'
+import { createTestDatabase } from '@tidemark/testing'
 import { expect, test } from 'vitest'
 import { armedProcesses, asleep } from '../support/doorbells.ts'
 import { effectsOf, noted, recorder } from '../support/effects.ts'
 import { effectsTemplate } from '../support/fresh-database.ts'
+import { needsSmallQueue, startWithSmallQueue } from '../support/small-queue.ts'
 import { appOn } from '../support/test-app.ts'
 
-test('a process that a full queue of notifications has made deaf looks all the same, and hears when there is room', async () => {
-  await using server = await startPostgres({
-    source: 'embedded',
-    settings: { max_notify_queue_pages: '64' },
-  })
+test('a process that a full queue of notifications has made deaf looks all the same, and hears when there is room', async ({
+  skip,
+}) => {
+  await using server = await startWithSmallQueue()
+  if (server === undefined) return skip(needsSmallQueue)
   await using database = await createTestDatabase({ server, template: effectsTemplate })
   await using app = appOn(database, [recorder('ledger')])
   // Nothing but the doorbell wakes it within the test.

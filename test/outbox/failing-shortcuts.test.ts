@@ -1,4 +1,4 @@
-import { createTestDatabase, startPostgres } from '@tidemark/testing'
+import { createTestDatabase } from '@tidemark/testing'
 import pg from 'pg'
 import { defineEntity, defineEvent, defineListener } from 'tidemark'
 import { expect, test } from 'vitest'
@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { noted } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { LogBook } from '../support/log-book.ts'
+import { needsSmallQueue, startWithSmallQueue } from '../support/small-queue.ts'
 import { SqlPublisher } from '../support/sql-publisher.ts'
 import { appOn } from '../support/test-app.ts'
 
@@ -87,11 +88,11 @@ test('a snapshot holds what was loaded, whatever the command does to the state',
   expect((await app.load(counter, 'a')).state).toEqual({ n: 3, dates: new Set() })
 })
 
-test('publishers, spawners and their commits go on while the queue of notifications is full', async () => {
-  await using server = await startPostgres({
-    source: 'embedded',
-    settings: { max_notify_queue_pages: '64' },
-  })
+test('publishers, spawners and their commits go on while the queue of notifications is full', async ({
+  skip,
+}) => {
+  await using server = await startWithSmallQueue()
+  if (server === undefined) return skip(needsSmallQueue)
   await using fresh = await createTestDatabase({ server })
   await using app = appOn(fresh, [noted])
   // What somebody armed makes publishers do: ring.

@@ -382,8 +382,8 @@ export const rebuild: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/database/sql/projection/table-description.ts',
-          find: 'tree.level > 0 AND NOT t.tgisinternal',
-          replace: 'tree.level > 99 AND NOT t.tgisinternal',
+          find: 'tree.level > 0 AND (NOT t.tgisinternal',
+          replace: 'tree.level > 99 AND (NOT t.tgisinternal',
         },
       ],
       tests: {

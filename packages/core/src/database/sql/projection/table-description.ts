@@ -113,11 +113,12 @@ WITH own AS MATERIALIZED (
   FROM own c JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_publication_tables v ON v.schemaname = n.nspname AND v.tablename = c.relname
   UNION ALL
-  -- A copy has no partitions, and so nothing of what theirs alone do to the rows that come to them.
+  -- A copy has no partitions, and so nothing of what theirs alone do to the rows that come to them. Before 15 those that a
+  -- partition has of its parent are internal.
   SELECT 'trigger ' || t.tgname || ' of partition ' || t.tgrelid::regclass, jsonb_build_object('enabled', t.tgenabled)
   FROM pg_partition_tree((SELECT oid FROM own)::regclass) AS tree JOIN pg_trigger t ON t.tgrelid = tree.relid
   LEFT JOIN pg_trigger o ON o.oid = t.tgparentid
-  WHERE tree.level > 0 AND NOT t.tgisinternal AND t.tgtype & 1 = 1 AND t.tgenabled IS DISTINCT FROM o.tgenabled
+  WHERE tree.level > 0 AND (NOT t.tgisinternal OR t.tgparentid <> 0 AND t.tgconstraint = 0) AND t.tgtype & 1 = 1 AND t.tgenabled IS DISTINCT FROM o.tgenabled
   UNION ALL
   SELECT DISTINCT 'dependent ' || pg_describe_object(d.classid, d.objid, 0), 'true'::jsonb
   FROM parts p JOIN pg_depend d ON d.refclassid = p.classid AND d.refobjid = p.oid
