@@ -517,7 +517,7 @@ CREATE TABLE tidemark.processes (
   started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   heartbeat_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   vitals jsonb,
-  runs bigint GENERATED ALWAYS AS (jsonb_hash_extended(definitions, (0)::bigint)),
+  runs bigint GENERATED ALWAYS AS (hashtextextended((definitions)::text, (0)::bigint)),
   CONSTRAINT processes_pkey PRIMARY KEY (id)
 ) WITH (fillfactor=50);
 

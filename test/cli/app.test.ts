@@ -163,6 +163,8 @@ test('a halted listener is shown with its error, fails the doctor, and goes on w
       'processes',
       'schedules',
       'invariants',
+      'emptied',
+      'unseen',
     ]),
   )
 })

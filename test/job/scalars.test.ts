@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import {
   defineJob,
+  defineProjection,
   defineQueue,
   defineSchedule,
   isTidemarkError,
@@ -10,6 +11,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { after, every } from '../../packages/core/src/database/timer.ts'
 import { createJobApi } from '../../packages/http/src/index.ts'
+import { noted } from '../support/effects.ts'
 import { useFreshDatabase } from '../support/fresh-database.ts'
 import { Latch, until } from '../support/jobs.ts'
 import { appOn } from '../support/test-app.ts'
@@ -322,6 +324,23 @@ test('a job with a time limit of a month is not cut off', async () => {
     { attempt: 1 },
     { attempt: 1 },
   ])
+})
+
+test('nor is an inline projection with one', async () => {
+  await database.query('create table months (aborted boolean)')
+  const months = defineProjection('months', {
+    version: 1,
+    mode: 'inline',
+    tables: ['months'],
+    handlerTimeout: '30d',
+  }).on(noted, async (_, { tx, signal }) => {
+    await tx.query('select pg_sleep(0.02)')
+    await tx.query('insert into months values ($1)', [signal.aborted])
+  })
+  await using app = appOn(database, [months])
+  await app.publish(noted({ note: 'soon' }))
+  const { rows } = await database.query('select aborted from months')
+  expect(rows).toEqual([{ aborted: false }])
 })
 
 function aborted(signal: AbortSignal): Promise<never> {

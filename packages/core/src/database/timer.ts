@@ -42,6 +42,11 @@ export function after(ms: number, callback: () => void): Timer {
   }
 }
 
+/** A signal that aborts with a TimeoutError after so long, and after 24 days at the latest, which is as long as Node waits. */
+export function timeoutSignal(ms: number): AbortSignal {
+  return AbortSignal.timeout(Math.min(longest, ms))
+}
+
 /** Calls `callback` again and again, after any length of time each. */
 export function every(ms: number, callback: () => void): Timer {
   const timer = after(ms, () => {

@@ -1,5 +1,6 @@
 import { run, type Executor } from '../database/executor.ts'
 import { advanceState } from '../database/sql/listener/cursors.ts'
+import { timeoutSignal } from '../database/timer.ts'
 import { brief, inTransaction } from '../database/transaction/transaction.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { RecordedEvent } from '../event/recorded-event.ts'
@@ -57,11 +58,11 @@ export class RelayHandling implements Handling {
 
   /** Looks at the stream also when there is nothing to send: it may lack what it has acknowledged. */
   async start(kill: AbortSignal): Promise<void> {
-    await this.#open(AbortSignal.any([kill, AbortSignal.timeout(this.#relay.handlerTimeout)]))
+    await this.#open(AbortSignal.any([kill, timeoutSignal(this.#relay.handlerTimeout)]))
   }
 
   async handle(batch: Batch, kill: AbortSignal): Promise<void> {
-    const signal = AbortSignal.any([kill, AbortSignal.timeout(this.#relay.handlerTimeout)])
+    const signal = AbortSignal.any([kill, timeoutSignal(this.#relay.handlerTimeout)])
     try {
       const writing = await this.#open(signal)
       const [late] = batch.settled

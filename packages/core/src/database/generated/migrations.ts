@@ -603,7 +603,7 @@ END $$;
     version: 3,
     name: 'consumers',
     breaking: false,
-    checksum: '612b61cd6a975f62f9dff3c5baa937e65a46dcdd74feb4719de46d4ee1e8b47b',
+    checksum: '23281a6e586a9269f2508533b7a68b588b47794656e937c271a451bc7ab92206',
     sql: `-- breaking: no
 --
 -- Who reads the outbox: listeners and projections, how far each has come, what it keeps, and the processes that run
@@ -670,8 +670,9 @@ CREATE TABLE :"schema".processes (
   heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How it is, by its own account, with each sign of life: memory, delays, and what is wrong that only it can know.
   vitals       jsonb,
-  -- The same for all that run the same: whoever looks who is alive reads what they run once, and not of each.
-  runs         bigint      GENERATED ALWAYS AS (jsonb_hash_extended(definitions, 0)) STORED
+  -- The same for all that run the same: whoever looks who is alive reads what they run once, and not of each. Of its text:
+  -- the hash of a jsonb is the same when two of its values change places that are 64 apart.
+  runs         bigint      GENERATED ALWAYS AS (hashtextextended(definitions::text, 0)) STORED
 ) WITH (fillfactor = 50);
 
 -- Dead letters ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-import { after, every } from '../../database/timer.ts'
+import { after, every, timeoutSignal } from '../../database/timer.ts'
 import { requireText, shown } from '../../errors/checked-text.ts'
 import { guardListeners } from '../../errors/guarded-signal.ts'
 import { rejectUnknownOptions, requireFunction } from '../../errors/options.ts'
@@ -176,7 +176,7 @@ class Tenure {
 /** @throws TidemarkError TIDEMARK_STORE_UNAVAILABLE: nobody waits for ever for a store that answers nothing. */
 async function answered<T>({ name }: LockStore, ttl: number, answer: Promise<T>): Promise<T> {
   const patience = Math.max(leastPatience, ttl)
-  return orAborted(AbortSignal.timeout(patience), answer).catch((cause: unknown) => {
+  return orAborted(timeoutSignal(patience), answer).catch((cause: unknown) => {
     if ((cause as Error | undefined)?.name !== 'TimeoutError') throw cause
     const message = `the lock store "${name}" did not answer within ${patience} ms`
     throw new TidemarkError('TIDEMARK_STORE_UNAVAILABLE', message, { cause, details: { name } })

@@ -8,6 +8,7 @@ import {
 } from '../../database/executor.ts'
 import { createCursor } from '../../database/sql/listener/definitions.ts'
 import { advanceInline, lockInline } from '../../database/sql/projection/inline.ts'
+import { timeoutSignal } from '../../database/timer.ts'
 import { brief, OpenTransaction } from '../../database/transaction/transaction.ts'
 import { withoutControl } from '../../database/transaction/without-control.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
@@ -181,7 +182,7 @@ export class InlineProjections implements InlineConsumers {
         answer.catch(() => {})
         sent.push(answer)
       },
-      signal: AbortSignal.timeout(projection.handlerTimeout),
+      signal: timeoutSignal(projection.handlerTimeout),
       replaying: false,
       logger: this.#logger,
     }
