@@ -5,7 +5,7 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 //
 // Each process asks each second, and nearly always nothing has changed: then only a digest of it is made ($2: of what it
 // has). What processes run is answered once for all that run the same, and only to who does not have it ($3). With 500
-// processes and 200 listeners an answer with everything had 15 MB.
+// processes and 200 listeners an answer with everything would have some 15 MB.
 export const readRoster: SchemaStatement = statement(
   'read_roster',
   (schema) => `
