@@ -1,4 +1,4 @@
-import { inPlace, isPlaced } from '../../database/sql/job/placed-jobs.ts'
+import { inPlace, isPlaced } from '../../database/sql/job/job-admin.ts'
 import {
   conditionsOf,
   statusesOf,

@@ -1,5 +1,5 @@
 import type { Database } from '../../database/pool.ts'
-import { inPlace, isPlaced } from '../../database/sql/job/placed-jobs.ts'
+import { inPlace, isPlaced } from '../../database/sql/job/job-admin.ts'
 import { requireOneOf } from '../../errors/checked-values.ts'
 
 /** A limit as processes have written it down. */

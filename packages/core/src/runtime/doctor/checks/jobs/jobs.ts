@@ -1,5 +1,5 @@
+import { inPlace, isPlaced } from '../../../../database/sql/job/job-admin.ts'
 import { awaitedSchedules, knownTypes } from '../../../../database/sql/job/known-types.ts'
-import { inPlace, isPlaced } from '../../../../database/sql/job/placed-jobs.ts'
 import { findings, plural, type Finding } from '../../finding.ts'
 import { reading, type Check, type ExaminedApp } from '../../patient.ts'
 
