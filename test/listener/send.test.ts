@@ -64,6 +64,54 @@ test('a table that changes under a prepared statement costs a retry, not the lis
   expect(await notesOf(database, 'sender')).toEqual(['one', 'two'])
 })
 
+test('a statement that comes again is planned once', async () => {
+  const text = 'insert into effects (listener, sequence) values ($1, $2) -- planned once'
+  const planned: unknown[] = []
+  const listener = defineListener('sender').on(noted, async (event, { tx }) => {
+    await tx.query(text, ['sender', event.sequence])
+    const { rows } = await tx.query(
+      'select count(*)::integer as count from pg_prepared_statements where statement = $1',
+      [text],
+    )
+    planned.push(rows[0]?.['count'])
+  })
+  await using app = appOn(database, [listener])
+  await app.publish(['a', 'b', 'c'].map((note) => noted({ note })))
+  const { sequence } = await app.publish(noted({ note: 'd' }))
+  await app.start({ handleSignals: false })
+  await app.waitFor(listener, sequence)
+  expect(planned).toEqual([0, 1, 1, 1])
+  expect(await notesOf(database, 'sender')).toEqual(['a', 'b', 'c', 'd'])
+})
+
+test('what a handler does to its session counts for the statements after it, whatever was planned', async () => {
+  await database.query(
+    `create schema narrow; create table narrow.shape (a integer); insert into narrow.shape values (1);
+     create schema wide; create table wide.shape (a text, b text); insert into wide.shape values ('x', 'y')`,
+  )
+  const seen: unknown[] = []
+  const listener = defineListener('sender', { retry: { attempts: 1 } }).on(
+    noted,
+    async ({ payload: { note } }, { tx, attempt }) => {
+      await tx.query(`set local search_path = ${note}`)
+      const { rows } = await tx.query('select * from shape where $1::integer = 1', [1])
+      await tx.query('create temp table shape on commit drop as select $1::text as c', [note])
+      const temporary = await tx.query('select * from pg_temp.shape where c = $1', [note])
+      await tx.query('drop table pg_temp.shape')
+      seen.push([attempt, rows[0], temporary.rows[0]])
+    },
+  )
+  await using app = appOn(database, [listener])
+  const notes = ['narrow', 'narrow', 'narrow', 'wide', 'wide', 'narrow']
+  const published = await app.publish(notes.map((note) => noted({ note })))
+  await app.start({ handleSignals: false })
+  await app.waitFor(listener, published.at(-1)?.sequence ?? null)
+  const rows = { narrow: { a: 1 }, wide: { a: 'x', b: 'y' } } as Record<string, unknown>
+  expect(seen).toEqual(notes.map((note) => [1, rows[note], { c: note }]))
+  const { partitions } = await app.listeners.get('sender')
+  expect(partitions[0]?.attempts).toBe(0)
+})
+
 test('an inline projection sends into its publisher’s transaction', async () => {
   const projection = defineProjection('sender', {
     version: 1,

@@ -5,6 +5,7 @@ import { isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
+import { driverQuery } from './driver-query.ts'
 import { explained, type PreparingExecutor, type QueryResult, type TextRow } from './executor.ts'
 import {
   closed,
@@ -140,8 +141,7 @@ export class Database implements PreparingExecutor {
     return this.#send(config)
   }
 
-  run(statement: Statement, values: unknown[]): Promise<QueryResult> {
-    const { name, text } = statement
+  run({ name, text }: Statement, values: unknown[]): Promise<QueryResult> {
     const query = { text, values, types: ownTypes }
     return this.ask(this.prepares ? { name, ...query } : query)
   }
@@ -249,7 +249,9 @@ class OwnPool implements ConnectionPool {
 
   async query(config: pg.QueryConfig): Promise<pg.QueryResult> {
     if (this.#ended) throw closed()
-    return this.#pool.query(config)
+    const query = driverQuery(config)
+    // It answers both alike, whatever its type says.
+    return query === undefined ? this.#pool.query(config) : (this.#pool.query(query) as never)
   }
 
   async end(): Promise<void> {

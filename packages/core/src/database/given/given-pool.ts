@@ -1,6 +1,7 @@
 import type pg from 'pg'
 import { isConnectionError, isStalePlan } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
+import { queryOn } from '../driver-query.ts'
 import { speakPlainly } from './plain-session.ts'
 
 /** A pool that an application has already, of node-postgres: what it gives is given back. */
@@ -77,7 +78,7 @@ export class GivenPool implements ConnectionPool {
     const client = await this.connect()
     let broken: Error | undefined
     try {
-      return await client.query(config)
+      return await queryOn(client, config)
     } catch (error) {
       if (isConnectionError(error) || isStalePlan(error)) broken = error as Error
       throw error

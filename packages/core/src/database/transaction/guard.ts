@@ -5,9 +5,9 @@ import { judgeAltered, judgeThrown } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { dbOn } from '../bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
-import type { Statement } from '../statement.ts'
-import { altersSession, leavesTraces } from './session-traces.ts'
-import { controlError, verdictOn, type Verdict } from './transaction-control.ts'
+import { repeatedName, type Statement } from '../statement.ts'
+import { risksOf } from './text-risks.ts'
+import { controlError, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
 import { WatchedPromise } from './watched-promise.ts'
 
@@ -173,12 +173,17 @@ export class Guard {
     return this.#traces
   }
 
-  #query(text: string, values?: unknown[]): Promise<QueryResult> {
-    return this.#answer<QueryResult>(text, ({ single }) =>
-      single
-        ? this.#transaction.queryOne(text, values)
-        : this.#transaction.ask(values === undefined ? { text } : { text, values }),
-    )
+  #query(text: string, values: unknown[] = []): Promise<QueryResult> {
+    return this.#answer<QueryResult>(text, ({ single }) => {
+      if (single) return this.#transaction.queryOne(text, values)
+      // Without values it may be several statements; after a change of the session or of a table it may mean something else.
+      const prepares = values.length > 0 && !this.#traces
+      return this.#transaction.ask({
+        name: prepares ? repeatedName(text) : undefined,
+        text,
+        values,
+      })
+    })
   }
 
   #ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
@@ -210,12 +215,12 @@ export class Guard {
   }
 
   #check(text: string): Verdict {
-    const verdict = verdictOn(text)
-    this.#altered ||= altersSession(text)
-    if (verdict.prepares > 0 || deallocates.test(text)) this.#transaction.leave('lasting')
-    else if (leavesTraces(text)) this.#transaction.leave('some')
-    else return this.#permit(verdict)
-    this.#traces = true
+    const { verdict, alters, traces } = risksOf(text)
+    this.#altered ||= alters
+    if (traces !== 'none') {
+      this.#transaction.leave(traces)
+      this.#traces = true
+    }
     return this.#permit(verdict)
   }
 
@@ -283,5 +288,3 @@ export class Guard {
 
 // The tags of answers that only transaction control has.
 const controls = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK', 'PREPARE'])
-// Takes the prepared statements that the driver takes for there: the connection is of no use to anybody else.
-const deallocates = /\b(?:deallocate|discard)\b/iu

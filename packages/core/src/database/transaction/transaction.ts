@@ -5,6 +5,7 @@ import { errorCodeOf, isRetryableConflict, isStalePlan } from '../../errors/post
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DbBinding } from '../bound/db-binding.ts'
 import { dbOn } from '../bound/db-on.ts'
+import { queryOn } from '../driver-query.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
 import { ownTypes } from '../given/own-types.ts'
 import type { Database } from '../pool.ts'
@@ -70,18 +71,13 @@ export class OpenTransaction implements PreparingExecutor {
   }
 
   /** Runs a statement of the application's, answered as its parsers have it. */
-  async ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    this.#requireOpen()
-    this.cork()
-    const mine = this.#prepares ? config : { ...config, name: undefined }
-    return this.#note(this.#client.query(mine))
+  ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    return this.#send(this.#prepares ? config : { ...config, name: undefined })
   }
 
   /** Runs a statement of Tidemark's: its answer is read as {@link ownTypes} have it. */
-  async query(text: string, values: unknown[] = []): Promise<QueryResult> {
-    this.#requireOpen()
-    this.cork()
-    return this.#note(this.#client.query({ text, values, types: ownTypes }))
+  query(text: string, values: unknown[] = []): Promise<QueryResult> {
+    return this.#send({ text, values, types: ownTypes })
   }
 
   /**
@@ -100,15 +96,13 @@ export class OpenTransaction implements PreparingExecutor {
   }
 
   /** Runs a text of the application's that the server refuses when it is more than one statement. */
-  async queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
-    this.#requireOpen()
-    this.cork()
+  queryOne(text: string, values: unknown[] = []): Promise<QueryResult> {
     const query: pg.QueryConfig & { queryMode: 'extended' } = {
       text,
       values,
       queryMode: 'extended',
     }
-    return this.#note(this.#client.query(query))
+    return this.#send(query)
   }
 
   /** The error of the first statement that failed; undefined when none did. */
@@ -116,29 +110,28 @@ export class OpenTransaction implements PreparingExecutor {
     return this.#failure
   }
 
-  async run(statement: Statement, values: unknown[]): Promise<QueryResult> {
-    this.#requireOpen()
-    this.cork()
-    const { name, text } = statement
-    const query = { text, values, types: ownTypes }
-    return this.#note(this.#client.query(this.#prepares ? { name, ...query } : query))
+  run({ name, text }: Statement, values: unknown[]): Promise<QueryResult> {
+    return this.#send(
+      this.#prepares ? { name, text, values, types: ownTypes } : { text, values, types: ownTypes },
+    )
   }
 
   async fetch(statement: Statement, values: unknown[]): Promise<readonly TextRow[]> {
-    this.#requireOpen()
-    this.cork()
-    const answer = this.#client.query<TextRow>(textRows(statement, values, this.#prepares))
-    const { rows } = await this.#note(answer)
+    const { rows } = await this.#send(textRows(statement, values, this.#prepares))
     return rows
   }
 
   /** Remembers what went wrong first: every later statement only says that the transaction is aborted. */
-  #note<Result>(answer: Promise<Result>): Promise<Result> {
-    answer.catch((error: unknown) => {
+  async #send(config: pg.QueryConfig): Promise<pg.QueryResult> {
+    this.#requireOpen()
+    this.cork()
+    try {
+      return await queryOn(this.#client, config)
+    } catch (error) {
       this.#failure ??= error
       this.#codes.add(errorCodeOf(toldByServer(error)))
-    })
-    return answer
+      throw error
+    }
   }
 
   /** Whether one of its statements failed with the code of this error. */

@@ -4,7 +4,8 @@ import { clientOn } from '../bound/transaction-client.ts'
 import type { Executor, PreparingExecutor, QueryResult } from '../executor.ts'
 import { ForeignExecutor } from '../foreign/foreign-executor.ts'
 import { kyselyOn } from '../kysely.ts'
-import { controlError, verdictOn } from './transaction-control.ts'
+import { risksOf } from './text-risks.ts'
+import { controlError } from './transaction-control.ts'
 import { OpenTransaction } from './transaction.ts'
 
 /** An executor on a transaction that may be somebody else's, for a handler that must not end it. */
@@ -29,9 +30,9 @@ export function withoutControl(
 ): WithoutControl {
   let refused: Error | undefined
   const check = (text: string): void => {
-    const verdict = verdictOn(text)
-    if (verdict.refused === undefined) return
-    const error = controlError(owner, verdict.refused)
+    const { refused: control } = risksOf(text).verdict
+    if (control === undefined) return
+    const error = controlError(owner, control)
     refused ??= error
     throw error
   }
