@@ -112,6 +112,46 @@ test('what a handler does to its session counts for the statements after it, wha
   expect(partitions[0]?.attempts).toBe(0)
 })
 
+test('a column that has become wider under a prepared statement takes what it holds now', async () => {
+  await database.query('create table widened (n integer)')
+  const listener = defineListener('sender', { retry: { attempts: 2, backoff: () => 10 } }).on(
+    noted,
+    async ({ payload: { note } }, { tx }) => {
+      await tx.query('insert into widened (n) values ($1)', [note])
+    },
+  )
+  await using app = appOn(database, [listener], { maxConnections: 4 })
+  await app.start({ handleSignals: false })
+  for (const note of ['1', '2', '3', '4']) {
+    const { sequence } = await app.publish(noted({ note }))
+    await app.waitFor(listener, sequence)
+  }
+  await database.query('alter table widened alter column n type bigint')
+  for (const note of ['3000000000', '4000000000']) {
+    const { sequence } = await app.publish(noted({ note }))
+    await app.waitFor(listener, sequence)
+  }
+  const { rows } = await database.query('select n::text from widened order by widened.n')
+  expect(rows.map(({ n }) => n)).toEqual(['1', '2', '3', '4', '3000000000', '4000000000'])
+})
+
+test('a transaction of the caller’s does not fail for a table that has changed', async () => {
+  await database.query('create table changing (a integer); insert into changing values (1)')
+  await using app = appOn(database, [noted], { maxConnections: 4 })
+  const read = async (): Promise<unknown> => {
+    const { result } = await app.transaction(async ({ db, query }) => {
+      const ids = db.selectFrom('changing' as never).selectAll()
+      const byKysely = await ids.where('a' as never, '=', 1 as never).execute()
+      const { rows } = await query('select * from changing where a = $1', [1])
+      return [...byKysely, ...rows]
+    })
+    return result
+  }
+  for (let time = 0; time < 3; time++) expect(await read()).toEqual([{ a: 1 }, { a: 1 }])
+  await database.query('alter table changing add column b text')
+  expect(await read()).toEqual([1, 2].map(() => ({ a: 1, b: null })))
+})
+
 test('an inline projection sends into its publisher’s transaction', async () => {
   const projection = defineProjection('sender', {
     version: 1,

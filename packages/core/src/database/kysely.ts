@@ -17,7 +17,6 @@ import { TidemarkError } from '../errors/tidemark-error.ts'
 import { NestedTransactions } from './bound/nested-transactions.ts'
 import type { Executor, PreparingExecutor, Row } from './executor.ts'
 import { ForeignExecutor } from './foreign/foreign-executor.ts'
-import { preparedName } from './statement.ts'
 
 /**
  * A Kysely whose queries run on `executor`. Transactions that it begins are savepoints.
@@ -110,14 +109,9 @@ class BoundConnection implements DatabaseConnection {
   async executeQuery<R>(query: CompiledQuery): Promise<KyselyResult<R>> {
     const values = [...query.parameters]
     // On somebody else's connection, statements are run as they come.
-    const prepares = 'run' in this.#executor && !(this.#executor instanceof ForeignExecutor)
-    const name = prepares ? preparedName(query.sql) : undefined
-    const result = prepares
-      ? await this.#executor.ask({
-          ...(name === undefined ? {} : { name }),
-          text: query.sql,
-          values,
-        })
+    const asks = 'ask' in this.#executor && !(this.#executor instanceof ForeignExecutor)
+    const result = asks
+      ? await this.#executor.ask({ text: query.sql, values })
       : await this.#executor.query(query.sql, values)
     return {
       rows: result.rows as (Row & R)[],

@@ -16,6 +16,7 @@ import {
 } from './given/given-pool.ts'
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
+import { mistrust, named } from './prepared-names.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 import { Together } from './together.ts'
@@ -163,8 +164,8 @@ export class Database implements PreparingExecutor {
 
   /** The application's `db` on the pool: each statement on a connection of its own. */
   db(): unknown {
-    if (this.bind === undefined) return kyselyOn<unknown>(this, false)
-    return this.bind(clientOn((config) => this.ask(config), false))
+    const client = clientOn((config) => this.ask(this.prepares ? named(config) : config), false)
+    return this.bind === undefined ? kyselyOn<unknown>(client, false) : this.bind(client)
   }
 
   async close(): Promise<void> {
@@ -180,6 +181,7 @@ export class Database implements PreparingExecutor {
       try {
         return await this.#pool.query(config)
       } catch (error) {
+        mistrust(config, error)
         // What it fails with is what the server said, or that there is none.
         if (others === 0 || !isStalePlan(error)) throw toldByServer(error)
       }

@@ -47,34 +47,3 @@ export function textRows(
   const query = { text, values, rowMode: 'array' as const, types: asTexts as never }
   return prepares ? { name, ...query } : query
 }
-
-const names = new Map<string, string>()
-/** Texts that have come once. */
-const once = new Set<string>()
-const mostNames = 1000
-const longestNamed = 10_000
-
-/**
- * The name that an application's own statement is prepared under: planning an upsert costs more than running
- * it. Past the first 1,000 distinct texts statements stay unnamed, and long ones do, so that generated SQL cannot fill
- * the server's memory.
- */
-export function preparedName(text: string): string | undefined {
-  const known = names.get(text)
-  if (known !== undefined) return known
-  if (names.size >= mostNames || text.length > longestNamed) return undefined
-  const name = `tidemark_q${names.size}`
-  names.set(text, name)
-  return name
-}
-
-/** The same for a text that has come before: preparing one that never comes again is for nothing. */
-export function repeatedName(text: string): string | undefined {
-  const known = names.get(text)
-  if (known !== undefined) return known
-  if (once.delete(text)) return preparedName(text)
-  if (text.length > longestNamed) return undefined
-  if (once.size >= mostNames) once.clear()
-  once.add(text)
-  return undefined
-}

@@ -5,7 +5,8 @@ import { judgeAltered, judgeThrown } from '../../errors/blame.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { dbOn } from '../bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
-import { repeatedName, type Statement } from '../statement.ts'
+import { named } from '../prepared-names.ts'
+import type { Statement } from '../statement.ts'
 import { risksOf } from './text-risks.ts'
 import { controlError, type Verdict } from './transaction-control.ts'
 import type { OpenTransaction } from './transaction.ts'
@@ -24,6 +25,7 @@ export class Guard {
   readonly #transaction: OpenTransaction
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
+  readonly #repeats: boolean
   readonly #pending = new Set<WatchedPromise<unknown>>()
   /** How many of them nobody was to wait for. */
   #sending = 0
@@ -43,11 +45,19 @@ export class Guard {
   /**
    * @param owner - who works in it, for people: `the job send_email 0198…`.
    * @param onMisuse - told what a handler did that it did not mean, in words. It must not throw.
+   * @param repeats - whether the handler runs again when a plan turns out to be older than its table. Else nothing that it
+   * asks is prepared. Defaults to true.
    */
-  constructor(transaction: OpenTransaction, owner: string, onMisuse: (message: string) => void) {
+  constructor(
+    transaction: OpenTransaction,
+    owner: string,
+    onMisuse: (message: string) => void,
+    repeats: boolean = true,
+  ) {
     this.#transaction = transaction
     this.#owner = owner
     this.#onMisuse = onMisuse
+    this.#repeats = repeats
     this.executor = Object.freeze({
       query: (text: string, values?: unknown[]) => this.#query(text, values),
       run: (statement: Statement, values: unknown[]) => this.#run(statement, values),
@@ -176,21 +186,20 @@ export class Guard {
   #query(text: string, values: unknown[] = []): Promise<QueryResult> {
     return this.#answer<QueryResult>(text, ({ single }) => {
       if (single) return this.#transaction.queryOne(text, values)
-      // Without values it may be several statements; after a change of the session or of a table it may mean something else.
-      const prepares = values.length > 0 && !this.#traces
-      return this.#transaction.ask({
-        name: prepares ? repeatedName(text) : undefined,
-        text,
-        values,
-      })
+      return this.#transaction.ask(this.#named({ text, values }))
     })
   }
 
   #ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
     return this.#answer(config.text, ({ single }) => {
-      const one = single ? { ...config, queryMode: 'extended' as const } : config
+      const one = single ? { ...config, queryMode: 'extended' as const } : this.#named(config)
       return this.#transaction.ask(one)
     })
+  }
+
+  /** After a change of the session or of a table a text may mean something else than when it was planned. */
+  #named(config: pg.QueryConfig): pg.QueryConfig {
+    return this.#repeats && !this.#traces ? named(config) : config
   }
 
   #run(statement: Statement, values: unknown[]): Promise<QueryResult> {

@@ -9,7 +9,8 @@ import { queryOn } from '../driver-query.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
 import { ownTypes } from '../given/own-types.ts'
 import type { Database } from '../pool.ts'
-import { preparedName, textRows, type Statement } from '../statement.ts'
+import { mistrust, preparedName } from '../prepared-names.ts'
+import { textRows, type Statement } from '../statement.ts'
 import { cleanSession } from './session-traces.ts'
 
 /** The isolation levels that Postgres tells apart. */
@@ -128,6 +129,7 @@ export class OpenTransaction implements PreparingExecutor {
     try {
       return await queryOn(this.#client, config)
     } catch (error) {
+      mistrust(config, error)
       this.#failure ??= error
       this.#codes.add(errorCodeOf(toldByServer(error)))
       throw error

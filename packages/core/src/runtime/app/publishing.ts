@@ -99,9 +99,8 @@ export class Publishing {
         outbox,
         isolation === undefined ? {} : { isolation },
         async (transaction, buffer) => {
-          const guard = new Guard(transaction, 'transaction()', (misuse) => {
-            this.#environment.logger.error({}, misuse)
-          })
+          const onMisuse = (misuse: string): void => this.#environment.logger.error({}, misuse)
+          const guard = new Guard(transaction, 'transaction()', onMisuse, false)
           const publish = (drafts: Drafts, options?: PublishOptions): void => {
             if (!guard.admits('published')) return
             this.#requireKnown(drafts)
