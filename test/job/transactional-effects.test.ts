@@ -525,3 +525,37 @@ test('a setting that a job makes for its transaction does not reach its neighbou
   ])
   expect(new Map(rows.map((row) => [row['job'], row['tenant']]))).toEqual(wanted)
 })
+
+test('a table that changes under prepared statements costs no job an attempt, and no connection stays behind', async () => {
+  await database.query('create table changing (a integer); insert into changing values (1)')
+  const swallowed: unknown[] = []
+  const reading = defineJob('reading', {
+    input: z.object({ swallows: z.boolean() }),
+    retry: { attempts: 1 },
+    transact: async ({ input: { swallows } }, { tx }) => {
+      await tx.query('savepoint mine')
+      const answer = tx.query('select * from changing where a = $1', [1])
+      if (swallows) await answer.catch(() => swallowed.push(tx.query('rollback to mine')))
+      else await answer
+    },
+  })
+  await using app = appOn(database, [reading])
+  await app.start({ jobs: { concurrency: 4 } })
+  const round = async (swallows: boolean): Promise<void> => {
+    const handles = await Promise.all(
+      Array.from({ length: 12 }, () => app.jobs.spawn(reading, { swallows })),
+    )
+    await Promise.all(handles.map((handle) => handle.result({ timeout: 20_000 })))
+  }
+  for (let time = 0; time < 5; time++) await round(false)
+  for (const [column, swallows] of [
+    ['b', false],
+    ['c', true],
+  ] as const) {
+    await database.query(`alter table changing add column ${column} text`)
+    await round(swallows)
+    swallowed.length = 0
+    for (let time = 0; time < 5; time++) await round(true)
+    expect(swallowed).toEqual([])
+  }
+})

@@ -48,6 +48,11 @@ const ofSession = new Set([
   '42501',
 ])
 
+/** Whether a prepared statement of ours was taken, or is older than its table: on another connection it may go well. */
+export function isPlanLost(error: unknown): boolean {
+  return isStalePlan(toldWithin(error))
+}
+
 /**
  * Whether a failure is that our database could not be reached, or had no connection left: nothing of the work has failed.
  * Never throws.

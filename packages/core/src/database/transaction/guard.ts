@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { judgeAltered, judgeThrown } from '../../errors/blame.ts'
+import { isStalePlan } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { dbOn } from '../bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
@@ -41,18 +42,20 @@ export class Guard {
   readonly #outer: Guard | undefined = within.getStore()
   #blemish: { readonly error: unknown } | undefined
   #doubt: { readonly error: unknown } | undefined
+  /** A plan that was older than its table: the handler asked for none, and runs again whatever it makes of that. */
+  #stale: { readonly error: unknown } | undefined
 
   /**
    * @param owner - who works in it, for people: `the job send_email 0198…`.
    * @param onMisuse - told what a handler did that it did not mean, in words. It must not throw.
    * @param repeats - whether the handler runs again when a plan turns out to be older than its table. Else nothing that it
-   * asks is prepared. Defaults to true.
+   * asks is prepared.
    */
   constructor(
     transaction: OpenTransaction,
     owner: string,
     onMisuse: (message: string) => void,
-    repeats: boolean = true,
+    repeats: boolean,
   ) {
     this.#transaction = transaction
     this.#owner = owner
@@ -88,8 +91,7 @@ export class Guard {
     try {
       return await this.run(work)
     } catch (error) {
-      this.judge(error, true)
-      throw error
+      throw this.judge(error, true)
     }
   }
 
@@ -160,7 +162,7 @@ export class Guard {
     this.#finished = true
     // Nobody has asked how it went: then nobody has decided that it may fail.
     const forgotten = this.#failed.find(({ promise }) => !promise.observed)
-    const blemish = this.#blemish ?? forgotten
+    const blemish = this.#stale ?? this.#blemish ?? forgotten
     if (blemish !== undefined) throw blemish.error
   }
 
@@ -172,10 +174,16 @@ export class Guard {
     return this.#doubt
   }
 
-  /** Says of what the handler threw, or of what came of it in the transaction, whose fault it is. */
-  judge(error: unknown, thrown: boolean): void {
+  /**
+   * Says of what the handler threw, or of what came of it in the transaction, whose fault it is.
+   *
+   * @returns what it has failed with: another error, if the handler was sent on its way by one that is not its own.
+   */
+  judge(error: unknown, thrown: boolean): unknown {
+    if (this.#stale !== undefined) return this.#stale.error
     if (thrown) judgeThrown(error, this.#transaction.failedLike(error))
     if (this.#altered) judgeAltered(error)
+    return error
   }
 
   /** Whether what comes after it in the transaction may find another session: other settings, another role. */
@@ -273,6 +281,7 @@ export class Guard {
       }
       const fail = (error: unknown): void => {
         this.#doubt ??= { error }
+        if (this.#repeats && isStalePlan(error)) this.#stale ??= { error }
         if (fatal) this.#blemish ??= { error }
         this.#failed.push({ promise: watched, error })
         watched.quieten()

@@ -4,7 +4,7 @@ import { after } from '../../database/timer.ts'
 import type { Guard } from '../../database/transaction/guard.ts'
 import { Savepoints, type Savepoint } from '../../database/transaction/savepoints.ts'
 import type { OpenTransaction } from '../../database/transaction/transaction.ts'
-import { isConnectionLost } from '../../errors/blame.ts'
+import { isConnectionLost, isPlanLost } from '../../errors/blame.ts'
 import { isContentRefused } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { guardedSpawn, sendThrough } from '../../listener/declared/guarded.ts'
@@ -33,7 +33,7 @@ export async function executeBatch(
   attempts: readonly Attempt[],
 ): Promise<ReadonlyMap<Attempt, Outcome>> {
   try {
-    return await commitTogether(environment, attempts)
+    return await commitOnSoundConnection(environment, attempts)
   } catch (error) {
     const [only] = attempts
     if (attempts.length === 1 && only !== undefined) {
@@ -46,6 +46,23 @@ export async function executeBatch(
       }
     }
     return outcomes
+  }
+}
+
+/**
+ * INVARIANT: no job fails for a plan that is older than its table. Each attempt at one closes its connection; any of the
+ * others may be like it.
+ */
+async function commitOnSoundConnection(
+  environment: JobEnvironment,
+  attempts: readonly Attempt[],
+): Promise<ReadonlyMap<Attempt, Outcome>> {
+  for (let others = environment.transactions.most; ; others--) {
+    try {
+      return await commitTogether(environment, attempts)
+    } catch (error) {
+      if (others === 0 || !isPlanLost(error)) throw error
+    }
   }
 }
 
@@ -150,7 +167,7 @@ async function executeOne(
 ): Promise<Completed | { readonly outcome: Outcome }> {
   const { spawner, outputs } = attempt.environment
   const { definition } = attempt
-  const guard = guardOf(attempt, transaction)
+  const guard = guardOf(attempt, transaction, true)
   const timer = after(definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const events: OutgoingEvent[] = []
@@ -171,7 +188,7 @@ async function executeOne(
     // Before anything is rolled back: what came after that would stay.
     guard.close()
     // Alone, or with the connection cut: the whole transaction goes.
-    if (savepoint === undefined || transaction.destroyed) throw error
+    if (savepoint === undefined || transaction.destroyed || isPlanLost(error)) throw error
     if (guard.leavesTraces) loners.add(definition)
     if (error instanceof NeedsOwnTransaction) throw error
     await savepoint.rollBack()

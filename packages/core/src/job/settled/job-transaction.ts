@@ -47,7 +47,8 @@ export async function runJobTransaction<T>(
     async (transaction, buffer) => {
       used = transaction
       const stop = attempt.watch(transaction)
-      const guard = guardOf(attempt, transaction)
+      // What the job did before it is not in the transaction, and must not be done again for a plan's sake.
+      const guard = guardOf(attempt, transaction, false)
       try {
         await attempt.write(fenceJob, [], transaction)
         const spawned = spawner.turn(transaction, jobOrigin(attempt))
@@ -85,15 +86,21 @@ export async function runJobTransaction<T>(
   }
 }
 
-/** The guard of a transaction that a job works in. */
+/**
+ * The guard of a transaction that a job works in.
+ *
+ * @param repeats - whether the whole job runs again when the transaction does.
+ */
 export function guardOf(
   { definition, job, environment }: Attempt,
   transaction: OpenTransaction,
+  repeats: boolean,
 ): Guard {
   const { name } = definition
-  return new Guard(transaction, `job ${name} ${job.id}`, (misuse) => {
+  const onMisuse = (misuse: string): void => {
     environment.logger.error({ job: job.id, name }, misuse)
-  })
+  }
+  return new Guard(transaction, `job ${name} ${job.id}`, onMisuse, repeats)
 }
 
 /** On whose behalf a job spawns. */

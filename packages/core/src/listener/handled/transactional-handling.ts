@@ -56,8 +56,7 @@ export class TransactionalHandling implements Handling {
     const lease = this.#lease
     let guard: Guard | undefined
     const judged = (error: unknown, thrown = false): never => {
-      guard?.judge(error, thrown)
-      throw error
+      throw guard === undefined ? error : guard.judge(error, thrown)
     }
     const [, published] = await publishingTransaction(
       database,
@@ -67,9 +66,10 @@ export class TransactionalHandling implements Handling {
         await fence(transaction, outbox.schema, lease, through, leaseDuration)
         const conclude = await this.#prepare?.(transaction)
         const name = `${this.#consumer.kind} ${lease.listener}`
-        const mine = new Guard(transaction, name, (misuse) => {
+        const onMisuse = (misuse: string): void => {
           logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
-        })
+        }
+        const mine = new Guard(transaction, name, onMisuse, true)
         guard = mine
         const watch = new HandlerWatch(
           transaction,
