@@ -21,8 +21,6 @@ const within = new AsyncLocalStorage<Guard>()
  * afterwards whether what the handler did may commit.
  */
 export class Guard {
-  /** What the handler is given. Its `run` and `fetch` are for Tidemark's own statements. */
-  readonly executor: PreparingExecutor
   readonly #transaction: OpenTransaction
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
@@ -31,6 +29,7 @@ export class Guard {
   /** How many of them nobody was to wait for. */
   #sending = 0
   readonly #failed: { readonly promise: WatchedPromise<unknown>; readonly error: unknown }[] = []
+  #executor: PreparingExecutor | undefined
   #db: unknown
   #onIdle: (() => void) | undefined
   #closed = false
@@ -61,12 +60,6 @@ export class Guard {
     this.#owner = owner
     this.#onMisuse = onMisuse
     this.#repeats = repeats
-    this.executor = Object.freeze({
-      query: (text: string, values?: unknown[]) => this.#query(text, values),
-      run: (statement: Statement, values: unknown[]) => this.#run(statement, values),
-      fetch: (statement: Statement, values: unknown[]) => this.#fetch(statement, values),
-      ask: (config: pg.QueryConfig) => this.#ask(config),
-    })
   }
 
   /** The transactions whose handlers the present code is part of, the innermost first. */
@@ -74,6 +67,16 @@ export class Guard {
     for (let guard = within.getStore(); guard !== undefined; guard = guard.#outer) {
       yield guard.#transaction
     }
+  }
+
+  /** What the handler is given; made when it is first used. Its `run` and `fetch` are for Tidemark's own statements. */
+  get executor(): PreparingExecutor {
+    return (this.#executor ??= Object.freeze({
+      query: (text: string, values?: unknown[]) => this.#query(text, values),
+      run: (statement: Statement, values: unknown[]) => this.#run(statement, values),
+      fetch: (statement: Statement, values: unknown[]) => this.#fetch(statement, values),
+      ask: (config: pg.QueryConfig) => this.#ask(config),
+    }))
   }
 
   /** The application's `db`, bound to the executor; made when it is first used. */

@@ -106,13 +106,12 @@ export class Publishing {
             this.#requireKnown(drafts)
             buffer.push(...span.run(typeOf(drafts), () => outgoingEvents(drafts, options)))
           }
-          const query = guard.executor.query.bind(guard.executor)
           const { spawn, flush } = spawner.turn(transaction, { triggeredBy: 'system' })
           const tx: Transaction = {
             get db(): Db {
               return guard.db() as Db
             },
-            query,
+            query: (text, values) => guard.executor.query(text, values),
             publish,
             spawn: guardedSpawn(guard, spawn),
           }
