@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { defineIntake, defineRelay, jetstream } from '@tidemark/nats'
-import { createTestDatabase, type TestDatabase } from '@tidemark/testing'
+import { createTestDatabase, type PostgresServer, type TestDatabase } from '@tidemark/testing'
 import { defineApp, defineListener, type App } from 'tidemark'
 import { BareStream } from './bare-stream.ts'
 import { defineBenchmark, type Benchmark, type Presentation } from './benchmark.ts'
@@ -89,7 +89,7 @@ async function measureRelay({ options, server, progress }: Bench): Promise<Relay
         name: 'intake',
         against: consumer,
         measure: async () => {
-          await using to = await createTestDatabase({ server })
+          await using to = await anotherService(server)
           return await takeIn(to, target('BYTES'), events)
         },
       },
@@ -132,6 +132,13 @@ async function relayTo(
   while ((await bare.count(to.stream)) < events) await delay(20)
 }
 
+/** A database whose outbox is nobody else's: copies of one template have one identity, and look whether events come back. */
+async function anotherService(server: PostgresServer): Promise<TestDatabase> {
+  const database = await createTestDatabase({ server })
+  await database.query('UPDATE tidemark.installation SET id = gen_random_uuid()')
+  return database
+}
+
 /** @returns events a second, from the first commit to the last. */
 async function takeIn(database: TestDatabase, from: Stream, events: number): Promise<number> {
   const definition = defineIntake('intake', { from })
@@ -163,7 +170,7 @@ async function commitToEffect(
   stream: Stream,
 ): Promise<number[]> {
   await using from = await createTestDatabase({ server })
-  await using to = await createTestDatabase({ server })
+  await using to = await anotherService(server)
   await to.query('CREATE TABLE effects (id uuid PRIMARY KEY)')
   await using sender = defineApp({
     modules: [defineRelay('relay', { to: stream, events: [flightArrived] })],

@@ -26,6 +26,27 @@ const configs: Readonly<Record<string, Config>> = {
   values: { text: 'select $1::integer as n, $2::jsonb as j', values: [1, { a: [1, null] }] },
   'a name': { name: 'named', text: 'select $1::date as d', values: [new Date(0)] },
   'the name again': { name: 'named', text: 'select $1::date as d', values: [null] },
+  'a list': {
+    name: 'list',
+    text: 'select $1::text[] as texts, $2::bigint[] as numbers, $3::text[] as mixed',
+    values: [
+      ['', ',', 'NULL', '"', '\\', '\\"', '{}', ' a\n', null, undefined, 'ü€😀'],
+      [1n, 2, null, 9007199254740993n],
+      [new Date(0), true, ['a'].join(), 1.5],
+    ],
+  },
+  'a list of lists': {
+    name: 'lists',
+    text: 'select $1::text[] as lists, $2::bytea[] as bytes, $3::text[] as none',
+    values: [
+      [
+        ['a"', null],
+        ['b', 'c'],
+      ],
+      [Buffer.from('x'), null],
+      [],
+    ],
+  },
   'parsers of its own': { text: 'select 1 as n, true as b', types: texts },
   'rows as arrays': { text: 'select 1, 2, $1::text', values: ['x'], rowMode: 'array' },
   'arrays of texts': { text: 'select 1, 2', rowMode: 'array', types: texts },
