@@ -177,5 +177,66 @@ export const unreadable: MutantGroup = {
         ],
       },
     },
+    {
+      breaks: 'a plan that is older than its table fails the job',
+      edits: [
+        {
+          file: 'packages/core/src/job/running/transactional-batch.ts',
+          find: 'if (others === 0 || !isPlanLost(error)) throw error',
+          replace: 'if (others >= 0) throw error',
+        },
+      ],
+      tests: {
+        'test/job/transactional-effects.test.ts': [
+          'a table that changes under prepared statements costs no job an attempt, and no connection stays behind',
+        ],
+      },
+    },
+    {
+      breaks: 'a plan is trusted whose types are older than its table',
+      edits: [
+        {
+          file: 'packages/core/src/database/prepared-names.ts',
+          find: "if (ofTypes.test(errorCodeOf(error) ?? '')) names.set(text, null)",
+          replace: 'void [ofTypes, errorCodeOf, error]',
+        },
+      ],
+      tests: {
+        'test/listener/send.test.ts': [
+          'a column that has become wider under a prepared statement takes what it holds now',
+        ],
+      },
+    },
+    {
+      breaks: 'statements of a transaction that is not run again are prepared',
+      edits: [
+        {
+          file: 'packages/core/src/database/transaction/guard.ts',
+          find: 'return this.#repeats && !this.#traces ? named(config) : config',
+          replace: 'return named(config)',
+        },
+      ],
+      tests: {
+        'test/listener/send.test.ts': [
+          'what a handler does to its session counts for the statements after it, whatever was planned',
+          'a transaction of the caller’s does not fail for a table that has changed',
+        ],
+      },
+    },
+    {
+      breaks: 'the driver finds out what is wrong with a value',
+      edits: [
+        {
+          file: 'packages/core/src/database/driver-query.ts',
+          find: 'config.values.map((value: unknown) => utils.prepareValue(value))',
+          replace: 'config.values.map((value: unknown) => utils && value)',
+        },
+      ],
+      tests: {
+        'test/runtime/driver-query.test.ts': [
+          'a value that cannot be sent leaves a prepared statement as it is',
+        ],
+      },
+    },
   ],
 }
