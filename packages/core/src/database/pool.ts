@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { notReached, toldByServer } from '../errors/origin.ts'
-import { isStalePlan } from '../errors/postgres-error.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
@@ -16,7 +15,7 @@ import {
 } from './given/given-pool.ts'
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
-import { mistrust, named } from './prepared-names.ts'
+import { mistrust, named, trusted, unnamed } from './prepared-names.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
 import { textRows, type Statement } from './statement.ts'
 import { Together } from './together.ts'
@@ -164,7 +163,10 @@ export class Database implements PreparingExecutor {
 
   /** The application's `db` on the pool: each statement on a connection of its own. */
   db(): unknown {
-    const client = clientOn((config) => this.ask(this.prepares ? named(config) : config), false)
+    const client = clientOn(
+      (config) => this.ask(this.prepares ? named(config) : unnamed(config)),
+      false,
+    )
     return this.bind === undefined ? kyselyOn<unknown>(client, false) : this.bind(client)
   }
 
@@ -181,9 +183,9 @@ export class Database implements PreparingExecutor {
       try {
         return await this.#pool.query(config)
       } catch (error) {
-        mistrust(config, error)
         // What it fails with is what the server said, or that there is none.
-        if (others === 0 || !isStalePlan(error)) throw toldByServer(error)
+        if (!mistrust(config, error) || others === 0) throw toldByServer(error)
+        config = trusted(config)
       }
     }
   }

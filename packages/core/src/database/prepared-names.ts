@@ -1,12 +1,18 @@
+import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import { errorCodeOf } from '../errors/postgres-error.ts'
+import { textField } from '../errors/foreign-value.ts'
+import { planLost } from '../errors/origin.ts'
+import { errorCodeOf, isStalePlan } from '../errors/postgres-error.ts'
 
-/** By text; null: not to be prepared any more. */
-const names = new Map<string, string | null>()
+/** By text. */
+const names = new Map<string, { readonly name: string; readonly trusted: boolean }>()
 /** Texts that have come once. */
 const once = new Set<string>()
 const mostNames = 1000
 const longestNamed = 10_000
+
+// `'today'` is read when a statement is planned, and would stay the day on which it was prepared. `now()` is asked each time.
+const momentary = /\b(?:now|today|tomorrow|yesterday)\b(?!\s*\()|'\s*now\s*\(/iu
 
 /**
  * The name that an application's own statement is prepared under: planning an upsert costs more than running
@@ -15,10 +21,13 @@ const longestNamed = 10_000
  */
 export function preparedName(text: string): string | undefined {
   const known = names.get(text)
-  if (known !== undefined) return known ?? undefined
-  if (names.size >= mostNames || text.length > longestNamed) return undefined
-  const name = `tidemark_q${names.size}`
-  names.set(text, name)
+  if (known !== undefined) return known.trusted ? known.name : undefined
+  if (names.size >= mostNames || text.length > longestNamed || momentary.test(text)) {
+    return undefined
+  }
+  // The same in each copy of Tidemark that uses a connection, as after a reload of an application that keeps its pool.
+  const name = `tidemark_${createHash('sha256').update(text).digest('base64url')}`
+  names.set(text, { name, trusted: true })
   return name
 }
 
@@ -28,7 +37,8 @@ export function preparedName(text: string): string | undefined {
  */
 export function named(config: pg.QueryConfig): pg.QueryConfig {
   const { text, values = [] } = config
-  if (config.name !== undefined || values.length === 0) return config
+  if (config.name !== undefined) return trusted(config)
+  if (values.length === 0) return config
   if (!names.has(text) && !once.delete(text)) {
     if (text.length > longestNamed) return config
     if (once.size >= mostNames) once.clear()
@@ -39,14 +49,32 @@ export function named(config: pg.QueryConfig): pg.QueryConfig {
   return name === undefined ? config : { ...config, name }
 }
 
-// What values are refused for, and types that do not go together.
-const ofTypes = /^(?:22...|42804|42883|42846)$/u
+// What values are refused for, types that do not go together, and one that is not there any more.
+const ofTypes = /^(?:22...|42804|42883|42846|XX000)$/u
 
 /**
- * A prepared statement keeps the types that its values had when it was planned: `integer`, though the column is `bigint` by
- * now. A text that failed so is not prepared again.
+ * Looks at what a statement failed with: whether that may be the plan that its connection has under its name. It keeps what
+ * the text meant when it was planned: `integer`, though the column is `bigint` by now, or an enum that was replaced. Such a
+ * text is not prepared again, so that it fails next for what is wrong with it, or not at all.
  */
-export function mistrust({ name, text }: pg.QueryConfig, error: unknown): void {
-  if (name === undefined || names.get(text) !== name) return
-  if (ofTypes.test(errorCodeOf(error) ?? '')) names.set(text, null)
+export function mistrust({ name, text }: pg.QueryConfig, error: unknown): boolean {
+  if (name === undefined) return false
+  const isOurs = names.get(text)?.name === name
+  // What a function of the application's prepares itself, and misses, is not the statement's.
+  const isStale = isStalePlan(error) && textField(error, 'where') === undefined
+  if (!isStale && !(isOurs && ofTypes.test(errorCodeOf(error) ?? ''))) return false
+  // A pooler keeps what is older than its table for everybody: another connection may have the same.
+  names.set(text, { name, trusted: false })
+  planLost(error)
+  return true
+}
+
+/** A statement as it is asked after it has failed so, also one that somebody else has given a name: without. */
+export function trusted(config: pg.QueryConfig): pg.QueryConfig {
+  return names.get(config.text)?.trusted === false ? unnamed(config) : config
+}
+
+/** A statement as it is planned for itself. */
+export function unnamed(config: pg.QueryConfig): pg.QueryConfig {
+  return config.name === undefined ? config : { ...config, name: undefined }
 }

@@ -1,6 +1,6 @@
 import { textField } from './foreign-value.ts'
-import { causesOf, isNotReached, isOwnToWork, ownToWork, toldWithin } from './origin.ts'
-import { errorCodeOf, isConnectionError, isStalePlan } from './postgres-error.ts'
+import { causesOf, isNotReached, isOwnToWork, isPlanLost, ownToWork, toldWithin } from './origin.ts'
+import { errorCodeOf, isConnectionError } from './postgres-error.ts'
 import { isTidemarkError } from './tidemark-error.ts'
 
 /**
@@ -47,11 +47,6 @@ const ofSession = new Set([
   '42704',
   '42501',
 ])
-
-/** Whether a prepared statement of ours was taken, or is older than its table: on another connection it may go well. */
-export function isPlanLost(error: unknown): boolean {
-  return isStalePlan(toldWithin(error))
-}
 
 /**
  * Whether a failure is that our database could not be reached, or had no connection left: nothing of the work has failed.
@@ -107,7 +102,7 @@ export function blameOf(error: unknown): Blame {
   const failed = toldWithin(error) ?? error
   if (isNotReached(failed)) return 'connection'
   const code = errorCodeOf(failed)
-  if (conflicts.has(code ?? '') || isStalePlan(failed)) return 'conflict'
+  if (conflicts.has(code ?? '') || isPlanLost(failed)) return 'conflict'
   if (isServersTrouble(code, failed)) return 'server'
   return isConnectionError(failed) ? 'connection' : 'work'
 }

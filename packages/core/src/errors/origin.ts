@@ -7,6 +7,7 @@ import { field } from './foreign-value.ts'
 const told = new WeakSet<object>()
 const own = new WeakSet<object>()
 const unreached = new WeakSet<object>()
+const planless = new WeakSet<object>()
 
 // Where ORMs and people keep the error that theirs is about: Drizzle, MikroORM; Sequelize; TypeORM; Objection.
 const wrappings = ['cause', 'parent', 'original', 'driverError', 'nativeError'] as const
@@ -37,6 +38,16 @@ export function ownToWork(error: unknown): void {
 /** Whether it was noted to be of the work's own making. */
 export function isOwnToWork(error: unknown): boolean {
   return typeof error === 'object' && error !== null && own.has(error)
+}
+
+/** Notes that a statement failed for the plan that its connection had of it, and not for what it asks. */
+export function planLost(error: unknown): void {
+  if (typeof error === 'object' && error !== null) planless.add(error)
+}
+
+/** Whether the plan of a prepared statement of ours was taken, or is older than its table: asked again it may go well. */
+export function isPlanLost(error: unknown): boolean {
+  return causesOf(error).some((cause) => planless.has(cause))
 }
 
 /** What a connection of Tidemark's failed with, however deep it is wrapped; undefined when that is not known. */

@@ -1,5 +1,5 @@
 import { field, textField } from './foreign-value.ts'
-import { causesOf } from './origin.ts'
+import { causesOf, isPlanLost } from './origin.ts'
 
 /** The driver's error, of which an ORM may have made one of its own without a code. */
 function driverErrorOf(error: unknown): unknown {
@@ -99,7 +99,7 @@ export function isStalePlan(error: unknown): boolean {
 /** Whether the same transaction may well succeed when it is simply run again (serialization failure, deadlock). */
 export function isRetryableConflict(error: unknown): boolean {
   const code = errorCodeOf(error)
-  return code === '40001' || code === '40P01' || code === '55P03' || isStalePlan(error)
+  return code === '40001' || code === '40P01' || code === '55P03' || isPlanLost(error)
 }
 
 // data_exception, program_limit_exceeded, integrity_constraint_violation, and what a trigger raises.

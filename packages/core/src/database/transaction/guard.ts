@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate } from 'node:timers/promises'
 import type pg from 'pg'
 import { judgeAltered, judgeThrown } from '../../errors/blame.ts'
-import { isStalePlan } from '../../errors/postgres-error.ts'
+import { isPlanLost } from '../../errors/origin.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { dbOn } from '../bound/db-on.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
@@ -102,7 +102,9 @@ export class Guard {
   send(text: string, values: unknown[] = []): void {
     if (!this.admits('sent a statement')) return
     const verdict = this.#check(text)
-    const sent = this.#transaction.sending(text, values)
+    const sent = this.#prepares
+      ? this.#transaction.sending(text, values)
+      : this.#transaction.query(text, values)
     void this.#watch(sent, (answer) => this.#read(answer, verdict), true)
   }
 
@@ -208,9 +210,13 @@ export class Guard {
     })
   }
 
-  /** After a change of the session or of a table a text may mean something else than when it was planned. */
   #named(config: pg.QueryConfig): pg.QueryConfig {
-    return this.#repeats && !this.#traces ? named(config) : config
+    return this.#prepares ? named(config) : config
+  }
+
+  /** After a change of the session or of a table a text may mean something else than when it was planned. */
+  get #prepares(): boolean {
+    return this.#repeats && !this.#traces
   }
 
   #run(statement: Statement, values: unknown[]): Promise<QueryResult> {
@@ -284,7 +290,7 @@ export class Guard {
       }
       const fail = (error: unknown): void => {
         this.#doubt ??= { error }
-        if (this.#repeats && isStalePlan(error)) this.#stale ??= { error }
+        if (this.#repeats && isPlanLost(error)) this.#stale ??= { error }
         if (fatal) this.#blemish ??= { error }
         this.#failed.push({ promise: watched, error })
         watched.quieten()

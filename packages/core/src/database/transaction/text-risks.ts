@@ -1,3 +1,4 @@
+import { TidemarkError } from '../../errors/tidemark-error.ts'
 import { altersSession, leavesTraces } from './session-traces.ts'
 import { verdictOn, type Verdict } from './transaction-control.ts'
 
@@ -15,16 +16,32 @@ const known = new Map<string, Risks>()
 const mostKnown = 1000
 const longestKnown = 10_000
 
-/** Looks at each text once: reading it took as long as all else that is done to send it. */
+/**
+ * Looks at each text once: reading it took as long as all else that is done to send it.
+ *
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION when it is none: the driver takes configurations and cursors, too.
+ */
 export function risksOf(text: string): Risks {
   const before = known.get(text)
   if (before !== undefined) return before
+  requireText(text)
   const risks = judge(text)
   if (text.length > longestKnown) return risks
   // Texts that are made anew each time; those that come again are soon known again.
   if (known.size >= mostKnown) known.clear()
   known.set(text, risks)
   return risks
+}
+
+function requireText(text: unknown): void {
+  if (typeof text === 'string') return
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    `a statement is a text, and not ${text === null ? 'null' : `of type ${typeof text}`}`,
+    {
+      hint: 'Call `query(text, values)`. Read pages with a limit and a keyset condition instead of a cursor.',
+    },
+  )
 }
 
 function judge(text: string): Risks {

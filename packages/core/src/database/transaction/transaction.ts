@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 import type pg from 'pg'
-import { toldByServer } from '../../errors/origin.ts'
-import { errorCodeOf, isRetryableConflict, isStalePlan } from '../../errors/postgres-error.ts'
+import { isPlanLost, toldByServer } from '../../errors/origin.ts'
+import { errorCodeOf, isRetryableConflict } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DbBinding } from '../bound/db-binding.ts'
 import { dbOn } from '../bound/db-on.ts'
@@ -9,7 +9,7 @@ import { queryOn } from '../driver-query.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
 import { ownTypes } from '../given/own-types.ts'
 import type { Database } from '../pool.ts'
-import { mistrust, preparedName } from '../prepared-names.ts'
+import { mistrust, preparedName, trusted, unnamed } from '../prepared-names.ts'
 import { textRows, type Statement } from '../statement.ts'
 import { cleanSession } from './session-traces.ts'
 
@@ -73,7 +73,7 @@ export class OpenTransaction implements PreparingExecutor {
 
   /** Runs a statement of the application's, answered as its parsers have it. */
   ask(config: pg.QueryConfig): Promise<pg.QueryResult> {
-    return this.#send(this.#prepares ? config : { ...config, name: undefined })
+    return this.#send(this.#prepares ? trusted(config) : unnamed(config))
   }
 
   /** Runs a statement of Tidemark's: its answer is read as {@link ownTypes} have it. */
@@ -237,7 +237,7 @@ export async function inTransaction<T, L = undefined>(
     transaction.end('has been rolled back')
     if (transaction.destroyed) broken ??= new Error('the connection was cut')
     // A plan that is older than a change of its table stays with the connection.
-    if (isStalePlan(error) || isStalePlan(transaction.failure)) broken ??= error as Error
+    if (isPlanLost(error) || isPlanLost(transaction.failure)) broken ??= error as Error
     if (broken === undefined) await client.query('ROLLBACK').catch(onError)
     // "The transaction is aborted" says nothing; what aborted it does.
     throw errorCodeOf(error) === '25P02' ? aborted(transaction.failure) : error
