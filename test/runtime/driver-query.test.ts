@@ -122,21 +122,119 @@ test('a value that cannot be sent leaves a prepared statement as it is', async (
   expect(answers).toEqual([1, 2, 3, 4].map(() => ({ value: { a: 1 } })))
 })
 
-test('statements that are sent together fail for what is wrong with them', async () => {
+interface Logged {
+  readonly asked: string
+  readonly rows: number | string
+}
+
+type Query = (...args: unknown[]) => Promise<pg.QueryResult>
+
+/** What people put around a client's `query`: all of them await an answer. */
+const wrappers: Readonly<Record<string, (query: Query, log: Logged[]) => Query>> = {
+  'a log':
+    (query, log) =>
+    async (config, ...rest) => {
+      const asked = (config as pg.QueryConfig).text
+      try {
+        const { rows } = await query(config, ...rest)
+        log.push({ asked, rows: rows.length })
+        return { rows } as pg.QueryResult
+      } catch (error) {
+        log.push({ asked, rows: (error as Error).message })
+        throw error
+      }
+    },
+  'what writes a comment into a copy':
+    (query, log) =>
+    async (config, ...rest) => {
+      const { text: asked, ...others } = config as pg.QueryConfig
+      const answer = await query({ ...others, text: `${asked} /* told */` }, ...rest)
+      log.push({ asked, rows: answer.rows.length })
+      return answer
+    },
+  'what refuses':
+    (query, log) =>
+    async (config, ...rest) => {
+      const asked = (config as pg.QueryConfig).text
+      if (!asked.startsWith('select')) throw new Error('only selects')
+      const answer = await query(config, ...rest)
+      log.push({ asked, rows: answer.rows.length })
+      return answer
+    },
+}
+
+/** A pool whose clients have it. */
+function poolWith(what: string, log: Logged[] = []): pg.Pool {
+  const wrap = wrappers[what]
+  class Wrapped extends pg.Client {
+    override readonly query = wrap?.(super.query.bind(this) as Query, log) as never
+  }
+  const Client = wrap === undefined ? pg.Client : Wrapped
+  return new pg.Pool({ connectionString: testDatabase.url, max: 1, Client })
+}
+
+test.each(['nothing', 'a log'])(
+  'statements that are sent together fail for what is wrong with them, with %s around a client',
+  async (what) => {
+    const pool = poolWith(what)
+    const database = new Database({ pool }, '', () => {})
+    const wrong = { name: 'wrong', text: 'select $1::integer from missing', values: [1] }
+    const codes: unknown[] = []
+    await inTransaction(database, {}, async (transaction) => {
+      const all = await Promise.allSettled([wrong, wrong, wrong].map((one) => transaction.ask(one)))
+      codes.push(
+        ...all.map((one) => one.status === 'rejected' && (one.reason as { code: string }).code),
+      )
+    }).catch(() => {})
+    await pool.end()
+    // The second says that the transaction is aborted, not that there is no such statement.
+    expect(codes).toEqual(['42P01', '25P02', '25P02'])
+  },
+)
+
+test.each(Object.keys(wrappers))('%s around a client is given what it expects', async (what) => {
+  const log: Logged[] = []
+  const pool = poolWith(what, log)
+  const client = await pool.connect()
+  const config = { text: 'select $1::integer as n', values: [1], rowMode: 'array', types: texts }
+  const { rows } = await queryOn(client, config)
+  expect(rows).toEqual([['1']])
+  await expect(queryOn(client, { text: 'selekt 1' })).rejects.toThrow(
+    what === 'what refuses' ? 'only selects' : 'selekt',
+  )
+  expect(log[0]).toEqual({ asked: config.text, rows: 1 })
+  client.release()
+  await pool.end()
+})
+
+test('what is put around all clients, or all pools, is given what it expects', async () => {
+  const { query } = pg.Client.prototype as { query: unknown }
+  const { query: poolQuery } = pg.Pool.prototype as { query: unknown }
   const database = new Database(
     { connectionString: testDatabase.url, maxConnections: 1 },
     '',
     () => {},
   )
-  const wrong = { name: 'wrong', text: 'select $1::integer from missing', values: [1] }
-  const codes: unknown[] = []
-  await inTransaction(database, {}, async (transaction) => {
-    const all = await Promise.allSettled([wrong, wrong, wrong].map((one) => transaction.ask(one)))
-    codes.push(
-      ...all.map((one) => one.status === 'rejected' && (one.reason as { code: string }).code),
-    )
-  }).catch(() => {})
-  await database.close()
-  // The second says that the transaction is aborted, not that there is no such statement.
-  expect(codes).toEqual(['42P01', '25P02', '25P02'])
+  const copied: unknown[] = []
+  const read = (): Promise<unknown> =>
+    database.fetch({ name: 'read', text: 'select $1::integer as n, true' }, [1])
+  const copying = function (this: unknown, config: unknown, ...rest: unknown[]): unknown {
+    const asked = (config as pg.QueryConfig).text
+    if (asked?.startsWith('select $1')) copied.push(asked)
+    const copy = typeof config === 'string' ? config : { ...(config as pg.QueryConfig) }
+    const inner = this instanceof pg.Client ? query : poolQuery
+    return (inner as (...args: unknown[]) => unknown).call(this, copy, ...rest)
+  }
+  try {
+    pg.Client.prototype.query = copying as never
+    expect(await read()).toEqual([['1', 't']])
+    pg.Client.prototype.query = query as never
+    pg.Pool.prototype.query = copying as never
+    expect(await read()).toEqual([['1', 't']])
+  } finally {
+    pg.Client.prototype.query = query as never
+    pg.Pool.prototype.query = poolQuery as never
+    await database.close()
+  }
+  expect(copied).toHaveLength(2)
 })

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { unnamed } from './prepared-names.ts'
 
 // What the type definitions leave out.
 interface QueryFields {
@@ -9,7 +10,7 @@ interface QueryFields {
 interface ClientFields {
   readonly connection: {
     /** By name, those that the server is still to say that it has. */
-    readonly submittedNamedStatements: Readonly<Record<string, string | undefined>>
+    readonly submittedNamedStatements?: Readonly<Record<string, string | undefined>>
   }
 }
 const { utils } = pg as unknown as { utils: { prepareValue(value: unknown): unknown } }
@@ -19,6 +20,11 @@ interface KnownConfig extends pg.QueryConfig {
   readonly rowMode?: string
   readonly queryMode?: 'extended'
 }
+
+// INVARIANT: only the driver itself is given its queries. What stands in its place, a tracer, a log, a subclass, another copy of
+// it, takes what applications give it, and awaits an answer. It may have been there before this module.
+const { query: present } = pg.Client.prototype as { readonly query: unknown }
+const ownQuery = Function.prototype.toString.call(present).includes('submit') ? present : undefined
 
 const known = new Set(['text', 'values', 'name', 'types', 'rowMode', 'queryMode'])
 
@@ -34,7 +40,7 @@ export function driverQuery(config: pg.QueryConfig): pg.Query | undefined {
     config.name === undefined || !Array.isArray(config.values)
       ? config.values
       : config.values.map((value: unknown) => utils.prepareValue(value))
-  if (!isKnown(config)) return undefined
+  if (!isKnown(config) || pg.Client.prototype.query !== ownQuery) return undefined
   const { name, text, types, rowMode, queryMode } = config
   const query = new pg.Query(text, values)
   const fields = query as unknown as QueryFields
@@ -42,7 +48,8 @@ export function driverQuery(config: pg.QueryConfig): pg.Query | undefined {
   fields.queryMode = queryMode
   if (types !== undefined || rowMode !== undefined) {
     const result = new pg.Result(rowMode ?? '', types as typeof pg.types)
-    Object.assign(query, { _rowMode: rowMode, _result: result, _results: result })
+    // By the names of a configuration, too: whoever copies it, to write a comment into its text, has all of it.
+    Object.assign(query, { types, rowMode, _rowMode: rowMode, _result: result, _results: result })
   }
   return query
 }
@@ -61,12 +68,11 @@ export async function queryOn(
   client: pg.ClientBase,
   config: pg.QueryConfig,
 ): Promise<pg.QueryResult> {
-  const query = driverQuery(config)
-  // A query of another copy of the driver, or of its native client, is none of theirs.
-  if (query === undefined || !(client instanceof pg.Client)) return client.query(config)
-  const fields = query as unknown as QueryFields
   // Should the server refuse the first, all that rely on its name would fail for want of it, and not for what is wrong.
-  if (fields.name !== undefined && isBeingPrepared(client, fields.name)) fields.name = undefined
+  const asked = isBeingPrepared(client, config.name) ? unnamed(config) : config
+  const query = driverQuery(asked)
+  if (query === undefined || client.query !== ownQuery) return client.query(asked)
+  const fields = query as unknown as QueryFields
   try {
     return await new Promise((resolve, reject) => {
       fields.callback = (error, result) => {
@@ -82,7 +88,9 @@ export async function queryOn(
   }
 }
 
-function isBeingPrepared(client: pg.ClientBase, name: string): boolean {
+function isBeingPrepared(client: pg.ClientBase, name: string | undefined): boolean {
+  if (name === undefined) return false
+  // Somebody else's client may be of another version.
   const { submittedNamedStatements } = (client as unknown as ClientFields).connection
-  return submittedNamedStatements[name] !== undefined
+  return submittedNamedStatements?.[name] !== undefined
 }
