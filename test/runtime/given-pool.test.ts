@@ -136,6 +136,18 @@ test('a pool with parsers of its own is read as if it had none', async () => {
   })
 })
 
+test('a pool that is answered in binary is read as if it was not, and has its clients back as they were', async () => {
+  await withPool({ max: 1, binary: true } as pg.PoolConfig, async (pool) => {
+    const app = defineApp(on({ pool }))
+    for (const by of [1n, 2n, 3n]) await app.decide(counter, 'c', () => counted({ by }))
+    expect(await app.load(counter, 'c')).toMatchObject({ state: 6n, version: 3n })
+    await app.close()
+    const client = await pool.connect()
+    expect(client).toMatchObject({ binary: true, pipeline: false })
+    client.release()
+  })
+})
+
 test('a function that gives connections is asked for as many as are allowed, and gets all of them back', async () => {
   await withPool({ max: 20 }, async (pool) => {
     let lent = 0
@@ -217,6 +229,21 @@ test('pools that cannot be shared, and what is no pool, are refused with the rea
   })
   await using app = appOn(database, [defineListener('l').on(noted, () => {})])
   await expect(app.start({ sharePool: true })).rejects.toMatchObject(refused)
+})
+
+test('clients of another driver are refused with the reason, and given back', async () => {
+  let lent = 0
+  const pool = async (): Promise<pg.PoolClient> => {
+    lent += 1
+    return { release: () => (lent -= 1) } as unknown as pg.PoolClient
+  }
+  const app = defineApp(on({ pool, maxConnections: 4 }))
+  await expect(app.publish(noted({ note: 'x' }))).rejects.toMatchObject({
+    code: 'TIDEMARK_INVALID_OPTION',
+    hint: expect.stringContaining('pg.native') as string,
+  })
+  await app.close()
+  expect(lent).toBe(0)
 })
 
 test('sessions of a given pool that show dates in another way are read alike, and given back as they were', async () => {

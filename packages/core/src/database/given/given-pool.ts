@@ -106,10 +106,12 @@ export class GivenPool implements ConnectionPool {
   }
 
   async #lend(client: pg.PoolClient): Promise<pg.PoolClient> {
-    // Newer than the type definitions. Its owner has it back as it was.
-    const settings = client as pg.PoolClient & { pipeline?: boolean | undefined }
-    const { pipeline } = settings
-    settings.pipeline = true
+    requireSocket(client)
+    // What the type definitions do not have. Its owner has it back as it was.
+    const { pipeline, binary } = client as pg.PoolClient & { pipeline?: boolean; binary?: boolean }
+    const theirs = { pipeline, binary }
+    // Answers are read as texts.
+    Object.assign(client, { pipeline: true, binary: false })
     // INVARIANT: a client has a listener as long as it is used: an `error` that nobody hears ends the process.
     client.on('error', heard)
     const release = client.release.bind(client)
@@ -117,7 +119,7 @@ export class GivenPool implements ConnectionPool {
     try {
       restore = await speakPlainly(client)
     } catch (error) {
-      settings.pipeline = pipeline
+      Object.assign(client, theirs)
       release(error as Error)
       client.off('error', heard)
       throw error
@@ -128,7 +130,7 @@ export class GivenPool implements ConnectionPool {
       lent = false
       // Sent before whatever its owner sends next; when it fails, so does that.
       if (restore !== undefined && error === undefined) void send(client, restore)
-      settings.pipeline = pipeline
+      Object.assign(client, theirs)
       release(error)
       client.off('error', heard)
       this.#free()
@@ -158,6 +160,18 @@ export function configOf(source: ConnectionSource | undefined): pg.ClientConfig 
   const { password, options: settings } = options as pg.ClientConfig
   const config = { connectionString, host, port, user, database, ssl, password, options: settings }
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined))
+}
+
+/** @throws TidemarkError TIDEMARK_INVALID_OPTION when what is sent cannot be held back, and cut off. */
+function requireSocket(client: pg.PoolClient): void {
+  const { connection } = client as { connection?: { stream?: { cork?: unknown } } }
+  if (typeof connection?.stream?.cork === 'function') return
+  client.release()
+  throw new TidemarkError(
+    'TIDEMARK_INVALID_OPTION',
+    'the clients of the given pool have no socket: they are not those of node-postgres',
+    { hint: 'Give a `Pool` of `pg`, not of `pg.native` or of a driver that goes by other ways.' },
+  )
 }
 
 async function send(client: pg.ClientBase, text: string): Promise<void> {
