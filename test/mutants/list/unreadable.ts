@@ -197,8 +197,8 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/database/prepared-names.ts',
-          find: "if (ofTypes.test(errorCodeOf(error) ?? '')) names.set(text, null)",
-          replace: 'void [ofTypes, errorCodeOf, error]',
+          find: "if (!isStale && !(isOurs && ofTypes.test(errorCodeOf(error) ?? ''))) return false",
+          replace: 'if (!isStale || (isOurs && !ofTypes)) return false',
         },
       ],
       tests: {
@@ -212,7 +212,7 @@ export const unreadable: MutantGroup = {
       edits: [
         {
           file: 'packages/core/src/database/transaction/guard.ts',
-          find: 'return this.#repeats && !this.#traces ? named(config) : config',
+          find: 'return this.#prepares ? named(config) : config',
           replace: 'return named(config)',
         },
       ],
@@ -221,6 +221,49 @@ export const unreadable: MutantGroup = {
           'what a handler does to its session counts for the statements after it, whatever was planned',
           'a transaction of the caller’s does not fail for a table that has changed',
         ],
+      },
+    },
+    {
+      breaks: 'the plan of a day is kept for the next',
+      edits: [
+        {
+          file: 'packages/core/src/database/prepared-names.ts',
+          find: 'momentary.test(text)',
+          replace: "momentary.test('')",
+        },
+      ],
+      tests: {
+        'test/runtime/handler-statements.test.ts': [
+          'what the server reads when it plans is read each time',
+        ],
+      },
+    },
+    {
+      breaks: 'a prepared statement that a handler misses is taken for the plan of its statement',
+      edits: [
+        {
+          file: 'packages/core/src/database/prepared-names.ts',
+          find: 'if (name === undefined) return false',
+          replace: "if (name === undefined) return mistrust({ name: '', text }, error)",
+        },
+      ],
+      tests: {
+        'test/runtime/handler-statements.test.ts': [
+          'a handler may miss a prepared statement of its own',
+        ],
+      },
+    },
+    {
+      breaks: 'what is put around a client is given the query of the driver',
+      edits: [
+        {
+          file: 'packages/core/src/database/driver-query.ts',
+          find: 'if (query === undefined || client.query !== ownQuery)',
+          replace: 'if (query === undefined || !(client instanceof pg.Client))',
+        },
+      ],
+      tests: {
+        'test/runtime/driver-query.test.ts': ['%s around a client is given what it expects'],
       },
     },
     {
