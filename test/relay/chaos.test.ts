@@ -13,6 +13,8 @@ if (missing !== null) console.log(`relays under faults are not tested: ${missing
 const seconds = Number(process.env['TIDEMARK_RELAY_CHAOS_SECONDS'] ?? 5)
 /** Events in one transaction at most: more of them make more messages. */
 const most = Number(process.env['TIDEMARK_RELAY_CHAOS_MOST'] ?? 40)
+/** The longest time between two faults, in milliseconds: fewer of them leave time for more messages. */
+const pace = Number(process.env['TIDEMARK_RELAY_CHAOS_PACE'] ?? 600)
 const leaseDuration = 1_000
 const patience = seconds * 6_000 + 240_000
 
@@ -33,6 +35,7 @@ describe.skipIf(missing !== null)('relay and intake', () => {
         to: other,
         seconds,
         most,
+        pace,
         // So short that it decides nothing: what comes twice must be refused for another reason.
         service: { servers: server.servers, stream: 'CHAOS', leaseDuration, window: 100 },
         faults: {
@@ -63,6 +66,7 @@ describe.skipIf(missing !== null)('relay and intake', () => {
         to,
         seconds,
         most,
+        pace,
         service: {
           servers: cluster.servers,
           stream: 'CHAOS',

@@ -2,7 +2,6 @@
 import { kafka } from '@tidemark/kafka'
 import { jetstream } from '@tidemark/nats'
 import { defineApp, defineIntake, defineListener, defineRelay } from 'tidemark'
-import { recordEffect } from '../../support/effects.ts'
 import { keyed } from '../keyed-event.ts'
 
 /** What a service is told. */
@@ -43,7 +42,9 @@ const modules =
     ? [defineRelay('out', { to: stream, events: [keyed], batchSize: 200 })]
     : [
         defineIntake('in', { from: stream, batchSize: 200 }),
-        defineListener('there').on(keyed, (event, { tx }) => recordEffect(tx, 'there', event)),
+        defineListener('there').on(keyed, ({ sequence }, { send }) => {
+          send(`insert into effects (listener, sequence) values ('there', $1)`, [sequence])
+        }),
       ]
 const app = defineApp({
   connectionString: options.url,
