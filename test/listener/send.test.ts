@@ -166,3 +166,26 @@ test('an inline projection sends into its publisher’s transaction', async () =
   await expect(app.publish(noted({ note: 'bad' }))).rejects.toThrow('nowhere')
   expect(await notesOf(database, 'sender')).toEqual(['one'])
 })
+
+test('a transaction of the caller’s does not fail for what an inline projection sends to a table that has changed', async () => {
+  await database.query('create table grown (n integer)')
+  const projection = defineProjection('growing', {
+    version: 1,
+    mode: 'inline',
+    tables: ['grown'],
+  }).on(noted, ({ payload: { note } }, { send }) => {
+    send('insert into grown (n) values ($1)', [note])
+  })
+  await using app = appOn(database, [projection])
+  const publish = (note: string): Promise<unknown> =>
+    app.transaction(async (tx) => tx.publish(noted({ note })))
+  for (const note of ['1', '2', '3']) await publish(note)
+  await database.query('alter table grown alter column n type bigint')
+  await publish('3000000000')
+  // One that is nobody's is run again.
+  for (const note of ['4', '5']) await app.publish(noted({ note }))
+  await database.query('alter table grown alter column n type text')
+  await app.publish(noted({ note: 'six' }))
+  const { rows } = await database.query('select n from grown')
+  expect(rows.map(({ n }) => n)).toEqual(['1', '2', '3', '3000000000', '4', '5', 'six'])
+})

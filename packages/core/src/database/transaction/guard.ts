@@ -24,7 +24,6 @@ export class Guard {
   readonly #transaction: OpenTransaction
   readonly #owner: string
   readonly #onMisuse: (message: string) => void
-  readonly #repeats: boolean
   readonly #pending = new Set<WatchedPromise<unknown>>()
   /** How many of them nobody was to wait for. */
   #sending = 0
@@ -47,19 +46,11 @@ export class Guard {
   /**
    * @param owner - who works in it, for people: `the job send_email 0198…`.
    * @param onMisuse - told what a handler did that it did not mean, in words. It must not throw.
-   * @param repeats - whether the handler runs again when a plan turns out to be older than its table. Else nothing that it
-   * asks is prepared.
    */
-  constructor(
-    transaction: OpenTransaction,
-    owner: string,
-    onMisuse: (message: string) => void,
-    repeats: boolean,
-  ) {
+  constructor(transaction: OpenTransaction, owner: string, onMisuse: (message: string) => void) {
     this.#transaction = transaction
     this.#owner = owner
     this.#onMisuse = onMisuse
-    this.#repeats = repeats
   }
 
   /** The transactions whose handlers the present code is part of, the innermost first. */
@@ -216,7 +207,7 @@ export class Guard {
 
   /** After a change of the session or of a table a text may mean something else than when it was planned. */
   get #prepares(): boolean {
-    return this.#repeats && !this.#traces
+    return this.#transaction.repeats && !this.#traces
   }
 
   #run(statement: Statement, values: unknown[]): Promise<QueryResult> {
@@ -290,7 +281,7 @@ export class Guard {
       }
       const fail = (error: unknown): void => {
         this.#doubt ??= { error }
-        if (this.#repeats && isPlanLost(error)) this.#stale ??= { error }
+        if (this.#transaction.repeats && isPlanLost(error)) this.#stale ??= { error }
         if (fatal) this.#blemish ??= { error }
         this.#failed.push({ promise: watched, error })
         watched.quieten()

@@ -29,6 +29,11 @@ export interface BeginOptions {
   readonly idleTimeout?: number
   /** Whether somebody else's code runs in it: its session is cleaned before it serves others. Defaults to false. */
   readonly foreign?: boolean
+  /**
+   * Whether nobody runs it again when a plan turns out to be older than its table: then nothing of the application's is
+   * prepared in it. Defaults to false.
+   */
+  readonly once?: boolean
 }
 
 /**
@@ -50,6 +55,8 @@ export class OpenTransaction implements PreparingExecutor {
   readonly #prepares: boolean
   /** Makes its `db`. Defaults to Kysely. */
   readonly bind: DbBinding | undefined
+  /** Whether it is run again when a plan turns out to be older than its table. */
+  readonly repeats: boolean
   #db: unknown
   #ended: string | undefined
   #destroyed = false
@@ -60,10 +67,15 @@ export class OpenTransaction implements PreparingExecutor {
   /** The codes of all that failed; undefined stands for those without one. */
   readonly #codes = new Set<string | undefined>()
 
-  constructor(client: pg.PoolClient, prepares: boolean, bind?: DbBinding) {
+  constructor(
+    client: pg.PoolClient,
+    { prepares, bind }: Pick<Database, 'prepares' | 'bind'>,
+    { once = false }: BeginOptions,
+  ) {
     this.#client = client
     this.#prepares = prepares
     this.bind = bind
+    this.repeats = !once
   }
 
   /** The application's `db`, bound to this transaction; made when it is first used. Kysely, unless it has another. */
@@ -87,11 +99,15 @@ export class OpenTransaction implements PreparingExecutor {
    */
   send(text: string, values: unknown[] = []): void {
     // COMMIT says whether it went well.
-    this.sending(text, values).catch(() => {})
+    this.#runNamed(text, values).catch(() => {})
   }
 
-  /** The same, with its answer. */
+  /** The same with a statement of the application's, and its answer. */
   sending(text: string, values: unknown[]): Promise<QueryResult> {
+    return this.repeats ? this.#runNamed(text, values) : this.query(text, values)
+  }
+
+  #runNamed(text: string, values: unknown[]): Promise<QueryResult> {
     const name = this.#prepares ? preparedName(text) : undefined
     return name === undefined ? this.query(text, values) : this.run({ name, text }, values)
   }
@@ -210,7 +226,7 @@ export async function inTransaction<T, L = undefined>(
   last?: (transaction: OpenTransaction) => Promise<L>,
 ): Promise<readonly [T, L | undefined]> {
   const client = await database.connect()
-  const transaction = new OpenTransaction(client, database.prepares, database.bind)
+  const transaction = new OpenTransaction(client, database, options)
   let broken: Error | undefined
   const onError = (error: Error): void => {
     broken = error

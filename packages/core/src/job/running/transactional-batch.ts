@@ -168,7 +168,7 @@ async function executeOne(
 ): Promise<Completed | { readonly outcome: Outcome }> {
   const { spawner, outputs } = attempt.environment
   const { definition } = attempt
-  const guard = guardOf(attempt, transaction, true)
+  const guard = guardOf(attempt, transaction)
   const timer = after(definition.timeout, () => attempt.interrupt('timeout'))
   try {
     const events: OutgoingEvent[] = []

@@ -43,12 +43,12 @@ export async function runJobTransaction<T>(
   const committing = publishingTransaction(
     transactions,
     outbox,
-    { idleTimeout: leaseDuration, foreign: true },
+    // What the job did before it is not in it, and must not be done again for a plan's sake.
+    { idleTimeout: leaseDuration, foreign: true, once: true },
     async (transaction, buffer) => {
       used = transaction
       const stop = attempt.watch(transaction)
-      // What the job did before it is not in the transaction, and must not be done again for a plan's sake.
-      const guard = guardOf(attempt, transaction, false)
+      const guard = guardOf(attempt, transaction)
       try {
         await attempt.write(fenceJob, [], transaction)
         const spawned = spawner.turn(transaction, jobOrigin(attempt))
@@ -86,21 +86,16 @@ export async function runJobTransaction<T>(
   }
 }
 
-/**
- * The guard of a transaction that a job works in.
- *
- * @param repeats - whether the whole job runs again when the transaction does.
- */
+/** The guard of a transaction that a job works in. */
 export function guardOf(
   { definition, job, environment }: Attempt,
   transaction: OpenTransaction,
-  repeats: boolean,
 ): Guard {
   const { name } = definition
   const onMisuse = (misuse: string): void => {
     environment.logger.error({ job: job.id, name }, misuse)
   }
-  return new Guard(transaction, `job ${name} ${job.id}`, onMisuse, repeats)
+  return new Guard(transaction, `job ${name} ${job.id}`, onMisuse)
 }
 
 /** On whose behalf a job spawns. */

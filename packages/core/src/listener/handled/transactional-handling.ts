@@ -69,7 +69,7 @@ export class TransactionalHandling implements Handling {
         const onMisuse = (misuse: string): void => {
           logger.error({ listener: lease.listener, partition: lease.partition }, misuse)
         }
-        const mine = new Guard(transaction, name, onMisuse, true)
+        const mine = new Guard(transaction, name, onMisuse)
         guard = mine
         const watch = new HandlerWatch(
           transaction,

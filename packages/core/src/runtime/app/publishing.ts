@@ -97,10 +97,10 @@ export class Publishing {
       const done = await publishingTransaction(
         database,
         outbox,
-        isolation === undefined ? {} : { isolation },
+        isolation === undefined ? { once: true } : { isolation, once: true },
         async (transaction, buffer) => {
           const onMisuse = (misuse: string): void => this.#environment.logger.error({}, misuse)
-          const guard = new Guard(transaction, 'transaction()', onMisuse, false)
+          const guard = new Guard(transaction, 'transaction()', onMisuse)
           const publish = (drafts: Drafts, options?: PublishOptions): void => {
             if (!guard.admits('published')) return
             this.#requireKnown(drafts)
