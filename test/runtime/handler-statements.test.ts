@@ -86,7 +86,7 @@ test('a handler may miss a prepared statement of its own', async () => {
   })
 })
 
-test.each([{ text: 'commit' }, undefined, 1])(
+test.each([{ text: 'commit' }, undefined, 1, 'select $1::integer\0'])(
   'what is no text is refused as such: %j',
   async (text) => {
     await using app = appOn(database, [noted])
@@ -94,3 +94,20 @@ test.each([{ text: 'commit' }, undefined, 1])(
     await expect(asked).rejects.toMatchObject({ code: 'TIDEMARK_INVALID_OPTION' })
   },
 )
+
+test('an empty statement asks nothing, however often', async () => {
+  const listener = defineListener('sender', { retry: { attempts: 1 } }).on(
+    noted,
+    async (event, { tx }) => {
+      await tx.query('', [1])
+      await tx.query(insert, ['sender', event.sequence])
+    },
+  )
+  await using app = appOn(database, [listener])
+  await app.start({ handleSignals: false })
+  for (const note of ['a', 'b', 'c']) {
+    const { sequence } = await app.publish(noted({ note }))
+    await app.waitFor(listener, sequence)
+  }
+  expect(await notesOf(database, 'sender')).toEqual(['a', 'b', 'c'])
+})

@@ -38,7 +38,8 @@ export function preparedName(text: string): string | undefined {
 export function named(config: pg.QueryConfig): pg.QueryConfig {
   const { text, values = [] } = config
   if (config.name !== undefined) return trusted(config)
-  if (values.length === 0) return config
+  // An empty one is none to the driver, unless it has a name.
+  if (values.length === 0 || text === '') return config
   if (!names.has(text) && !once.delete(text)) {
     if (text.length > longestNamed) return config
     if (once.size >= mostNames) once.clear()

@@ -19,7 +19,8 @@ const longestKnown = 10_000
 /**
  * Looks at each text once: reading it took as long as all else that is done to send it.
  *
- * @throws TidemarkError TIDEMARK_INVALID_OPTION when it is none: the driver takes configurations and cursors, too.
+ * @throws TidemarkError TIDEMARK_INVALID_OPTION when it is none: the driver takes configurations and cursors, too;
+ * and when it could not be sent.
  */
 export function risksOf(text: string): Risks {
   const before = known.get(text)
@@ -34,7 +35,11 @@ export function risksOf(text: string): Risks {
 }
 
 function requireText(text: unknown): void {
-  if (typeof text === 'string') return
+  if (typeof text === 'string') {
+    // The text ends there for the server, and what follows is no message: 08P01, as of a broken connection.
+    if (!text.includes('\0')) return
+    throw new TidemarkError('TIDEMARK_INVALID_OPTION', 'a statement cannot have U+0000 in its text')
+  }
   throw new TidemarkError(
     'TIDEMARK_INVALID_OPTION',
     `a statement is a text, and not ${text === null ? 'null' : `of type ${typeof text}`}`,
