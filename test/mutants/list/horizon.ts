@@ -202,7 +202,7 @@ export const horizon: MutantGroup = {
       ],
       tests: {
         'test/outbox/memory.test.ts': [
-          '200 events of 1 MB ${kind} pass three listeners in a heap of 192 MB',
+          '200 events of 1 MB ${kind} pass three listeners in a heap of 256 MB',
         ],
       },
     },
