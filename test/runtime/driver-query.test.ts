@@ -1,8 +1,8 @@
 import { useTestDatabase } from '@tidemark/testing/vitest'
 import pg from 'pg'
 import { expect, test } from 'vitest'
-import { driverQuery, queryOn } from '../../packages/core/src/database/driver-query.ts'
 import { Database } from '../../packages/core/src/database/pool.ts'
+import { driverQuery, queryOn } from '../../packages/core/src/database/sent/driver-query.ts'
 import { inTransaction } from '../../packages/core/src/database/transaction/transaction.ts'
 
 const testDatabase = useTestDatabase()

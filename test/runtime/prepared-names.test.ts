@@ -2,7 +2,7 @@ import { useTestDatabase } from '@tidemark/testing/vitest'
 import pg from 'pg'
 import { expect, test, vi } from 'vitest'
 import { Database } from '../../packages/core/src/database/pool.ts'
-import { mistrust, named, trusted } from '../../packages/core/src/database/prepared-names.ts'
+import { mistrust, named, trusted } from '../../packages/core/src/database/sent/prepared-names.ts'
 import { inTransaction } from '../../packages/core/src/database/transaction/transaction.ts'
 
 const testDatabase = useTestDatabase()

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { mistrust } from '../src/database/prepared-names.ts'
+import { mistrust } from '../src/database/sent/prepared-names.ts'
 import { blameOf, serverTroubles } from '../src/errors/blame.ts'
 
 const page = readFileSync(new URL('../../../docs/operating.md', import.meta.url), 'utf8')

@@ -196,7 +196,7 @@ export const unreadable: MutantGroup = {
       breaks: 'a plan is trusted whose types are older than its table',
       edits: [
         {
-          file: 'packages/core/src/database/prepared-names.ts',
+          file: 'packages/core/src/database/sent/prepared-names.ts',
           find: "if (!isStale && !(isOurs && ofTypes.test(errorCodeOf(error) ?? ''))) return false",
           replace: 'if (!isStale || (isOurs && !ofTypes)) return false',
         },
@@ -227,7 +227,7 @@ export const unreadable: MutantGroup = {
       breaks: 'the plan of a day is kept for the next',
       edits: [
         {
-          file: 'packages/core/src/database/prepared-names.ts',
+          file: 'packages/core/src/database/sent/prepared-names.ts',
           find: 'momentary.test(text)',
           replace: "momentary.test('')",
         },
@@ -242,7 +242,7 @@ export const unreadable: MutantGroup = {
       breaks: 'a prepared statement that a handler misses is taken for the plan of its statement',
       edits: [
         {
-          file: 'packages/core/src/database/prepared-names.ts',
+          file: 'packages/core/src/database/sent/prepared-names.ts',
           find: 'if (name === undefined) return false',
           replace: "if (name === undefined) return mistrust({ name: '', text }, error)",
         },
@@ -257,7 +257,7 @@ export const unreadable: MutantGroup = {
       breaks: 'what is put around a client is given the query of the driver',
       edits: [
         {
-          file: 'packages/core/src/database/driver-query.ts',
+          file: 'packages/core/src/database/sent/driver-query.ts',
           find: 'if (query === undefined || client.query !== ownQuery)',
           replace: 'if (query === undefined || !(client instanceof pg.Client))',
         },
@@ -270,7 +270,7 @@ export const unreadable: MutantGroup = {
       breaks: 'the driver finds out what is wrong with a value',
       edits: [
         {
-          file: 'packages/core/src/database/driver-query.ts',
+          file: 'packages/core/src/database/sent/driver-query.ts',
           find: 'config.values.map((value: unknown) => utils.prepareValue(value))',
           replace: 'config.values.map((value: unknown) => utils && value)',
         },

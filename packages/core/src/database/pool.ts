@@ -4,7 +4,6 @@ import { notReached, toldByServer } from '../errors/origin.ts'
 import { TidemarkError } from '../errors/tidemark-error.ts'
 import type { DbBinding } from './bound/db-binding.ts'
 import { clientOn } from './bound/transaction-client.ts'
-import { driverQuery } from './driver-query.ts'
 import { explained, type PreparingExecutor, type QueryResult, type TextRow } from './executor.ts'
 import {
   closed,
@@ -15,8 +14,9 @@ import {
 } from './given/given-pool.ts'
 import { ownTypes } from './given/own-types.ts'
 import { kyselyOn } from './kysely.ts'
-import { mistrust, named, trusted, unnamed } from './prepared-names.ts'
 import { hidePassword, readConnectionString } from './secrets.ts'
+import { driverQuery } from './sent/driver-query.ts'
+import { mistrust, named, trusted, unnamed } from './sent/prepared-names.ts'
 import { textRows, type Statement } from './statement.ts'
 import { Together } from './together.ts'
 import { furnishSession, settingsText } from './transaction/session-traces.ts'

@@ -2,7 +2,7 @@ import type pg from 'pg'
 import { isConnectionError } from '../errors/postgres-error.ts'
 import type { ConnectionPool } from './given/given-pool.ts'
 import { ownTypes } from './given/own-types.ts'
-import { preparedName } from './prepared-names.ts'
+import { preparedName } from './sent/prepared-names.ts'
 
 /** A statement that was asked, and what its columns are. */
 interface Question {

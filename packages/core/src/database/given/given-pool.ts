@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { isConnectionError, isStalePlan } from '../../errors/postgres-error.ts'
 import { TidemarkError } from '../../errors/tidemark-error.ts'
-import { queryOn } from '../driver-query.ts'
+import { queryOn } from '../sent/driver-query.ts'
 import { speakPlainly } from './plain-session.ts'
 
 /** A pool that an application has already, of node-postgres: what it gives is given back. */

@@ -5,11 +5,11 @@ import { errorCodeOf, isRetryableConflict } from '../../errors/postgres-error.ts
 import { TidemarkError } from '../../errors/tidemark-error.ts'
 import type { DbBinding } from '../bound/db-binding.ts'
 import { dbOn } from '../bound/db-on.ts'
-import { queryOn } from '../driver-query.ts'
 import type { PreparingExecutor, QueryResult, TextRow } from '../executor.ts'
 import { ownTypes } from '../given/own-types.ts'
 import type { Database } from '../pool.ts'
-import { mistrust, preparedName, trusted, unnamed } from '../prepared-names.ts'
+import { queryOn } from '../sent/driver-query.ts'
+import { mistrust, preparedName, trusted, unnamed } from '../sent/prepared-names.ts'
 import { textRows, type Statement } from '../statement.ts'
 import { cleanSession } from './session-traces.ts'
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import { textField } from '../errors/foreign-value.ts'
-import { planLost } from '../errors/origin.ts'
-import { errorCodeOf, isStalePlan } from '../errors/postgres-error.ts'
+import { textField } from '../../errors/foreign-value.ts'
+import { planLost } from '../../errors/origin.ts'
+import { errorCodeOf, isStalePlan } from '../../errors/postgres-error.ts'
 
 /** By text. */
 const names = new Map<string, { readonly name: string; readonly trusted: boolean }>()
