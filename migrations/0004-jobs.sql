@@ -15,13 +15,8 @@ CREATE TABLE :"schema".jobs (
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- When it may run next. 'infinity': when what it waits for has happened (job_waits).
   run_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  started_at        timestamptz,
-  finished_at       timestamptz,
   -- The number of claims so far: the fencing token of the present one.
   token             bigint      NOT NULL DEFAULT 0,
-  -- The process that runs it.
-  process           uuid,
-  parent            uuid,
   -- Lower runs first.
   priority          integer     NOT NULL DEFAULT 0,
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
@@ -30,22 +25,30 @@ CREATE TABLE :"schema".jobs (
   -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
   needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
-  -- How many processes in a row have died while they had it: after the second it runs alone.
-  deaths            smallint    NOT NULL DEFAULT 0,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
+  successor         boolean     NOT NULL DEFAULT false,
   status            text        NOT NULL DEFAULT 'queued'
     -- In the order in which most are found: each change asks.
     CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
+  name              text        NOT NULL,
+  queue             text        NOT NULL DEFAULT 'default',
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows; pause: its queue or its type was paused when somebody looked.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit', 'pause')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
-  name              text        NOT NULL,
-  queue             text        NOT NULL DEFAULT 'default',
+  -- The process that runs it.
+  process           uuid,
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  parent            uuid,
   concurrency_key   text,
   -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other. Kept by a trigger: as a
   -- generated column, which each update pays for, it cost 3.6 of 36 us of a claim and a completion.
@@ -53,9 +56,6 @@ CREATE TABLE :"schema".jobs (
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
-  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
-  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
-  successor         boolean     NOT NULL DEFAULT false,
   -- A job that did not spawn it waits for it: its end is noted down, as that of every job with a parent is.
   awaited           boolean     NOT NULL DEFAULT false,
   -- A digest of the request that spawned it, where that is to be safe to repeat.
@@ -92,8 +92,18 @@ END $$;
 
 CREATE TRIGGER keep_turn_key BEFORE INSERT ON :"schema".jobs FOR EACH ROW
   WHEN (NEW.concurrency_key IS NOT NULL) EXECUTE FUNCTION :"schema".keep_turn_key();
-CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON :"schema".jobs FOR EACH ROW
-  EXECUTE FUNCTION :"schema".keep_turn_key();
+
+CREATE FUNCTION :"schema".keep_changed_turn_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE :"schema".jobs j SET turn_key = j.name || ' ' || j.concurrency_key WHERE j.id = NEW.id;
+  RETURN NULL;
+END $$;
+
+-- After the change: a table with a trigger before changes of rows has each row locked first, and the lock logged, by every
+-- change of it.
+CREATE TRIGGER keep_changed_turn_key AFTER UPDATE OF name, concurrency_key, turn_key ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.turn_key IS DISTINCT FROM NEW.name || ' ' || NEW.concurrency_key)
+  EXECUTE FUNCTION :"schema".keep_changed_turn_key();
 
 -- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
 -- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
@@ -136,6 +146,8 @@ $$;
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
+-- Of the conditions of an index the one comes first that fewest jobs meet: each change of a job asks those of all indexes.
+
 -- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
 CREATE INDEX jobs_claim ON :"schema".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
 CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
@@ -149,13 +161,11 @@ CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' A
 CREATE INDEX jobs_new ON :"schema".jobs (turn_key) WHERE parked = 'new';
 CREATE INDEX jobs_behind ON :"schema".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
 CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND (parked IS NULL OR parked = 'limit');
 CREATE INDEX jobs_limited ON :"schema".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
-  WHERE status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
-CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
+  WHERE parked = 'limit' AND status = 'queued';
+CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE limited AND status = 'running';
+CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE limited AND status = 'running';
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
 CREATE INDEX jobs_held ON :"schema".jobs (queue, name, priority, run_at, id) WHERE parked = 'pause';
 -- One unfinished job of a type for each key, and one that comes after it.

@@ -199,19 +199,14 @@ CREATE TABLE :"schema".job_key_releases (
 -- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
 ALTER TABLE :"schema".job_key_releases REPLICA IDENTITY FULL;
 
--- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here (job_changed() where it is a change); admit_jobs()
+-- reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
-        AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
-          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
-  EXECUTE FUNCTION :"schema".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running'))
@@ -289,10 +284,8 @@ BEGIN
       IF aliased THEN
         same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
-      SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
-           + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      SELECT count(*) INTO turns FROM :"schema".jobs j
+        WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND (j.parked IS NULL OR j.parked = 'limit');
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
           SELECT j.id, j.queue, j.name, j.concurrency_limit FROM :"schema".jobs j

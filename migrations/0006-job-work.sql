@@ -423,20 +423,16 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- The end of a job that another one waits for, in whatever way it comes.
-CREATE FUNCTION :"schema".note_ended_child() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The end of a job that another one waits for, in whatever way it comes (job_changed() where it is a change).
+CREATE FUNCTION :"schema".note_deleted_child() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_wakes (child) VALUES (OLD.id);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN ((NEW.parent IS NOT NULL OR NEW.awaited) AND NEW.status IN ('completed', 'failed', 'cancelled')
-        AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION :"schema".note_ended_child();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN ((OLD.parent IS NOT NULL OR OLD.awaited) AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION :"schema".note_ended_child();
+  EXECUTE FUNCTION :"schema".note_deleted_child();
 
 CREATE FUNCTION :"schema".note_signal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -633,32 +629,26 @@ CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE 
 $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other. While
--- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. A trigger, so that
--- it makes no difference by which way a job comes to be cancelled.
-CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+-- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. Answers the job as it
+-- is then. job_changed() asks for it, so that it makes no difference by which way a job comes to be cancelled.
+CREATE FUNCTION :"schema".cancel_parent(job :"schema".jobs, was :"schema".jobs) RETURNS :"schema".jobs LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
   SELECT c.id FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  WHERE s.job = was.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
     -- One that another spawn has replaced is the job of that one.
     AND c.parent = s.job
   ON CONFLICT DO NOTHING;
-  IF :"schema".awaits_children(NEW.id) THEN
-    INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-    DELETE FROM :"schema".job_waits w WHERE w.job = NEW.id;
-    NEW.status := :"schema".job_after(OLD.status, OLD.requested, 'held');
-    NEW.requested := 'cancel';
-    NEW.run_at := 'infinity';
-    NEW.waiting := '{"for": "children", "then": "cancelled"}';
-    NEW.finished_at := NULL;
-    NEW.parked := NULL;
+  IF :"schema".awaits_children(was.id) THEN
+    INSERT INTO :"schema".job_cancellations (child) VALUES (was.id) ON CONFLICT DO NOTHING;
+    DELETE FROM :"schema".job_waits w WHERE w.job = was.id;
+    UPDATE :"schema".jobs j
+      SET status = :"schema".job_after(was.status, was.requested, 'held'), requested = 'cancel', run_at = 'infinity',
+        waiting = '{"for": "children", "then": "cancelled"}', finished_at = NULL, parked = NULL
+      WHERE j.id = was.id RETURNING j.* INTO job;
   END IF;
-  RETURN NEW;
+  RETURN job;
 END $$;
-
-CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
-  EXECUTE FUNCTION :"schema".cancel_parent();
 
 -- Cancels the children of cancelled parents, or asks those that run, and parents that were held. One that somebody holds
 -- is left for the next time.

@@ -3,43 +3,44 @@
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
 -- what came of it: the chain from event to job to step to event, readable in SQL.
 
--- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
-CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL. `was` is the job as it
+-- was before; NULL: it is new.
+CREATE FUNCTION :"schema".publish_transition(job :"schema".jobs, was :"schema".jobs) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
-  -- The process that runs it, or did until now.
-  ran        uuid := NEW.process;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    ran := coalesce(ran, OLD.process);
+  IF was.id IS NOT NULL THEN
     transition := CASE
-      WHEN NEW.status = 'running' THEN 'started'
-      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
-      WHEN OLD.status = 'paused' THEN 'resumed'
-      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+      WHEN job.status = 'running' THEN 'started'
+      WHEN job.status IN ('completed', 'failed', 'cancelled', 'paused') THEN job.status
+      WHEN was.status = 'paused' THEN 'resumed'
+      WHEN was.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN was.status = 'running' AND job.status = 'scheduled' AND job.waiting IS NOT NULL THEN 'suspended'
+      WHEN was.status = 'running' AND job.status = 'scheduled' THEN 'retried'
+      WHEN was.status = 'running' AND job.error IS DISTINCT FROM was.error THEN 'rescued'
     END;
   END IF;
-  IF transition = ANY (NEW.lifecycle) THEN
+  IF transition = ANY (job.lifecycle) THEN
     INSERT INTO :"schema".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
-    VALUES ('job.' || transition, 1, NEW.id::text,
-      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
-        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
-        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
-      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+    VALUES ('job.' || transition, 1, job.id::text,
+      jsonb_build_object('job', job.id, 'name', job.name, 'queue', job.queue, 'attempt', job.attempt,
+        'triggeredBy', job.triggered_by, 'parent', job.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN job.error END,
+        -- The process that runs it, or did until now.
+        'status', job.status, 'createdAt', job.created_at, 'process', coalesce(job.process, was.process)),
+      coalesce(job.correlation_id, job.id::text), job.id::text, job.traceparent, job.tracestate);
   END IF;
+END $$;
+
+CREATE FUNCTION :"schema".publish_job_spawn() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM :"schema".publish_transition(NEW, NULL);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN (NEW.lifecycle IS NOT NULL AND OLD.status <> NEW.status)
-  EXECUTE FUNCTION :"schema".publish_job_transition();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON :"schema".jobs FOR EACH ROW
   WHEN ('spawned' = ANY (NEW.lifecycle))
-  EXECUTE FUNCTION :"schema".publish_job_transition();
+  EXECUTE FUNCTION :"schema".publish_job_spawn();
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on

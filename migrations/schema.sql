@@ -385,28 +385,28 @@ CREATE TABLE tidemark.jobs (
   id uuid NOT NULL,
   created_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
   run_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
-  started_at timestamp with time zone,
-  finished_at timestamp with time zone,
   token bigint NOT NULL DEFAULT 0,
-  process uuid,
-  parent uuid,
   priority integer NOT NULL DEFAULT 0,
   attempt integer NOT NULL DEFAULT 0,
   version integer NOT NULL DEFAULT 1,
   needs integer NOT NULL DEFAULT 1,
   concurrency_limit integer NOT NULL DEFAULT 1,
-  limited boolean NOT NULL DEFAULT false,
   deaths smallint NOT NULL DEFAULT 0,
+  limited boolean NOT NULL DEFAULT false,
+  successor boolean NOT NULL DEFAULT false,
   status text NOT NULL DEFAULT 'queued'::text,
-  parked text,
-  requested text,
   name text NOT NULL,
   queue text NOT NULL DEFAULT 'default'::text,
+  parked text,
+  requested text,
+  process uuid,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  parent uuid,
   concurrency_key text,
   turn_key text,
   rate_key text,
   unique_key text,
-  successor boolean NOT NULL DEFAULT false,
   awaited boolean NOT NULL DEFAULT false,
   request text,
   triggered_by text NOT NULL DEFAULT 'sql'::text,
@@ -429,8 +429,7 @@ CREATE TABLE tidemark.jobs (
   CONSTRAINT jobs_status_check CHECK ((status = ANY (ARRAY['completed'::text, 'running'::text, 'queued'::text, 'scheduled'::text, 'paused'::text, 'failed'::text, 'cancelled'::text])))
 ) WITH (fillfactor=70);
 COMMENT ON TABLE tidemark.jobs IS 'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
-CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND (parked IS NULL));
-CREATE INDEX jobs_admitted_limited ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_admitted ON tidemark.jobs USING btree (turn_key) WHERE ((turn_key IS NOT NULL) AND (status = ANY (ARRAY['queued'::text, 'running'::text])) AND ((parked IS NULL) OR (parked = 'limit'::text)));
 CREATE INDEX jobs_behind ON tidemark.jobs USING btree (turn_key, priority, run_at, id) WHERE (parked = 'key'::text);
 CREATE INDEX jobs_by_concurrency_key ON tidemark.jobs USING btree (((concurrency_key || ''::text)), id) WHERE (concurrency_key IS NOT NULL);
 CREATE INDEX jobs_by_queue ON tidemark.jobs USING btree (((queue || ''::text)), id) WHERE (queue <> 'default'::text);
@@ -439,31 +438,27 @@ CREATE INDEX jobs_by_unique_key ON tidemark.jobs USING btree (((unique_key || ''
 CREATE INDEX jobs_claim ON tidemark.jobs USING btree (queue, priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked IS NULL));
 CREATE INDEX jobs_due ON tidemark.jobs USING btree (run_at) WHERE (status = 'scheduled'::text);
 CREATE INDEX jobs_held ON tidemark.jobs USING btree (queue, name, priority, run_at, id) WHERE (parked = 'pause'::text);
-CREATE INDEX jobs_limited ON tidemark.jobs USING btree (queue, name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((status = 'queued'::text) AND (parked = 'limit'::text));
+CREATE INDEX jobs_limited ON tidemark.jobs USING btree (queue, name, COALESCE(rate_key, ''::text), priority, run_at, id) WHERE ((parked = 'limit'::text) AND (status = 'queued'::text));
 CREATE INDEX jobs_new ON tidemark.jobs USING btree (turn_key) WHERE (parked = 'new'::text);
 CREATE INDEX jobs_parent ON tidemark.jobs USING btree (parent, id) WHERE (parent IS NOT NULL);
 CREATE INDEX jobs_quarantined ON tidemark.jobs USING btree (name, ((error ->> 'code'::text))) WHERE ((status = 'failed'::text) AND ((error ->> 'code'::text) = ANY (ARRAY['TIDEMARK_INVALID_INPUT'::text, 'TIDEMARK_INVALID_STATE'::text, 'TIDEMARK_INVALID_OUTPUT'::text, 'TIDEMARK_JOB_KILLS'::text])));
 CREATE INDEX jobs_retrying ON tidemark.jobs USING btree (id) WHERE ((error IS NOT NULL) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text])));
 CREATE INDEX jobs_running ON tidemark.jobs USING btree (process) WHERE ((status = 'running'::text) AND (process IS NOT NULL));
-CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE ((status = 'running'::text) AND limited);
-CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE ((status = 'running'::text) AND limited);
+CREATE INDEX jobs_running_in_queue ON tidemark.jobs USING btree (queue) WHERE (limited AND (status = 'running'::text));
+CREATE INDEX jobs_running_of_type ON tidemark.jobs USING btree (name) WHERE (limited AND (status = 'running'::text));
 CREATE UNIQUE INDEX jobs_successors ON tidemark.jobs USING btree (unique_key, name) WHERE (successor AND (status = ANY (ARRAY['scheduled'::text, 'paused'::text])));
 CREATE INDEX jobs_trouble ON tidemark.jobs USING btree (status, id) WHERE (status = ANY (ARRAY['failed'::text, 'paused'::text, 'cancelled'::text]));
 CREATE UNIQUE INDEX jobs_unique ON tidemark.jobs USING btree (unique_key, name) WHERE ((unique_key IS NOT NULL) AND (NOT successor) AND (status = ANY (ARRAY['scheduled'::text, 'queued'::text, 'running'::text, 'paused'::text])));
 CREATE INDEX jobs_unknown ON tidemark.jobs USING btree (name) WHERE (parked = 'type'::text);
-CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.status = 'cancelled'::text) AND (old.status <> 'cancelled'::text))) EXECUTE FUNCTION tidemark.cancel_parent();
-CREATE TRIGGER count_changed_job AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN ((((old.name <> new.name) OR ((old.status <> new.status) AND (NOT ((old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))))) AND (current_setting('tidemark.jobs_counted'::text, true) IS DISTINCT FROM 'yes'::text))) EXECUTE FUNCTION tidemark.count_changed_job();
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON tidemark.jobs REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_deleted_jobs();
 CREATE TRIGGER count_spawned_jobs AFTER INSERT ON tidemark.jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION tidemark.count_spawned_jobs();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.forget_job_counts();
-CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON tidemark.jobs FOR EACH ROW EXECUTE FUNCTION tidemark.keep_turn_key();
+CREATE TRIGGER job_changed AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) OR (new.parent IS NOT NULL) OR new.awaited OR (old.concurrency_key IS NOT NULL) OR (old.name <> new.name) OR ((old.status <> new.status) AND (NOT ((old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])))) AND (current_setting('tidemark.jobs_counted'::text, true) IS DISTINCT FROM 'yes'::text)))) EXECUTE FUNCTION tidemark.job_changed();
+CREATE TRIGGER keep_changed_turn_key AFTER UPDATE OF name, concurrency_key, turn_key ON tidemark.jobs FOR EACH ROW WHEN ((new.turn_key IS DISTINCT FROM ((new.name || ' '::text) || new.concurrency_key))) EXECUTE FUNCTION tidemark.keep_changed_turn_key();
 CREATE TRIGGER keep_turn_key BEFORE INSERT ON tidemark.jobs FOR EACH ROW WHEN ((new.concurrency_key IS NOT NULL)) EXECUTE FUNCTION tidemark.keep_turn_key();
-CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
-CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN ((((new.parent IS NOT NULL) OR new.awaited) AND (new.status = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_ended_child();
-CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_transition();
-CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON tidemark.jobs FOR EACH ROW WHEN (((new.lifecycle IS NOT NULL) AND (old.status <> new.status))) EXECUTE FUNCTION tidemark.publish_job_transition();
+CREATE TRIGGER note_deleted_child AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN ((((old.parent IS NOT NULL) OR old.awaited) AND (old.status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))) EXECUTE FUNCTION tidemark.note_deleted_child();
+CREATE TRIGGER publish_job_spawn AFTER INSERT ON tidemark.jobs FOR EACH ROW WHEN (('spawned'::text = ANY (new.lifecycle))) EXECUTE FUNCTION tidemark.publish_job_spawn();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])))) EXECUTE FUNCTION tidemark.release_job_key();
-CREATE TRIGGER release_job_key AFTER UPDATE ON tidemark.jobs FOR EACH ROW WHEN (((old.concurrency_key IS NOT NULL) AND ((old.parked IS NULL) OR (old.parked = 'limit'::text)) AND (old.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (((new.parked IS NULL) OR (new.parked = 'limit'::text)) AND (new.status = ANY (ARRAY['queued'::text, 'running'::text])) AND (NOT (new.concurrency_key IS DISTINCT FROM old.concurrency_key)) AND (new.name = old.name))))) EXECUTE FUNCTION tidemark.release_job_key();
 CREATE TRIGGER ring_for_jobs AFTER INSERT ON tidemark.jobs FOR EACH STATEMENT EXECUTE FUNCTION tidemark.ring_for_jobs();
 
 CREATE TABLE tidemark.listeners (
@@ -695,10 +690,8 @@ BEGIN
       IF aliased THEN
         same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
-      SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
-           + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      SELECT count(*) INTO turns FROM "tidemark".jobs j
+        WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND (j.parked IS NULL OR j.parked = 'limit');
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
           SELECT j.id, j.queue, j.name, j.concurrency_limit FROM "tidemark".jobs j
@@ -895,28 +888,26 @@ BEGIN
     OR NOT EXISTS (SELECT FROM "tidemark".jobs j WHERE j.id = c.child);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.cancel_parent()
- RETURNS trigger
+CREATE OR REPLACE FUNCTION tidemark.cancel_parent(job tidemark.jobs, was tidemark.jobs)
+ RETURNS tidemark.jobs
  LANGUAGE plpgsql
 AS $function$
 BEGIN
   INSERT INTO "tidemark".job_cancellations (child)
   SELECT c.id FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  WHERE s.job = was.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
     -- One that another spawn has replaced is the job of that one.
     AND c.parent = s.job
   ON CONFLICT DO NOTHING;
-  IF "tidemark".awaits_children(NEW.id) THEN
-    INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-    DELETE FROM "tidemark".job_waits w WHERE w.job = NEW.id;
-    NEW.status := "tidemark".job_after(OLD.status, OLD.requested, 'held');
-    NEW.requested := 'cancel';
-    NEW.run_at := 'infinity';
-    NEW.waiting := '{"for": "children", "then": "cancelled"}';
-    NEW.finished_at := NULL;
-    NEW.parked := NULL;
+  IF "tidemark".awaits_children(was.id) THEN
+    INSERT INTO "tidemark".job_cancellations (child) VALUES (was.id) ON CONFLICT DO NOTHING;
+    DELETE FROM "tidemark".job_waits w WHERE w.job = was.id;
+    UPDATE "tidemark".jobs j
+      SET status = "tidemark".job_after(was.status, was.requested, 'held'), requested = 'cancel', run_at = 'infinity',
+        waiting = '{"for": "children", "then": "cancelled"}', finished_at = NULL, parked = NULL
+      WHERE j.id = was.id RETURNING j.* INTO job;
   END IF;
-  RETURN NEW;
+  RETURN job;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.check_published(caller text, ids text[], metas jsonb[], traceparent text, tracestate text)
@@ -1175,17 +1166,6 @@ BEGIN
   RETURN QUERY SELECT unnest(completed);
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.count_changed_job()
- RETURNS trigger
- LANGUAGE plpgsql
-AS $function$
-BEGIN
-  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
-    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
-    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
-  RETURN NULL;
-END $function$;
-
 CREATE OR REPLACE FUNCTION tidemark.count_deleted_jobs()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1432,6 +1412,41 @@ AS $function$
   END
 $function$;
 
+CREATE OR REPLACE FUNCTION tidemark.job_changed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  job "tidemark".jobs := NEW;
+BEGIN
+  -- It was held by cancel_parent(), and whoever has asked for that goes on with what it is now.
+  IF OLD.status = 'cancelled' AND NEW.status = 'scheduled' AND NEW.requested = 'cancel' THEN RETURN NULL; END IF;
+  IF job.status = 'cancelled' AND OLD.status <> 'cancelled' THEN job := "tidemark".cancel_parent(NEW, OLD); END IF;
+  IF (job.parent IS NOT NULL OR job.awaited) AND job.status IN ('completed', 'failed', 'cancelled')
+    AND OLD.status NOT IN ('completed', 'failed', 'cancelled')
+  THEN
+    INSERT INTO "tidemark".job_wakes (child) VALUES (OLD.id);
+  END IF;
+  IF OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit') AND OLD.status IN ('queued', 'running')
+    AND NOT ((job.parked IS NULL OR job.parked = 'limit') AND job.status IN ('queued', 'running')
+      AND job.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND job.name = OLD.name)
+  THEN
+    INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.turn_key);
+  END IF;
+  IF job.lifecycle IS NOT NULL AND job.status <> OLD.status THEN
+    PERFORM "tidemark".publish_transition(job, OLD);
+  END IF;
+  IF (job.name <> OLD.name OR job.status <> OLD.status AND NOT (
+      OLD.status IN ('queued', 'running') AND job.status IN ('queued', 'running')))
+    AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'
+  THEN
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+      (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+      (job.name, CASE job.status WHEN 'running' THEN 'queued' ELSE job.status END, 1);
+  END IF;
+  RETURN NULL;
+END $function$;
+
 CREATE OR REPLACE FUNCTION tidemark.job_place(name text, status text)
  RETURNS integer
  LANGUAGE sql
@@ -1547,6 +1562,15 @@ BEGIN
       SELECT u.type, max(u.last) AS last FROM unnest(types, lasts) AS u (type, last) GROUP BY 1) AS e, LATERAL (
       SELECT w.job FROM "tidemark".job_waits w
       WHERE w.kind = 'event' AND w.target = e.type AND w.key IS NULL AND w.sequence < e.last OFFSET 0) AS w);
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.keep_changed_turn_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  UPDATE "tidemark".jobs j SET turn_key = j.name || ' ' || j.concurrency_key WHERE j.id = NEW.id;
+  RETURN NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.keep_key(names text[], unique_key text)
@@ -1724,7 +1748,7 @@ BEGIN
   RETURN NULL;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.note_ended_child()
+CREATE OR REPLACE FUNCTION tidemark.note_deleted_child()
  RETURNS trigger
  LANGUAGE plpgsql
 AS $function$
@@ -1829,37 +1853,43 @@ BEGIN
   RETURN answer.sequence;
 END $function$;
 
-CREATE OR REPLACE FUNCTION tidemark.publish_job_transition()
+CREATE OR REPLACE FUNCTION tidemark.publish_job_spawn()
  RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+  PERFORM "tidemark".publish_transition(NEW, NULL);
+  RETURN NULL;
+END $function$;
+
+CREATE OR REPLACE FUNCTION tidemark.publish_transition(job tidemark.jobs, was tidemark.jobs)
+ RETURNS void
  LANGUAGE plpgsql
 AS $function$
 DECLARE
   transition text := 'spawned';
-  -- The process that runs it, or did until now.
-  ran        uuid := NEW.process;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    ran := coalesce(ran, OLD.process);
+  IF was.id IS NOT NULL THEN
     transition := CASE
-      WHEN NEW.status = 'running' THEN 'started'
-      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
-      WHEN OLD.status = 'paused' THEN 'resumed'
-      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+      WHEN job.status = 'running' THEN 'started'
+      WHEN job.status IN ('completed', 'failed', 'cancelled', 'paused') THEN job.status
+      WHEN was.status = 'paused' THEN 'resumed'
+      WHEN was.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN was.status = 'running' AND job.status = 'scheduled' AND job.waiting IS NOT NULL THEN 'suspended'
+      WHEN was.status = 'running' AND job.status = 'scheduled' THEN 'retried'
+      WHEN was.status = 'running' AND job.error IS DISTINCT FROM was.error THEN 'rescued'
     END;
   END IF;
-  IF transition = ANY (NEW.lifecycle) THEN
+  IF transition = ANY (job.lifecycle) THEN
     INSERT INTO "tidemark".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
-    VALUES ('job.' || transition, 1, NEW.id::text,
-      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
-        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
-        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
-      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+    VALUES ('job.' || transition, 1, job.id::text,
+      jsonb_build_object('job', job.id, 'name', job.name, 'queue', job.queue, 'attempt', job.attempt,
+        'triggeredBy', job.triggered_by, 'parent', job.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN job.error END,
+        -- The process that runs it, or did until now.
+        'status', job.status, 'createdAt', job.created_at, 'process', coalesce(job.process, was.process)),
+      coalesce(job.correlation_id, job.id::text), job.id::text, job.traceparent, job.tracestate);
   END IF;
-  RETURN NULL;
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.queues_of(names text[], known text[])

@@ -99,6 +99,63 @@ test('a parent that runs is cancelled when its child has ended, and so is its ow
   await untilStatus(database, handle.id, 'cancelled')
 })
 
+test('while a parent is held it has not been cancelled for anybody, whatever it was doing', async () => {
+  const latch = new Latch()
+  const parent = defineJob('parent', {
+    input: z.boolean(),
+    lifecycle: ['suspended', 'cancelled', 'retried'],
+    uniqueKey: (waits) => String(waits),
+    concurrencyKey: String,
+    run: async ({ input: waits }, ctx) => {
+      const done = ctx.child('child', child, 'child', { onCancel: 'wait' })
+      if (waits) return done
+      await latch.pass()
+      await ctx.step(
+        'busy',
+        (signal) =>
+          new Promise((_, reject) => {
+            signal.addEventListener('abort', () => reject(signal.reason as Error))
+          }),
+      )
+      return done
+    },
+  })
+  const top = defineJob('top', {
+    input: z.boolean(),
+    retry: { attempts: 1 },
+    run: ({ input: waits }, ctx) => ctx.child('parent', parent, waits),
+  })
+  await using app = appOn(database, [child, parent, top])
+  await app.start()
+  for (const waits of [true, false]) {
+    const handle = await app.jobs.spawn(top, waits)
+    const query = `select count(*)::int from tidemark.job_steps s join tidemark.jobs j on j.id = s.job
+      where s.kind = 'child' and j.unique_key = $1`
+    await until(database, query, 1, [String(waits)])
+    const [held] = await app.jobs.list({ name: 'parent', uniqueKey: String(waits) })
+    const id = held?.id ?? ''
+    if (waits) await untilStatus(database, id, 'scheduled')
+    else await latch.reached
+    await app.jobs.cancel(id)
+    latch.open()
+    await untilStatus(database, id, 'scheduled')
+    await until(database, `select requested from tidemark.jobs where id = $1`, 'cancel', [id])
+    // Its key is still taken, its parent waits, nothing was published, and it is counted as what it is.
+    const again = await app.jobs.spawn(parent, waits)
+    expect(again.id).toBe(id)
+    expect((await app.jobs.get(handle.id)).status).toBe('scheduled')
+    const told = `select count(*)::int from tidemark.events where key = $1 and type in ('job.cancelled', 'job.retried')`
+    await until(database, told, 0, [id])
+    await until(database, 'select count(*)::int from tidemark.miscounted_jobs()', 0)
+    const [open] = await app.jobs.list({ name: 'child', status: 'scheduled' })
+    await app.jobs.signal(open?.id ?? '', 'end')
+    await untilStatus(database, id, 'cancelled')
+    await until(database, told, 1, [id])
+    await untilStatus(database, handle.id, 'failed')
+    await until(database, 'select count(*)::int from tidemark.miscounted_jobs()', 0)
+  }
+})
+
 test('a wait with an option that there is not is refused before it begins', async () => {
   const wrong = defineJob('wrong', {
     input: z.string(),

@@ -128,3 +128,25 @@ test('claiming costs the same in front of 20,000 jobs that wait for one key', as
   // Pages touched, which no other load of the machine changes.
   expect((plan?.['Shared Hit Blocks'] ?? 0) + (plan?.['Shared Read Blocks'] ?? 0)).toBeLessThan(60)
 })
+
+test('the turn of a job follows its key and its type, whoever changes them', async () => {
+  const keyed = defineJob('keyed', {
+    input: z.null(),
+    concurrencyKey: () => 'a',
+    run: () => {},
+  })
+  await using app = appOn(database, [keyed])
+  const { id } = await app.jobs.spawn(keyed, null, { delay: '1h' })
+  const changes = [
+    [`concurrency_key = 'b'`, 'keyed b'],
+    [`name = 'other'`, 'other b'],
+    [`turn_key = 'of nobody'`, 'other b'],
+    [`concurrency_key = null, name = 'keyed'`, null],
+    [`concurrency_key = 'c'`, 'keyed c'],
+  ] as const
+  for (const [change, turn] of changes) {
+    await database.query(`update tidemark.jobs set ${change} where id = $1`, [id])
+    const { rows } = await database.query('select turn_key from tidemark.jobs where id = $1', [id])
+    expect(rows).toEqual([{ turn_key: turn }])
+  }
+})

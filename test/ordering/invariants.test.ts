@@ -30,7 +30,7 @@ const breaches = [
   ['alter table tidemark.doorbells disable trigger all', 'note_armed', 'disabled'],
   ['alter table tidemark.doorbells enable replica trigger note_armed', 'note_armed', 'disabled'],
   ['drop trigger note_armed on tidemark.doorbells', 'note_armed', 'missing'],
-  ['alter table tidemark.jobs disable trigger note_ended_child', 'note_ended_child', 'disabled'],
+  ['alter table tidemark.jobs disable trigger job_changed', 'job_changed', 'disabled'],
   [
     `select tidemark.publish('test.noted', '{"note": "a"}'), tidemark.publish('test.noted', '{"note": "b"}');
      select setval('tidemark.events_sequence', 1)`,

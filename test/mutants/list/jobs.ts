@@ -56,6 +56,22 @@ export const jobs: MutantGroup = {
       },
     },
     {
+      breaks:
+        'a parent that is held until its children have ended is cancelled and scheduled again for everybody',
+      edits: [
+        {
+          file: 'migrations/0009-job-changes.sql',
+          find: "NEW.requested = 'cancel' THEN RETURN NULL; END IF;",
+          replace: "NEW.requested = 'cancel' THEN NULL; END IF;",
+        },
+      ],
+      tests: {
+        'test/job/cancelled-parents.test.ts': [
+          'while a parent is held it has not been cancelled for anybody, whatever it was doing',
+        ],
+      },
+    },
+    {
       breaks: 'nothing is caught up after an outage',
       edits: [
         {

@@ -2,12 +2,12 @@
 -- migrated by 1 outbox 18bb23a12b96fdbc8fdb9928d4c1cdc81c8dff6e7c47b042cfaa9a034f269574
 -- migrated by 2 publishing 9593fe7156819bd7af29c380ccd37cf8e7359fa1a69075b230459528aaac89fa
 -- migrated by 3 consumers 23281a6e586a9269f2508533b7a68b588b47794656e937c271a451bc7ab92206
--- migrated by 4 jobs ff470ffdec450343c3dbfa6c54587995f6ce959eef42a265fdb2d5c2f3a48731
--- migrated by 5 job-turns 11f05aeba36a6a547f0d7da03444bd360a4bee4bba7cae81d364c94f302c182c
--- migrated by 6 job-work 10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de
--- migrated by 7 job-story 73a71b4728362bfc009ce172aa658f0286a68da8b0367352a4fff4839e43ae8d
+-- migrated by 4 jobs c3907a22c9f28ce2591b8b6d6eb39f38fbf040f0ef9e8d9a5ca8870a4f611c9c
+-- migrated by 5 job-turns 6a1433aca003245e07fbc808f123b24f462f01ba021e6f8d9840cff69b93e6d3
+-- migrated by 6 job-work 7b6b135e52951f15b044b7c25f2a45481f2fdf3dad0ca1fd98ff58d6e0b26c43
+-- migrated by 7 job-story fcde26ec676c2263e5a1c79e26bbb37886e550b136e5f7fbc3f33a979952dc33
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
--- migrated by 9 job-counts 308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e
+-- migrated by 9 job-changes 7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c
 -- migrated by 10 operations 86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47
 
 BEGIN;
@@ -766,13 +766,8 @@ CREATE TABLE "tidemark".jobs (
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- When it may run next. 'infinity': when what it waits for has happened (job_waits).
   run_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  started_at        timestamptz,
-  finished_at       timestamptz,
   -- The number of claims so far: the fencing token of the present one.
   token             bigint      NOT NULL DEFAULT 0,
-  -- The process that runs it.
-  process           uuid,
-  parent            uuid,
   -- Lower runs first.
   priority          integer     NOT NULL DEFAULT 0,
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
@@ -781,22 +776,30 @@ CREATE TABLE "tidemark".jobs (
   -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
   needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
-  -- How many processes in a row have died while they had it: after the second it runs alone.
-  deaths            smallint    NOT NULL DEFAULT 0,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
+  successor         boolean     NOT NULL DEFAULT false,
   status            text        NOT NULL DEFAULT 'queued'
     -- In the order in which most are found: each change asks.
     CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
+  name              text        NOT NULL,
+  queue             text        NOT NULL DEFAULT 'default',
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows; pause: its queue or its type was paused when somebody looked.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit', 'pause')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
-  name              text        NOT NULL,
-  queue             text        NOT NULL DEFAULT 'default',
+  -- The process that runs it.
+  process           uuid,
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  parent            uuid,
   concurrency_key   text,
   -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other. Kept by a trigger: as a
   -- generated column, which each update pays for, it cost 3.6 of 36 us of a claim and a completion.
@@ -804,9 +807,6 @@ CREATE TABLE "tidemark".jobs (
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
-  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
-  -- run_at is 'infinity' until then, and the time that was asked for in `waiting`.
-  successor         boolean     NOT NULL DEFAULT false,
   -- A job that did not spawn it waits for it: its end is noted down, as that of every job with a parent is.
   awaited           boolean     NOT NULL DEFAULT false,
   -- A digest of the request that spawned it, where that is to be safe to repeat.
@@ -843,8 +843,18 @@ END $$;
 
 CREATE TRIGGER keep_turn_key BEFORE INSERT ON "tidemark".jobs FOR EACH ROW
   WHEN (NEW.concurrency_key IS NOT NULL) EXECUTE FUNCTION "tidemark".keep_turn_key();
-CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON "tidemark".jobs FOR EACH ROW
-  EXECUTE FUNCTION "tidemark".keep_turn_key();
+
+CREATE FUNCTION "tidemark".keep_changed_turn_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE "tidemark".jobs j SET turn_key = j.name || ' ' || j.concurrency_key WHERE j.id = NEW.id;
+  RETURN NULL;
+END $$;
+
+-- After the change: a table with a trigger before changes of rows has each row locked first, and the lock logged, by every
+-- change of it.
+CREATE TRIGGER keep_changed_turn_key AFTER UPDATE OF name, concurrency_key, turn_key ON "tidemark".jobs FOR EACH ROW
+  WHEN (NEW.turn_key IS DISTINCT FROM NEW.name || ' ' || NEW.concurrency_key)
+  EXECUTE FUNCTION "tidemark".keep_changed_turn_key();
 
 -- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
 -- status. `requested` is what somebody asked of it while it ran; leaving 'running' answers the request.
@@ -887,6 +897,8 @@ $$;
 COMMENT ON TABLE "tidemark".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
+-- Of the conditions of an index the one comes first that fewest jobs meet: each change of a job asks those of all indexes.
+
 -- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
 CREATE INDEX jobs_claim ON "tidemark".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
 CREATE INDEX jobs_due ON "tidemark".jobs (run_at) WHERE status = 'scheduled';
@@ -900,13 +912,11 @@ CREATE INDEX jobs_running ON "tidemark".jobs (process) WHERE status = 'running' 
 CREATE INDEX jobs_new ON "tidemark".jobs (turn_key) WHERE parked = 'new';
 CREATE INDEX jobs_behind ON "tidemark".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
 CREATE INDEX jobs_admitted ON "tidemark".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON "tidemark".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND (parked IS NULL OR parked = 'limit');
 CREATE INDEX jobs_limited ON "tidemark".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
-  WHERE status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE status = 'running' AND limited;
-CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE status = 'running' AND limited;
+  WHERE parked = 'limit' AND status = 'queued';
+CREATE INDEX jobs_running_of_type ON "tidemark".jobs (name) WHERE limited AND status = 'running';
+CREATE INDEX jobs_running_in_queue ON "tidemark".jobs (queue) WHERE limited AND status = 'running';
 CREATE INDEX jobs_unknown ON "tidemark".jobs (name) WHERE parked = 'type';
 CREATE INDEX jobs_held ON "tidemark".jobs (queue, name, priority, run_at, id) WHERE parked = 'pause';
 -- One unfinished job of a type for each key, and one that comes after it.
@@ -1228,7 +1238,7 @@ CREATE TABLE "tidemark".locks (
   held_until timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'ff470ffdec450343c3dbfa6c54587995f6ce959eef42a265fdb2d5c2f3a48731');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (4, 'jobs', false, 'c3907a22c9f28ce2591b8b6d6eb39f38fbf040f0ef9e8d9a5ca8870a4f611c9c');
 
 -- 5 job-turns
 -- breaking: no
@@ -1432,19 +1442,14 @@ CREATE TABLE "tidemark".job_key_releases (
 -- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
 ALTER TABLE "tidemark".job_key_releases REPLICA IDENTITY FULL;
 
--- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here (job_changed() where it is a change); admit_jobs()
+-- reads it. No lock is taken.
 CREATE FUNCTION "tidemark".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER release_job_key AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
-        AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
-          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
-  EXECUTE FUNCTION "tidemark".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON "tidemark".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running'))
@@ -1522,10 +1527,8 @@ BEGIN
       IF aliased THEN
         same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest("tidemark".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
-      SELECT (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
-           + (SELECT count(*) FROM "tidemark".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      SELECT count(*) INTO turns FROM "tidemark".jobs j
+        WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND (j.parked IS NULL OR j.parked = 'limit');
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
           SELECT j.id, j.queue, j.name, j.concurrency_limit FROM "tidemark".jobs j
@@ -1558,7 +1561,7 @@ BEGIN
   IF entering IS NOT NULL THEN PERFORM "tidemark".enter_jobs(entering); END IF;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '11f05aeba36a6a547f0d7da03444bd360a4bee4bba7cae81d364c94f302c182c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (5, 'job-turns', false, '6a1433aca003245e07fbc808f123b24f462f01ba021e6f8d9840cff69b93e6d3');
 
 -- 6 job-work
 -- breaking: no
@@ -1986,20 +1989,16 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- The end of a job that another one waits for, in whatever way it comes.
-CREATE FUNCTION "tidemark".note_ended_child() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The end of a job that another one waits for, in whatever way it comes (job_changed() where it is a change).
+CREATE FUNCTION "tidemark".note_deleted_child() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "tidemark".job_wakes (child) VALUES (OLD.id);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON "tidemark".jobs FOR EACH ROW
-  WHEN ((NEW.parent IS NOT NULL OR NEW.awaited) AND NEW.status IN ('completed', 'failed', 'cancelled')
-        AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION "tidemark".note_ended_child();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON "tidemark".jobs FOR EACH ROW
   WHEN ((OLD.parent IS NOT NULL OR OLD.awaited) AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION "tidemark".note_ended_child();
+  EXECUTE FUNCTION "tidemark".note_deleted_child();
 
 CREATE FUNCTION "tidemark".note_signal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -2196,32 +2195,26 @@ CREATE FUNCTION "tidemark".awaits_children(parent uuid) RETURNS boolean LANGUAGE
 $$;
 
 -- A parent that is cancelled leaves its children to `cancel_children`: whoever cancels locks one row, and no other. While
--- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. A trigger, so that
--- it makes no difference by which way a job comes to be cancelled.
-CREATE FUNCTION "tidemark".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+-- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. Answers the job as it
+-- is then. job_changed() asks for it, so that it makes no difference by which way a job comes to be cancelled.
+CREATE FUNCTION "tidemark".cancel_parent(job "tidemark".jobs, was "tidemark".jobs) RETURNS "tidemark".jobs LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO "tidemark".job_cancellations (child)
   SELECT c.id FROM "tidemark".job_steps s JOIN "tidemark".jobs c ON c.id = (s.output ->> 'child')::uuid
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  WHERE s.job = was.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
     -- One that another spawn has replaced is the job of that one.
     AND c.parent = s.job
   ON CONFLICT DO NOTHING;
-  IF "tidemark".awaits_children(NEW.id) THEN
-    INSERT INTO "tidemark".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-    DELETE FROM "tidemark".job_waits w WHERE w.job = NEW.id;
-    NEW.status := "tidemark".job_after(OLD.status, OLD.requested, 'held');
-    NEW.requested := 'cancel';
-    NEW.run_at := 'infinity';
-    NEW.waiting := '{"for": "children", "then": "cancelled"}';
-    NEW.finished_at := NULL;
-    NEW.parked := NULL;
+  IF "tidemark".awaits_children(was.id) THEN
+    INSERT INTO "tidemark".job_cancellations (child) VALUES (was.id) ON CONFLICT DO NOTHING;
+    DELETE FROM "tidemark".job_waits w WHERE w.job = was.id;
+    UPDATE "tidemark".jobs j
+      SET status = "tidemark".job_after(was.status, was.requested, 'held'), requested = 'cancel', run_at = 'infinity',
+        waiting = '{"for": "children", "then": "cancelled"}', finished_at = NULL, parked = NULL
+      WHERE j.id = was.id RETURNING j.* INTO job;
   END IF;
-  RETURN NEW;
+  RETURN job;
 END $$;
-
-CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON "tidemark".jobs FOR EACH ROW
-  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
-  EXECUTE FUNCTION "tidemark".cancel_parent();
 
 -- Cancels the children of cancelled parents, or asks those that run, and parents that were held. One that somebody holds
 -- is left for the next time.
@@ -2282,7 +2275,7 @@ BEGIN
     WHERE j.status = 'running' ORDER BY j.id FOR KEY SHARE OF j;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6, 'job-work', false, '7b6b135e52951f15b044b7c25f2a45481f2fdf3dad0ca1fd98ff58d6e0b26c43');
 
 -- 7 job-story
 -- breaking: no
@@ -2290,43 +2283,44 @@ INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (6,
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
 -- what came of it: the chain from event to job to step to event, readable in SQL.
 
--- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
-CREATE FUNCTION "tidemark".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL. `was` is the job as it
+-- was before; NULL: it is new.
+CREATE FUNCTION "tidemark".publish_transition(job "tidemark".jobs, was "tidemark".jobs) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
-  -- The process that runs it, or did until now.
-  ran        uuid := NEW.process;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    ran := coalesce(ran, OLD.process);
+  IF was.id IS NOT NULL THEN
     transition := CASE
-      WHEN NEW.status = 'running' THEN 'started'
-      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
-      WHEN OLD.status = 'paused' THEN 'resumed'
-      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+      WHEN job.status = 'running' THEN 'started'
+      WHEN job.status IN ('completed', 'failed', 'cancelled', 'paused') THEN job.status
+      WHEN was.status = 'paused' THEN 'resumed'
+      WHEN was.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN was.status = 'running' AND job.status = 'scheduled' AND job.waiting IS NOT NULL THEN 'suspended'
+      WHEN was.status = 'running' AND job.status = 'scheduled' THEN 'retried'
+      WHEN was.status = 'running' AND job.error IS DISTINCT FROM was.error THEN 'rescued'
     END;
   END IF;
-  IF transition = ANY (NEW.lifecycle) THEN
+  IF transition = ANY (job.lifecycle) THEN
     INSERT INTO "tidemark".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
-    VALUES ('job.' || transition, 1, NEW.id::text,
-      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
-        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
-        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
-      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+    VALUES ('job.' || transition, 1, job.id::text,
+      jsonb_build_object('job', job.id, 'name', job.name, 'queue', job.queue, 'attempt', job.attempt,
+        'triggeredBy', job.triggered_by, 'parent', job.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN job.error END,
+        -- The process that runs it, or did until now.
+        'status', job.status, 'createdAt', job.created_at, 'process', coalesce(job.process, was.process)),
+      coalesce(job.correlation_id, job.id::text), job.id::text, job.traceparent, job.tracestate);
   END IF;
+END $$;
+
+CREATE FUNCTION "tidemark".publish_job_spawn() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM "tidemark".publish_transition(NEW, NULL);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON "tidemark".jobs FOR EACH ROW
-  WHEN (NEW.lifecycle IS NOT NULL AND OLD.status <> NEW.status)
-  EXECUTE FUNCTION "tidemark".publish_job_transition();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON "tidemark".jobs FOR EACH ROW
   WHEN ('spawned' = ANY (NEW.lifecycle))
-  EXECUTE FUNCTION "tidemark".publish_job_transition();
+  EXECUTE FUNCTION "tidemark".publish_job_spawn();
 
 -- Everything with the job's correlation that was recorded from `around` before its spawn to `around` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
@@ -2408,7 +2402,7 @@ BEGIN
     SELECT t.depth, t.kind, t.id, t.cause, t.name, t.status, t.at, t.ended_at FROM tree t ORDER BY t.place;
 END $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, '73a71b4728362bfc009ce172aa658f0286a68da8b0367352a4fff4839e43ae8d');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (7, 'job-story', false, 'fcde26ec676c2263e5a1c79e26bbb37886e550b136e5f7fbc3f33a979952dc33');
 
 -- 8 states
 -- breaking: no
@@ -2526,10 +2520,13 @@ END $$;
 
 INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (8, 'states', false, '1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc');
 
--- 9 job-counts
+-- 9 job-changes
 -- breaking: no
 --
--- How many jobs of each type are in each status, without reading them.
+-- What follows from a change of a job, whoever makes it; and how many jobs of each type are in each status, without
+-- reading them.
+
+-- Counts ------------------------------------------------------------------------------------------
 
 -- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
 -- a claim has nothing to count.
@@ -2573,14 +2570,6 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION "tidemark".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
-    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
-    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
-  RETURN NULL;
-END $$;
-
 CREATE FUNCTION "tidemark".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM "tidemark".job_counts;
@@ -2592,15 +2581,54 @@ CREATE TRIGGER count_spawned_jobs AFTER INSERT ON "tidemark".jobs REFERENCING NE
   FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_spawned_jobs();
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON "tidemark".jobs REFERENCING OLD TABLE AS deleted
   FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".count_deleted_jobs();
--- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
--- complete_jobs() counts for itself, by the batch.
-CREATE TRIGGER count_changed_job AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
-  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
-          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
-        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
-  EXECUTE FUNCTION "tidemark".count_changed_job();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON "tidemark".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION "tidemark".forget_job_counts();
+
+-- Changes -----------------------------------------------------------------------------------------
+
+-- The job as it is after all, and what it was: its children are cancelled, who waits for it is told, its turn of a key
+-- ends, its transition is published, and it is counted.
+CREATE FUNCTION "tidemark".job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  job "tidemark".jobs := NEW;
+BEGIN
+  -- It was held by cancel_parent(), and whoever has asked for that goes on with what it is now.
+  IF OLD.status = 'cancelled' AND NEW.status = 'scheduled' AND NEW.requested = 'cancel' THEN RETURN NULL; END IF;
+  IF job.status = 'cancelled' AND OLD.status <> 'cancelled' THEN job := "tidemark".cancel_parent(NEW, OLD); END IF;
+  IF (job.parent IS NOT NULL OR job.awaited) AND job.status IN ('completed', 'failed', 'cancelled')
+    AND OLD.status NOT IN ('completed', 'failed', 'cancelled')
+  THEN
+    INSERT INTO "tidemark".job_wakes (child) VALUES (OLD.id);
+  END IF;
+  IF OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit') AND OLD.status IN ('queued', 'running')
+    AND NOT ((job.parked IS NULL OR job.parked = 'limit') AND job.status IN ('queued', 'running')
+      AND job.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND job.name = OLD.name)
+  THEN
+    INSERT INTO "tidemark".job_key_releases (key) VALUES (OLD.turn_key);
+  END IF;
+  IF job.lifecycle IS NOT NULL AND job.status <> OLD.status THEN
+    PERFORM "tidemark".publish_transition(job, OLD);
+  END IF;
+  IF (job.name <> OLD.name OR job.status <> OLD.status AND NOT (
+      OLD.status IN ('queued', 'running') AND job.status IN ('queued', 'running')))
+    AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'
+  THEN
+    INSERT INTO "tidemark".job_count_changes (name, status, jobs) VALUES
+      (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+      (job.name, CASE job.status WHEN 'running' THEN 'queued' ELSE job.status END, 1);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- One for all, because each change asks the conditions of each trigger, and after the change: a table with a trigger before
+-- changes of rows has each row locked first, and the lock logged. For each row, and without tables of what was and is, which
+-- all updates would pay for, claims among them. complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER job_changed AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
+  WHEN (NEW.lifecycle IS NOT NULL OR NEW.parent IS NOT NULL OR NEW.awaited OR OLD.concurrency_key IS NOT NULL
+    OR OLD.name <> NEW.name
+    OR (OLD.status <> NEW.status AND NOT (OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running'))
+      AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'))
+  EXECUTE FUNCTION "tidemark".job_changed();
 
 -- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
 -- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
@@ -2707,7 +2735,7 @@ CREATE FUNCTION "tidemark".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM added
 $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-counts', false, '308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-changes', false, '7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c');
 
 -- 10 operations
 -- breaking: no
@@ -2792,28 +2820,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('2280f800-b5b8-4a24-839b-fd87fab8045e', 'true', '2026-11-29 12:36:05.875816+00');
+('7d238c8f-39ed-4dbd-857c-713865aca67a', 'true', '2026-11-29 18:41:04.096842+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 12:36:05.918469+00', '792', '1', 'a81fd7e1-fe0f-4ded-9fda-2f87ce4739ed', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 12:36:05.938392+00', '795', '2', 'ef9b9f38-a975-4def-825f-bec6abc345eb', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 12:36:05.996+00', '806', '3', '95ba805e-3b1e-4c57-abb5-f2eb8c167126', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 12:36:06.00928+00', '808', NULL, '9cf8f93f-e91f-41ef-810c-2954e0908431', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 12:36:06.025625+00', '814', NULL, 'd6d0f72b-f452-46fc-8b42-40164d003898', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 12:36:06.054384+00', '820', NULL, '97c78aa5-8692-4d04-b012-7f475d215b9c', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 12:36:06.103287+00', '838', NULL, '6f0a2198-5be5-4723-b5bd-d238c24b47e2', '1', 'job.failed', NULL, '01a2274e-3344-7000-b6eb-ffe0194dd2c5', E'{"job": "01a2274e-3344-7000-b6eb-ffe0194dd2c5", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "2280f800-b5b8-4a24-839b-fd87fab8045e", "createdAt": "2026-11-29T12:36:06.086072+00:00", "triggeredBy": "system"}', NULL, '01a2274e-3344-7000-b6eb-ffe0194dd2c5', '01a2274e-3344-7000-b6eb-ffe0194dd2c5', NULL, NULL, NULL);
+('1', '2026-11-29 18:41:04.17236+00', '790', '1', '89014886-0dab-4b5d-95ff-7aaafd78cfb0', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 18:41:04.212766+00', '793', '2', '13184199-c276-4f91-b704-2b5c310f3f3c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 18:41:04.239575+00', '795', '3', 'f751f506-c39f-4385-87d4-bda25cab7217', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 18:41:04.2511+00', '798', NULL, '6647f478-380e-4c03-9646-f720df84a855', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 18:41:04.256377+00', '799', NULL, '4263d324-7ce7-484b-8638-4dc70b895750', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 18:41:04.262027+00', '800', NULL, 'f987c98f-6f18-4db8-9df1-5f029dc9314e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 18:41:04.404846+00', '831', NULL, 'd7ad6e67-1a94-4e16-ba3b-c8c08eab7a78', '1', 'job.failed', NULL, '01a2289c-572a-7000-b26f-8fc26d8042e7', E'{"job": "01a2289c-572a-7000-b26f-8fc26d8042e7", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "7d238c8f-39ed-4dbd-857c-713865aca67a", "createdAt": "2026-11-29T18:41:04.298925+00:00", "triggeredBy": "system"}', NULL, '01a2289c-572a-7000-b26f-8fc26d8042e7', '01a2289c-572a-7000-b26f-8fc26d8042e7', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 12:36:06.008288+00');
+('order b', '4', '2026-11-29 18:41:04.249505+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('1cc8ef24-5e9d-4d58-9777-669572c423b4', 'true');
+('43892482-69c4-47bf-95e5-217f81bd83d5', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2843,49 +2871,49 @@ ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('2280f800-b5b8-4a24-839b-fd87fab8045e', 'true');
+('7d238c8f-39ed-4dbd-857c-713865aca67a', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_looks;
 INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 12:36:06.926835+00');
+('types', '2026-11-29 18:41:05.243196+00');
 ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '0', '772:772:', '-infinity', '00000000-0000-0000-0000-000000000000');
+('true', '7', '843:843:', '-infinity', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
-INSERT INTO tidemark.jobs (id, created_at, run_at, started_at, finished_at, token, process, parent, priority, attempt, version, needs, concurrency_limit, limited, deaths, status, parked, requested, name, queue, concurrency_key, turn_key, rate_key, unique_key, successor, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-3336-7000-b683-a36a88b06416', '2026-11-29 12:36:06.07243+00', '2026-11-29 12:36:06.072313+00', '2026-11-29 12:36:06.085301+00', '2026-11-29 12:36:06.095706+00', '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', NULL, '0', '1', '1', '1', '1', 'false', '0', 'completed', NULL, NULL, 'report', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "758896f9-978a-492a-8cb3-ed8669286057", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2274e-3344-7000-b6eb-ffe0194dd2c5', '2026-11-29 12:36:06.086072+00', '2026-11-29 12:36:06.08599+00', '2026-11-29 12:36:06.092354+00', '2026-11-29 12:36:06.099415+00', '1', NULL, NULL, '0', '1', '1', '1', '1', 'false', '0', 'failed', NULL, NULL, 'broken', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2274e-334e-7000-ae61-45b97219edcc', '2026-11-29 12:36:06.096766+00', 'infinity', '2026-11-29 12:36:06.102214+00', NULL, '1', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'invoice', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2274e-3357-7000-a885-531e8743d137', '2026-11-29 12:36:06.105004+00', '2026-11-29 12:36:06.104927+00', '2026-11-29 12:36:06.115826+00', NULL, '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', NULL, '0', '1', '1', '1', '1', 'false', '0', 'running', NULL, NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2274e-338d-7000-b993-2e6ee136152c', '2026-11-29 12:36:06.159396+00', '2026-11-29 12:36:06.159297+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', 'key', NULL, 'import', 'default', 'supplier', 'import supplier', NULL, NULL, 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2274e-339c-7000-bb5a-cb6d523b4d64', '2026-11-29 12:36:06.173206+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'scheduled', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'the year 2999', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2274e-33a0-7000-89f0-0367deb80b46', '2026-11-29 12:36:06.176684+00', '2999-01-01 00:00:00+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'paused', NULL, NULL, 'later', 'default', NULL, NULL, NULL, 'paused', 'false', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('202cae0a-ba5c-4776-bc4d-7746530479bb', '2026-11-29 12:36:06.187918+00', '2026-11-29 12:36:06.184191+00', NULL, NULL, '0', NULL, NULL, '0', '0', '1', '1', '1', 'false', '0', 'queued', NULL, NULL, 'retired', 'default', NULL, NULL, NULL, NULL, 'false', 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO tidemark.jobs (id, created_at, run_at, token, priority, attempt, version, needs, concurrency_limit, deaths, limited, successor, status, name, queue, parked, requested, process, started_at, finished_at, parent, concurrency_key, turn_key, rate_key, unique_key, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
+('01a2289c-570c-7000-b97c-65a0d3883e9d', '2026-11-29 18:41:04.275179+00', '2026-11-29 18:41:04.274418+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'completed', 'report', 'default', NULL, NULL, '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:04.306248+00', '2026-11-29 18:41:04.335865+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "00a41397-ad04-4855-9936-7ddd78032d5c", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a2289c-572a-7000-b26f-8fc26d8042e7', '2026-11-29 18:41:04.298925+00', '2026-11-29 18:41:04.298633+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'failed', 'broken', 'default', NULL, NULL, NULL, '2026-11-29 18:41:04.34773+00', '2026-11-29 18:41:04.37864+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a2289c-5735-7000-b053-7e0e1c9ce210', '2026-11-29 18:41:04.309922+00', 'infinity', '1', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'invoice', 'default', NULL, NULL, NULL, '2026-11-29 18:41:04.347993+00', NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a2289c-5737-7000-918b-64a14802b86c', '2026-11-29 18:41:04.313189+00', '2026-11-29 18:41:04.313125+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'running', 'import', 'default', NULL, NULL, '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:04.348018+00', NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2289c-576d-7000-b274-ddc7f3ab2b37', '2026-11-29 18:41:04.365885+00', '2026-11-29 18:41:04.365809+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'import', 'default', 'key', NULL, NULL, NULL, NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2289c-5774-7000-b7e7-6a93cd88fde4', '2026-11-29 18:41:04.376687+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a2289c-577b-7000-a7d4-5e74744f39a3', '2026-11-29 18:41:04.386498+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'paused', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('8efa5c38-2e22-4bb6-a54c-0e83429bd8ce', '2026-11-29 18:41:04.419464+00', '2026-11-29 18:41:04.401499+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'retired', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:36:05.61363+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:36:05.630971+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:36:06.056425+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:36:05.66183+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 12:36:05.664789+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 12:36:05.672131+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.905967+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.913286+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:04.39124+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.933512+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 18:41:03.976866+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:04.000169+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('2280f800-b5b8-4a24-839b-fd87fab8045e', 'host', '2460', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 12:36:05.707788+00', '2026-11-29 12:36:06.219319+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39447648, "loopDelay": 17, "clockAhead": -10, "loopDelayMax": 17, "residentBytes": 169713664}');
+('7d238c8f-39ed-4dbd-857c-713865aca67a', 'host', '25505', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 18:41:04.018614+00', '2026-11-29 18:41:04.525706+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39288656, "loopDelay": 3, "clockAhead": -3, "loopDelayMax": 3, "residentBytes": 172736512}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'e620e9d5-57e0-4b0a-9f41-47dc46d3c7e4', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 12:36:05.888745+00');
+('yearly', 'ad664930-2a1c-4dc0-ab0d-47d96f9db928', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 18:41:04.167883+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2900,49 +2928,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', '2026-11-29 12:36:08.219421+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:36:06.149026+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 12:36:06.063956+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 12:36:06.056315+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 12:36:06.056316+00'),
-('letters', '1', '0', '7', '0', '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', '2026-11-29 12:36:08.219437+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:36:06.148992+00'),
-('orders', '1', '0', '7', '0', '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', '2026-11-29 12:36:08.219443+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 12:36:06.14903+00'),
-('turnover', '1', '0', '7', '0', '1', '2280f800-b5b8-4a24-839b-fd87fab8045e', '2026-11-29 12:36:08.219447+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 12:36:06.149033+00');
+('by-order', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526007+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429415+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 18:41:04.266622+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 18:41:04.390622+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 18:41:04.390622+00'),
+('letters', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526024+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429489+00'),
+('orders', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526029+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429486+00'),
+('turnover', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526033+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 18:41:04.429481+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', 'd6d0f72b-f452-46fc-8b42-40164d003898', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 12:36:06.067297+00', '2026-11-29 12:36:06.067297+00');
+('letters', '1', '5', 'shop.placed', '4263d324-7ce7-484b-8638-4dc70b895750', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 18:41:04.32616+00', '2026-11-29 18:41:04.32616+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-3344-7000-b6eb-ffe0194dd2c5', '1', '1', 'failed', '2280f800-b5b8-4a24-839b-fd87fab8045e', 'system', '2026-11-29 12:36:06.092354+00', '2026-11-29 12:36:06.099837+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2274e-334e-7000-ae61-45b97219edcc', '1', '1', 'suspended', '2280f800-b5b8-4a24-839b-fd87fab8045e', 'system', '2026-11-29 12:36:06.102214+00', '2026-11-29 12:36:06.213918+00', NULL);
+('01a2289c-572a-7000-b26f-8fc26d8042e7', '1', '1', 'failed', '7d238c8f-39ed-4dbd-857c-713865aca67a', 'system', '2026-11-29 18:41:04.34773+00', '2026-11-29 18:41:04.381309+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a2289c-5735-7000-b053-7e0e1c9ce210', '1', '1', 'suspended', '7d238c8f-39ed-4dbd-857c-713865aca67a', 'system', '2026-11-29 18:41:04.347993+00', '2026-11-29 18:41:04.443858+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2274e-3357-7000-a885-531e8743d137', '1', '2026-11-29 12:36:06.158589+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a2289c-5737-7000-918b-64a14802b86c', '1', '2026-11-29 18:41:04.366943+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-3336-7000-b683-a36a88b06416', '758896f9-978a-492a-8cb3-ed8669286057', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a2289c-570c-7000-b97c-65a0d3883e9d', '00a41397-ad04-4855-9936-7ddd78032d5c', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-3357-7000-a885-531e8743d137', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 12:36:06.129358+00', NULL, '2026-11-29 12:36:06.138716+00');
+('01a2289c-5737-7000-918b-64a14802b86c', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 18:41:04.358827+00', NULL, '2026-11-29 18:41:04.363421+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-334e-7000-ae61-45b97219edcc', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 12:36:06.108198+00', '2026-11-29 12:36:06.109198+00'),
-('01a2274e-334e-7000-ae61-45b97219edcc', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 12:36:06.15846+00', NULL);
+('01a2289c-5735-7000-b053-7e0e1c9ce210', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 18:41:04.360581+00', '2026-11-29 18:41:04.363582+00'),
+('01a2289c-5735-7000-b053-7e0e1c9ce210', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 18:41:04.393837+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2274e-334e-7000-ae61-45b97219edcc', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '854');
+('01a2289c-5735-7000-b053-7e0e1c9ce210', 'paid', 'event', 'shop.paid', 'a', '6', NULL, '842');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;

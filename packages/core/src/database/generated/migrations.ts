@@ -747,7 +747,7 @@ CREATE TABLE :"schema".snapshots (
     version: 4,
     name: 'jobs',
     breaking: false,
-    checksum: 'ff470ffdec450343c3dbfa6c54587995f6ce959eef42a265fdb2d5c2f3a48731',
+    checksum: 'c3907a22c9f28ce2591b8b6d6eb39f38fbf040f0ef9e8d9a5ca8870a4f611c9c',
     sql: `-- breaking: no
 --
 -- Durable jobs: what is slow, external, periodic or long. Their tables; what works on them is in the migrations after
@@ -765,13 +765,8 @@ CREATE TABLE :"schema".jobs (
   created_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- When it may run next. 'infinity': when what it waits for has happened (job_waits).
   run_at            timestamptz NOT NULL DEFAULT clock_timestamp(),
-  started_at        timestamptz,
-  finished_at       timestamptz,
   -- The number of claims so far: the fencing token of the present one.
   token             bigint      NOT NULL DEFAULT 0,
-  -- The process that runs it.
-  process           uuid,
-  parent            uuid,
   -- Lower runs first.
   priority          integer     NOT NULL DEFAULT 0,
   -- Attempts that count: a snooze, a wait or a drain takes its attempt back.
@@ -780,22 +775,30 @@ CREATE TABLE :"schema".jobs (
   -- The least version of its definition that can go on with it: that of its input, or of the state that it has left.
   needs             integer     NOT NULL DEFAULT 1,
   concurrency_limit integer     NOT NULL DEFAULT 1,
+  -- How many processes in a row have died while they had it: after the second it runs alone.
+  deaths            smallint    NOT NULL DEFAULT 0,
   -- Claimed under a limit, or spawned under one: is counted while it runs, and looked at before it can be claimed
   -- again.
   limited           boolean     NOT NULL DEFAULT false,
-  -- How many processes in a row have died while they had it: after the second it runs alone.
-  deaths            smallint    NOT NULL DEFAULT 0,
+  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
+  -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
+  successor         boolean     NOT NULL DEFAULT false,
   status            text        NOT NULL DEFAULT 'queued'
     -- In the order in which most are found: each change asks.
     CHECK (status IN ('completed', 'running', 'queued', 'scheduled', 'paused', 'failed', 'cancelled')),
+  name              text        NOT NULL,
+  queue             text        NOT NULL DEFAULT 'default',
   -- Why a queued job is outside of the claim index. new: has a concurrency key that nobody has looked at yet;
   -- key: others with its key are running; type: no live process runs this type in the version that it needs; limit: claimable, as far as the limit
   -- of its type allows; pause: its queue or its type was paused when somebody looked.
   parked            text        CHECK (parked IN ('new', 'key', 'type', 'limit', 'pause')),
   -- What an operator asks of a running job.
   requested         text        CHECK (requested IN ('pause', 'cancel')),
-  name              text        NOT NULL,
-  queue             text        NOT NULL DEFAULT 'default',
+  -- The process that runs it.
+  process           uuid,
+  started_at        timestamptz,
+  finished_at       timestamptz,
+  parent            uuid,
   concurrency_key   text,
   -- Keys belong to a type. A name has no blank in it, so this is the key of one type and of no other. Kept by a trigger: as a
   -- generated column, which each update pays for, it cost 3.6 of 36 us of a claim and a completion.
@@ -803,9 +806,6 @@ CREATE TABLE :"schema".jobs (
   -- How the type's limit tells its jobs apart; '': not at all. NULL: whoever spawned it knew of no limit.
   rate_key          text,
   unique_key        text,
-  -- Waits until no other unfinished job has its unique key: that one had begun when this one was to replace it. Its
-  -- run_at is 'infinity' until then, and the time that was asked for in \`waiting\`.
-  successor         boolean     NOT NULL DEFAULT false,
   -- A job that did not spawn it waits for it: its end is noted down, as that of every job with a parent is.
   awaited           boolean     NOT NULL DEFAULT false,
   -- A digest of the request that spawned it, where that is to be safe to repeat.
@@ -842,8 +842,18 @@ END $$;
 
 CREATE TRIGGER keep_turn_key BEFORE INSERT ON :"schema".jobs FOR EACH ROW
   WHEN (NEW.concurrency_key IS NOT NULL) EXECUTE FUNCTION :"schema".keep_turn_key();
-CREATE TRIGGER keep_changed_turn_key BEFORE UPDATE OF name, concurrency_key, turn_key ON :"schema".jobs FOR EACH ROW
-  EXECUTE FUNCTION :"schema".keep_turn_key();
+
+CREATE FUNCTION :"schema".keep_changed_turn_key() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE :"schema".jobs j SET turn_key = j.name || ' ' || j.concurrency_key WHERE j.id = NEW.id;
+  RETURN NULL;
+END $$;
+
+-- After the change: a table with a trigger before changes of rows has each row locked first, and the lock logged, by every
+-- change of it.
+CREATE TRIGGER keep_changed_turn_key AFTER UPDATE OF name, concurrency_key, turn_key ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.turn_key IS DISTINCT FROM NEW.name || ' ' || NEW.concurrency_key)
+  EXECUTE FUNCTION :"schema".keep_changed_turn_key();
 
 -- What becomes of a job: its status after something has happened to it, NULL where that cannot happen to a job in its
 -- status. \`requested\` is what somebody asked of it while it ran; leaving 'running' answers the request.
@@ -886,6 +896,8 @@ $$;
 COMMENT ON TABLE :"schema".jobs IS
   'Durable jobs. Spawn with the library or with the function spawn(); change the status with the library only.';
 
+-- Of the conditions of an index the one comes first that fewest jobs meet: each change of a job asks those of all indexes.
+
 -- What can be claimed, in the order in which it is. Everything else is outside: parked, scheduled, finished.
 CREATE INDEX jobs_claim ON :"schema".jobs (queue, priority, run_at, id) WHERE status = 'queued' AND parked IS NULL;
 CREATE INDEX jobs_due ON :"schema".jobs (run_at) WHERE status = 'scheduled';
@@ -899,13 +911,11 @@ CREATE INDEX jobs_running ON :"schema".jobs (process) WHERE status = 'running' A
 CREATE INDEX jobs_new ON :"schema".jobs (turn_key) WHERE parked = 'new';
 CREATE INDEX jobs_behind ON :"schema".jobs (turn_key, priority, run_at, id) WHERE parked = 'key';
 CREATE INDEX jobs_admitted ON :"schema".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND parked IS NULL;
-CREATE INDEX jobs_admitted_limited ON :"schema".jobs (turn_key)
-  WHERE turn_key IS NOT NULL AND status = 'queued' AND parked = 'limit';
+  WHERE turn_key IS NOT NULL AND status IN ('queued', 'running') AND (parked IS NULL OR parked = 'limit');
 CREATE INDEX jobs_limited ON :"schema".jobs (queue, name, (coalesce(rate_key, '')), priority, run_at, id)
-  WHERE status = 'queued' AND parked = 'limit';
-CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE status = 'running' AND limited;
-CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE status = 'running' AND limited;
+  WHERE parked = 'limit' AND status = 'queued';
+CREATE INDEX jobs_running_of_type ON :"schema".jobs (name) WHERE limited AND status = 'running';
+CREATE INDEX jobs_running_in_queue ON :"schema".jobs (queue) WHERE limited AND status = 'running';
 CREATE INDEX jobs_unknown ON :"schema".jobs (name) WHERE parked = 'type';
 CREATE INDEX jobs_held ON :"schema".jobs (queue, name, priority, run_at, id) WHERE parked = 'pause';
 -- One unfinished job of a type for each key, and one that comes after it.
@@ -1232,7 +1242,7 @@ CREATE TABLE :"schema".locks (
     version: 5,
     name: 'job-turns',
     breaking: false,
-    checksum: '11f05aeba36a6a547f0d7da03444bd360a4bee4bba7cae81d364c94f302c182c',
+    checksum: '6a1433aca003245e07fbc808f123b24f462f01ba021e6f8d9840cff69b93e6d3',
     sql: `-- breaking: no
 --
 -- Whose turn it is: concurrency keys, and the limits of queues and of types of jobs, for all processes together: how
@@ -1434,19 +1444,14 @@ CREATE TABLE :"schema".job_key_releases (
 -- For subscribers of logical replication, which find a row that is deleted by all of it. Otherwise it costs nothing.
 ALTER TABLE :"schema".job_key_releases REPLICA IDENTITY FULL;
 
--- Whatever ends a keyed job's turn, in whatever way, leaves a note here; admit_jobs() reads it. No lock is taken.
+-- Whatever ends a keyed job's turn, in whatever way, leaves a note here (job_changed() where it is a change); admit_jobs()
+-- reads it. No lock is taken.
 CREATE FUNCTION :"schema".release_job_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER release_job_key AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
-        AND OLD.status IN ('queued', 'running')
-        AND NOT ((NEW.parked IS NULL OR NEW.parked = 'limit') AND NEW.status IN ('queued', 'running')
-          AND NEW.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND NEW.name = OLD.name))
-  EXECUTE FUNCTION :"schema".release_job_key();
 CREATE TRIGGER release_deleted_job_key AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN (OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit')
         AND OLD.status IN ('queued', 'running'))
@@ -1524,10 +1529,8 @@ BEGIN
       IF aliased THEN
         same := ARRAY(SELECT n || substr(one, strpos(one, ' ')) FROM unnest(:"schema".names_of_type(ARRAY[split_part(one, ' ', 1)])) AS n);
       END IF;
-      SELECT (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND j.parked IS NULL)
-           + (SELECT count(*) FROM :"schema".jobs j
-              WHERE j.turn_key = ANY (same) AND j.status = 'queued' AND j.parked = 'limit') INTO turns;
+      SELECT count(*) INTO turns FROM :"schema".jobs j
+        WHERE j.turn_key = ANY (same) AND j.status IN ('queued', 'running') AND (j.parked IS NULL OR j.parked = 'limit');
       IF cardinality(same) = 1 THEN
         OPEN candidates FOR
           SELECT j.id, j.queue, j.name, j.concurrency_limit FROM :"schema".jobs j
@@ -1565,7 +1568,7 @@ END $$;
     version: 6,
     name: 'job-work',
     breaking: false,
-    checksum: '10a8e7bce863c88d5417b5f9755ec55ea1081f9374ea50b20ce2739e94ff81de',
+    checksum: '7b6b135e52951f15b044b7c25f2a45481f2fdf3dad0ca1fd98ff58d6e0b26c43',
     sql: `-- breaking: no
 --
 -- What moves a job along: it is spawned, claimed, woken and completed.
@@ -1991,20 +1994,16 @@ $$;
 
 -- Waking ------------------------------------------------------------------------------------------
 
--- The end of a job that another one waits for, in whatever way it comes.
-CREATE FUNCTION :"schema".note_ended_child() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The end of a job that another one waits for, in whatever way it comes (job_changed() where it is a change).
+CREATE FUNCTION :"schema".note_deleted_child() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_wakes (child) VALUES (OLD.id);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER note_ended_child AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN ((NEW.parent IS NOT NULL OR NEW.awaited) AND NEW.status IN ('completed', 'failed', 'cancelled')
-        AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION :"schema".note_ended_child();
 CREATE TRIGGER note_deleted_child AFTER DELETE ON :"schema".jobs FOR EACH ROW
   WHEN ((OLD.parent IS NOT NULL OR OLD.awaited) AND OLD.status NOT IN ('completed', 'failed', 'cancelled'))
-  EXECUTE FUNCTION :"schema".note_ended_child();
+  EXECUTE FUNCTION :"schema".note_deleted_child();
 
 CREATE FUNCTION :"schema".note_signal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -2201,32 +2200,26 @@ CREATE FUNCTION :"schema".awaits_children(parent uuid) RETURNS boolean LANGUAGE 
 $$;
 
 -- A parent that is cancelled leaves its children to \`cancel_children\`: whoever cancels locks one row, and no other. While
--- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. A trigger, so that
--- it makes no difference by which way a job comes to be cancelled.
-CREATE FUNCTION :"schema".cancel_parent() RETURNS trigger LANGUAGE plpgsql AS $$
+-- it waits for some of them it is held: its own cancellation is left, too, and nothing else wakes it. Answers the job as it
+-- is then. job_changed() asks for it, so that it makes no difference by which way a job comes to be cancelled.
+CREATE FUNCTION :"schema".cancel_parent(job :"schema".jobs, was :"schema".jobs) RETURNS :"schema".jobs LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO :"schema".job_cancellations (child)
   SELECT c.id FROM :"schema".job_steps s JOIN :"schema".jobs c ON c.id = (s.output ->> 'child')::uuid
-  WHERE s.job = NEW.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
+  WHERE s.job = was.id AND s.kind = 'child' AND s.position IS NULL AND s.output ->> 'onCancel' = 'cancel'
     -- One that another spawn has replaced is the job of that one.
     AND c.parent = s.job
   ON CONFLICT DO NOTHING;
-  IF :"schema".awaits_children(NEW.id) THEN
-    INSERT INTO :"schema".job_cancellations (child) VALUES (NEW.id) ON CONFLICT DO NOTHING;
-    DELETE FROM :"schema".job_waits w WHERE w.job = NEW.id;
-    NEW.status := :"schema".job_after(OLD.status, OLD.requested, 'held');
-    NEW.requested := 'cancel';
-    NEW.run_at := 'infinity';
-    NEW.waiting := '{"for": "children", "then": "cancelled"}';
-    NEW.finished_at := NULL;
-    NEW.parked := NULL;
+  IF :"schema".awaits_children(was.id) THEN
+    INSERT INTO :"schema".job_cancellations (child) VALUES (was.id) ON CONFLICT DO NOTHING;
+    DELETE FROM :"schema".job_waits w WHERE w.job = was.id;
+    UPDATE :"schema".jobs j
+      SET status = :"schema".job_after(was.status, was.requested, 'held'), requested = 'cancel', run_at = 'infinity',
+        waiting = '{"for": "children", "then": "cancelled"}', finished_at = NULL, parked = NULL
+      WHERE j.id = was.id RETURNING j.* INTO job;
   END IF;
-  RETURN NEW;
+  RETURN job;
 END $$;
-
-CREATE TRIGGER cancel_parent BEFORE UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN (NEW.status = 'cancelled' AND OLD.status <> 'cancelled')
-  EXECUTE FUNCTION :"schema".cancel_parent();
 
 -- Cancels the children of cancelled parents, or asks those that run, and parents that were held. One that somebody holds
 -- is left for the next time.
@@ -2292,49 +2285,50 @@ END $$;
     version: 7,
     name: 'job-story',
     breaking: false,
-    checksum: '73a71b4728362bfc009ce172aa658f0286a68da8b0367352a4fff4839e43ae8d',
+    checksum: 'fcde26ec676c2263e5a1c79e26bbb37886e550b136e5f7fbc3f33a979952dc33',
     sql: `-- breaking: no
 --
 -- What is told of a job: its transitions as events in the outbox, for the jobs that ask for it; what led to it, and
 -- what came of it: the chain from event to job to step to event, readable in SQL.
 
--- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL.
-CREATE FUNCTION :"schema".publish_job_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whoever makes the transition, its event commits with it: an attempt, a rescue, an operator, SQL. \`was\` is the job as it
+-- was before; NULL: it is new.
+CREATE FUNCTION :"schema".publish_transition(job :"schema".jobs, was :"schema".jobs) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   transition text := 'spawned';
-  -- The process that runs it, or did until now.
-  ran        uuid := NEW.process;
 BEGIN
-  IF TG_OP = 'UPDATE' THEN
-    ran := coalesce(ran, OLD.process);
+  IF was.id IS NOT NULL THEN
     transition := CASE
-      WHEN NEW.status = 'running' THEN 'started'
-      WHEN NEW.status IN ('completed', 'failed', 'cancelled', 'paused') THEN NEW.status
-      WHEN OLD.status = 'paused' THEN 'resumed'
-      WHEN OLD.status IN ('failed', 'cancelled') THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' AND NEW.waiting IS NOT NULL THEN 'suspended'
-      WHEN OLD.status = 'running' AND NEW.status = 'scheduled' THEN 'retried'
-      WHEN OLD.status = 'running' AND NEW.error IS DISTINCT FROM OLD.error THEN 'rescued'
+      WHEN job.status = 'running' THEN 'started'
+      WHEN job.status IN ('completed', 'failed', 'cancelled', 'paused') THEN job.status
+      WHEN was.status = 'paused' THEN 'resumed'
+      WHEN was.status IN ('failed', 'cancelled') THEN 'retried'
+      WHEN was.status = 'running' AND job.status = 'scheduled' AND job.waiting IS NOT NULL THEN 'suspended'
+      WHEN was.status = 'running' AND job.status = 'scheduled' THEN 'retried'
+      WHEN was.status = 'running' AND job.error IS DISTINCT FROM was.error THEN 'rescued'
     END;
   END IF;
-  IF transition = ANY (NEW.lifecycle) THEN
+  IF transition = ANY (job.lifecycle) THEN
     INSERT INTO :"schema".events (type, version, key, payload, correlation_id, causation_id, traceparent, tracestate)
-    VALUES ('job.' || transition, 1, NEW.id::text,
-      jsonb_build_object('job', NEW.id, 'name', NEW.name, 'queue', NEW.queue, 'attempt', NEW.attempt,
-        'triggeredBy', NEW.triggered_by, 'parent', NEW.parent,
-        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN NEW.error END,
-        'status', NEW.status, 'createdAt', NEW.created_at, 'process', ran),
-      coalesce(NEW.correlation_id, NEW.id::text), NEW.id::text, NEW.traceparent, NEW.tracestate);
+    VALUES ('job.' || transition, 1, job.id::text,
+      jsonb_build_object('job', job.id, 'name', job.name, 'queue', job.queue, 'attempt', job.attempt,
+        'triggeredBy', job.triggered_by, 'parent', job.parent,
+        'error', CASE WHEN transition IN ('failed', 'retried', 'rescued') THEN job.error END,
+        -- The process that runs it, or did until now.
+        'status', job.status, 'createdAt', job.created_at, 'process', coalesce(job.process, was.process)),
+      coalesce(job.correlation_id, job.id::text), job.id::text, job.traceparent, job.tracestate);
   END IF;
+END $$;
+
+CREATE FUNCTION :"schema".publish_job_spawn() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM :"schema".publish_transition(NEW, NULL);
   RETURN NULL;
 END $$;
 
-CREATE TRIGGER publish_job_transition AFTER UPDATE OF status ON :"schema".jobs FOR EACH ROW
-  WHEN (NEW.lifecycle IS NOT NULL AND OLD.status <> NEW.status)
-  EXECUTE FUNCTION :"schema".publish_job_transition();
 CREATE TRIGGER publish_job_spawn AFTER INSERT ON :"schema".jobs FOR EACH ROW
   WHEN ('spawned' = ANY (NEW.lifecycle))
-  EXECUTE FUNCTION :"schema".publish_job_transition();
+  EXECUTE FUNCTION :"schema".publish_job_spawn();
 
 -- Everything with the job's correlation that was recorded from \`around\` before its spawn to \`around\` after its end, as
 -- a tree in the order of reading: depth, and the id of what caused each. Neither events nor jobs have an index on
@@ -2538,12 +2532,15 @@ END $$;
   }),
   Object.freeze({
     version: 9,
-    name: 'job-counts',
+    name: 'job-changes',
     breaking: false,
-    checksum: '308a371725164b13d78bc8be27f3de8be1e42ef0528ae1c85b39078cc953af5e',
+    checksum: '7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c',
     sql: `-- breaking: no
 --
--- How many jobs of each type are in each status, without reading them.
+-- What follows from a change of a job, whoever makes it; and how many jobs of each type are in each status, without
+-- reading them.
+
+-- Counts ------------------------------------------------------------------------------------------
 
 -- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
 -- a claim has nothing to count.
@@ -2587,14 +2584,6 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION :"schema".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO :"schema".job_count_changes (name, status, jobs) VALUES
-    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
-    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
-  RETURN NULL;
-END $$;
-
 CREATE FUNCTION :"schema".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM :"schema".job_counts;
@@ -2606,15 +2595,54 @@ CREATE TRIGGER count_spawned_jobs AFTER INSERT ON :"schema".jobs REFERENCING NEW
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_spawned_jobs();
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON :"schema".jobs REFERENCING OLD TABLE AS deleted
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_deleted_jobs();
--- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
--- complete_jobs() counts for itself, by the batch.
-CREATE TRIGGER count_changed_job AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
-          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
-        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
-  EXECUTE FUNCTION :"schema".count_changed_job();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".forget_job_counts();
+
+-- Changes -----------------------------------------------------------------------------------------
+
+-- The job as it is after all, and what it was: its children are cancelled, who waits for it is told, its turn of a key
+-- ends, its transition is published, and it is counted.
+CREATE FUNCTION :"schema".job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  job :"schema".jobs := NEW;
+BEGIN
+  -- It was held by cancel_parent(), and whoever has asked for that goes on with what it is now.
+  IF OLD.status = 'cancelled' AND NEW.status = 'scheduled' AND NEW.requested = 'cancel' THEN RETURN NULL; END IF;
+  IF job.status = 'cancelled' AND OLD.status <> 'cancelled' THEN job := :"schema".cancel_parent(NEW, OLD); END IF;
+  IF (job.parent IS NOT NULL OR job.awaited) AND job.status IN ('completed', 'failed', 'cancelled')
+    AND OLD.status NOT IN ('completed', 'failed', 'cancelled')
+  THEN
+    INSERT INTO :"schema".job_wakes (child) VALUES (OLD.id);
+  END IF;
+  IF OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit') AND OLD.status IN ('queued', 'running')
+    AND NOT ((job.parked IS NULL OR job.parked = 'limit') AND job.status IN ('queued', 'running')
+      AND job.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND job.name = OLD.name)
+  THEN
+    INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
+  END IF;
+  IF job.lifecycle IS NOT NULL AND job.status <> OLD.status THEN
+    PERFORM :"schema".publish_transition(job, OLD);
+  END IF;
+  IF (job.name <> OLD.name OR job.status <> OLD.status AND NOT (
+      OLD.status IN ('queued', 'running') AND job.status IN ('queued', 'running')))
+    AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'
+  THEN
+    INSERT INTO :"schema".job_count_changes (name, status, jobs) VALUES
+      (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+      (job.name, CASE job.status WHEN 'running' THEN 'queued' ELSE job.status END, 1);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- One for all, because each change asks the conditions of each trigger, and after the change: a table with a trigger before
+-- changes of rows has each row locked first, and the lock logged. For each row, and without tables of what was and is, which
+-- all updates would pay for, claims among them. complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER job_changed AFTER UPDATE ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.lifecycle IS NOT NULL OR NEW.parent IS NOT NULL OR NEW.awaited OR OLD.concurrency_key IS NOT NULL
+    OR OLD.name <> NEW.name
+    OR (OLD.status <> NEW.status AND NOT (OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running'))
+      AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'))
+  EXECUTE FUNCTION :"schema".job_changed();
 
 -- Completes the jobs of a process, many at once; answers those that were still its own. \`outputs\` and \`output_metas\`
 -- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was

@@ -482,10 +482,6 @@ export const schemaObjects: {
     ],
     [
       "jobs",
-      "jobs_admitted_limited"
-    ],
-    [
-      "jobs",
       "jobs_behind"
     ],
     [
@@ -588,14 +584,6 @@ export const schemaObjects: {
     ],
     [
       "jobs",
-      "cancel_parent"
-    ],
-    [
-      "jobs",
-      "count_changed_job"
-    ],
-    [
-      "jobs",
       "count_deleted_jobs"
     ],
     [
@@ -605,6 +593,10 @@ export const schemaObjects: {
     [
       "jobs",
       "forget_job_counts"
+    ],
+    [
+      "jobs",
+      "job_changed"
     ],
     [
       "jobs",
@@ -620,23 +612,11 @@ export const schemaObjects: {
     ],
     [
       "jobs",
-      "note_ended_child"
-    ],
-    [
-      "jobs",
       "publish_job_spawn"
     ],
     [
       "jobs",
-      "publish_job_transition"
-    ],
-    [
-      "jobs",
       "release_deleted_job_key"
-    ],
-    [
-      "jobs",
-      "release_job_key"
     ],
     [
       "jobs",

@@ -2,7 +2,7 @@ import type { ClaimedJob } from './claimed-job.ts'
 
 // So much work is fetched ahead of the slots: what they get through in this time.
 const aheadFor = 50
-const mostAhead = 1_000
+const mostAhead = 2_000
 // How fast the average follows, and the shortest that a job counts as: a thousandth of a millisecond.
 const inertia = 0.9
 const least = 0.001
@@ -23,6 +23,7 @@ export class JobQueue {
   #running = 0
   #average: number | undefined
   #batchSize = 1
+  #sated = false
 
   constructor(name: string, concurrency: number) {
     this.name = name
@@ -47,10 +48,21 @@ export class JobQueue {
   }
 
   /**
-   * How many more jobs are worth claiming. As many as are fetched ahead may wait for their completion to be written: the
-   * next ones are claimed meanwhile.
+   * How many more jobs are worth claiming now. Half of what is fetched ahead at a time, so that the next half is on its
+   * way while this one runs. As many as are fetched ahead may wait for their completion to be written.
    */
   wanted(unsettled: number): number {
+    const wanted = this.#room(unsettled)
+    this.#sated = wanted === 0
+    return wanted
+  }
+
+  /** Whether it is worth asking again: it has run dry, or there is room again that there was not. */
+  isHungry(unsettled: number): boolean {
+    return this.waiting === 0 || (this.#sated && this.#room(unsettled) > 0)
+  }
+
+  #room(unsettled: number): number {
     const ahead =
       this.#average === undefined
         ? 0
@@ -61,7 +73,8 @@ export class JobQueue {
     const room =
       this.concurrency - this.#running - this.waiting + ahead - Math.max(0, unsettled - ahead)
     // Claims that fetch a few at a time would cost as much as those that fetch many.
-    return room < ahead / 2 ? 0 : Math.max(0, room)
+    const atLeast = Math.ceil(ahead / 2)
+    return room < atLeast ? 0 : Math.max(0, Math.min(room, Math.max(atLeast, this.concurrency)))
   }
 
   /** Adds claimed jobs, most urgent first. */

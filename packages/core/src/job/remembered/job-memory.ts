@@ -103,6 +103,11 @@ export class JobMemory {
     void this.#branches?.close()
   }
 
+  /** Whether its code, or that of an earlier attempt, has begun a step or a wait. */
+  get begun(): boolean {
+    return this.#branches !== undefined
+  }
+
   /** Whether its code has begun what is not over. */
   get unfinished(): boolean {
     return this.#branches?.unfinished ?? false

@@ -56,8 +56,15 @@ async function attemptOnce(attempt: Attempt): Promise<Outcome> {
     }
     const ctx = (context = new RunContext(attempt, memory, job))
     const output = currentCause.run(causeOf(attempt), () => attempt.definition.run?.(job, ctx))
-    if (isThenable(output) || memory.unfinished || context.hasReports) limit()
-    const value = isThenable(output) ? await runToEnd(attempt, memory.branches, output) : output
+    let value = output
+    if (isThenable(output)) {
+      // Once: the thenable of a query builder would run its query each time that somebody waits for it.
+      const answer = Promise.resolve(output)
+      const soon = await settledSoon(answer, memory)
+      if (soon === undefined) limit()
+      value = soon === undefined ? await runToEnd(attempt, memory.branches, answer) : soon.value
+    }
+    if (memory.unfinished || context.hasReports) limit()
     // What its losers are told later decides nothing.
     const cancelled = attempt.toldOfCancel
     if (memory.unfinished) await leaveBehind(attempt, memory.branches)
@@ -140,14 +147,40 @@ class Early {
   }
 }
 
+/**
+ * What the code answers if it takes no more than a few turns of the microtasks and nothing of the attempt's was begun, as
+ * in most short jobs: then nothing need watch over it.
+ *
+ * @returns undefined: it takes longer.
+ * @throws what the code throws.
+ */
+async function settledSoon(
+  output: Promise<unknown>,
+  memory: JobMemory,
+): Promise<{ readonly value: unknown } | undefined> {
+  let settled = false
+  const end = (): void => {
+    settled = true
+  }
+  output.then(end, end)
+  for (let turn = 0; turn < fewTurns; turn++) {
+    await turnOver
+    if (memory.begun) return undefined
+    if (settled) return { value: await output }
+  }
+  return undefined
+}
+
+// An async function that awaits what is there takes one, and two more for each function that it hands on from.
+const fewTurns = 5
+const turnOver = Promise.resolve()
+
 /** What the code answers, or how the attempt ends without it. */
 async function runToEnd(
   attempt: Attempt,
   branches: Branches,
-  thenable: PromiseLike<unknown>,
+  output: Promise<unknown>,
 ): Promise<unknown> {
-  // Once: that of a query builder would run its query each time that somebody waits for it.
-  const output = Promise.resolve(thenable)
   const early = branches.ended.then((end) => {
     if (end.kind === 'suspended') watchForLife(attempt, branches, output)
     return new Early(end)

@@ -61,8 +61,10 @@ export class JobRunner {
   readonly #drainTimeout: number
   readonly #connections: number
   readonly #impatience = new AbortController()
+  readonly #begun = Promise.withResolvers<void>()
   #ended = Promise.withResolvers<void>()
   #batches = 0
+  #dispatching = false
   #draining = false
 
   /** @param hears - whether the process would hear the doorbell. */
@@ -97,6 +99,11 @@ export class JobRunner {
     return [...this.#queues].reduce((sum, queue) => sum + queue.running, 0)
   }
 
+  /** Resolves when it has asked for jobs once, whatever came of it. */
+  get begun(): Promise<void> {
+    return this.#begun.promise
+  }
+
   /** To be called when a notification has come, or the connection that hears them. */
   ring(): void {
     this.#wake.ring()
@@ -124,13 +131,11 @@ export class JobRunner {
     let idle = firstIdle
     while (!signal.aborted) {
       await this.#attempts.review()
-      const { wanted, found } = await this.#claimAll()
-      if (found > 0) {
-        idle = firstIdle
-        if (found >= wanted) continue
-      }
+      const { wanted, found, more } = await this.#claimAll().finally(this.#begun.resolve)
+      if (found > 0) idle = firstIdle
+      if (more) continue
       this.#wake.count(found > 0)
-      // No slot is free: what ends in this process rings.
+      // There is no room: what ends in this process rings.
       if (wanted === 0) await this.#wake.wait(longestIdle, signal)
       else if (this.#wake.polling) {
         await this.#wake.arm(false)
@@ -173,11 +178,13 @@ export class JobRunner {
     await this.#wake.remove()
   }
 
-  async #claimAll(): Promise<{ wanted: number; found: number }> {
+  /** Answers how many it asked for and got, and whether one of the queues may hold more than what it was asked for. */
+  async #claimAll(): Promise<{ wanted: number; found: number; more: boolean }> {
     const { database, outbox, process } = this.#environment
     this.#queues.giveUp(this.#suspects.next?.queue)
     let wanted = 0
     let found = 0
+    let more = false
     for (const queue of this.#queues) {
       // A suspect waits until it is alone, and runs alone.
       if (this.#suspects.block) break
@@ -188,14 +195,15 @@ export class JobRunner {
       const claim = isObserved() ? claimObservedJobs : claimJobs
       const { rows } = await run(database, claim(outbox.schema), values)
       found += rows.length
+      more ||= rows.length >= want
       const { usual, back } = this.#suspects.sort(queue, rows as unknown as ClaimedJob[])
       queue.add(usual)
       // What has not begun would die with the suspect, and become one.
       if (this.#draining || this.#suspects.block) await this.#releaseWaiting(back)
-      if (!this.#draining) this.#dispatch(queue)
+      this.#dispatchSoon()
     }
     this.#runSuspect()
-    return { wanted, found }
+    return { wanted, found, more }
   }
 
   async #due(): Promise<number> {
@@ -236,6 +244,20 @@ export class JobRunner {
       logger.warn({ err: error, job: attempt.job.id }, 'a suspect could not begin')
       return false
     }
+  }
+
+  /** Starts jobs when the next claim is on its way: short jobs keep the process from sending anything. */
+  #dispatchSoon(): void {
+    if (this.#dispatching) return
+    this.#dispatching = true
+    setImmediate(() => {
+      this.#dispatching = false
+      this.#dispatchAll()
+    })
+  }
+
+  #dispatchAll(): void {
+    for (const queue of this.#queues) this.#dispatch(queue)
   }
 
   /** Starts jobs while there are slots. */
@@ -305,9 +327,9 @@ export class JobRunner {
   }
 
   #afterRun(queue: JobQueue): void {
-    for (const each of this.#queues) this.#dispatch(each)
+    this.#dispatchAll()
     this.#runSuspect()
-    if (queue.waiting === 0) this.#wake.ring()
+    if (queue.isHungry(this.#ends.unsettled)) this.#wake.ring()
     this.#ended.resolve()
   }
 

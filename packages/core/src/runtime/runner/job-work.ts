@@ -3,6 +3,7 @@ import type { JobEnvironment } from '../../job/attempted/environment.ts'
 import type { ScheduleDefinition } from '../../job/defined/define-schedule.ts'
 import { JobRunner, type JobRunnerOptions } from '../../job/running/job-runner.ts'
 import { Scheduler } from '../../job/spawned/scheduler.ts'
+import { wait } from '../../outbox/woken/wait.ts'
 import { every, supervise } from './supervise.ts'
 
 /** What the job work of a runner needs. */
@@ -16,6 +17,8 @@ export interface JobWorkEnvironment extends Omit<JobEnvironment, 'transactions'>
 }
 
 const scheduleInterval = 500
+// How long what is not a job waits for the first claim.
+const longestFirst = 1_000
 // For those that were made at run time only.
 const runtimeInterval = 1_000
 
@@ -72,15 +75,20 @@ export class JobWork {
   async run(signal: AbortSignal): Promise<void> {
     const { logger, leaseDuration } = this.#environment
     const runner = this.#runner
+    // Jobs first: each of these would open a connection of its own at the same moment, which keeps the first job waiting.
+    const later = (loop: () => Promise<void>): Promise<void> =>
+      Promise.race([runner.begun, wait(longestFirst, signal)]).then(loop)
     const loops = [
       supervise('the job runner', signal, logger, () => runner.work(signal)),
-      supervise('looking after jobs', signal, logger, () => runner.tend(signal)),
+      supervise('looking after jobs', signal, logger, () => later(() => runner.tend(signal))),
     ]
     const { documents } = this.#environment
     if (documents !== undefined) {
       loops.push(supervise('the contexts of jobs', signal, logger, () => documents.mend(signal)))
     }
-    loops.push(supervise('the scheduler', signal, logger, () => this.#schedule(signal)))
+    loops.push(
+      supervise('the scheduler', signal, logger, () => later(() => this.#schedule(signal))),
+    )
     await Promise.all(loops)
     const drained = new AbortController()
     // Jobs may take longer to finish than a silent process is believed to live.

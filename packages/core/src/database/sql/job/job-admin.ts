@@ -24,7 +24,7 @@ SET requested = CASE WHEN status = 'running' THEN 'cancel' END,
   finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END,
   status = ${schema}.job_after(status, requested, 'cancel'), parked = NULL, waiting = NULL
 WHERE id = $1::uuid AND ${schema}.job_after(status, requested, 'cancel') IS NOT NULL
-RETURNING status`,
+RETURNING CASE WHEN status = 'cancelled' AND ${schema}.awaits_children(id) THEN 'scheduled' ELSE status END AS status`,
 )
 
 // Not one that is held until its children have ended: it is cancelled then.

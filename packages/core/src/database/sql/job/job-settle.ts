@@ -29,14 +29,12 @@ WITH settled AS (
     deaths = 0,
     error = coalesce($6::jsonb, j.error), waiting = $7::jsonb, requested = NULL, process = NULL
   WHERE j.id = $1::uuid AND j.token = $2::bigint AND j.status = 'running'
-  RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at, j.requested
+  RETURNING j.id, j.token, j.attempt + CASE WHEN $5::boolean THEN 0 ELSE 1 END AS attempt, j.triggered_by, j.started_at
 ), awaited AS (
   INSERT INTO ${schema}.job_waits (job, step, kind, target, key, sequence, child)
   SELECT s.id, w.step, w.kind, w.target, w.key, w.sequence, w.child
   FROM settled s, jsonb_to_recordset($9::jsonb)
     AS w (step text, kind text, target text, key text, sequence bigint, child uuid)
-  -- One that is held (see cancel_parent) waits for its children only.
-  WHERE s.requested IS NULL
   ON CONFLICT (job, step) DO UPDATE SET kind = excluded.kind, target = excluded.target, key = excluded.key,
     sequence = excluded.sequence, child = excluded.child, born = excluded.born
 ), reopened AS (

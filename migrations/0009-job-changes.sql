@@ -1,6 +1,9 @@
 -- breaking: no
 --
--- How many jobs of each type are in each status, without reading them.
+-- What follows from a change of a job, whoever makes it; and how many jobs of each type are in each status, without
+-- reading them.
+
+-- Counts ------------------------------------------------------------------------------------------
 
 -- As far as changes were folded. A job that runs is counted as queued: that it runs is seen in the few that do, and so
 -- a claim has nothing to count.
@@ -44,14 +47,6 @@ BEGIN
   RETURN NULL;
 END $$;
 
-CREATE FUNCTION :"schema".count_changed_job() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO :"schema".job_count_changes (name, status, jobs) VALUES
-    (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
-    (NEW.name, CASE NEW.status WHEN 'running' THEN 'queued' ELSE NEW.status END, 1);
-  RETURN NULL;
-END $$;
-
 CREATE FUNCTION :"schema".forget_job_counts() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM :"schema".job_counts;
@@ -63,15 +58,54 @@ CREATE TRIGGER count_spawned_jobs AFTER INSERT ON :"schema".jobs REFERENCING NEW
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_spawned_jobs();
 CREATE TRIGGER count_deleted_jobs AFTER DELETE ON :"schema".jobs REFERENCING OLD TABLE AS deleted
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".count_deleted_jobs();
--- For each row, and without tables of what was and is, which all updates would pay for, claims among them.
--- complete_jobs() counts for itself, by the batch.
-CREATE TRIGGER count_changed_job AFTER UPDATE ON :"schema".jobs FOR EACH ROW
-  WHEN ((OLD.name <> NEW.name OR OLD.status <> NEW.status AND NOT (
-          OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running')))
-        AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes')
-  EXECUTE FUNCTION :"schema".count_changed_job();
 CREATE TRIGGER forget_job_counts AFTER TRUNCATE ON :"schema".jobs
   FOR EACH STATEMENT EXECUTE FUNCTION :"schema".forget_job_counts();
+
+-- Changes -----------------------------------------------------------------------------------------
+
+-- The job as it is after all, and what it was: its children are cancelled, who waits for it is told, its turn of a key
+-- ends, its transition is published, and it is counted.
+CREATE FUNCTION :"schema".job_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  job :"schema".jobs := NEW;
+BEGIN
+  -- It was held by cancel_parent(), and whoever has asked for that goes on with what it is now.
+  IF OLD.status = 'cancelled' AND NEW.status = 'scheduled' AND NEW.requested = 'cancel' THEN RETURN NULL; END IF;
+  IF job.status = 'cancelled' AND OLD.status <> 'cancelled' THEN job := :"schema".cancel_parent(NEW, OLD); END IF;
+  IF (job.parent IS NOT NULL OR job.awaited) AND job.status IN ('completed', 'failed', 'cancelled')
+    AND OLD.status NOT IN ('completed', 'failed', 'cancelled')
+  THEN
+    INSERT INTO :"schema".job_wakes (child) VALUES (OLD.id);
+  END IF;
+  IF OLD.concurrency_key IS NOT NULL AND (OLD.parked IS NULL OR OLD.parked = 'limit') AND OLD.status IN ('queued', 'running')
+    AND NOT ((job.parked IS NULL OR job.parked = 'limit') AND job.status IN ('queued', 'running')
+      AND job.concurrency_key IS NOT DISTINCT FROM OLD.concurrency_key AND job.name = OLD.name)
+  THEN
+    INSERT INTO :"schema".job_key_releases (key) VALUES (OLD.turn_key);
+  END IF;
+  IF job.lifecycle IS NOT NULL AND job.status <> OLD.status THEN
+    PERFORM :"schema".publish_transition(job, OLD);
+  END IF;
+  IF (job.name <> OLD.name OR job.status <> OLD.status AND NOT (
+      OLD.status IN ('queued', 'running') AND job.status IN ('queued', 'running')))
+    AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'
+  THEN
+    INSERT INTO :"schema".job_count_changes (name, status, jobs) VALUES
+      (OLD.name, CASE OLD.status WHEN 'running' THEN 'queued' ELSE OLD.status END, -1),
+      (job.name, CASE job.status WHEN 'running' THEN 'queued' ELSE job.status END, 1);
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- One for all, because each change asks the conditions of each trigger, and after the change: a table with a trigger before
+-- changes of rows has each row locked first, and the lock logged. For each row, and without tables of what was and is, which
+-- all updates would pay for, claims among them. complete_jobs() counts for itself, by the batch.
+CREATE TRIGGER job_changed AFTER UPDATE ON :"schema".jobs FOR EACH ROW
+  WHEN (NEW.lifecycle IS NOT NULL OR NEW.parent IS NOT NULL OR NEW.awaited OR OLD.concurrency_key IS NOT NULL
+    OR OLD.name <> NEW.name
+    OR (OLD.status <> NEW.status AND NOT (OLD.status IN ('queued', 'running') AND NEW.status IN ('queued', 'running'))
+      AND current_setting('tidemark.jobs_counted', true) IS DISTINCT FROM 'yes'))
+  EXECUTE FUNCTION :"schema".job_changed();
 
 -- Completes the jobs of a process, many at once; answers those that were still its own. `outputs` and `output_metas`
 -- are null when no job has an output. A function, because its settings pin the plan: a prepared statement that was
