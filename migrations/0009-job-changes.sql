@@ -118,7 +118,7 @@ CREATE TRIGGER job_changed AFTER UPDATE ON :"schema".jobs FOR EACH ROW
 --
 -- INVARIANT: the ids come in order, as from everybody who locks several.
 CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
+RETURNS uuid[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -149,7 +149,7 @@ BEGIN
   INSERT INTO :"schema".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
-  RETURN QUERY SELECT unnest(completed);
+  RETURN coalesce(completed, '{}');
 END $$;
 
 -- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.

@@ -1127,7 +1127,7 @@ BEGIN
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
- RETURNS SETOF uuid
+ RETURNS uuid[]
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
@@ -1163,7 +1163,7 @@ BEGIN
   INSERT INTO "tidemark".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
-  RETURN QUERY SELECT unnest(completed);
+  RETURN coalesce(completed, '{}');
 END $function$;
 
 CREATE OR REPLACE FUNCTION tidemark.count_deleted_jobs()

@@ -7,7 +7,7 @@
 -- migrated by 6 job-work 7b6b135e52951f15b044b7c25f2a45481f2fdf3dad0ca1fd98ff58d6e0b26c43
 -- migrated by 7 job-story fcde26ec676c2263e5a1c79e26bbb37886e550b136e5f7fbc3f33a979952dc33
 -- migrated by 8 states 1cc07aa659072f88428c394f1567d90efad87d9c837b94fce086a2a8691c39fc
--- migrated by 9 job-changes 7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c
+-- migrated by 9 job-changes 557fbe796bc26b3caf24487cbec1212370c204760dcd848c7203d3803c253b59
 -- migrated by 10 operations 86b689a90cd3fe773f8766ee123b6adc515c3464ecda41ffad0fd5649631ab47
 
 BEGIN;
@@ -2641,7 +2641,7 @@ CREATE TRIGGER job_changed AFTER UPDATE ON "tidemark".jobs FOR EACH ROW
 --
 -- INVARIANT: the ids come in order, as from everybody who locks several.
 CREATE FUNCTION "tidemark".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
+RETURNS uuid[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -2672,7 +2672,7 @@ BEGIN
   INSERT INTO "tidemark".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
-  RETURN QUERY SELECT unnest(completed);
+  RETURN coalesce(completed, '{}');
 END $$;
 
 -- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.
@@ -2735,7 +2735,7 @@ CREATE FUNCTION "tidemark".recount_jobs() RETURNS bigint LANGUAGE sql AS $$
   SELECT count(*) FROM added
 $$;
 
-INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-changes', false, '7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c');
+INSERT INTO "tidemark".migrations (version, name, breaking, checksum) VALUES (9, 'job-changes', false, '557fbe796bc26b3caf24487cbec1212370c204760dcd848c7203d3803c253b59');
 
 -- 10 operations
 -- breaking: no
@@ -2820,28 +2820,28 @@ ALTER TABLE public.orders ENABLE TRIGGER USER;
 ALTER TABLE tidemark.doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.doorbells;
 INSERT INTO tidemark.doorbells (process, armed, since) OVERRIDING SYSTEM VALUE VALUES
-('7d238c8f-39ed-4dbd-857c-713865aca67a', 'true', '2026-11-29 18:41:04.096842+00');
+('da1b13c2-ba68-414d-8320-0d9142a0a143', 'true', '2026-11-29 18:45:10.972994+00');
 ALTER TABLE tidemark.doorbells ENABLE TRIGGER USER;
 ALTER TABLE tidemark.events DISABLE TRIGGER USER;
 DELETE FROM tidemark.events;
 INSERT INTO tidemark.events (sequence, recorded_at, xid, stream_version, id, version, type, stream, key, payload, payload_meta, correlation_id, causation_id, traceparent, tracestate, metadata) OVERRIDING SYSTEM VALUE VALUES
-('1', '2026-11-29 18:41:04.17236+00', '790', '1', '89014886-0dab-4b5d-95ff-7aaafd78cfb0', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('2', '2026-11-29 18:41:04.212766+00', '793', '2', '13184199-c276-4f91-b704-2b5c310f3f3c', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('3', '2026-11-29 18:41:04.239575+00', '795', '3', 'f751f506-c39f-4385-87d4-bda25cab7217', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('4', '2026-11-29 18:41:04.2511+00', '798', NULL, '6647f478-380e-4c03-9646-f720df84a855', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('5', '2026-11-29 18:41:04.256377+00', '799', NULL, '4263d324-7ce7-484b-8638-4dc70b895750', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('6', '2026-11-29 18:41:04.262027+00', '800', NULL, 'f987c98f-6f18-4db8-9df1-5f029dc9314e', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
-('7', '2026-11-29 18:41:04.404846+00', '831', NULL, 'd7ad6e67-1a94-4e16-ba3b-c8c08eab7a78', '1', 'job.failed', NULL, '01a2289c-572a-7000-b26f-8fc26d8042e7', E'{"job": "01a2289c-572a-7000-b26f-8fc26d8042e7", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "7d238c8f-39ed-4dbd-857c-713865aca67a", "createdAt": "2026-11-29T18:41:04.298925+00:00", "triggeredBy": "system"}', NULL, '01a2289c-572a-7000-b26f-8fc26d8042e7', '01a2289c-572a-7000-b26f-8fc26d8042e7', NULL, NULL, NULL);
+('1', '2026-11-29 18:45:11.080027+00', '790', '1', '97a0eaa8-a8d8-4e31-bc56-08702d57608a', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "100", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('2', '2026-11-29 18:45:11.132838+00', '791', '2', 'be7159fc-f3d4-4614-9056-11e5de18fe8f', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "20", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('3', '2026-11-29 18:45:11.220073+00', '793', '3', '6a206411-710a-40d5-a77a-a88f0091713e', '1', 'shop.placed', 'order-a', NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "3", "order": "a"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('4', '2026-11-29 18:45:11.341448+00', '800', NULL, '51157190-56c1-457d-ab2b-c2c86e1e717a', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "1000", "order": "b"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('5', '2026-11-29 18:45:11.506147+00', '807', NULL, '99e33bae-83cb-40b2-81ab-a6a4db0bcdf4', '1', 'shop.placed', NULL, 'bad', '{"at": "2026-01-01T12:00:00.000Z", "cents": "5", "order": "bad"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('6', '2026-11-29 18:45:11.543065+00', '812', NULL, 'aa5b548d-e0c1-4d69-a887-a286dd59c7b8', '1', 'shop.placed', NULL, NULL, '{"at": "2026-01-01T12:00:00.000Z", "cents": "7", "order": "c"}', '{"v": 1, "values": {"at": ["Date"], "cents": ["bigint"]}}', NULL, NULL, NULL, NULL, NULL),
+('7', '2026-11-29 18:45:11.649046+00', '827', NULL, 'a0833cbe-c9d6-4fcd-bea6-0c589d9596af', '1', 'job.failed', NULL, '01a228a0-1d0f-7000-addc-458ab55a58f2', E'{"job": "01a228a0-1d0f-7000-addc-458ab55a58f2", "name": "broken", "error": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "queue": "default", "parent": null, "status": "failed", "attempt": 1, "process": "da1b13c2-ba68-414d-8320-0d9142a0a143", "createdAt": "2026-11-29T18:45:11.569438+00:00", "triggeredBy": "system"}', NULL, '01a228a0-1d0f-7000-addc-458ab55a58f2', '01a228a0-1d0f-7000-addc-458ab55a58f2', NULL, NULL, NULL);
 ALTER TABLE tidemark.events ENABLE TRIGGER USER;
 ALTER TABLE tidemark.idempotency_keys DISABLE TRIGGER USER;
 DELETE FROM tidemark.idempotency_keys;
 INSERT INTO tidemark.idempotency_keys (key, sequence, recorded_at) OVERRIDING SYSTEM VALUE VALUES
-('order b', '4', '2026-11-29 18:41:04.249505+00');
+('order b', '4', '2026-11-29 18:45:11.339705+00');
 ALTER TABLE tidemark.idempotency_keys ENABLE TRIGGER USER;
 ALTER TABLE tidemark.installation DISABLE TRIGGER USER;
 DELETE FROM tidemark.installation;
 INSERT INTO tidemark.installation (id, only_one) OVERRIDING SYSTEM VALUE VALUES
-('43892482-69c4-47bf-95e5-217f81bd83d5', 'true');
+('06f8d7e2-c50e-4bf4-a9aa-0ac6fa036a33', 'true');
 ALTER TABLE tidemark.installation ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_count_changes DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_count_changes;
@@ -2871,49 +2871,44 @@ ALTER TABLE tidemark.job_count_turn ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_doorbells DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_doorbells;
 INSERT INTO tidemark.job_doorbells (process, armed) OVERRIDING SYSTEM VALUE VALUES
-('7d238c8f-39ed-4dbd-857c-713865aca67a', 'true');
+('da1b13c2-ba68-414d-8320-0d9142a0a143', 'true');
 ALTER TABLE tidemark.job_doorbells ENABLE TRIGGER USER;
-ALTER TABLE tidemark.job_looks DISABLE TRIGGER USER;
-DELETE FROM tidemark.job_looks;
-INSERT INTO tidemark.job_looks (what, next_at) OVERRIDING SYSTEM VALUE VALUES
-('types', '2026-11-29 18:41:05.243196+00');
-ALTER TABLE tidemark.job_looks ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_wait_cursor DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_wait_cursor;
 INSERT INTO tidemark.job_wait_cursor (one, sequence, seen, forgets_at, forgotten) OVERRIDING SYSTEM VALUE VALUES
-('true', '7', '843:843:', '-infinity', '00000000-0000-0000-0000-000000000000');
+('true', '7', '847:847:', '-infinity', '00000000-0000-0000-0000-000000000000');
 ALTER TABLE tidemark.job_wait_cursor ENABLE TRIGGER USER;
 ALTER TABLE tidemark.jobs DISABLE TRIGGER USER;
 DELETE FROM tidemark.jobs;
 INSERT INTO tidemark.jobs (id, created_at, run_at, token, priority, attempt, version, needs, concurrency_limit, deaths, limited, successor, status, name, queue, parked, requested, process, started_at, finished_at, parent, concurrency_key, turn_key, rate_key, unique_key, awaited, request, triggered_by, correlation_id, causation_id, traceparent, tracestate, input, input_meta, context, context_meta, output, output_meta, error, waiting, lifecycle) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-570c-7000-b97c-65a0d3883e9d', '2026-11-29 18:41:04.275179+00', '2026-11-29 18:41:04.274418+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'completed', 'report', 'default', NULL, NULL, '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:04.306248+00', '2026-11-29 18:41:04.335865+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "00a41397-ad04-4855-9936-7ddd78032d5c", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
-('01a2289c-572a-7000-b26f-8fc26d8042e7', '2026-11-29 18:41:04.298925+00', '2026-11-29 18:41:04.298633+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'failed', 'broken', 'default', NULL, NULL, NULL, '2026-11-29 18:41:04.34773+00', '2026-11-29 18:41:04.37864+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
-('01a2289c-5735-7000-b053-7e0e1c9ce210', '2026-11-29 18:41:04.309922+00', 'infinity', '1', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'invoice', 'default', NULL, NULL, NULL, '2026-11-29 18:41:04.347993+00', NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
-('01a2289c-5737-7000-918b-64a14802b86c', '2026-11-29 18:41:04.313189+00', '2026-11-29 18:41:04.313125+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'running', 'import', 'default', NULL, NULL, '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:04.348018+00', NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2289c-576d-7000-b274-ddc7f3ab2b37', '2026-11-29 18:41:04.365885+00', '2026-11-29 18:41:04.365809+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'import', 'default', 'key', NULL, NULL, NULL, NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2289c-5774-7000-b7e7-6a93cd88fde4', '2026-11-29 18:41:04.376687+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('01a2289c-577b-7000-a7d4-5e74744f39a3', '2026-11-29 18:41:04.386498+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'paused', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-('8efa5c38-2e22-4bb6-a54c-0e83429bd8ce', '2026-11-29 18:41:04.419464+00', '2026-11-29 18:41:04.401499+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'retired', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+('01a228a0-1cff-7000-824a-5659fe7d73f9', '2026-11-29 18:45:11.557573+00', '2026-11-29 18:45:11.557002+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'completed', 'report', 'default', NULL, NULL, 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:11.571751+00', '2026-11-29 18:45:11.650288+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, '{"key": "0d807b27-ed54-4494-90b6-09197cea0635", "size": 575}', '{"values": [["custom", "tidemark.output"]]}', NULL, NULL, NULL),
+('01a228a0-1d0f-7000-addc-458ab55a58f2', '2026-11-29 18:45:11.569438+00', '2026-11-29 18:45:11.568993+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'failed', 'broken', 'default', NULL, NULL, NULL, '2026-11-29 18:45:11.572655+00', '2026-11-29 18:45:11.642488+00', NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, 'null', NULL, NULL, NULL, NULL, NULL, E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}', NULL, '{failed,completed}'),
+('01a228a0-1d15-7000-93d7-c4ec1ff014b0', '2026-11-29 18:45:11.573607+00', 'infinity', '1', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'invoice', 'default', NULL, NULL, NULL, '2026-11-29 18:45:11.663021+00', NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"order": "a"}', NULL, NULL, NULL, NULL, NULL, NULL, '{"id": "paid", "for": "event", "key": "a", "target": "shop.paid"}', NULL),
+('01a228a0-1d1a-7000-bd29-4de9ca6dbe14', '2026-11-29 18:45:11.578964+00', '2026-11-29 18:45:11.578843+00', '1', '0', '1', '1', '1', '1', '0', 'false', 'false', 'running', 'import', 'default', NULL, NULL, 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:11.663306+00', NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 3}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a228a0-1d79-7000-80a5-07a1216fdf9f', '2026-11-29 18:45:11.67489+00', '2026-11-29 18:45:11.674744+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'import', 'default', 'key', NULL, NULL, NULL, NULL, NULL, 'supplier', 'import supplier', NULL, NULL, 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"pages": 2}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a228a0-1d7f-7000-9ef7-0d3776e4815b', '2026-11-29 18:45:11.681589+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'scheduled', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'the year 2999', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "the year 2999"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('01a228a0-1d85-7000-8443-4b66ee26beae', '2026-11-29 18:45:11.686556+00', '2999-01-01 00:00:00+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'paused', 'later', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'paused', 'false', NULL, 'system', NULL, NULL, NULL, NULL, '{"what": "paused"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+('17711ad3-a344-46dd-9f85-ddb39c0c05d5', '2026-11-29 18:45:11.729594+00', '2026-11-29 18:45:11.70132+00', '0', '0', '0', '1', '1', '1', '0', 'false', 'false', 'queued', 'retired', 'default', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 'false', NULL, 'sql', NULL, NULL, NULL, NULL, '{"left": "behind"}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
 ALTER TABLE tidemark.jobs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.listeners DISABLE TRIGGER USER;
 DELETE FROM tidemark.listeners;
 INSERT INTO tidemark.listeners (name, kind, mode, version, generation, partitions, resize_to, resize_at, last_generation, rebuild_generation, rebuild_version, rebuild_partitions, rebuild_paused, rebuild_started_at, status, definition, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.905967+00'),
-('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.913286+00'),
-('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:04.39124+00'),
-('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:03.933512+00'),
-('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 18:41:03.976866+00'),
-('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:41:04.000169+00');
+('by-order', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:45:10.776528+00'),
+('count', 'projection', 'inline', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:45:10.790608+00'),
+('ledger', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'halted', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:45:11.598649+00'),
+('letters', 'listener', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:45:10.883399+00'),
+('orders', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', E'{"types": ["shop.placed"], "tables": ["\\"public\\".\\"orders\\""], "aliases": []}', '2026-11-29 18:45:10.893398+00'),
+('turnover', 'projection', 'async', '1', '1', '1', NULL, NULL, '1', NULL, NULL, NULL, 'false', NULL, 'active', '{"types": ["shop.placed"], "tables": [], "aliases": []}', '2026-11-29 18:45:10.906533+00');
 ALTER TABLE tidemark.listeners ENABLE TRIGGER USER;
 ALTER TABLE tidemark.processes DISABLE TRIGGER USER;
 DELETE FROM tidemark.processes;
 INSERT INTO tidemark.processes (id, hostname, pid, library, definitions, started_at, heartbeat_at, vitals) OVERRIDING SYSTEM VALUE VALUES
-('7d238c8f-39ed-4dbd-857c-713865aca67a', 'host', '25505', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 18:41:04.018614+00', '2026-11-29 18:41:04.525706+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 39288656, "loopDelay": 3, "clockAhead": -3, "loopDelayMax": 3, "residentBytes": 172736512}');
+('da1b13c2-ba68-414d-8320-0d9142a0a143', 'host', '29158', 'tidemark', '[{"kind": "listener", "name": "letters", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "listener", "name": "ledger", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "turnover", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of turnover": 1}}, {"kind": "projection", "name": "by-order", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of by-order": 1}}, {"kind": "projection", "name": "orders", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1}}, {"kind": "projection", "name": "count", "types": ["shop.placed"], "version": 1, "versions": {"shop.placed": 1, "the state of count": 1}}, {"kind": "job", "name": "invoice", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["order"], "properties": {"order": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "report", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "import", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["pages"], "properties": {"pages": {"type": "number"}}}, "queue": "default", "state": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "default": {"page": 0}, "required": ["page"], "properties": {"page": {"type": "number"}}}, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "broken", "input": {"type": "null", "$schema": "https://json-schema.org/draft/2020-12/schema"}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"kind": "job", "name": "later", "input": {"type": "object", "$schema": "https://json-schema.org/draft/2020-12/schema", "required": ["what"], "properties": {"what": {"type": "string"}}}, "queue": "default", "state": null, "output": null, "aliases": [], "version": 1}, {"job": "report", "cron": "0 3 1 1 *", "kind": "schedule", "name": "yearly", "catchUp": "none", "overlap": "skip", "version": 1, "timeZone": "UTC"}]', '2026-11-29 18:45:10.928594+00', '2026-11-29 18:45:11.914292+00', '{"troubles": [], "beatEvery": 500, "heapBytes": 37314576, "loopDelay": 19, "clockAhead": 3, "loopDelayMax": 19, "residentBytes": 159686656}');
 ALTER TABLE tidemark.processes ENABLE TRIGGER USER;
 ALTER TABLE tidemark.schedules DISABLE TRIGGER USER;
 DELETE FROM tidemark.schedules;
 INSERT INTO tidemark.schedules (name, id, source, version, job, input, input_meta, input_version, cron, time_zone, overlap, catch_up, status, next_at, last_job, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('yearly', 'ad664930-2a1c-4dc0-ab0d-47d96f9db928', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 18:41:04.167883+00');
+('yearly', '47e29c14-72c7-4a56-a126-ac1d5776b0c5', 'code', '1', 'report', NULL, NULL, NULL, '0 3 1 1 *', 'UTC', 'skip', 'none', 'active', '2027-01-01 03:00:00+00', NULL, '2026-11-29 18:45:11.33666+00');
 ALTER TABLE tidemark.schedules ENABLE TRIGGER USER;
 ALTER TABLE tidemark.snapshots DISABLE TRIGGER USER;
 DELETE FROM tidemark.snapshots;
@@ -2928,49 +2923,49 @@ ALTER TABLE tidemark.streams ENABLE TRIGGER USER;
 ALTER TABLE tidemark.cursors DISABLE TRIGGER USER;
 DELETE FROM tidemark.cursors;
 INSERT INTO tidemark.cursors (listener, generation, partition, cursor, replay_until, epoch, owner, lease_until, attempts, crashes, failed_sequence, next_attempt_at, halted_at, last_error, awaits, state, state_meta, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('by-order', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526007+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429415+00'),
-('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 18:41:04.266622+00'),
-('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 18:41:04.390622+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 18:41:04.390622+00'),
-('letters', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526024+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429489+00'),
-('orders', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526029+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:41:04.429486+00'),
-('turnover', '1', '0', '7', '0', '1', '7d238c8f-39ed-4dbd-857c-713865aca67a', '2026-11-29 18:41:06.526033+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 18:41:04.429481+00');
+('by-order', '1', '0', '7', '0', '1', 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:13.914687+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:45:11.751991+00'),
+('count', '1', '0', '6', '0', '0', NULL, NULL, '0', '0', NULL, NULL, NULL, NULL, NULL, '6', NULL, '2026-11-29 18:45:11.547215+00'),
+('ledger', '1', '0', '4', '0', '1', NULL, NULL, '1', '0', '5', NULL, '2026-11-29 18:45:11.597974+00', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: ledger failed on event 5 (shop.placed): this order is too much for the old release"}', NULL, NULL, NULL, '2026-11-29 18:45:11.597974+00'),
+('letters', '1', '0', '7', '0', '1', 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:13.914725+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:45:11.75195+00'),
+('orders', '1', '0', '7', '0', '1', 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:13.91473+00', '0', '0', NULL, NULL, NULL, NULL, NULL, NULL, NULL, '2026-11-29 18:45:11.724844+00'),
+('turnover', '1', '0', '7', '0', '1', 'da1b13c2-ba68-414d-8320-0d9142a0a143', '2026-11-29 18:45:13.914734+00', '0', '0', NULL, NULL, NULL, NULL, NULL, '{"total": "1135", "currencies": []}', '{"v": 1, "values": {"total": ["bigint"], "currencies": ["set"]}}', '2026-11-29 18:45:11.751986+00');
 ALTER TABLE tidemark.cursors ENABLE TRIGGER USER;
 ALTER TABLE tidemark.dead_letters DISABLE TRIGGER USER;
 DELETE FROM tidemark.dead_letters;
 INSERT INTO tidemark.dead_letters (listener, generation, sequence, type, event_id, key, holds_key, state, attempts, error, created_at, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('letters', '1', '5', 'shop.placed', '4263d324-7ce7-484b-8638-4dc70b895750', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 18:41:04.32616+00', '2026-11-29 18:41:04.32616+00');
+('letters', '1', '5', 'shop.placed', '99e33bae-83cb-40b2-81ab-a6a4db0bcdf4', 'bad', 'false', 'parked', '1', E'{"code": "TIDEMARK_HANDLER_FAILED", "hint": "Read the cause and the sequence in the details; the event is retried, then the listener halts until it is resumed.", "name": "TidemarkError", "cause": {"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}, "stack": "TidemarkError: TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release", "message": "TIDEMARK_HANDLER_FAILED: letters failed on event 5 (shop.placed): this order is too much for the old release"}', '2026-11-29 18:45:11.636358+00', '2026-11-29 18:45:11.636358+00');
 ALTER TABLE tidemark.dead_letters ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_attempts DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_attempts;
 INSERT INTO tidemark.job_attempts (job, token, attempt, outcome, process, triggered_by, started_at, finished_at, error) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-572a-7000-b26f-8fc26d8042e7', '1', '1', 'failed', '7d238c8f-39ed-4dbd-857c-713865aca67a', 'system', '2026-11-29 18:41:04.34773+00', '2026-11-29 18:41:04.381309+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
-('01a2289c-5735-7000-b053-7e0e1c9ce210', '1', '1', 'suspended', '7d238c8f-39ed-4dbd-857c-713865aca67a', 'system', '2026-11-29 18:41:04.347993+00', '2026-11-29 18:41:04.443858+00', NULL);
+('01a228a0-1d0f-7000-addc-458ab55a58f2', '1', '1', 'failed', 'da1b13c2-ba68-414d-8320-0d9142a0a143', 'system', '2026-11-29 18:45:11.572655+00', '2026-11-29 18:45:11.643477+00', E'{"name": "Error", "stack": "Error: this order is too much for the old release", "message": "this order is too much for the old release"}'),
+('01a228a0-1d15-7000-93d7-c4ec1ff014b0', '1', '1', 'suspended', 'da1b13c2-ba68-414d-8320-0d9142a0a143', 'system', '2026-11-29 18:45:11.663021+00', '2026-11-29 18:45:11.765932+00', NULL);
 ALTER TABLE tidemark.job_attempts ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_logs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_logs;
 INSERT INTO tidemark.job_logs (number, job, token, at, level, message, fields) OVERRIDING SYSTEM VALUE VALUES
-('1', '01a2289c-5737-7000-918b-64a14802b86c', '1', '2026-11-29 18:41:04.366943+00', 'info', 'a page is in', '{"page": 1}');
+('1', '01a228a0-1d1a-7000-bd29-4de9ca6dbe14', '1', '2026-11-29 18:45:11.677397+00', 'info', 'a page is in', '{"page": 1}');
 ALTER TABLE tidemark.job_logs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_outputs DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_outputs;
 INSERT INTO tidemark.job_outputs (job, key, output, output_meta) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-570c-7000-b97c-65a0d3883e9d', '00a41397-ad04-4855-9936-7ddd78032d5c', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
+('01a228a0-1cff-7000-824a-5659fe7d73f9', '0d807b27-ed54-4494-90b6-09197cea0635', '{"at": "2026-01-01T00:00:00.000Z", "text": "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '{"v": 1, "values": {"at": ["Date"]}}');
 ALTER TABLE tidemark.job_outputs ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_states;
 INSERT INTO tidemark.job_states (job, version, state, state_meta, variables, variables_meta, writings, progress, checkpoint_at, patience, updated_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-5737-7000-918b-64a14802b86c', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 18:41:04.358827+00', NULL, '2026-11-29 18:41:04.363421+00');
+('01a228a0-1d1a-7000-bd29-4de9ca6dbe14', '1', '{"page": 1}', NULL, '{"page 1": [[1, "1"]]}', '{"page 1": {"v": 1, "values": ["map", {"0.1": ["bigint"]}]}}', NULL, NULL, '2026-11-29 18:45:11.66922+00', NULL, '2026-11-29 18:45:11.671961+00');
 ALTER TABLE tidemark.job_states ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_steps DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_steps;
 INSERT INTO tidemark.job_steps (job, step, kind, "position", output, output_meta, error, started_at, completed_at) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-5735-7000-b053-7e0e1c9ce210', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 18:41:04.360581+00', '2026-11-29 18:41:04.363582+00'),
-('01a2289c-5735-7000-b053-7e0e1c9ce210', 'paid', 'event', NULL, '{"key": "a", "after": "6", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 18:41:04.393837+00', NULL);
+('01a228a0-1d15-7000-93d7-c4ec1ff014b0', 'number', 'step', '1', '{"at": "2026-01-01T00:00:00.000Z", "number": "7"}', '{"v": 1, "values": {"at": ["Date"], "number": ["bigint"]}}', NULL, '2026-11-29 18:45:11.6877+00', '2026-11-29 18:45:11.690701+00'),
+('01a228a0-1d15-7000-93d7-c4ec1ff014b0', 'paid', 'event', NULL, '{"key": "a", "after": "7", "types": ["shop.paid"], "until": null, "pruned": null}', NULL, NULL, '2026-11-29 18:45:11.716866+00', NULL);
 ALTER TABLE tidemark.job_steps ENABLE TRIGGER USER;
 ALTER TABLE tidemark.job_waits DISABLE TRIGGER USER;
 DELETE FROM tidemark.job_waits;
 INSERT INTO tidemark.job_waits (job, step, kind, target, key, sequence, child, born) OVERRIDING SYSTEM VALUE VALUES
-('01a2289c-5735-7000-b053-7e0e1c9ce210', 'paid', 'event', 'shop.paid', 'a', '6', NULL, '842');
+('01a228a0-1d15-7000-93d7-c4ec1ff014b0', 'paid', 'event', 'shop.paid', 'a', '7', NULL, '844');
 ALTER TABLE tidemark.job_waits ENABLE TRIGGER USER;
 ALTER TABLE tidemark.projection_states DISABLE TRIGGER USER;
 DELETE FROM tidemark.projection_states;
@@ -2982,4 +2977,5 @@ INSERT INTO tidemark.projection_states (projection, generation, key, state, stat
 ALTER TABLE tidemark.projection_states ENABLE TRIGGER USER;
 SELECT setval('tidemark.armed', 1);
 SELECT setval('tidemark.events_sequence', 7);
+SELECT setval('tidemark.horizon_samples_id_seq', 1);
 SELECT setval('tidemark.job_logs_number_seq', 1);

@@ -2534,7 +2534,7 @@ END $$;
     version: 9,
     name: 'job-changes',
     breaking: false,
-    checksum: '7ced538c90515e386ce8c2de092a1c2f0353a8c167f0124024acb7209dac665c',
+    checksum: '557fbe796bc26b3caf24487cbec1212370c204760dcd848c7203d3803c253b59',
     sql: `-- breaking: no
 --
 -- What follows from a change of a job, whoever makes it; and how many jobs of each type are in each status, without
@@ -2655,7 +2655,7 @@ CREATE TRIGGER job_changed AFTER UPDATE ON :"schema".jobs FOR EACH ROW
 --
 -- INVARIANT: the ids come in order, as from everybody who locks several.
 CREATE FUNCTION :"schema".complete_jobs(ids uuid[], tokens bigint[], outputs jsonb[], output_metas jsonb[])
-RETURNS SETOF uuid LANGUAGE plpgsql
+RETURNS uuid[] LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -2686,7 +2686,7 @@ BEGIN
   INSERT INTO :"schema".job_count_changes (name, status, jobs)
     SELECT c.name, s.status, s.sign * c.jobs FROM (SELECT n AS name, count(*) AS jobs FROM unnest(names) AS n GROUP BY 1) c,
       (VALUES ('queued', -1), ('completed', 1)) AS s (status, sign);
-  RETURN QUERY SELECT unnest(completed);
+  RETURN coalesce(completed, '{}');
 END $$;
 
 -- How many jobs there are, by what was counted. One statement, and so one snapshot: what it answers was true.

@@ -1,4 +1,9 @@
-import { run, type Executor, type PreparingExecutor } from '../../database/executor.ts'
+import {
+  run,
+  type Executor,
+  type PreparingExecutor,
+  type QueryResult,
+} from '../../database/executor.ts'
 import { completeLargeJobs } from '../../database/sql/job/job-outputs.ts'
 import { completeJobs } from '../../database/sql/job/job-settle.ts'
 import type { Attempt } from '../attempted/attempt.ts'
@@ -35,7 +40,7 @@ export async function writeCompletions(
     output === null ? [] : [{ ...output, job: sorted[index]?.attempt.job.id }],
   )
   if (large.length === 0) {
-    return (await run(executor, completeJobs(outbox.schema), values)).rowCount ?? 0
+    return countOf(await run(executor, completeJobs(outbox.schema), values))
   }
   const answer = await run(executor, completeLargeJobs(outbox.schema), [
     ...values,
@@ -44,5 +49,9 @@ export async function writeCompletions(
     large.map(({ value }) => value.json),
     large.map(({ value }) => value.meta),
   ])
-  return answer.rowCount ?? 0
+  return countOf(answer)
+}
+
+function countOf({ rows }: QueryResult): number {
+  return (rows[0]?.['completed'] as number | undefined) ?? 0
 }

@@ -31,14 +31,14 @@ export const completeLargeJobs: SchemaStatement = statement(
   'complete_large_jobs',
   (schema) => `
 WITH completed AS MATERIALIZED (
-  SELECT id FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS id
+  SELECT unnest(${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[])) AS id
 ), kept AS (
   INSERT INTO ${schema}.job_outputs (job, key, output, output_meta)
   SELECT u.job, u.key, u.output, u.meta
   FROM unnest($5::uuid[], $6::text[], $7::jsonb[], $8::jsonb[]) AS u (job, key, output, meta)
   JOIN completed c ON c.id = u.job
 )
-SELECT id FROM completed`,
+SELECT count(*)::integer AS completed FROM completed HAVING count(*) > 0`,
 )
 
 export const readLargeOutputs: SchemaStatement = statement(

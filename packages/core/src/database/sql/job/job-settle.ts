@@ -2,12 +2,14 @@ import { statement, type SchemaStatement } from '../../statement.ts'
 
 // INVARIANT: every statement here is fenced by id, token and the status 'running'.
 
-// Completed jobs of a process, many at once. Those that are not answered were somebody else's by then. A function,
-// because its settings pin the plan: see `migrations/`.
+// Completed jobs of a process, many at once; answers how many, or no row where that is none: the others were somebody
+// else's by then. A function, because its settings pin the plan: see `migrations/`.
 export const completeJobs: SchemaStatement = statement(
   'complete_jobs',
   (schema) =>
-    `SELECT id FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS id`,
+    `
+SELECT cardinality(ids) AS completed
+FROM ${schema}.complete_jobs($1::uuid[], $2::bigint[], $3::jsonb[], $4::jsonb[]) AS ids WHERE ids <> '{}'`,
 )
 
 // How an attempt ends that did not complete its job: $3 says how, job_after() what becomes of the job.
