@@ -104,3 +104,19 @@ test('whatever a command is given, it ends with a code that is documented, says 
   }
   expect(codes.get(exitCode.usage) ?? 0).toBeGreaterThan(0)
 }, 240_000)
+
+test.each([
+  ['after --, where nothing is an option', ['job', 'signal', '--', 'a', 'b', 'c', 'd']],
+  ['after --, as JSON', ['--json', 'job', 'signal', '--', 'a', 'b', 'c', 'd']],
+  ['where a command is expected', ['jobs', 'nothing']],
+])('a connection string that is repeated %s has no password', async (_, words) => {
+  for (const given of [
+    `postgres://fuzz:${secret}@localhost/x`,
+    `postgres://fuzz:a@/${secret}@localhost/x`,
+    `postgres://localhost/x?password=${secret}&user=fuzz`,
+  ]) {
+    const { code, stdout, stderr } = await tidemark([...words, '--database-url', given, given])
+    expect(code).toBe(exitCode.usage)
+    expect(stdout + stderr).not.toContain(secret)
+  }
+})

@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 import type { AddCommand } from './add-command.ts'
 import type { Context } from './command-run.ts'
+import { withoutPasswords } from './output/without-passwords.ts'
 import { packageVersion } from './package-version.ts'
 
 /** A command of the first level: its modules are loaded when it is called, or when all are to be shown. */
@@ -131,7 +132,7 @@ function emptyProgram({ io, json }: Context): Command {
     .configureOutput({
       writeOut: io.stdout,
       // What is wrong with a call is one object of JSON then, and no prose beside it.
-      writeErr: json ? () => {} : io.stderr,
+      writeErr: json ? () => {} : (text) => io.stderr(withoutPasswords(text)),
       getOutHelpWidth: () => 100,
       getErrHelpWidth: () => 100,
       getOutHasColors: () => io.colors.stdout,

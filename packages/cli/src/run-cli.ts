@@ -3,6 +3,7 @@ import { createColors } from 'picocolors'
 import type { Context } from './command-run.ts'
 import { exitCode, type ExitCode } from './exit-code.ts'
 import type { CliIo } from './io.ts'
+import { withoutPasswords } from './output/without-passwords.ts'
 import { buildProgram } from './program.ts'
 
 /**
@@ -44,7 +45,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<ExitCo
 function reportUsage({ message }: CommanderError, io: CliIo): void {
   const shown = {
     code: 'USAGE',
-    message: message.replace(/^error: /u, ''),
+    message: withoutPasswords(message.replace(/^error: /u, '')),
     exitCode: exitCode.usage,
   }
   io.stderr(`${JSON.stringify({ error: shown })}\n`)
