@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { migrationStatus } from 'tidemark'
 import { CliError } from '../cli-error.ts'
+import { withoutPasswords } from '../output/without-passwords.ts'
 import { lastDevAddress, runningDevIn, type DevAddress } from './dev-address.ts'
 
 /** The database that `tidemark dev` works on. Disposing of it ends a server that was started for it. */
@@ -59,9 +60,7 @@ export async function startDevDatabase({
  */
 export async function givenDatabase(url: string): Promise<DevDatabase> {
   await migrationStatus({ connectionString: url })
-  const printed = new URL(url)
-  if (printed.password !== '') printed.password = '***'
-  return { url, printed: printed.href, [Symbol.asyncDispose]: async () => {} }
+  return { url, printed: withoutPasswords(url), [Symbol.asyncDispose]: async () => {} }
 }
 
 /** The port of the last time, unless somebody else has it now. */

@@ -294,13 +294,12 @@ export class Runner implements AsyncDisposable {
     this.#abort.abort()
     this.#stopObserving()
     await this.#loops
-    const deaf = this.#notifications.close()
+    await this.#notifications.close()
     // Each for itself: the connection that one of them loses is not the next one's. A lease whose return was lost so would
     // keep its partition from everybody else.
     await this.#signOff(() => this.#doorbell.remove())
     await this.#signOff(() => this.#partitions.releaseAll())
     await this.#signOff(() => this.#presence.end())
-    await deaf
     await this.#environment.database.close()
   }
 
