@@ -107,14 +107,14 @@ export const plantedBugs: readonly PlantedBug[] = [
     only: 'arrives after its lease',
     edits: [
       {
-        file: 'migrations/0009-job-counts.sql',
+        file: 'migrations/0009-job-changes.sql',
         find: `u (id, token)
       WHERE j.id = u.id AND j.token = u.token AND j.status = 'running'`,
         replace: `u (id, token)
       WHERE j.id = u.id AND j.status = 'running'`,
       },
       {
-        file: 'migrations/0009-job-counts.sql',
+        file: 'migrations/0009-job-changes.sql',
         find: `u (id, token, output, output_meta)
       WHERE j.id = u.id AND j.token = u.token AND`,
         replace: `u (id, token, output, output_meta)
