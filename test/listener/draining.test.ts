@@ -61,8 +61,9 @@ test('a drain that takes longer than the lease loses nothing and does nothing tw
   const committed = await committedEvents(database)
   expect(await effectsOf(database, 'slow')).toEqual(committed)
   expect(await effectsOf(database, 'quick')).toEqual(committed)
-  expect(one.handled).toEqual(published.map(({ sequence }) => sequence))
-  expect(two.handled).toEqual([last.sequence])
+  // The first one handles no further event of a batch that takes so long.
+  expect(one.handled).toEqual([published[0]?.sequence])
+  expect(two.handled).toEqual([published[1]?.sequence, last.sequence])
 })
 
 test('a process whose jobs still run says that it lives, and prolongs no lease of what it runs no more', async () => {

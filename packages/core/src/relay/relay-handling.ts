@@ -61,7 +61,7 @@ export class RelayHandling implements Handling {
     await this.#open(AbortSignal.any([kill, timeoutSignal(this.#relay.handlerTimeout)]))
   }
 
-  async handle(batch: Batch, kill: AbortSignal): Promise<void> {
+  async handle(batch: Batch, kill: AbortSignal): Promise<Batch> {
     const signal = AbortSignal.any([kill, timeoutSignal(this.#relay.handlerTimeout)])
     try {
       const writing = await this.#open(signal)
@@ -69,9 +69,10 @@ export class RelayHandling implements Handling {
       if (late !== undefined && late <= writing.sequence) throw passed(this.#relay, late)
       await this.#send(writing, batch.events, signal)
       const room = writing.open < window && writing.bytes < windowBytes
-      if (batch.more && batch.aside.length === 0 && room) return
+      if (batch.more && batch.aside.length === 0 && room) return batch
       await this.#stored(writing, signal)
       await this.#write(batch, writing)
+      return batch
     } catch (error) {
       await this.end()
       throw error

@@ -11,13 +11,8 @@ export interface ProcessedEvent extends TraceContext {
   readonly sequence: bigint
 }
 
-/** A batch, as far as telemetry tells of it. */
-export interface ProcessedBatch {
-  readonly schema: string
-  readonly listener: string
-  readonly partition: number
-  readonly live: boolean
-  readonly attempt: number
+/** What was done in a batch, as far as telemetry tells of it. */
+export interface Processed {
   readonly events: readonly ProcessedEvent[]
   readonly aside: readonly {
     readonly event: ProcessedEvent
@@ -27,12 +22,24 @@ export interface ProcessedBatch {
   }[]
 }
 
+/** A batch, as far as telemetry tells of it. */
+export interface ProcessedBatch extends Processed {
+  readonly schema: string
+  readonly listener: string
+  readonly partition: number
+  readonly live: boolean
+  readonly attempt: number
+}
+
 // A batch of a thousand events of as many requests would make a span that no backend shows.
 const mostLinks = 32
 const operation = { [convention.system]: systemName, [convention.operationName]: 'process' }
 
-/** Runs `work`, which handles the batch and commits, inside of a span. */
-export async function inProcessSpan<T>(batch: ProcessedBatch, work: () => Promise<T>): Promise<T> {
+/** Runs `work`, which handles the batch, commits, and answers how much of it that was, inside of a span. */
+export async function inProcessSpan<T extends Processed>(
+  batch: ProcessedBatch,
+  work: () => Promise<T>,
+): Promise<T> {
   const { schema, listener } = batch
   const span = tracer() === undefined ? undefined : start(batch)
   const metered = isMetered()
@@ -42,9 +49,9 @@ export async function inProcessSpan<T>(batch: ProcessedBatch, work: () => Promis
     const result = await withSpan(span, work)
     if (metered) {
       record('messaging.process.duration', (performance.now() - started) / 1000, given)
-      countBatch(batch, given)
+      countBatch({ ...batch, ...result }, given)
     }
-    if (span !== undefined) noteDeadLetters(batch, span)
+    if (span !== undefined) noteDeadLetters({ ...batch, ...result }, span)
     span?.end()
     return result
   } catch (error) {

@@ -39,6 +39,8 @@ const cleaning = [
 
 // What answers look like, and what a role's or a database's settings would break: a time limit of theirs is for people.
 const settings = {
+  // First: until it is set, a limit of the database's counts for all of these.
+  statement_timeout: '0',
   datestyle: 'ISO, MDY',
   intervalstyle: 'postgres',
   extra_float_digits: '1',
@@ -51,7 +53,6 @@ const settings = {
   row_security: 'on',
   default_transaction_isolation: 'read committed',
   default_transaction_deferrable: 'off',
-  statement_timeout: '0',
   lock_timeout: '0',
   idle_session_timeout: '0',
   idle_in_transaction_session_timeout: '0',
@@ -100,9 +101,13 @@ export function furnishSession(client: pg.ClientBase, text: string): void {
   // Parsers of ours read texts, whatever `pg.defaults.binary` says.
   Object.assign(client, { binary: false })
   settingsOf.set(client, text)
-  client.query(text).catch(() => {
-    // The connection is gone: whoever uses it learns of that.
-  })
+  // A limit of a millisecond may cancel the first statement of a session, which has it taken away: it is sent once more.
+  const [first = ''] = text.split('; ', 1)
+  for (const each of [first, text]) {
+    client.query(each).catch(() => {
+      // The connection is gone: whoever uses it learns of that.
+    })
+  }
 }
 
 /**

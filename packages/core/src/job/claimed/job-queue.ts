@@ -6,9 +6,13 @@ const mostAhead = 2_000
 // How fast the average follows, and the shortest that a job counts as: a thousandth of a millisecond.
 const inertia = 0.9
 const least = 0.001
-// What several jobs in one transaction may take together, in milliseconds; and how many savepoints Postgres keeps cheap.
-const batchTime = 50
-const mostInBatch = 50
+// How long a job waits for a slot here at most, in milliseconds: another process may be free.
+const longestWait = 1_000
+
+interface Waiting {
+  readonly job: ClaimedJob
+  readonly since: number
+}
 
 /**
  * The jobs of one queue in this process: those that run, and those that have been claimed and wait for a slot. Short
@@ -18,11 +22,10 @@ const mostInBatch = 50
 export class JobQueue {
   readonly name: string
   readonly concurrency: number
-  #waiting: ClaimedJob[] = []
+  #waiting: Waiting[] = []
   #next = 0
   #running = 0
   #average: number | undefined
-  #batchSize = 1
   #sated = false
 
   constructor(name: string, concurrency: number) {
@@ -40,11 +43,6 @@ export class JobQueue {
 
   get hasSlot(): boolean {
     return this.#running < this.concurrency
-  }
-
-  /** How many transactional jobs may share a commit: doubled while they are quick, halved when they are not. */
-  get batchSize(): number {
-    return this.#batchSize
   }
 
   /**
@@ -79,32 +77,56 @@ export class JobQueue {
 
   /** Adds claimed jobs, most urgent first. */
   add(jobs: readonly ClaimedJob[]): void {
-    const sorted = jobs.toSorted((a, b) => a.priority - b.priority || (a.id < b.id ? -1 : 1))
-    this.#waiting = this.#next === this.#waiting.length ? sorted : [...this.takeAll(), ...sorted]
+    const since = performance.now()
+    const sorted = jobs
+      .toSorted((a, b) => a.priority - b.priority || (a.id < b.id ? -1 : 1))
+      .map((job) => ({ job, since }))
+    this.#waiting =
+      this.#next === this.#waiting.length ? sorted : [...this.#waiting.slice(this.#next), ...sorted]
     this.#next = 0
   }
 
   /** The ids of those that wait. */
   get claimed(): readonly string[] {
-    return this.#waiting.slice(this.#next).map(({ id }) => id)
+    return this.#waiting.slice(this.#next).map(({ job }) => job.id)
   }
 
   peek(): ClaimedJob | undefined {
-    return this.#waiting[this.#next]
+    return this.#waiting[this.#next]?.job
   }
 
   take(): ClaimedJob | undefined {
-    const job = this.#waiting[this.#next]
+    const job = this.peek()
     if (job !== undefined) this.#next += 1
     return job
   }
 
+  /** The first that `admits` has nothing against; those before it keep their places. */
+  takeFirst(admits: (job: ClaimedJob) => boolean): ClaimedJob | undefined {
+    const at = this.#waiting.findIndex(({ job }, n) => n >= this.#next && admits(job))
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0]?.job
+  }
+
   /** All that wait, to be given back. */
   takeAll(): readonly ClaimedJob[] {
-    const jobs = this.#waiting.slice(this.#next)
-    this.#waiting = []
+    return this.#takeSince(Number.POSITIVE_INFINITY)
+  }
+
+  /**
+   * Those that have waited for too long, to be given back. Jobs take longer than they did: nothing is claimed ahead of them
+   * until they do not.
+   */
+  takeLate(): readonly ClaimedJob[] {
+    const late = this.#takeSince(performance.now() - longestWait)
+    if (late.length > 0) this.#average = Math.max(this.#average ?? 0, longestWait)
+    return late
+  }
+
+  #takeSince(before: number): readonly ClaimedJob[] {
+    const waiting = this.#waiting.slice(this.#next)
+    this.#waiting = waiting.filter(({ since }) => since >= before)
     this.#next = 0
-    return jobs
+    return waiting.filter(({ since }) => since < before).map(({ job }) => job)
   }
 
   begin(): void {
@@ -114,10 +136,6 @@ export class JobQueue {
   /** Frees a slot in which `jobs` took so many milliseconds. */
   end(duration: number, jobs: number): void {
     this.#running -= 1
-    if (duration > 2 * batchTime) this.#batchSize = Math.max(1, Math.floor(this.#batchSize / 2))
-    else if (duration < batchTime && jobs >= this.#batchSize) {
-      this.#batchSize = Math.min(mostInBatch, this.#batchSize * 2)
-    }
     const each = duration / Math.max(1, jobs)
     this.#average =
       this.#average === undefined ? each : this.#average * inertia + each * (1 - inertia)

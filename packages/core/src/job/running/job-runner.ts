@@ -16,12 +16,12 @@ import { JobQueues, type QueueConcurrency } from '../claimed/job-queues.ts'
 import { Suspects } from '../claimed/suspects.ts'
 import { WakeUp } from '../claimed/wake-up.ts'
 import type { JobRetention } from '../declared/retention.ts'
-import type { Outcome } from '../settled/settlement.ts'
 import { failedOrRetried } from '../settled/verdict.ts'
 import { execute } from './execution.ts'
 import { JobCare } from './job-care.ts'
 import { JobEnds } from './job-ends.ts'
-import { executeBatch, sharesTransaction } from './transactional-batch.ts'
+import { SharedCommit } from './shared-commit.ts'
+import { executeBatch, type Ended } from './transactional-batch.ts'
 
 /** How a process runs jobs. */
 export interface JobRunnerOptions {
@@ -44,7 +44,7 @@ const pollInterval = 5
 const deafPoll = 250
 
 /** Attempts with how they have ended. */
-type Ended = Iterable<readonly [Attempt, Outcome]>
+type AllEnded = Iterable<readonly [Attempt, Ended]>
 
 /** Runs the jobs of an application in one process. */
 export class JobRunner {
@@ -161,9 +161,7 @@ export class JobRunner {
   /** Gives back what has not begun, lets what runs finish, and takes it back when it does not in time. */
   async drain(): Promise<void> {
     this.#draining = true
-    await this.#releaseWaiting().catch((error: unknown) => {
-      this.#environment.logger.warn({ err: error }, 'claimed jobs could not be given back')
-    })
+    await this.#releaseWaiting()
     this.#attempts.interruptAll('drain')
     const late = setTimeout(() => {
       this.#attempts.interruptAll('shutdown')
@@ -186,6 +184,11 @@ export class JobRunner {
     let found = 0
     let more = false
     for (const queue of this.#queues) {
+      const late = queue.takeLate()
+      if (late.length > 0) {
+        await this.#release(late)
+        continue
+      }
       // A suspect waits until it is alone, and runs alone.
       if (this.#suspects.block) break
       const want = Math.min(queue.wanted(this.#ends.unsettled), this.#suspects.most)
@@ -226,8 +229,8 @@ export class JobRunner {
     const { name } = attempt.definition
     const fields = { job: job.id, name, deaths: job.deaths }
     this.#environment.logger.warn(fields, `${name} runs alone: processes died while they ran it`)
-    const work = async (): Promise<Ended> =>
-      (await this.#mark(attempt)) ? this.#execute([attempt]) : [[attempt, { kind: 'released' }]]
+    const work = async (): Promise<AllEnded> =>
+      (await this.#mark(attempt)) ? this.#execute([attempt]) : [[attempt, { kind: 'unbegun' }]]
     void this.#occupy(queue, [attempt], work).finally(() => {
       this.#suspects.end()
       this.#wake.ring()
@@ -263,11 +266,10 @@ export class JobRunner {
   /** Starts jobs while there are slots. */
   #dispatch(queue: JobQueue): void {
     while (queue.hasSlot && !this.#draining && !this.#suspects.block) {
-      const next = queue.peek()
-      if (next === undefined) return
       // Another batch would only wait for a connection.
-      if (this.#isTransactional(next) && this.#batches >= this.#connections) return
-      const job = queue.take() ?? next
+      const full = this.#batches >= this.#connections
+      const job = full ? queue.takeFirst((next) => !this.#isTransactional(next)) : queue.take()
+      if (job === undefined) return
       const attempt = this.#attempts.begin(job)
       const batch = this.#batchAround(queue, attempt)
       void this.#occupy(queue, batch, () => this.#execute(batch))
@@ -281,12 +283,11 @@ export class JobRunner {
   /** The attempt with as many others as may share its commit. */
   #batchAround(queue: JobQueue, first: Attempt): readonly Attempt[] {
     const batch = [first]
-    if (!sharesTransaction(first.definition)) return batch
-    while (batch.length < queue.batchSize) {
-      const next = queue.peek()
-      if (next === undefined) break
+    if (first.definition.transact === undefined) return batch
+    const commit = new SharedCommit(first.definition)
+    for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
       const definition = this.#environment.spawner.registry.get(next.name)
-      if (definition === undefined || !sharesTransaction(definition)) break
+      if (definition === undefined || !commit.admits(definition)) break
       queue.take()
       batch.push(this.#attempts.begin(next))
     }
@@ -297,12 +298,21 @@ export class JobRunner {
   async #occupy(
     queue: JobQueue,
     attempts: readonly Attempt[],
-    work: () => Promise<Ended>,
+    work: () => Promise<AllEnded>,
   ): Promise<void> {
     queue.begin()
     const started = performance.now()
     try {
-      for (const [attempt, outcome] of await work()) this.#ends.conclude(attempt, outcome)
+      const unbegun: Attempt[] = []
+      for (const [attempt, ended] of await work()) {
+        if (ended.kind === 'unbegun') unbegun.push(attempt)
+        else this.#ends.conclude(attempt, ended)
+      }
+      for (const attempt of unbegun) {
+        attempt.end()
+        this.#attempts.forget(attempt)
+      }
+      await this.#release(unbegun.map(({ job }) => job))
     } catch (error) {
       for (const attempt of attempts) {
         this.#ends.conclude(attempt, failedOrRetried(attempt, error))
@@ -314,7 +324,7 @@ export class JobRunner {
   }
 
   /** Runs one job outside of a transaction, or those that share one. */
-  async #execute(attempts: readonly Attempt[]): Promise<Ended> {
+  async #execute(attempts: readonly Attempt[]): Promise<AllEnded> {
     const [first] = attempts
     if (first === undefined) return []
     if (first.definition.transact === undefined) return [[first, await execute(first)]]
@@ -347,12 +357,17 @@ export class JobRunner {
   async #releaseWaiting(more: readonly ClaimedJob[] = []): Promise<void> {
     const jobs = [...[...this.#queues].flatMap((queue) => queue.takeAll()), ...more]
     if (this.#draining) jobs.push(...this.#suspects.take())
+    await this.#release(jobs)
+  }
+
+  /** Nobody will know that they were claimed. Never throws: what could not be given back is found by the care. */
+  async #release(jobs: readonly ClaimedJob[]): Promise<void> {
     if (jobs.length === 0) return
-    const { database, outbox } = this.#environment
+    const { database, outbox, logger } = this.#environment
     const sorted = jobs.toSorted((a, b) => (a.id < b.id ? -1 : 1))
-    await run(database, releaseJobs(outbox.schema), [
-      sorted.map(({ id }) => id),
-      sorted.map(({ token }) => token),
-    ])
+    const values = [sorted.map(({ id }) => id), sorted.map(({ token }) => token)]
+    await run(database, releaseJobs(outbox.schema), values).catch((error: unknown) => {
+      logger.warn({ err: error }, 'claimed jobs could not be given back')
+    })
   }
 }

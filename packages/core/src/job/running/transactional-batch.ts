@@ -16,13 +16,20 @@ import { publishingTransaction } from '../../outbox/published/publishing-transac
 import { beginAttempt, type AttemptSpan } from '../../telemetry/job-span.ts'
 import type { Attempt } from '../attempted/attempt.ts'
 import type { JobEnvironment } from '../attempted/environment.ts'
-import type { JobDefinition } from '../defined/define-job.ts'
+import { cutsOff } from '../attempted/interruption.ts'
 import { encodeOutput, notStorable } from '../defined/job-codec.ts'
 import type { TransactionalJobContext } from '../defined/transactional-context.ts'
 import { guardOf, jobOrigin } from '../settled/job-transaction.ts'
 import type { Outcome } from '../settled/settlement.ts'
 import { writeCompletions, type Completion } from '../settled/write-completions.ts'
 import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './execution.ts'
+import { keepApart, noteDuration } from './shared-commit.ts'
+
+/** How a job of a batch has ended, or that it has not begun, and is to be given back. */
+export type Ended = Outcome | { readonly kind: 'unbegun' }
+
+// After so many milliseconds no more jobs begin in a transaction: those that have, wait for it, and others may be free.
+const longestShared = 1_000
 
 /**
  * Runs jobs that work inside a transaction, several of them in one, each in a savepoint: the commit, which is most of
@@ -32,7 +39,7 @@ import { causeOf, errorOf, outcomeOf, readContext, startedJob } from './executio
 export async function executeBatch(
   environment: JobEnvironment,
   attempts: readonly Attempt[],
-): Promise<ReadonlyMap<Attempt, Outcome>> {
+): Promise<ReadonlyMap<Attempt, Ended>> {
   try {
     return await commitOnSoundConnection(environment, attempts)
   } catch (error) {
@@ -40,7 +47,7 @@ export async function executeBatch(
     if (attempts.length === 1 && only !== undefined) {
       return new Map([[only, outcomeOf(only, error, isConnectionLost(error))]])
     }
-    const outcomes = new Map<Attempt, Outcome>()
+    const outcomes = new Map<Attempt, Ended>()
     for (const attempt of attempts) {
       for (const [one, outcome] of await executeBatch(environment, [attempt])) {
         outcomes.set(one, outcome)
@@ -57,7 +64,7 @@ export async function executeBatch(
 async function commitOnSoundConnection(
   environment: JobEnvironment,
   attempts: readonly Attempt[],
-): Promise<ReadonlyMap<Attempt, Outcome>> {
+): Promise<ReadonlyMap<Attempt, Ended>> {
   for (let others = environment.transactions.most; ; others--) {
     try {
       return await commitTogether(environment, attempts)
@@ -70,9 +77,9 @@ async function commitOnSoundConnection(
 async function commitTogether(
   environment: JobEnvironment,
   attempts: readonly Attempt[],
-): Promise<ReadonlyMap<Attempt, Outcome>> {
+): Promise<ReadonlyMap<Attempt, Ended>> {
   const { transactions, outbox, leaseDuration } = environment
-  const outcomes = new Map<Attempt, Outcome>()
+  const outcomes = new Map<Attempt, Ended>()
   const spans = new Map<Attempt, AttemptSpan>()
   const committing = publishingTransaction(
     transactions,
@@ -84,9 +91,14 @@ async function commitTogether(
         const held = await fence(environment, transaction, attempts)
         const completed: Completed[] = []
         const savepoints = attempts.length === 1 ? undefined : new Savepoints(transaction)
-        for (const attempt of attempts) {
+        const late = performance.now() + longestShared
+        for (const [index, attempt] of attempts.entries()) {
           if (!held.has(attempt.job.id)) {
             outcomes.set(attempt, { kind: 'lost' })
+            continue
+          }
+          if (isAskedToStop(attempt) || (index > 0 && performance.now() > late)) {
+            outcomes.set(attempt, { kind: 'unbegun' })
             continue
           }
           const span = beginAttempt(outbox.schema, attempt.job, attempt.definition.name)
@@ -123,17 +135,15 @@ async function commitTogether(
   // What each did is known when all have committed.
   for (const [attempt, span] of spans) {
     const outcome = outcomes.get(attempt) ?? { kind: 'lost' }
+    if (outcome.kind === 'unbegun') continue
     span.end(outcome.kind === 'committed' ? 'completed' : outcome.kind, errorOf(outcome))
   }
   return outcomes
 }
 
-// Types of jobs that change the session they run in, as SET LOCAL does: their neighbours must not find it so.
-const loners = new WeakSet<JobDefinition>()
-
-/** Whether jobs of a type share a transaction with others. */
-export function sharesTransaction(definition: JobDefinition): boolean {
-  return definition.transact !== undefined && !loners.has(definition)
+/** Whether it was asked to stop while it waited for its turn: then it does not begin. */
+function isAskedToStop({ interruption }: Attempt): boolean {
+  return interruption !== undefined && !cutsOff(interruption)
 }
 
 const rolledBack = { kind: 'rolled back' } as const
@@ -170,6 +180,7 @@ async function executeOne(
   const { definition } = attempt
   const guard = guardOf(attempt, transaction)
   const timer = after(definition.timeout, () => attempt.interrupt('timeout'))
+  const began = performance.now()
   try {
     const events: OutgoingEvent[] = []
     const spawned = spawner.turn(transaction, jobOrigin(attempt))
@@ -190,12 +201,13 @@ async function executeOne(
     guard.close()
     // Alone, or with the connection cut: the whole transaction goes.
     if (savepoint === undefined || transaction.destroyed || isPlanLost(error)) throw error
-    if (guard.leavesTraces) loners.add(definition)
+    if (guard.leavesTraces) keepApart(definition)
     if (error instanceof NeedsOwnTransaction) throw error
     await savepoint.rollBack()
     return { outcome: outcomeOf(attempt, error, false) }
   } finally {
     timer.clear()
+    noteDuration(definition, performance.now() - began)
   }
 }
 

@@ -28,7 +28,7 @@ export interface ListenerOptions extends FailureOptions {
    * an old name leaves it to newer ones. Defaults to none.
    */
   readonly aliases?: readonly string[]
-  /** The most events in one transaction. Defaults to 500. */
+  /** The most events in one transaction, in which no further handler begins after a second. Defaults to 500. */
   readonly batchSize?: number
   /**
    * Among how many partitions its events are divided, by key. Events with the same key are handled in order;

@@ -14,19 +14,17 @@ export class ObservedHandling implements Handling {
     this.#environment = environment
   }
 
-  async handle(batch: Batch, signal: AbortSignal): Promise<void> {
+  async handle(batch: Batch, signal: AbortSignal): Promise<Batch> {
     const lease = this.#lease
     const { outbox, signals } = this.#environment
+    const handle = (): Promise<Batch> => this.#handling.handle(batch, signal)
+    const { listener, partition, live } = lease
+    const observed = { ...batch, schema: outbox.schema, listener, partition, live }
     // A batch that only moves the cursor is nothing to tell of.
-    if (batch.events.length === 0 && batch.aside.length === 0) {
-      await this.#handling.handle(batch, signal)
-    } else {
-      const { listener, partition, live } = lease
-      const { events, aside, attempt } = batch
-      const observed = { schema: outbox.schema, listener, partition, live, attempt, events, aside }
-      await inProcessSpan(observed, () => this.#handling.handle(batch, signal))
-    }
+    const isSilent = batch.events.length === 0 && batch.aside.length === 0
+    const handled = await (isSilent ? handle() : inProcessSpan(observed, handle))
     if (lease.live) signals.moved(lease.listener, lease.cursor)
+    return handled
   }
 
   async start(signal: AbortSignal): Promise<void> {

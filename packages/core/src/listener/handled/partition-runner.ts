@@ -214,9 +214,11 @@ export class PartitionRunner implements LeaseRunner {
     }
     const started = performance.now()
     const failure = await this.#process(events, through, kill, more)
-    this.#pace.took(performance.now() - started, events.length)
+    const reached = this.#folded ?? this.lease.cursor
+    const handled = events.filter(({ sequence }) => sequence <= reached)
+    this.#pace.took(performance.now() - started, handled.length)
     // Under constant traffic there may be something new each time.
-    if (!more && !this.lease.live && failure === undefined) {
+    if (!more && !this.lease.live && failure === undefined && reached >= through) {
       this.#environment.onCaughtUp(this.#consumer, this.#pace.rate)
     }
     if (failure === undefined) return undefined
@@ -224,8 +226,8 @@ export class PartitionRunner implements LeaseRunner {
   }
 
   /**
-   * Handles events in one transaction; when that fails, one by one, so that those before the bad one commit. Answers
-   * the bad one.
+   * Handles events in one transaction, or as many as there is time for; when that fails, one by one, so that those before
+   * the bad one commit. Answers the bad one.
    */
   async #process(
     stored: readonly StoredEvent[],
@@ -238,7 +240,7 @@ export class PartitionRunner implements LeaseRunner {
       unreadable === undefined ? through : (stored[count - 1]?.sequence ?? this.#folded ?? through)
     if (count > 0 || this.#folded !== undefined) {
       try {
-        await this.#handling.handle(
+        const handled = await this.#handling.handle(
           batchOf({
             events,
             aside,
@@ -248,8 +250,9 @@ export class PartitionRunner implements LeaseRunner {
           }),
           kill,
         )
-        this.#folded = this.lease.cursor < end ? end : undefined
+        this.#folded = this.lease.cursor < handled.through ? handled.through : undefined
         this.#failures.succeeded()
+        if (handled.through < end) return undefined
       } catch (error) {
         if (isTidemarkError(error, 'TIDEMARK_LEASE_LOST') || kill.aborted) throw error
         if (this.#folded !== undefined) {

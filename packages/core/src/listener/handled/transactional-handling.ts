@@ -23,7 +23,13 @@ import type { Db } from '../declared/register.ts'
 import type { Spawn, SpawnSeed } from '../declared/spawning.ts'
 import { settleDeadLetters, writeSetAside } from '../failed/dead-letters.ts'
 import { fence, type Lease } from '../leased/lease.ts'
-import type { Batch, Consumer, Environment, Handling } from '../read/consumer.ts'
+import {
+  before,
+  type Batch,
+  type Consumer,
+  type Environment,
+  type Handling,
+} from '../read/consumer.ts'
 
 /** Runs handlers in a transaction that begins with the fence: their effects and the cursor commit together. */
 export class TransactionalHandling implements Handling {
@@ -50,11 +56,12 @@ export class TransactionalHandling implements Handling {
     this.#environment = environment
   }
 
-  async handle(batch: Batch, signal: AbortSignal): Promise<void> {
-    const { through, aside, settled } = batch
+  async handle(batch: Batch, signal: AbortSignal): Promise<Batch> {
+    const { through } = batch
     const { database, outbox, spawner, leaseDuration, logger } = this.#environment
     const lease = this.#lease
     let guard: Guard | undefined
+    let handled = batch
     const judged = (error: unknown, thrown = false): never => {
       throw guard === undefined ? error : guard.judge(error, thrown)
     }
@@ -93,9 +100,10 @@ export class TransactionalHandling implements Handling {
           logger,
         )
         try {
-          await mine
+          const missed = await mine
             .run(() => this.#apply(batch.events, context, watch))
             .catch((error: unknown) => judged(error, true))
+          if (missed !== undefined) handled = before(batch, missed.sequence)
           await mine.finish()
           await conclude?.()
           await spawned.flush()
@@ -103,29 +111,39 @@ export class TransactionalHandling implements Handling {
           mine.close()
           watch.stop()
         }
-        await writeSetAside(transaction, outbox.schema, lease, aside)
-        await settleDeadLetters(transaction, outbox.schema, lease, settled)
+        if (handled.through !== through) {
+          await fence(transaction, outbox.schema, lease, handled.through, leaseDuration, through)
+        }
+        await writeSetAside(transaction, outbox.schema, lease, handled.aside)
+        await settleDeadLetters(transaction, outbox.schema, lease, handled.settled)
       },
     ).catch(judged)
     countPublished(outbox.schema, published.events)
-    lease.movedTo(through)
+    lease.movedTo(handled.through)
+    return handled
   }
 }
 
 /** What a transaction needs besides its handlers: before them, and when they have ended. */
 export type Prepare = (transaction: OpenTransaction) => Promise<(() => Promise<void>) | undefined>
 
-/** How the events of a batch are handled. */
+/** How the events of a batch are handled; answers the first that there was no time for. */
 export type Apply = (
   events: readonly RecordedEvent[],
   context: BatchContext,
   watch: HandlerWatch,
-) => Promise<void>
+) => Promise<RecordedEvent | undefined>
 
-/** Each event by the handler of its type, one after the other. */
+// After so many milliseconds a transaction handles no further event: what it has done is seen when it commits, and is
+// done again when it is broken off.
+const longestBatch = 1_000
+
+/** Each event by the handler of its type, one after the other, while there is time. */
 export function applyEach(handlers: ReadonlyMap<string, Handler>): Apply {
   return async (events, context, watch) => {
-    for (const event of events) {
+    const late = performance.now() + longestBatch
+    for (const [index, event] of events.entries()) {
+      if (index > 0 && performance.now() > late) return event
       context.event = event
       const handler = handlers.get(event.type) as unknown as (
         event: RecordedEvent,
@@ -134,6 +152,7 @@ export function applyEach(handlers: ReadonlyMap<string, Handler>): Apply {
       const cause = { causationId: event.id, correlationId: event.correlationId ?? event.id }
       await watch.run(event, () => currentCause.run(cause, handler, event, context))
     }
+    return undefined
   }
 }
 
@@ -141,7 +160,7 @@ export function applyEach(handlers: ReadonlyMap<string, Handler>): Apply {
 export function applyBatch(handler: unknown): Apply {
   return async (events, context, watch) => {
     const last = events.at(-1)
-    if (last === undefined) return
+    if (last === undefined) return undefined
     context.event = last
     await watch.run(last, () =>
       (handler as (events: readonly RecordedEvent[], context: HandlerContext) => Promise<unknown>)(
@@ -149,6 +168,7 @@ export function applyBatch(handler: unknown): Apply {
         context,
       ),
     )
+    return undefined
   }
 }
 

@@ -156,6 +156,7 @@ export async function release(
 /**
  * Moves the cursor inside the transaction that does the work.
  *
+ * @param from - where it is now: elsewhere than the lease knows when this transaction has moved it already.
  * @throws TidemarkError TIDEMARK_LEASE_LOST when the epoch or the cursor is another by now.
  */
 export async function fence(
@@ -164,10 +165,11 @@ export async function fence(
   lease: Lease,
   through: EventSequence,
   duration: number,
+  from: EventSequence = lease.cursor,
 ): Promise<void> {
   const { rowCount } = await run(executor, advanceCursor(schema), [
     ...lease.fence,
-    lease.cursor,
+    from,
     through,
     duration,
   ])

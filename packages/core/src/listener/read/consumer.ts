@@ -97,6 +97,14 @@ export function batchOf(parts: Partial<Batch> & Pick<Batch, 'through'>): Batch {
   return { events: [], aside: [], settled: [], attempt: 1, more: false, ...parts }
 }
 
+/** What of a batch is before an event that there was no time for. */
+export function before(batch: Batch, sequence: EventSequence): Batch {
+  const events = batch.events.filter((event) => event.sequence < sequence)
+  const aside = batch.aside.filter(({ event }) => event.sequence < sequence)
+  const last = [...events, ...aside.map(({ event }) => event)].map((event) => event.sequence)
+  return { ...batch, events, aside, through: last.reduce((a, b) => (a > b ? a : b)) }
+}
+
 /** A consumer at work under one lease. */
 export interface Handling {
   /**
@@ -110,9 +118,10 @@ export interface Handling {
    * may do both later, together with the next ones: then the cursor has not moved. When it throws, it has forgotten
    * what it has not written.
    *
+   * @returns what it has handled: all of it, or as much of its beginning as there was time for.
    * @throws TidemarkError TIDEMARK_LEASE_LOST when the fence did not hold.
    */
-  handle(batch: Batch, signal: AbortSignal): Promise<void>
+  handle(batch: Batch, signal: AbortSignal): Promise<Batch>
   /** Gives up what it holds besides the lease, when the partition stops. Missing: nothing. */
   end?(): Promise<void>
 }

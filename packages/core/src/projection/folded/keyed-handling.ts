@@ -48,12 +48,12 @@ export class KeyedHandling<State> implements Handling {
     this.#complete = lease.cursor === sequenceZero
   }
 
-  async handle(batch: Batch): Promise<void> {
+  async handle(batch: Batch): Promise<Batch> {
     try {
       await this.#fold(batch.events)
       if (this.#changed.size < this.#cacheSize && this.#postponed.mayWait(batch)) {
         this.#evict()
-        return
+        return batch
       }
       const started = performance.now()
       await this.#write(batch, this.#changed)
@@ -62,6 +62,7 @@ export class KeyedHandling<State> implements Handling {
       this.#evict()
       this.#postponed.wrote(performance.now() - started)
       this.#lease.movedTo(batch.through)
+      return batch
     } catch (error) {
       // A reducer may have changed a state in place before it threw; the stored ones are right.
       this.#cache.clear()

@@ -40,7 +40,7 @@ export class StateHandling<State> implements Handling {
           }
   }
 
-  async handle(batch: Batch): Promise<void> {
+  async handle(batch: Batch): Promise<Batch> {
     const lease = this.#lease
     const { outbox, leaseDuration } = this.#environment
     this.#state ??= { value: decodeState(this.#projection, this.#stored) }
@@ -50,7 +50,7 @@ export class StateHandling<State> implements Handling {
     const after = inWork(() => fold(this.#reducers, before, batch.events))
     if (this.#write.mayWait(batch)) {
       this.#state = { value: after }
-      return
+      return batch
     }
     const started = performance.now()
     const { value, encoded } = encodeState(this.#projection, after)
@@ -69,6 +69,7 @@ export class StateHandling<State> implements Handling {
     this.#state = { value }
     this.#write.wrote(performance.now() - started)
     lease.movedTo(batch.through)
+    return batch
   }
 }
 
