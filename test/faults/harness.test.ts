@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs'
 import { createTestDatabase, startPostgres } from '@tidemark/testing'
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { faultsNamed } from '../harness/faults/catalog.ts'
 import { makeTables } from '../harness/ledger/application.ts'
 import { effectsAlways, effectsAtRest } from '../harness/oracle/effects.ts'
@@ -9,9 +8,7 @@ import { leftovers } from '../harness/oracle/leftovers.ts'
 import { moneyAlways } from '../harness/oracle/money.ts'
 import { compareProjections } from '../harness/oracle/projections.ts'
 import { runChecks } from '../harness/oracle/violation.ts'
-import { plantedBugs } from '../harness/planted.ts'
 import { playRound } from '../harness/round.ts'
-import { applyEdit } from '../mutants/mutant.ts'
 
 test('a ledger under killed and frozen workers and terminated backends breaks no promise', async () => {
   await using server = await startPostgres({
@@ -136,17 +133,4 @@ test('the oracle sees each of these broken, and nothing in a ledger that was not
   expect(await compareProjections(database.pool)).toEqual([])
   await database.query(`UPDATE tidemark.cursors SET state = '{"count": 1, "digest": "1"}'`)
   expect(await compareProjections(database.pool)).toHaveLength(1)
-})
-
-describe.each(plantedBugs)('$breaks', ({ edits, only = '' }) => {
-  test('the bug can be planted, and there is a fault to find it by', () => {
-    const texts = new Map<string, string>()
-    for (const edit of edits) {
-      const path = new URL(`../../${edit.file}`, import.meta.url)
-      const before = texts.get(edit.file) ?? readFileSync(path, 'utf8')
-      texts.set(edit.file, applyEdit(before, edit))
-    }
-    expect(texts.size).toBeGreaterThan(0)
-    expect(faultsNamed(only).length).toBeGreaterThan(0)
-  })
 })

@@ -103,8 +103,9 @@ export const once: MutantGroup = {
       edits: [
         {
           file: handling,
-          find: '          await mine\n',
-          replace: '          Object.assign(context, { tx: database })\n          await mine\n',
+          find: '          const missed = await mine\n',
+          replace:
+            '          Object.assign(context, { tx: database })\n          const missed = await mine\n',
         },
       ],
       tests: {

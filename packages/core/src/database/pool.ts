@@ -218,7 +218,7 @@ class OwnPool implements ConnectionPool {
     const settings = settingsText(config)
     this.#pool.on('connect', (client) => {
       client.on('error', heard)
-      furnishSession(client, settings)
+      furnishSession(client, settings, true)
       this.#clients.add(client)
     })
     this.#pool.on('remove', (client) => this.#clients.delete(client))

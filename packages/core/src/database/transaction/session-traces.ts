@@ -96,14 +96,18 @@ export function settingsText(config: pg.ClientConfig): string {
 
 const settingsOf = new WeakMap<pg.ClientBase, string>()
 
-/** Gives a new session its settings, and remembers them for when it is cleaned. */
-export function furnishSession(client: pg.ClientBase, text: string): void {
+/**
+ * Gives a new session its settings, and remembers them for when it is cleaned.
+ *
+ * @param pipelines - whether the client sends a statement while another one is under way.
+ */
+export function furnishSession(client: pg.ClientBase, text: string, pipelines = false): void {
   // Parsers of ours read texts, whatever `pg.defaults.binary` says.
   Object.assign(client, { binary: false })
   settingsOf.set(client, text)
-  // A limit of a millisecond may cancel the first statement of a session, which has it taken away: it is sent once more.
+  // A limit of a millisecond may cancel even the statement that takes it away: then the next one does.
   const [first = ''] = text.split('; ', 1)
-  for (const each of [first, text]) {
+  for (const each of pipelines ? [first, text] : [text]) {
     client.query(each).catch(() => {
       // The connection is gone: whoever uses it learns of that.
     })

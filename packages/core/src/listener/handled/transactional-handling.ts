@@ -22,7 +22,7 @@ import type { HandlerContext } from '../declared/handler-context.ts'
 import type { Db } from '../declared/register.ts'
 import type { Spawn, SpawnSeed } from '../declared/spawning.ts'
 import { settleDeadLetters, writeSetAside } from '../failed/dead-letters.ts'
-import { fence, type Lease } from '../leased/lease.ts'
+import { fence, moveCursor, type Lease } from '../leased/lease.ts'
 import {
   before,
   type Batch,
@@ -112,7 +112,8 @@ export class TransactionalHandling implements Handling {
           watch.stop()
         }
         if (handled.through !== through) {
-          await fence(transaction, outbox.schema, lease, handled.through, leaseDuration, through)
+          const back = { from: through, through: handled.through, duration: leaseDuration }
+          await moveCursor(transaction, outbox.schema, lease, back)
         }
         await writeSetAside(transaction, outbox.schema, lease, handled.aside)
         await settleDeadLetters(transaction, outbox.schema, lease, handled.settled)

@@ -156,7 +156,6 @@ export async function release(
 /**
  * Moves the cursor inside the transaction that does the work.
  *
- * @param from - where it is now: elsewhere than the lease knows when this transaction has moved it already.
  * @throws TidemarkError TIDEMARK_LEASE_LOST when the epoch or the cursor is another by now.
  */
 export async function fence(
@@ -165,7 +164,27 @@ export async function fence(
   lease: Lease,
   through: EventSequence,
   duration: number,
-  from: EventSequence = lease.cursor,
+): Promise<void> {
+  await moveCursor(executor, schema, lease, { from: lease.cursor, through, duration })
+}
+
+/** How the cursor moves, and for how many milliseconds the lease is prolonged. */
+export interface Move {
+  readonly from: EventSequence
+  readonly through: EventSequence
+  readonly duration: number
+}
+
+/**
+ * The same from elsewhere than the lease knows: a batch that ends early moves the cursor a second time, back from its end.
+ *
+ * @throws TidemarkError TIDEMARK_LEASE_LOST when the epoch or the cursor is another by now.
+ */
+export async function moveCursor(
+  executor: Executor | PreparingExecutor,
+  schema: string,
+  lease: Lease,
+  { from, through, duration }: Move,
 ): Promise<void> {
   const { rowCount } = await run(executor, advanceCursor(schema), [
     ...lease.fence,
