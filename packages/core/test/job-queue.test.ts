@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { ClaimedJob } from '../src/job/claimed/claimed-job.ts'
 import { JobQueue } from '../src/job/claimed/job-queue.ts'
 
@@ -64,4 +64,38 @@ test('no more is claimed while too many completions wait to be written', () => {
   const half = queue.wanted(0)
   expect(queue.wanted(2 * half)).toBe(half)
   expect(queue.wanted(4 * half)).toBe(0)
+})
+
+test('what has waited for a second is given back, and no more is claimed than there are slots until jobs are short again', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const queue = queueOf(1)
+    queue.add(claimed(10))
+    vi.advanceTimersByTime(600)
+    queue.add(claimed(5))
+    queue.take()
+    vi.advanceTimersByTime(600)
+    expect(queue.takeLate()).toHaveLength(9)
+    expect(queue.waiting).toBe(5)
+    expect(queue.takeLate()).toEqual([])
+    for (let n = 0; n < 5; n++) queue.take()
+    expect(queue.wanted(0)).toBe(slots)
+    for (let n = 0; n < 100; n++) {
+      queue.begin()
+      queue.end(1, 1)
+    }
+    expect(queue.wanted(0)).toBeGreaterThan(slots)
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('what is passed by keeps its place', () => {
+  const queue = queueOf(1)
+  queue.add(claimed(5))
+  expect(queue.take()?.id).toBe('0')
+  expect(queue.takeFirst(({ id }) => id === '3')?.id).toBe('3')
+  expect(queue.takeFirst(({ id }) => id === '0')).toBeUndefined()
+  expect(queue.claimed).toEqual(['1', '2', '4'])
+  expect(queue.take()?.id).toBe('1')
 })
