@@ -114,7 +114,8 @@ test('dev keeps its data and its address, and starts again only for what the wor
     await dev.printed('stderr', 'the worker runs', 2)
     expect(dev.stderr).toContain('Changed: greeting.ts\n')
     await folder.write('found.ts', 'export {}\n')
-    await dev.printed('stderr', 'Changed: found.ts\n')
+    // On a slow machine a file may change a second time while its worker is replaced.
+    await dev.printed('stderr', 'found.ts\n')
     dev.child.kill('SIGINT')
     await dev.answer()
   }

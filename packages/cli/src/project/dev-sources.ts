@@ -19,7 +19,7 @@ export class DevSources implements Disposable {
   concernsWorker: (change: Change) => boolean = () => true
   readonly #options: DevSourcesOptions
   readonly #watcher: SourceWatcher
-  #changed: string[] = []
+  readonly #changed = new Set<string>()
   #first = Promise.withResolvers<void>()
 
   /** @throws CliError when the system has no more watchers to give. */
@@ -44,8 +44,8 @@ export class DevSources implements Disposable {
 
   /** What has changed since the last call, relative to the config. */
   take(): readonly string[] {
-    const changed = this.#changed
-    this.#changed = []
+    const changed = [...this.#changed]
+    this.#changed.clear()
     this.#first = Promise.withResolvers()
     return changed
   }
@@ -56,9 +56,9 @@ export class DevSources implements Disposable {
 
   #take(changes: readonly Change[]): void {
     for (const change of changes) {
-      if (this.#counts(change)) this.#changed.push(relative(this.#options.home, change.path))
+      if (this.#counts(change)) this.#changed.add(relative(this.#options.home, change.path))
     }
-    if (this.#changed.length > 0) this.#first.resolve()
+    if (this.#changed.size > 0) this.#first.resolve()
   }
 
   #counts(change: Change): boolean {
