@@ -204,6 +204,7 @@ export class ProjectFolder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.path, { recursive: true, force: true })
+    // A server whose command was killed ends by itself, and writes until then.
+    await rm(this.path, { recursive: true, force: true, maxRetries: 20 })
   }
 }

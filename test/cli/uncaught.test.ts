@@ -11,12 +11,14 @@ import { z } from 'zod'
 
 const never = new Promise(() => {})
 const neighbours = []
+const opened = Promise.withResolvers()
+neighbours.push(opened.promise)
 export const thrower = defineJob('thrower', {
   input: z.enum(['timer', 'promise', 'emitter', 'nothing', 'step', 'transact']),
   retry: { attempts: 1 },
   run: async (job, ctx) => {
     const error = new Error('out of reach')
-    // Only beside the neighbour, whose fate is looked at.
+    // Only beside those whose fate is looked at: what has not begun when the worker stops is given back.
     await Promise.all(neighbours)
     if (job.input === 'timer') setTimeout(() => { throw error }, 1)
     if (job.input === 'promise') void Promise.reject(error)
@@ -30,6 +32,7 @@ export const inTransaction = defineJob('in_transaction', {
   input: z.null(),
   retry: { attempts: 1 },
   transact: async () => {
+    opened.resolve()
     setTimeout(() => { throw new Error('out of reach') }, 1)
     await never
   },

@@ -140,9 +140,10 @@ test(
         code: 'default-partition-used',
         cause: /holds 1 event/u,
         plant: async () => {
-          // In one go: maintenance would make a partition for it.
+          // In one go, and with maintenance kept out: it would make a partition for it.
           await database.query(
-            `select setval('tidemark.events_sequence', 200000000); select tidemark.publish('foreign.thing', '{}')`,
+            `lock table tidemark.events in share update exclusive mode;
+             select setval('tidemark.events_sequence', 200000000); select tidemark.publish('foreign.thing', '{}')`,
           )
         },
         mend: async () => {

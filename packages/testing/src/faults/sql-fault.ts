@@ -38,12 +38,15 @@ export class SqlFault implements Fault {
         : `constraint trigger ${name} after insert or update on`
     const timing = when === 'before' ? '' : 'deferrable initially deferred'
     // A sequence counts across rollbacks.
-    await database.query(`
+    await define(
+      database,
+      `
       create schema if not exists tidemark_faults;
       create sequence tidemark_faults.${name};
       create function tidemark_faults.${name}() returns trigger language plpgsql as $fault$
       begin ${body(`nextval('tidemark_faults.${name}')`)} end $fault$;
-      create ${kind} ${fault.#table} ${timing} for each row execute function tidemark_faults.${name}()`)
+      create ${kind} ${fault.#table} ${timing} for each row execute function tidemark_faults.${name}()`,
+    )
     return fault
   }
 
@@ -60,9 +63,27 @@ export class SqlFault implements Fault {
   }
 
   async #remove(): Promise<void> {
-    await this.#database.query(`
+    await define(
+      this.#database,
+      `
       drop trigger ${this.#name} on ${this.#table};
       drop function tidemark_faults.${this.#name}();
-      drop sequence tidemark_faults.${this.#name}`)
+      drop sequence tidemark_faults.${this.#name}`,
+    )
+  }
+}
+
+const mostTries = 5
+
+/** Runs definitions on tables that others work with. A deadlock with one of them has changed nothing: once more. */
+async function define(database: FaultyDatabase, text: string): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await database.query(text)
+      return
+    } catch (error) {
+      const { code } = error as { readonly code?: unknown }
+      if (code !== '40P01' || tries === mostTries) throw error
+    }
   }
 }
