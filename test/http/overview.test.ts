@@ -3,6 +3,7 @@ import { useTestDatabase } from '@tidemark/testing/vitest'
 import pg from 'pg'
 import { Observer, type App, type Finding } from 'tidemark'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Together } from '../../packages/core/src/database/together.ts'
 import { appOn } from '../support/test-app.ts'
 import { ApiClient } from './client.ts'
 import { judgeBy, served } from './document.ts'
@@ -231,14 +232,29 @@ test('twenty viewers cost one statement for each look, and now and then four for
     Array.from({ length: 20 }, async () => viewers.use(await Viewer.of(api))),
   )
   const read = async (): Promise<unknown> => Promise.all(all.map((viewer) => viewer.next()))
-  // Both kinds of looks have been made.
   while (looks.mock.calls.length < 10) await read()
-  const before = looks.mock.calls.length
+  const kinds = vi.spyOn(Together.prototype, 'during')
   const sent = vi.spyOn(pg.Client.prototype, 'query')
-  while (looks.mock.calls.length < before + 30) await read()
+  const known = new Set<string>()
+  let before: number
+  let isNew: boolean
+  do {
+    // The first look of each kind asks one by one; on a slow machine one kind may come late.
+    before = looks.mock.calls.length
+    kinds.mockClear()
+    sent.mockClear()
+    while (looks.mock.calls.length < before + 30) await read()
+    const seen = kinds.mock.calls.map(([kind]) => kind)
+    isNew = seen.some((kind) => !known.has(kind))
+    for (const kind of seen) known.add(kind)
+  } while (isNew)
   const made = looks.mock.calls.length - before
-  const samples = sent.mock.calls.filter((call) => /TABLESAMPLE/u.test(JSON.stringify(call)))
-  const statements = sent.mock.calls.length - 4 * samples.length
+  // A connection that is opened meanwhile is given its settings, which is nobody's look.
+  const texts = sent.mock.calls
+    .map((call) => JSON.stringify(call))
+    .filter((text) => !text.startsWith('["SET '))
+  const samples = texts.filter((text) => text.includes('TABLESAMPLE'))
+  const statements = texts.length - 4 * samples.length
   // One may have begun before, and one may not have ended.
   expect(statements).toBeGreaterThanOrEqual(made - 1)
   expect(statements).toBeLessThanOrEqual(made + 1)
