@@ -45,6 +45,16 @@ function noting(latch: Latch) {
   })
 }
 
+/** Has the process learn that such jobs are quick, so that they share commits. */
+async function learn(app: App, quick: ReturnType<typeof noting>): Promise<void> {
+  await spawnMany(
+    app,
+    quick,
+    times(100, () => ({ stops: false })),
+  )
+  await allDone()
+}
+
 /** How many jobs have noted the same transaction as this one. */
 const together =
   'select count(*)::int from notes where xact = (select xact from notes where job = $1)'
@@ -85,12 +95,7 @@ test('a slow transactional job has a commit of its own, and its quick neighbours
   const slow = defineJob('slow', { input: z.object({}), transact: () => latch.pass() })
   await using app = appOn(database, [quick, slow])
   await app.start({ jobs: { concurrency: 2 } })
-  await spawnMany(
-    app,
-    quick,
-    times(100, () => ({ stops: false })),
-  )
-  await allDone()
+  await learn(app, quick)
   await app.transaction(async (tx) => {
     for (let n = 0; n < 21; n++) {
       await (n === 3 ? tx.spawn(slow, {}) : tx.spawn(quick, { stops: false }))
@@ -109,12 +114,7 @@ test('behind a job that is slower than its type was, no other one begins in its 
   const job = noting(latch)
   await using app = appOn(database, [job])
   await app.start({ jobs: { concurrency: 1 } })
-  await spawnMany(
-    app,
-    job,
-    times(100, () => ({ stops: false })),
-  )
-  await allDone()
+  await learn(app, job)
   const ids = await spawnMany(
     app,
     job,
@@ -146,12 +146,7 @@ test('what waits for its turn in a transaction is given back when its process st
   })
   await using app = appOn(database, [job, watching])
   const runner = await app.start({ jobs: { concurrency: 1 } })
-  await spawnMany(
-    app,
-    job,
-    times(100, () => ({ stops: false })),
-  )
-  await allDone()
+  await learn(app, job)
   const ids = await spawnMany(
     app,
     job,
